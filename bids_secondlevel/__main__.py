@@ -1,0 +1,8 @@
+"""Run the program as ``python -m bids_secondlevel``."""
+
+import sys
+
+from bids_secondlevel.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Failures a user can do something about, each with its exit code.
+
+The codes follow the BSD ``sysexits.h`` convention where it has one (64 to 73); 16 and 18 are
+those of other BIDS Apps. A message names the file, what was found, what was expected and what
+to do next.
+"""
+
+DONE = 0
+SOME_PARTICIPANT_FAILED = 1
+
+
+class SecondLevelError(Exception):
+    """A failure explained to the user in one message.
+
+    Attributes
+    ----------
+    exit_code : int
+        What the program returns when this failure ends it.
+    """
+
+    exit_code = SOME_PARTICIPANT_FAILED
+
+
+class InvalidDatasetError(SecondLevelError):
+    """``BIDS_DIR`` is not a BIDS dataset."""
+
+    exit_code = 16
+
+
+class NothingSelectedError(SecondLevelError):
+    """The filters given by the user selected nothing."""
+
+    exit_code = 18
+
+
+class UsageError(SecondLevelError):
+    """An option is wrong, or one is needed to decide between candidates."""
+
+    exit_code = 64
+
+
+class DataError(SecondLevelError):
+    """A file cannot be read, or files contradict each other."""
+
+    exit_code = 65
+
+
+class InputMissingError(SecondLevelError):
+    """A file or folder that is needed is not there."""
+
+    exit_code = 66
+
+
+class OutputError(SecondLevelError):
+    """A result cannot be written."""
+
+    exit_code = 73

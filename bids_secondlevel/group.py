@@ -1,0 +1,230 @@
+"""The group level: read the participants' tables, complete the grid, test, write.
+
+Surface maps are never read here.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from bids_secondlevel import derivatives, discovery
+from bids_secondlevel.errors import (
+    DONE,
+    SOME_PARTICIPANT_FAILED,
+    DataError,
+    InputMissingError,
+    NothingSelectedError,
+)
+from bids_secondlevel.measures import KEY, EstimateRow
+from bids_secondlevel.model import Status
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.stats import one_sample_tests
+from bids_secondlevel.writing import read_sidecar, read_table
+
+LOG = logging.getLogger("bids_secondlevel")
+
+Cell = tuple[str | None, ...]
+"""What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
+
+_DEFINITION = ("Rule", "LocalizerTask")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table written by the participant level, and how its ROIs were defined."""
+
+    path: Path
+    rows: Sequence[EstimateRow]
+    definition: Mapping[str, Any]
+
+
+def run(settings: Settings) -> int:
+    """Put all participants into one table, and test across them.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 1 if a table could not be used or a participant asked for by name has
+        none.
+
+    Raises
+    ------
+    SecondLevelError
+        If there is nothing to test, or tables contradict each other.
+    """
+    description = discovery.check_bids_dir(settings)
+    found = derivatives.find_estimates(settings.output_dir)
+    if not found:
+        raise InputMissingError(
+            f"{settings.output_dir}: holds no table of a participant "
+            "(sub-*/func/*_desc-roi_estimates.tsv). Run the participant level first."
+        )
+    asked = settings.participant_label
+    in_study = discovery.list_participants(settings.bids_dir, ())
+    labels = asked or tuple(sorted({*in_study, *found}))
+    missing = [label for label in labels if label not in found]
+    if len(missing) == len(labels):
+        raise NothingSelectedError(
+            f"--participant-label: none of {', '.join(asked)} has a table in "
+            f"{settings.output_dir}; there are: {', '.join(found)}."
+        )
+    if missing:
+        LOG.warning(
+            "No results of %s: run the participant level for them. In the group table they have "
+            "the status missing_participant.",
+            ", ".join(f"sub-{label}" for label in missing),
+        )
+    tables, unreadable = read_tables({x: found[x] for x in labels if x in found})
+    definition = common_definition(list(chain.from_iterable(tables.values())))
+    measured = {label: merge_rows(of_label, settings) for label, of_label in tables.items()}
+    rows = complete_grid(measured, missing, unreadable)
+    if not rows:
+        raise NothingSelectedError(
+            "No estimates left: the tables hold none of the sessions, tasks, contrasts, ROIs or "
+            "space asked for."
+        )
+    statistics = one_sample_tests(rows)
+    derivatives.write_group(settings.output_dir, rows, statistics, definition)
+    datasets = discovery.find_datasets(settings)
+    derivatives.write_dataset_files(settings.output_dir, datasets, settings.bids_dir, description)
+    LOG.info("%d participants, %d estimates, %d tests", len(labels), len(rows), len(statistics))
+    return SOME_PARTICIPANT_FAILED if unreadable or (asked and missing) else DONE
+
+
+def read_tables(
+    found: Mapping[str, Sequence[Path]],
+) -> tuple[dict[str, list[Table]], list[str]]:
+    """Read the participants' tables; one that cannot be read costs only its participant.
+
+    Returns
+    -------
+    tables : dict
+        Tables of each participant, by label.
+    unreadable : list of str
+        Participants with a table that cannot be used.
+    """
+    tables: dict[str, list[Table]] = {}
+    unreadable: list[str] = []
+    for label, paths in found.items():
+        try:
+            tables[label] = [_read_table(path) for path in paths]
+        except DataError as error:
+            LOG.error("sub-%s: %s", label, error)
+            unreadable.append(label)
+    return tables, unreadable
+
+
+def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
+    """Check that all ROIs were defined in the same way, and say how.
+
+    Raises
+    ------
+    DataError
+        If two tables were made with different settings.
+    """
+    if not tables:
+        raise DataError("None of the participants' tables can be read; see the messages above.")
+    first = tables[0]
+    for other in tables[1:]:
+        for name in _DEFINITION:
+            if other.definition[name] != first.definition[name]:
+                raise DataError(
+                    f"ROIs were defined differently: {name} is {first.definition[name]} in the "
+                    f"sidecar of {first.path}, and {other.definition[name]} in that of "
+                    f"{other.path}. Run the participant level with the same settings for all."
+                )
+    return first.definition
+
+
+def merge_rows(tables: Sequence[Table], settings: Settings) -> dict[Cell, EstimateRow]:
+    """Join the tables of one participant, and keep what the settings ask for.
+
+    Raises
+    ------
+    DataError
+        If two tables (of jobs per session, and of a job for all) have different numbers for the
+        same cell.
+    """
+    merged: dict[Cell, EstimateRow] = {}
+    origin: dict[Cell, Path] = {}
+    for table in tables:
+        for row in table.rows:
+            if not _is_wanted(row, settings):
+                continue
+            cell = _cell(row)
+            if merged.setdefault(cell, row) != row:
+                raise DataError(
+                    f"{origin[cell]} and {table.path} have different numbers for the same "
+                    f"estimate ({', '.join(str(part) for part in cell)}). Delete the outdated one."
+                )
+            origin.setdefault(cell, table.path)
+    return merged
+
+
+def complete_grid(
+    measured: Mapping[str, Mapping[Cell, EstimateRow]],
+    missing: Sequence[str] = (),
+    unreadable: Sequence[str] = (),
+) -> list[EstimateRow]:
+    """Give every participant a row for everything that was measured in any of them.
+
+    Parameters
+    ----------
+    measured : mapping
+        Rows of each participant by cell, by label.
+    missing, unreadable : sequence of str
+        Participants without a table, and with one that cannot be read.
+
+    Returns
+    -------
+    list of EstimateRow
+        Sorted by participant, then in the order of the participants' tables.
+    """
+    templates: dict[Cell, EstimateRow] = {}
+    for rows in measured.values():
+        for cell, row in rows.items():
+            templates.setdefault(cell, row)
+    cells = sorted(templates, key=lambda cell: tuple(part or "" for part in cell))
+    absent: dict[str, Status] = {
+        **dict.fromkeys(measured, "missing_map"),
+        **dict.fromkeys(missing, "missing_participant"),
+        **dict.fromkeys(unreadable, "unreadable_table"),
+    }
+    return [
+        measured.get(label, {}).get(cell) or _placeholder(templates[cell], label, absent[label])
+        for label in sorted(absent)
+        for cell in cells
+    ]
+
+
+def _read_table(path: Path) -> Table:
+    sidecar = read_sidecar(path)
+    return Table(
+        path, read_table(path, EstimateRow), {name: sidecar.get(name) for name in _DEFINITION}
+    )
+
+
+def _cell(row: EstimateRow) -> Cell:
+    return tuple(getattr(row, name) for name in KEY[1:])
+
+
+def _placeholder(row: EstimateRow, label: str, status: Status) -> EstimateRow:
+    own = {name: getattr(row, name) for name in KEY} | {"participant_id": f"sub-{label}"}
+    return EstimateRow(**own, status=status, independence=row.independence)
+
+
+def _is_wanted(row: EstimateRow, settings: Settings) -> bool:
+    asked: Sequence[tuple[str | None, Iterable[str]]] = (
+        (row.session, settings.session_label),
+        (row.task, settings.task_label),
+        (row.contrast, settings.contrasts),
+        (row.roi, settings.roi_contrasts),
+        (row.space, (settings.space,) if settings.space else ()),
+    )
+    return all(
+        not labels or (value or "").casefold() in {label.casefold() for label in labels}
+        for value, labels in asked
+    )

@@ -1,0 +1,294 @@
+"""Measure maps inside regions of interest, and declare every column of the estimates table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from bids_secondlevel.model import (
+    BOTH,
+    HEMISPHERES,
+    STATUSES,
+    Absent,
+    Array,
+    Combination,
+    Hemisphere,
+    Mask,
+    Status,
+)
+
+Independence = Literal["independent", "crossvalidated", "circular"]
+
+INDEPENDENCE: Mapping[Independence, str] = {
+    "independent": "the map does not stem from the localizer task that defined the ROI",
+    "crossvalidated": "ROI and map come from different runs of the localizer task",
+    "circular": "the map stems from the localizer task that defined the ROI; its mean is biased "
+    "towards activation and no test is reported on it",
+}
+
+
+def column(
+    description: str, *, units: str = "", levels: Mapping[Any, str] | None = None, **default: Any
+) -> Any:
+    """Declare a column: a dataclass field that carries its own data dictionary entry."""
+    entry: dict[str, Any] = {"Description": description}
+    if units:
+        entry["Units"] = units
+    if levels:
+        entry["Levels"] = dict(levels)
+    return field(metadata=entry, **default)
+
+
+@dataclass(frozen=True)
+class EstimateRow:
+    """One number measured for a participant, and everything that belongs to it.
+
+    This is the only declaration of the columns of the estimates tables: their order, their
+    types, and their description in the sidecar. ``None`` is written as ``n/a``.
+    """
+
+    participant_id: str = column("participant, with its sub- prefix")
+    session: str | None = column("session label of the measured map; n/a where it has none")
+    task: str = column("task of the measured map")
+    contrast: str = column("first-level contrast of the measured map")
+    roi: str = column("region of interest, named after the localizer contrast that defines it")
+    hemi: str = column(
+        "hemisphere",
+        levels={
+            "L": "left hemisphere",
+            "R": "right hemisphere",
+            "both": "ROI vertices of both hemispheres pooled",
+        },
+    )
+    space: str | None = column("surface space of the maps; n/a where their names have none")
+    statistic: str = column("what the map holds, the stat entity of its name")
+    estimate: float | None = column(
+        "mean over the finite vertices of the ROI",
+        units="those of the measured map",
+        default=None,
+    )
+    sd: float | None = column(
+        "standard deviation over the finite vertices of the ROI (n - 1 in the denominator); n/a "
+        "below two vertices",
+        units="those of the measured map",
+        default=None,
+    )
+    median: float | None = column(
+        "median over the finite vertices of the ROI",
+        units="those of the measured map",
+        default=None,
+    )
+    n_vertices: int | None = column("number of vertices of the ROI", default=None)
+    n_finite: int | None = column(
+        "number of vertices of the ROI that are neither NaN nor infinite in the map", default=None
+    )
+    coverage: float | None = column("n_finite divided by n_vertices", default=None)
+    area_mm2: float | None = column(
+        "area of the ROI on the participant's own midthickness (or white) surface; n/a where no "
+        "such surface was used",
+        units="mm^2",
+        default=None,
+    )
+    n_runs: int | None = column(
+        "number of run-level maps that this program combined into the measured map; 1 where the "
+        "first-level tool gave a single map",
+        default=None,
+    )
+    status: Status = column(
+        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
+    )
+    independence: Independence = column(
+        "whether the number was measured on the data that defined its ROI",
+        levels=INDEPENDENCE,
+        default="independent",
+    )
+
+
+KEY = ("participant_id", "session", "task", "contrast", "roi", "hemi", "space", "statistic")
+"""Columns that together name one row."""
+
+
+def data_dictionary(row_type: type) -> dict[str, dict[str, Any]]:
+    """Describe the columns declared by a row type, as the JSON beside a table does."""
+    return {f.name: dict(f.metadata) for f in fields(row_type)}
+
+
+@dataclass(frozen=True)
+class Key:
+    """What was measured where: the part of a row that does not depend on the hemisphere."""
+
+    participant_id: str
+    session: str | None
+    task: str
+    contrast: str
+    roi: str
+    space: str | None
+    statistic: str
+
+
+def measure(
+    key: Key,
+    rois: Mapping[Hemisphere, Mask | Absent],
+    maps: Mapping[Hemisphere, Array | Absent],
+    *,
+    n_runs: int | None,
+    independence: Independence,
+) -> list[EstimateRow]:
+    """Measure one map in one ROI: a row for L, for R and for both together.
+
+    Parameters
+    ----------
+    key : Key
+    rois : mapping of hemisphere to (n_vertices,) array of bool or Absent
+    maps : mapping of hemisphere to (n_vertices,) array or Absent
+        Vertices in the order of the ROI of the same hemisphere.
+    n_runs : int or None
+    independence : {"independent", "crossvalidated", "circular"}
+
+    Returns
+    -------
+    list of EstimateRow
+        ``both`` pools the vertices of the hemispheres (it is not the mean of two means), and
+        has no number where either hemisphere has none to pool.
+    """
+    values = {hemi: values_in_roi(rois[hemi], maps[hemi]) for hemi in HEMISPHERES}
+    parts: list[tuple[str, tuple[Array | Absent, ...], tuple[Mask | Absent, ...]]] = [
+        (hemi, (values[hemi],), (rois[hemi],)) for hemi in HEMISPHERES
+    ]
+    parts.append((BOTH, tuple(values.values()), tuple(rois[hemi] for hemi in HEMISPHERES)))
+    return [
+        EstimateRow(
+            **vars(key),
+            hemi=hemi,
+            **vars(summarize(pooled, defined)),
+            n_runs=n_runs,
+            independence=independence,
+        )
+        for hemi, pooled, defined in parts
+    ]
+
+
+def values_in_roi(roi: Mask | Absent, values: Array | Absent) -> Array | Absent:
+    """Take the values of a map at the vertices of an ROI, or say why there are none."""
+    absent = [part for part in (roi, values) if isinstance(part, Absent)]
+    if absent:
+        return worst(absent)
+    assert not isinstance(roi, Absent)
+    assert not isinstance(values, Absent)
+    if roi.shape != values.shape:
+        return Absent("vertex_mismatch")
+    inside: Array = values[roi]
+    return inside
+
+
+def worst(absent: Sequence[Absent]) -> Absent:
+    """Choose the reason that goes deepest, by the order of :data:`~.model.STATUSES`."""
+    order = list(STATUSES)
+    return max(absent, key=lambda part: order.index(part.status))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a map holds inside an ROI; see the columns of :class:`EstimateRow`."""
+
+    estimate: float | None = None
+    sd: float | None = None
+    median: float | None = None
+    n_vertices: int | None = None
+    n_finite: int | None = None
+    coverage: float | None = None
+    status: Status = "ok"
+
+
+def summarize(values: Sequence[Array | Absent], rois: Sequence[Mask | Absent]) -> Summary:
+    """Summarize the values inside an ROI, pooled over the parts it is made of.
+
+    Parameters
+    ----------
+    values : sequence of (n,) array or Absent
+        Values inside the ROI, one entry per hemisphere.
+    rois : sequence of (n_vertices,) array of bool or Absent
+        The ROI itself: its size is known even where the map is absent.
+
+    Returns
+    -------
+    Summary
+        Sums are accumulated in 64-bit floats; NaN and infinite values are left out.
+    """
+    absent = [part for part in values if isinstance(part, Absent)]
+    masks = [roi for roi in rois if not isinstance(roi, Absent)]
+    n_vertices = sum(int(roi.sum()) for roi in masks) if len(masks) == len(rois) else None
+    if absent:
+        return Summary(n_vertices=n_vertices, status=worst(absent).status)
+    pooled = np.concatenate([np.asarray(part, dtype=np.float64) for part in values])
+    finite = pooled[np.isfinite(pooled)]
+    if finite.size == 0:
+        return Summary(
+            n_vertices=pooled.size,
+            n_finite=0,
+            coverage=0.0 if pooled.size else None,
+            status="no_finite_vertices" if pooled.size else "empty_roi",
+        )
+    return Summary(
+        estimate=float(finite.mean()),
+        sd=float(finite.std(ddof=1)) if finite.size > 1 else None,
+        median=float(np.median(finite)),
+        n_vertices=pooled.size,
+        n_finite=finite.size,
+        coverage=finite.size / pooled.size,
+    )
+
+
+def combine_runs(
+    maps: Sequence[Array], variances: Sequence[Array], combination: Combination
+) -> Array:
+    """Combine the maps of several runs into one.
+
+    Parameters
+    ----------
+    maps : sequence of (n_vertices,) array
+        One map per run.
+    variances : sequence of (n_vertices,) array
+        For the fixed-effects combinations, the variance map of each run.
+    combination : {"single", "fixed_effects", "mean", "fixed_effects_z", "stouffer"}
+        ``single``: the one map, unchanged. ``mean``: unweighted mean. ``fixed_effects``:
+        mean weighted by inverse variance; ``fixed_effects_z``: that mean divided by its
+        standard error. ``stouffer``: sum of the z maps divided by the root of their number.
+
+    Returns
+    -------
+    (n_vertices,) array
+        A vertex is NaN where any run has no finite value (or no positive variance) for it.
+
+    References
+    ----------
+    Inverse-variance weights: Cochran (1954), Biometrics 10, 101-129.
+    Combination of z values: Stouffer et al. (1949), The American Soldier, vol. 1, p. 45.
+
+    Examples
+    --------
+    >>> runs = [np.array([1.0]), np.array([4.0])]
+    >>> combine_runs(runs, [np.array([1.0]), np.array([2.0])], "fixed_effects")
+    array([2.])
+    >>> combine_runs([np.array([3.0])] * 4, [], "stouffer")
+    array([6.])
+    """
+    if combination == "single":
+        (single,) = maps
+        return single
+    stacked = np.stack([np.asarray(run, dtype=np.float64) for run in maps])
+    if combination in ("mean", "stouffer"):
+        exponent = 1.0 if combination == "mean" else 0.5
+        combined: Array = np.where(
+            np.isfinite(stacked).all(axis=0), stacked.sum(axis=0) / len(maps) ** exponent, np.nan
+        )
+        return combined
+    variance = np.stack([np.asarray(run, dtype=np.float64) for run in variances])
+    usable = (np.isfinite(stacked) & np.isfinite(variance) & (variance > 0)).all(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = 1 / variance
+        total = weights.sum(axis=0)
+        exponent = 1.0 if combination == "fixed_effects" else 0.5
+        combined = (weights * stacked).sum(axis=0) / total**exponent
+    return np.where(usable, combined, np.nan)

@@ -1,0 +1,282 @@
+"""The participant level: find the maps, read them, define the ROIs, measure, write.
+
+:func:`process_participant` is the whole analysis of one participant.
+"""
+
+import logging
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from bids_secondlevel import derivatives, discovery
+from bids_secondlevel.errors import (
+    DONE,
+    SOME_PARTICIPANT_FAILED,
+    DataError,
+    InputMissingError,
+    NothingSelectedError,
+    SecondLevelError,
+)
+from bids_secondlevel.measures import EstimateRow, Key, measure
+from bids_secondlevel.model import (
+    HEMISPHERES,
+    Absent,
+    Array,
+    Dataset,
+    EstimateSource,
+    Hemisphere,
+    Masks,
+    ParticipantFiles,
+    ParticipantIndex,
+    Plan,
+)
+from bids_secondlevel.planning import make_plan
+from bids_secondlevel.reading import (
+    read_localizer,
+    read_measured,
+    read_participant_retinotopy,
+)
+from bids_secondlevel.rois import intersect, localizer_mask, retinotopy_mask
+from bids_secondlevel.selection import select_files
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.writing import write_atomically
+
+LOG = logging.getLogger("bids_secondlevel")
+
+SURVEYED = 20
+"""How many participants are looked at to learn what a study contains."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a participant went; `exit_code` is the program's if it was the only one."""
+
+    label: str
+    summary: str = ""
+    messages: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    exit_code: int = DONE
+
+
+def process_participant(
+    label: str, plan: Plan, settings: Settings, datasets: Sequence[Dataset]
+) -> Outcome:
+    """Define the ROIs of one participant, measure in them, and write masks and table.
+
+    Parameters
+    ----------
+    label : str
+        Participant label without ``sub-``.
+    plan : Plan
+        What is asked for.
+    settings : Settings
+    datasets : sequence of Dataset
+
+    Returns
+    -------
+    Outcome
+        Failures that leave some numbers to be had are in it, and in the status of the rows.
+
+    Raises
+    ------
+    SecondLevelError
+        If nothing could be decided or written for this participant.
+    """
+    index = discovery.index_participant(datasets, label, settings.bids_filters)
+    files = select_files(index, plan, settings)
+
+    retinotopy = {hemi: read_participant_retinotopy(files, hemi) for hemi in HEMISPHERES}
+    retinotopic: Masks = {
+        hemi: maps if isinstance(maps, Absent) else retinotopy_mask(maps, settings.rule)
+        for hemi, maps in retinotopy.items()
+    }
+    localized: dict[str, Masks] = {}
+    rois: dict[str, Masks] = {}
+    for contrast in plan.roi_contrasts:
+        z_maps = {h: read_localizer(files, contrast, h, retinotopy[h]) for h in HEMISPHERES}
+        localized[contrast] = {
+            hemi: z if isinstance(z, Absent) else localizer_mask(z, settings.rule)
+            for hemi, z in z_maps.items()
+        }
+        rois[contrast] = {
+            hemi: intersect(retinotopic[hemi], localized[contrast][hemi]) for hemi in HEMISPHERES
+        }
+
+    rows: list[EstimateRow] = []
+    absent = [*_absent(retinotopic), *chain.from_iterable(map(_absent, localized.values()))]
+    for source in files.estimates:
+        maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
+        absent += _absent(maps)
+        rows += _measure_in_all(source, maps, rois, label, plan, settings)
+
+    results = derivatives.ParticipantResults(files, retinotopic, localized, rois, rows)
+    derivatives.write_participant(results, plan, settings)
+    return _outcome(index, files, rows, absent)
+
+
+def run(settings: Settings) -> int:
+    """Process the participants chosen by the settings, and say how it went.
+
+    Returns
+    -------
+    int
+        Exit code: 0 if all went well; the code of the failure if all participants failed with
+        the same; else 1.
+
+    Raises
+    ------
+    SecondLevelError
+        If nothing can be processed at all.
+    """
+    description = discovery.check_bids_dir(settings)
+    datasets = discovery.find_datasets(settings)
+    selected, unknown = discovery.select_participants(settings, datasets)
+    plan = survey(settings, datasets, selected)
+    for message in plan.messages:
+        LOG.warning(message)
+    derivatives.write_dataset_files(settings.output_dir, datasets, settings.bids_dir, description)
+    codes = []
+    for outcome in _process_all(selected, plan, settings, datasets):
+        _report(outcome)
+        codes.append(outcome.exit_code)
+        if outcome.exit_code != DONE and settings.stop_on_first_crash:
+            LOG.error("Stopped at the first failure (--stop-on-first-crash).")
+            break
+    if unknown:
+        everyone = discovery.list_participants(settings.bids_dir, datasets)
+        LOG.error(discovery.unknown_participants(unknown, everyone))
+        codes.append(NothingSelectedError.exit_code)
+    return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
+
+
+def survey(settings: Settings, datasets: Sequence[Dataset], selected: Sequence[str]) -> Plan:
+    """Learn what is asked for from the first participants selected.
+
+    Where these do not tell (a participant without a localizer, run alone), the first
+    participants of the study are asked too.
+
+    Raises
+    ------
+    SecondLevelError
+        If no plan can be made.
+    """
+
+    def plan_from(labels: Iterable[str]) -> Plan:
+        return make_plan(
+            [discovery.index_participant(datasets, x, settings.bids_filters) for x in labels],
+            settings,
+        )
+
+    first = tuple(selected)[:SURVEYED]
+    try:
+        return plan_from(first)
+    except (InputMissingError, NothingSelectedError) as error:
+        everyone = discovery.list_participants(settings.bids_dir, datasets)[:SURVEYED]
+        if set(everyone) <= set(first):
+            raise
+        try:
+            return plan_from(dict.fromkeys((*first, *everyone)))
+        except SecondLevelError:
+            raise error from None
+
+
+def _process_all(
+    labels: Sequence[str], plan: Plan, settings: Settings, datasets: Sequence[Dataset]
+) -> Iterator[Outcome]:
+    """Process participants, several at a time; outcomes come in the order of the labels."""
+    import joblib
+
+    n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
+    tasks = (joblib.delayed(_attempt)(label, plan, settings, datasets) for label in labels)
+    outcomes: Iterator[Outcome] = joblib.Parallel(n_jobs=n_procs, return_as="generator")(tasks)
+    return outcomes
+
+
+def _attempt(label: str, plan: Plan, settings: Settings, datasets: Sequence[Dataset]) -> Outcome:
+    """Process a participant, and turn any failure into an outcome."""
+    try:
+        return process_participant(label, plan, settings, datasets)
+    except SecondLevelError as error:
+        return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001 a defect must not stop the other participants
+        report = settings.output_dir / "logs" / f"sub-{label}_crash.txt"
+        write_atomically(report, traceback.format_exc().encode())
+        message = f"unexpected {type(error).__name__}: {error}. The traceback is in {report}."
+        return Outcome(label, errors=(message,), exit_code=SOME_PARTICIPANT_FAILED)
+
+
+def _report(outcome: Outcome) -> None:
+    for message in outcome.messages:
+        LOG.warning("sub-%s: %s", outcome.label, message)
+    for error in outcome.errors:
+        LOG.error("sub-%s: %s", outcome.label, error)
+    if outcome.summary:
+        LOG.info("sub-%s: %s", outcome.label, outcome.summary)
+
+
+def _measure_in_all(  # noqa: PLR0917
+    source: EstimateSource,
+    maps: Mapping[Hemisphere, Array | Absent],
+    rois: Mapping[str, Masks],
+    label: str,
+    plan: Plan,
+    settings: Settings,
+) -> Iterator[EstimateRow]:
+    """Measure one contrast in every ROI."""
+    runs = [len(hemi_source.maps) for hemi_source in source.maps.values()]
+    for roi, masks in rois.items():
+        key = Key(
+            participant_id=f"sub-{label}",
+            session=source.session,
+            task=source.task,
+            contrast=source.contrast,
+            roi=roi,
+            space=plan.space,
+            statistic=settings.statistic,
+        )
+        yield from measure(
+            key,
+            masks,
+            maps,
+            n_runs=min(runs) if runs else None,
+            independence="circular" if source.task == plan.localizer_task else "independent",
+        )
+
+
+def _outcome(
+    index: ParticipantIndex,
+    files: ParticipantFiles,
+    rows: Sequence[EstimateRow],
+    absent: Sequence[Absent],
+) -> Outcome:
+    errors: list[SecondLevelError] = [part.error for part in absent if part.error]
+    if index.foreign:
+        named = ", ".join(str(source.path) for source in index.foreign)
+        errors.append(
+            DataError(
+                f"{named}: in a folder of sub-{index.label}, but named after another participant; "
+                "not used. Put the file where it belongs."
+            )
+        )
+    n_measured = sum(row.estimate is not None for row in rows)
+    if not errors and not any(row.n_finite is not None for row in rows):
+        errors.append(InputMissingError("no map could be measured."))
+    missing = dict.fromkeys(
+        f"task {row.task}, contrast {row.contrast}: no map found (status missing_map)."
+        for row in rows
+        if row.status == "missing_map" and row.n_runs is None
+    )
+    codes = {error.exit_code for error in errors}
+    return Outcome(
+        label=index.label,
+        summary=f"{n_measured} of {len(rows)} estimates measured in {len(files.localizers)} ROIs",
+        messages=(*files.messages, *missing),
+        errors=tuple(dict.fromkeys(str(error) for error in errors)),
+        exit_code=min(codes, default=DONE),
+    )
+
+
+def _absent(parts: Mapping[Hemisphere, Any]) -> list[Absent]:
+    return [part for part in parts.values() if isinstance(part, Absent)]

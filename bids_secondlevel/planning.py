@@ -1,0 +1,217 @@
+"""Decide what is asked for, from the options and from what a study contains.
+
+The answer, a :class:`~bids_secondlevel.model.Plan`, is the same for every participant.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from bids_secondlevel.errors import InputMissingError, NothingSelectedError, UsageError
+from bids_secondlevel.model import IndexedFile, ParticipantIndex, Plan
+from bids_secondlevel.settings import Settings
+
+
+def make_plan(indexes: Sequence[ParticipantIndex], settings: Settings) -> Plan:
+    """Decide what is asked for: space, localizer task, ROIs, and the maps to be measured.
+
+    Parameters
+    ----------
+    indexes : sequence of ParticipantIndex
+        Of the participants that stand for all.
+    settings : Settings
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputMissingError
+        If there are no surface maps, or none of the localizer.
+    NothingSelectedError
+        If the labels given select nothing.
+    UsageError
+        If an option is needed to decide.
+    """
+    maps = [file for index in indexes for file in index.statistical_maps]
+    if not maps:
+        raise InputMissingError(_no_surface_maps(indexes))
+    space, space_messages = _choose_space(maps, settings)
+    in_space = [file for file in maps if file.entities.get("space") == space]
+    task = _choose_localizer_task(in_space, settings)
+    roi_contrasts, roi_messages = _choose_roi_contrasts(in_space, task, settings)
+    measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
+    return Plan(
+        space,
+        task,
+        roi_contrasts,
+        measured,
+        sessions,
+        (*space_messages, *roi_messages, *measured_messages),
+    )
+
+
+def _choose_space(
+    maps: Iterable[IndexedFile], settings: Settings
+) -> tuple[str | None, tuple[str, ...]]:
+    found = sorted({file.entities.get("space") or "" for file in maps})
+    shown = ", ".join(space or "(no space entity)" for space in found)
+    if settings.space is not None:
+        space = matching(settings.space, found)
+        if space is None:
+            raise NothingSelectedError(
+                f"--space {settings.space}: no surface maps in this space; there are: {shown}."
+            )
+        return space, ()
+    if len(found) == 1:
+        return found[0] or None, ()
+    if "fsnative" in found:
+        return "fsnative", (f"Surface maps in several spaces ({shown}); using fsnative.",)
+    raise UsageError(f"Surface maps in several spaces ({shown}): choose one with --space.")
+
+
+def _choose_localizer_task(maps: Iterable[IndexedFile], settings: Settings) -> str:
+    tasks = labels_of(maps, "task")
+    shown = f"tasks with surface maps: {', '.join(tasks) or 'none'}"
+    if settings.localizer_task is not None:
+        task = matching(settings.localizer_task, tasks)
+        if task is None:
+            raise InputMissingError(
+                f"--localizer-task {settings.localizer_task}: no maps of this task; {shown}."
+            )
+        return task
+    candidates = [task for task in tasks if "loc" in task.casefold()]
+    if not candidates:
+        raise InputMissingError(
+            f"No localizer found: no task has 'loc' in its label; {shown}. "
+            "Name the localizer with --localizer-task."
+        )
+    if len(candidates) > 1:
+        raise UsageError(
+            f"Several tasks have 'loc' in their label ({', '.join(candidates)}); {shown}. "
+            "Choose the localizer with --localizer-task."
+        )
+    return candidates[0]
+
+
+def _choose_roi_contrasts(
+    maps: Iterable[IndexedFile], task: str, settings: Settings
+) -> tuple[tuple[str, ...], list[str]]:
+    of_task = [file for file in maps if same(file.entities.get("task"), task)]
+    z_maps = [f for f in of_task if f.entities.get("stat") == "z" and "localizer" in f.queries]
+    found = labels_of(z_maps, "contrast")
+    if not found:
+        raise InputMissingError(
+            f"The localizer task {task} has no z maps (stat-z); its maps hold: "
+            f"{', '.join(labels_of(of_task, 'stat'))}. The ROIs are defined on z values."
+        )
+    return _asked("--roi-contrasts", settings.roi_contrasts, found)
+
+
+def _choose_measured(
+    maps: Iterable[IndexedFile], localizer_task: str, settings: Settings
+) -> tuple[tuple[tuple[str, str], ...], dict[str, tuple[str | None, ...]], list[str]]:
+    of_statistic = [
+        file
+        for file in maps
+        if same(file.entities.get("stat"), settings.statistic) and is_measured(file, settings)
+    ]
+    if not of_statistic:
+        found = labels_of(maps, "session")
+        raise NothingSelectedError(
+            f"No surface maps to measure: looked for stat-{settings.statistic}"
+            + (f" in sessions {', '.join(settings.session_label)}" if found else "")
+            + f"; there are: {', '.join(f'stat-{s}' for s in labels_of(maps, 'stat'))}"
+            + (f", sessions {', '.join(found)}." if found else ".")
+            + " Choose with --statistic and --session-label."
+        )
+    tasks, task_messages = _asked(
+        "--task-label", settings.task_label, labels_of(of_statistic, "task")
+    )
+    of_tasks = [
+        file for file in of_statistic if any(same(file.entities.get("task"), t) for t in tasks)
+    ]
+    contrasts, contrast_messages = _asked(
+        "--contrasts", settings.contrasts, labels_of(of_tasks, "contrast")
+    )
+    there = {
+        (file.entities.get("task", "").casefold(), file.entities.get("contrast", "").casefold())
+        for file in of_tasks
+    }
+    somewhere = {contrast for _, contrast in there}
+    # A contrast found nowhere is still asked for, in every task but the localizer's own.
+    wanted_in = [task for task in tasks if task != localizer_task] or list(tasks)
+    measured = tuple(
+        (task, contrast)
+        for task in sorted(tasks)
+        for contrast in sorted(contrasts)
+        if (task.casefold(), contrast.casefold()) in there
+        or (contrast.casefold() not in somewhere and task in wanted_in)
+    )
+    sessions = {task: sessions_of(of_tasks, task) for task in tasks}
+    return measured, sessions, task_messages + contrast_messages
+
+
+def _asked(
+    option: str, asked: Sequence[str], found: Sequence[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Spell the labels asked for as they were found; all that were found if none were asked."""
+    if not asked:
+        return tuple(found), []
+    spelled = {label: matching(label, found) for label in asked}
+    unknown = [label for label, match in spelled.items() if match is None]
+    shown = f"there are: {', '.join(found) or 'none'}"
+    if len(unknown) == len(spelled):
+        raise NothingSelectedError(f"{option} {' '.join(unknown)}: nothing found; {shown}.")
+    messages = [f"{option}: no maps of {', '.join(unknown)}; {shown}."] if unknown else []
+    return tuple(match or label for label, match in spelled.items()), messages
+
+
+def _no_surface_maps(indexes: Sequence[ParticipantIndex]) -> str:
+    volumes = [volume for index in indexes for volume in index.volumes]
+    labels = ", ".join(f"sub-{index.label}" for index in indexes)
+    message = (
+        f"No statistical surface maps found for {labels}: expected names such as "
+        "sub-01_task-loc_hemi-L_space-fsnative_contrast-X_stat-z_statmap.func.gii below a "
+        "participant's folder of a derivative dataset."
+    )
+    if not volumes:
+        return message + " Name the dataset with --derivatives."
+    shown = "".join(f"\n  {volume.path}" for volume in volumes[:3])
+    return (
+        f"{message} There are {len(volumes)} statistical maps without a hemi entity, which are "
+        f"volumes or CIFTI and cannot be used, such as:{shown}\nProject them to the surface, or "
+        "run the first-level model on surface data."
+    )
+
+
+def is_measured(file: IndexedFile, settings: Settings) -> bool:
+    """Tell whether a map passes the filters for maps to be measured."""
+    sessions = settings.session_label
+    return "estimates" in file.queries and (
+        not sessions or file.entities.get("session") in sessions
+    )
+
+
+def sessions_of(maps: Iterable[IndexedFile], task: str) -> tuple[str | None, ...]:
+    """Sessions of the maps of a task, in order; ``None`` for maps without one."""
+    of_task = [file for file in maps if same(file.entities.get("task"), task)]
+    found = {file.entities.get("session") for file in of_task}
+    return tuple(sorted(found, key=lambda session: session or ""))
+
+
+def labels_of(maps: Iterable[IndexedFile], entity: str) -> list[str]:
+    """Labels of an entity, sorted; of those that differ in case only, the first."""
+    first: dict[str, str] = {}
+    for label in sorted({file.entities[entity] for file in maps if entity in file.entities}):
+        first.setdefault(label.casefold(), label)
+    return list(first.values())
+
+
+def matching(label: str, found: Iterable[str]) -> str | None:
+    """Find a label as it was spelled, whatever its case."""
+    return next((candidate for candidate in found if same(candidate, label)), None)
+
+
+def same(label: str | None, other: str) -> bool:
+    """Compare labels whatever their case; nilearn, for one, lower-cases contrast names."""
+    return label is not None and label.casefold() == other.casefold()

@@ -1,0 +1,160 @@
+"""Write files whole or not at all, and tables with their data dictionaries; read them back."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from bids_secondlevel.errors import DataError, OutputError
+from bids_secondlevel.measures import data_dictionary
+
+MISSING = "n/a"
+
+Row = TypeVar("Row")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file beside its place, then rename it; leave one that is the same untouched.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    try:
+        if path.is_file() and path.read_bytes() == content:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        beside = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.chmod(0o666 & ~_umask())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}). Check that the output "
+            "folder exists or can be made, is writable, and has space left."
+        ) from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_table(
+    path: Path, rows: Sequence[Any], row_type: type, metadata: Mapping[str, Any]
+) -> None:
+    """Write rows as a TSV file with its JSON data dictionary.
+
+    Parameters
+    ----------
+    path : Path
+        Of the ``.tsv``; the ``.json`` lies beside it.
+    rows : sequence of `row_type`
+    row_type : type
+        Dataclass that declares the columns.
+    metadata : mapping
+        What else the sidecar says.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    columns = [f.name for f in fields(row_type)]
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(_cell(getattr(row, name)) for name in columns)
+    write_json(path.with_suffix(".json"), {**data_dictionary(row_type), **metadata})
+    write_atomically(path, text.getvalue().encode())
+
+
+def read_table(path: Path, row_type: type[Row]) -> list[Row]:
+    """Read a table written by :func:`write_table`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or is not such a table.
+    """
+    hints = get_type_hints(row_type)
+    names = [f.name for f in fields(row_type)]  # type: ignore[arg-type]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            missing = [name for name in names if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(
+                    f"{path}: has no column {', '.join(missing)}; expected the table that the "
+                    "participant level writes. Run the participant level again."
+                )
+            return [
+                row_type(**{name: _value(row[name], hints[name]) for name in names})
+                for row in reader
+            ]
+    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: cannot be read as a table of estimates ({error}). Run the participant "
+            "level again."
+        ) from error
+
+
+def read_sidecar(path: Path) -> Mapping[str, Any]:
+    """Read the JSON beside a table of ours.
+
+    Raises
+    ------
+    DataError
+        If it is missing or broken.
+    """
+    sidecar = path.with_suffix(".json")
+    try:
+        content = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{sidecar}: cannot be read ({error}). Run the participant level again."
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{sidecar}: expected a JSON object. Run the participant level again.")
+    return content
+
+
+def _umask() -> int:
+    """Read the process' umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def _cell(value: object) -> str:
+    return MISSING if value is None else str(value)
+
+
+def _value(text: str, hint: Any) -> Any:
+    if text == MISSING:
+        return None
+    for kind in (int, float):
+        if hint == kind | None:
+            return kind(text)
+    return text
