@@ -220,6 +220,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="TOML file with any of these options by their long names; the command line wins",
     )
     running.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print which files would be used for what, and what is missing; write nothing",
+    )
+    running.add_argument(
         "--n-procs",
         type=int,
         metavar="N",
@@ -329,7 +334,9 @@ def _derivative(text: str) -> DerivativePath:
 
 
 def _start_logging(verbose: int) -> None:
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    LOG.handlers = [handler]
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 

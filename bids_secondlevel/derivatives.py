@@ -73,6 +73,12 @@ class ParticipantFolder:
         return self.path / f"{name}_mask.label.gii"
 
     @property
+    def entities(self) -> dict[str, str]:
+        """Columns of the table that are also entities of its name."""
+        columns = {"session": self.session, "space": self.space}
+        return {name: label for name, label in columns.items() if label is not None}
+
+    @property
     def prefix(self) -> str:
         """How every name begins: participant, and session where there is one."""
         return self._name()
@@ -141,6 +147,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
             "SoftwareVersion": __version__,
             "Sources": measured,
         },
+        folder.entities,
     )
 
 

@@ -70,6 +70,25 @@ def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
     return description
 
 
+def check_output_dir(settings: Settings) -> None:
+    """Check that the results of another tool, or the input, would not be written into.
+
+    Raises
+    ------
+    UsageError
+        If ``OUTPUT_DIR`` is ``BIDS_DIR`` or a dataset that this program has not made.
+    """
+    output, bids_dir = settings.output_dir, settings.bids_dir
+    described = (output / "dataset_description.json").exists()
+    if output.resolve() == bids_dir.resolve() or (
+        (described or _participants_in(output)) and not _is_our_own(output)
+    ):
+        raise UsageError(
+            f"OUTPUT_DIR {output}: holds a dataset that this program has not made, and input is "
+            f"never written to. Name another folder, such as {bids_dir}/derivatives/{_OWN_NAME}."
+        )
+
+
 def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
     """List the datasets in which maps are looked for.
 

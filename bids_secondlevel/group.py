@@ -56,6 +56,7 @@ def run(settings: Settings) -> int:
         If there is nothing to test, or tables contradict each other.
     """
     description = discovery.check_bids_dir(settings)
+    discovery.check_output_dir(settings)
     found = derivatives.find_estimates(settings.output_dir)
     if not found:
         raise InputMissingError(
@@ -87,9 +88,15 @@ def run(settings: Settings) -> int:
             "space asked for."
         )
     statistics = one_sample_tests(rows)
-    derivatives.write_group(settings.output_dir, rows, statistics, definition)
-    datasets = discovery.find_datasets(settings)
-    derivatives.write_dataset_files(settings.output_dir, datasets, settings.bids_dir, description)
+    if settings.dry_run:
+        paths = (table.path for of_label in tables.values() for table in of_label)
+        print("\n".join(f"would read {path}" for path in paths))
+    else:
+        derivatives.write_group(settings.output_dir, rows, statistics, definition)
+        datasets = discovery.find_datasets(settings)
+        derivatives.write_dataset_files(
+            settings.output_dir, datasets, settings.bids_dir, description
+        )
     LOG.info("%d participants, %d estimates, %d tests", len(labels), len(rows), len(statistics))
     return SOME_PARTICIPANT_FAILED if unreadable or (asked and missing) else DONE
 

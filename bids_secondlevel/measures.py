@@ -28,6 +28,15 @@ INDEPENDENCE: Mapping[Independence, str] = {
 }
 
 
+COMBINATIONS: Mapping[Combination, str] = {
+    "single": "one map",
+    "fixed_effects": "mean weighted by inverse variance (fixed effects)",
+    "mean": "unweighted mean",
+    "fixed_effects_z": "z of the mean weighted by inverse variance (fixed effects)",
+    "stouffer": "sum of z divided by the root of their number (Stouffer)",
+}
+
+
 def column(
     description: str, *, units: str = "", levels: Mapping[Any, str] | None = None, **default: Any
 ) -> Any:

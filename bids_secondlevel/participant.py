@@ -7,7 +7,7 @@ import logging
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from bids_secondlevel import derivatives, discovery
@@ -33,7 +33,9 @@ from bids_secondlevel.model import (
     Plan,
 )
 from bids_secondlevel.planning import make_plan
+from bids_secondlevel.preview import describe_datasets, describe_run, find_gaps
 from bids_secondlevel.reading import (
+    measured_gap,
     read_localizer,
     read_measured,
     read_participant_retinotopy,
@@ -45,7 +47,7 @@ from bids_secondlevel.writing import write_atomically
 
 LOG = logging.getLogger("bids_secondlevel")
 
-SURVEYED = 20
+SURVEYED = 3
 """How many participants are looked at to learn what a study contains."""
 
 
@@ -61,7 +63,10 @@ class Outcome:
 
 
 def process_participant(
-    label: str, plan: Plan, settings: Settings, datasets: Sequence[Dataset]
+    label: str,
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
 ) -> Outcome:
     """Define the ROIs of one participant, measure in them, and write masks and table.
 
@@ -69,8 +74,10 @@ def process_participant(
     ----------
     label : str
         Participant label without ``sub-``.
-    plan : Plan
-        What is asked for.
+    reference : sequence of ParticipantIndex
+        The first participants of the study. They tell what is asked for where this participant
+        lacks it; as they are always the same, it does not matter which jobs a study is split
+        into.
     settings : Settings
     datasets : sequence of Dataset
 
@@ -85,6 +92,7 @@ def process_participant(
         If nothing could be decided or written for this participant.
     """
     index = discovery.index_participant(datasets, label, settings.bids_filters)
+    plan = make_plan((index, *reference), settings)
     files = select_files(index, plan, settings)
 
     retinotopy = {hemi: read_participant_retinotopy(files, hemi) for hemi in HEMISPHERES}
@@ -113,7 +121,14 @@ def process_participant(
 
     results = derivatives.ParticipantResults(files, retinotopic, localized, rois, rows)
     derivatives.write_participant(results, plan, settings)
-    return _outcome(index, files, rows, absent)
+    n_measured = sum(row.estimate is not None for row in rows)
+    return _outcome(
+        index,
+        files,
+        absent,
+        is_measured=any(row.n_finite is not None for row in rows),
+        summary=f"{n_measured} of {len(rows)} estimates measured in {len(rois)} ROIs",
+    )
 
 
 def run(settings: Settings) -> int:
@@ -131,73 +146,95 @@ def run(settings: Settings) -> int:
         If nothing can be processed at all.
     """
     description = discovery.check_bids_dir(settings)
+    discovery.check_output_dir(settings)
     datasets = discovery.find_datasets(settings)
     selected, unknown = discovery.select_participants(settings, datasets)
-    plan = survey(settings, datasets, selected)
+    everyone = discovery.list_participants(settings.bids_dir, datasets)
+    reference = survey(settings, datasets, everyone)
+    plan = make_plan((*reference, *survey(settings, datasets, selected)), settings)
     for message in plan.messages:
         LOG.warning(message)
-    derivatives.write_dataset_files(settings.output_dir, datasets, settings.bids_dir, description)
+    outcomes: Iterable[Outcome]
+    if settings.dry_run:
+        print(describe_datasets(datasets))
+        outcomes = (_attempt(label, reference, settings, datasets) for label in selected)
+    else:
+        derivatives.write_dataset_files(
+            settings.output_dir, datasets, settings.bids_dir, description
+        )
+        outcomes = _process_all(selected, reference, settings, datasets)
     codes = []
-    for outcome in _process_all(selected, plan, settings, datasets):
+    for outcome in outcomes:
         _report(outcome)
         codes.append(outcome.exit_code)
         if outcome.exit_code != DONE and settings.stop_on_first_crash:
             LOG.error("Stopped at the first failure (--stop-on-first-crash).")
             break
     if unknown:
-        everyone = discovery.list_participants(settings.bids_dir, datasets)
         LOG.error(discovery.unknown_participants(unknown, everyone))
         codes.append(NothingSelectedError.exit_code)
     return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
 
 
-def survey(settings: Settings, datasets: Sequence[Dataset], selected: Sequence[str]) -> Plan:
-    """Learn what is asked for from the first participants selected.
-
-    Where these do not tell (a participant without a localizer, run alone), the first
-    participants of the study are asked too.
+def preview_participant(
+    label: str,
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> Outcome:
+    """Print what would be done for a participant, and find what is missing.
 
     Raises
     ------
     SecondLevelError
-        If no plan can be made.
+        If nothing could be decided for this participant.
     """
+    index = discovery.index_participant(datasets, label, settings.bids_filters)
+    plan = make_plan((index, *reference), settings)
+    files = select_files(index, plan, settings)
+    print(describe_run(files, plan))
+    gaps = find_gaps(files)
+    is_measured = any(
+        measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
+    )
+    return _outcome(index, files, gaps, is_measured=is_measured, summary="nothing written")
 
-    def plan_from(labels: Iterable[str]) -> Plan:
-        return make_plan(
-            [discovery.index_participant(datasets, x, settings.bids_filters) for x in labels],
-            settings,
-        )
 
-    first = tuple(selected)[:SURVEYED]
-    try:
-        return plan_from(first)
-    except (InputMissingError, NothingSelectedError) as error:
-        everyone = discovery.list_participants(settings.bids_dir, datasets)[:SURVEYED]
-        if set(everyone) <= set(first):
-            raise
-        try:
-            return plan_from(dict.fromkeys((*first, *everyone)))
-        except SecondLevelError:
-            raise error from None
+def survey(
+    settings: Settings, datasets: Sequence[Dataset], labels: Iterable[str]
+) -> tuple[ParticipantIndex, ...]:
+    """Index the first few participants, to learn what a study contains."""
+    return tuple(
+        discovery.index_participant(datasets, label, settings.bids_filters)
+        for label in islice(labels, SURVEYED)
+    )
 
 
 def _process_all(
-    labels: Sequence[str], plan: Plan, settings: Settings, datasets: Sequence[Dataset]
+    labels: Sequence[str],
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
 ) -> Iterator[Outcome]:
     """Process participants, several at a time; outcomes come in the order of the labels."""
     import joblib
 
     n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
-    tasks = (joblib.delayed(_attempt)(label, plan, settings, datasets) for label in labels)
+    tasks = (joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels)
     outcomes: Iterator[Outcome] = joblib.Parallel(n_jobs=n_procs, return_as="generator")(tasks)
     return outcomes
 
 
-def _attempt(label: str, plan: Plan, settings: Settings, datasets: Sequence[Dataset]) -> Outcome:
+def _attempt(
+    label: str,
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> Outcome:
     """Process a participant, and turn any failure into an outcome."""
+    process = preview_participant if settings.dry_run else process_participant
     try:
-        return process_participant(label, plan, settings, datasets)
+        return process(label, reference, settings, datasets)
     except SecondLevelError as error:
         return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
     except Exception as error:  # noqa: BLE001 a defect must not stop the other participants
@@ -248,9 +285,12 @@ def _measure_in_all(  # noqa: PLR0917
 def _outcome(
     index: ParticipantIndex,
     files: ParticipantFiles,
-    rows: Sequence[EstimateRow],
     absent: Sequence[Absent],
+    *,
+    is_measured: bool,
+    summary: str,
 ) -> Outcome:
+    """Say how it went, from what could not be had."""
     errors: list[SecondLevelError] = [part.error for part in absent if part.error]
     if index.foreign:
         named = ", ".join(str(source.path) for source in index.foreign)
@@ -260,18 +300,17 @@ def _outcome(
                 "not used. Put the file where it belongs."
             )
         )
-    n_measured = sum(row.estimate is not None for row in rows)
-    if not errors and not any(row.n_finite is not None for row in rows):
+    if not errors and not is_measured:
         errors.append(InputMissingError("no map could be measured."))
-    missing = dict.fromkeys(
-        f"task {row.task}, contrast {row.contrast}: no map found (status missing_map)."
-        for row in rows
-        if row.status == "missing_map" and row.n_runs is None
-    )
+    missing = [
+        f"task {estimate.task}, contrast {estimate.contrast}: no map found (status missing_map)."
+        for estimate in files.estimates
+        if not estimate.maps
+    ]
     codes = {error.exit_code for error in errors}
     return Outcome(
         label=index.label,
-        summary=f"{n_measured} of {len(rows)} estimates measured in {len(files.localizers)} ROIs",
+        summary=summary,
         messages=(*files.messages, *missing),
         errors=tuple(dict.fromkeys(str(error) for error in errors)),
         exit_code=min(codes, default=DONE),

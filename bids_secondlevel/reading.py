@@ -1,6 +1,6 @@
 """Read the maps chosen for a participant; where one cannot be had, say why in its place."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.measures import combine_runs
@@ -12,29 +12,54 @@ from bids_secondlevel.model import (
     MapSource,
     ParticipantFiles,
     Retinotopy,
+    SourceFile,
     Status,
 )
-from bids_secondlevel.surfaces import read_map, read_retinotopy
+from bids_secondlevel.surfaces import check_present, read_map, read_retinotopy
+
+
+def retinotopy_gap(files: ParticipantFiles, hemisphere: Hemisphere) -> Absent | None:
+    """Say why the retinotopic maps of one hemisphere are not there, if they are not."""
+    source = files.retinotopy.get(hemisphere)
+    if source is not None:
+        return _unfetched((source.visual_area, source.eccentricity), "missing_retinotopy")
+    side = f"{hemisphere.lower()}h"
+    error = InputMissingError(
+        f"no retinotopy of hemisphere {hemisphere} found: expected visual area and "
+        f"eccentricity of one source, such as {side}.benson14_varea.mgz and "
+        f"{side}.benson14_eccen.mgz, in the participant's folder of a dataset (or in surf/ "
+        "below it). Name the dataset with --derivatives."
+    )
+    return Absent("missing_retinotopy", error)
+
+
+def localizer_gap(files: ParticipantFiles, contrast: str, hemisphere: Hemisphere) -> Absent | None:
+    """Say why the z map of a localizer contrast is not there, if it is not."""
+    what = f"localizer contrast {contrast}"
+    gap = _gap(files.localizers[contrast], hemisphere, what, "missing_localizer")
+    if gap is not None and gap.error is None:
+        return Absent(gap.status, InputMissingError(f"{what}: no z map found."))
+    return gap
+
+
+def measured_gap(estimate: EstimateSource, hemisphere: Hemisphere) -> Absent | None:
+    """Say why a map to be measured is not there, if it is not.
+
+    That neither hemisphere has such a map is no failure: not everybody did every task.
+    """
+    what = f"task {estimate.task}, contrast {estimate.contrast}"
+    return _gap(estimate.maps, hemisphere, what, "missing_map")
 
 
 def read_participant_retinotopy(
     files: ParticipantFiles, hemisphere: Hemisphere
 ) -> Retinotopy | Absent:
     """Read the retinotopic maps of one hemisphere."""
-    source = files.retinotopy.get(hemisphere)
-    if source is None:
-        side = f"{hemisphere.lower()}h"
-        error = InputMissingError(
-            f"no retinotopy of hemisphere {hemisphere} found: expected visual area and "
-            f"eccentricity of one source, such as {side}.benson14_varea.mgz and "
-            f"{side}.benson14_eccen.mgz, in the participant's folder of a dataset (or in surf/ "
-            "below it). Name the dataset with --derivatives."
-        )
-        return Absent("missing_retinotopy", error)
+    gap = retinotopy_gap(files, hemisphere)
+    if gap is not None:
+        return gap
     try:
-        return read_retinotopy(source, hemisphere)
-    except InputMissingError as error:
-        return Absent("missing_retinotopy", error)
+        return read_retinotopy(files.retinotopy[hemisphere], hemisphere)
     except DataError as error:
         return Absent("unreadable_retinotopy", error)
 
@@ -46,12 +71,12 @@ def read_localizer(
     retinotopy: Retinotopy | Absent,
 ) -> Array | Absent:
     """Read the z map of a localizer contrast; it must have the vertices of the retinotopy."""
-    what = f"localizer contrast {contrast}"
-    sources = files.localizers[contrast]
-    z = _read(sources, hemisphere, what, "missing_localizer", "unreadable_localizer")
-    if isinstance(z, Absent) and z.error is None:
-        return Absent(z.status, InputMissingError(f"{what}: no z map found."))
-    return _fitting(z, sources.get(hemisphere), retinotopy, files, hemisphere)
+    gap = localizer_gap(files, contrast, hemisphere)
+    if gap is not None:
+        return gap
+    source = files.localizers[contrast][hemisphere]
+    z = _read(source, hemisphere, "unreadable_localizer")
+    return _fitting(z, source, retinotopy, files, hemisphere)
 
 
 def read_measured(
@@ -60,34 +85,41 @@ def read_measured(
     hemisphere: Hemisphere,
     retinotopy: Retinotopy | Absent,
 ) -> Array | Absent:
-    """Read a map to be measured; it must have the vertices of the retinotopy.
+    """Read a map to be measured; it must have the vertices of the retinotopy."""
+    gap = measured_gap(estimate, hemisphere)
+    if gap is not None:
+        return gap
+    source = estimate.maps[hemisphere]
+    values = _read(source, hemisphere, "unreadable_map")
+    return _fitting(values, source, retinotopy, files, hemisphere)
 
-    That neither hemisphere has such a map is no failure: not everybody did every task.
-    """
-    what = f"task {estimate.task}, contrast {estimate.contrast}"
-    values = _read(estimate.maps, hemisphere, what, "missing_map", "unreadable_map")
-    return _fitting(values, estimate.maps.get(hemisphere), retinotopy, files, hemisphere)
 
-
-def _read(
-    sources: Mapping[Hemisphere, MapSource],
-    hemisphere: Hemisphere,
-    what: str,
-    missing: Status,
-    unreadable: Status,
-) -> Array | Absent:
+def _gap(
+    sources: Mapping[Hemisphere, MapSource], hemisphere: Hemisphere, what: str, missing: Status
+) -> Absent | None:
     source = sources.get(hemisphere)
-    if source is None:
-        if not sources:
-            return Absent(missing)
-        other = next(iter(sources.values())).maps[0].path
-        message = f"{what}: no map of hemisphere {hemisphere} found, though there is {other}."
-        return Absent(missing, InputMissingError(message))
+    if source is not None:
+        return _unfetched(source.files, missing)
+    if not sources:
+        return Absent(missing)
+    other = next(iter(sources.values())).maps[0].path
+    message = f"{what}: no map of hemisphere {hemisphere} found, though there is {other}."
+    return Absent(missing, InputMissingError(message))
+
+
+def _unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
+    for source in sources:
+        try:
+            check_present(source.path)
+        except InputMissingError as error:
+            return Absent(missing, error)
+    return None
+
+
+def _read(source: MapSource, hemisphere: Hemisphere, unreadable: Status) -> Array | Absent:
     try:
         maps = [read_map(file.path, hemisphere) for file in source.maps]
         variances = [read_map(file.path, hemisphere) for file in source.variances]
-    except InputMissingError as error:
-        return Absent(missing, error)
     except DataError as error:
         return Absent(unreadable, error)
     if len({values.size for values in (*maps, *variances)}) > 1:
@@ -95,20 +127,20 @@ def _read(
             f"{file.path} has {values.size}"
             for file, values in zip(source.files, (*maps, *variances), strict=True)
         )
-        message = f"{what}: maps to be combined differ in their number of vertices: {counts}."
+        message = f"maps to be combined differ in their number of vertices: {counts}."
         return Absent("vertex_mismatch", DataError(message))
     return combine_runs(maps, variances, source.combination)
 
 
 def _fitting(
     values: Array | Absent,
-    source: MapSource | None,
+    source: MapSource,
     retinotopy: Retinotopy | Absent,
     files: ParticipantFiles,
     hemisphere: Hemisphere,
 ) -> Array | Absent:
     """Pass on a map that has the vertices of the retinotopy."""
-    if isinstance(values, Absent) or isinstance(retinotopy, Absent) or source is None:
+    if isinstance(values, Absent) or isinstance(retinotopy, Absent):
         return values
     expected = retinotopy.visual_area.size
     if values.size == expected:

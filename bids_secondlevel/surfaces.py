@@ -132,7 +132,7 @@ def map_gifti(values: Array, hemisphere: Hemisphere) -> bytes:
 
 
 def map_mgz(values: Array) -> bytes:
-    """Encode a map, one value per vertex, as FreeSurfer's MGZ with the shape (1, 1, n)."""
+    """Encode a map as FreeSurfer's MGZ with the shape (1, 1, n); in 32 bits at the most."""
     image = nib.freesurfer.MGHImage(values.reshape(1, 1, -1), np.eye(4))
     # A fixed time stamp, so that the same values give the same bytes.
     return gzip.compress(image.to_bytes(), mtime=0)
@@ -164,9 +164,29 @@ def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:
 
 
 def _read_other(path: Path) -> Array:
-    if path.name.endswith((".mgz", ".mgh", ".nii", ".nii.gz")):
+    if path.suffix in (".mgz", ".mgh"):
+        # Opened here, because nib.load leaves .mgh files open.
+        with gzip.open(path) if path.suffix == ".mgz" else path.open("rb") as file:
+            image = nib.freesurfer.MGHImage.from_stream(file)
+            return _one_value_per_vertex(path, np.asarray(image.dataobj))
+    if path.name.endswith((".nii", ".nii.gz")):
         return _one_value_per_vertex(path, np.asanyarray(nib.load(path).dataobj))
-    return _one_value_per_vertex(path, nib.freesurfer.read_morph_data(path))
+    return _read_curv(path)
+
+
+def _read_curv(path: Path) -> Array:
+    """Read a FreeSurfer morphometry file, and check its length, which nibabel does not."""
+    values: Array = nib.freesurfer.read_morph_data(path)
+    with path.open("rb") as file:
+        header = file.read(7)
+    new_style = header[:3] == b"\xff\xff\xff"
+    declared = int.from_bytes(header[3:7] if new_style else header[:3], "big")
+    if values.shape != (declared,):
+        raise DataError(
+            f"{path}: holds {values.size} values, but its header declares {declared}. The file "
+            "is cut short, or no FreeSurfer morphometry file."
+        )
+    return values
 
 
 def _one_value_per_vertex(path: Path, data: Array) -> Array:

@@ -61,7 +61,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_table(
-    path: Path, rows: Sequence[Any], row_type: type, metadata: Mapping[str, Any]
+    path: Path,
+    rows: Sequence[Any],
+    row_type: type,
+    metadata: Mapping[str, Any],
+    entities: Mapping[str, str] | None = None,
 ) -> None:
     """Write rows as a TSV file with its JSON data dictionary.
 
@@ -74,6 +78,10 @@ def write_table(
         Dataclass that declares the columns.
     metadata : mapping
         What else the sidecar says.
+    entities : mapping of str to str, optional
+        Columns that are also entities of the file's name. pybids refuses a whole dataset in
+        which the sidecar has another value for such a key than the name, so their description
+        stands under ``EntityColumns``.
 
     Raises
     ------
@@ -86,7 +94,13 @@ def write_table(
     writer.writerow(columns)
     for row in rows:
         writer.writerow(_cell(getattr(row, name)) for name in columns)
-    write_json(path.with_suffix(".json"), {**data_dictionary(row_type), **metadata})
+    columns_of_name = entities or {}
+    dictionary = data_dictionary(row_type)
+    described = {name: dictionary[name] for name in columns_of_name}
+    sidecar = {**dictionary, **columns_of_name, **metadata}
+    if described:
+        sidecar["EntityColumns"] = described
+    write_json(path.with_suffix(".json"), sidecar)
     write_atomically(path, text.getvalue().encode())
 
 

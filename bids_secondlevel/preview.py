@@ -1,0 +1,78 @@
+"""Say what a run would do for a participant, without reading maps or writing anything."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bids_secondlevel.measures import COMBINATIONS
+from bids_secondlevel.model import (
+    HEMISPHERES,
+    Absent,
+    Dataset,
+    Hemisphere,
+    MapSource,
+    ParticipantFiles,
+    Plan,
+)
+from bids_secondlevel.reading import localizer_gap, measured_gap, retinotopy_gap
+
+
+def find_gaps(files: ParticipantFiles) -> list[Absent]:
+    """List what is asked for and not there."""
+    gaps = [retinotopy_gap(files, hemi) for hemi in HEMISPHERES]
+    for contrast in files.localizers:
+        gaps += [localizer_gap(files, contrast, hemi) for hemi in HEMISPHERES]
+    for estimate in files.estimates:
+        gaps += [measured_gap(estimate, hemi) for hemi in HEMISPHERES]
+    return [gap for gap in gaps if gap is not None]
+
+
+def describe_datasets(datasets: Sequence[Dataset]) -> str:
+    """List the datasets by the names that stand in BIDS URIs."""
+    width = max(len(dataset.name) for dataset in datasets)
+    return "\n".join(f"bids:{d.name + ':':<{width + 1}}  is {d.root}" for d in datasets)
+
+
+def describe_run(files: ParticipantFiles, plan: Plan) -> str:
+    """List which files would be used for what, and the rows to be expected.
+
+    Returns
+    -------
+    str
+        Indented lines for a terminal.
+    """
+    return "\n".join(_lines(files, plan))
+
+
+def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
+    yield f"sub-{files.label}"
+    yield f"  space: {plan.space or 'none in the names'}"
+    yield f"  retinotopy: {files.retinotopy_source or 'MISSING'}"
+    for hemi, source in files.retinotopy.items():
+        yield f"    {hemi}  visual area   {source.visual_area.uri}"
+        yield f"    {hemi}  eccentricity  {source.eccentricity.uri}"
+    yield f"  localizer: task {plan.localizer_task}, {len(files.localizers)} ROIs"
+    for contrast, sources in files.localizers.items():
+        yield f"    {contrast}"
+        yield from _sources(sources)
+    yield f"  to be measured: {len(files.estimates)} contrasts"
+    for estimate in files.estimates:
+        session = f"session {estimate.session}, " if estimate.session else ""
+        yield f"    {session}task {estimate.task}, contrast {estimate.contrast}"
+        yield from _sources(estimate.maps)
+    n_hemi = len(HEMISPHERES) + 1
+    n_rows = len(files.estimates) * len(files.localizers) * n_hemi
+    yield (
+        f"  rows to be expected: {n_rows} ({len(files.estimates)} contrasts x "
+        f"{len(files.localizers)} ROIs x {n_hemi} for L, R and both)"
+    )
+
+
+def _sources(sources: Mapping[Hemisphere, MapSource]) -> Iterator[str]:
+    for hemi in HEMISPHERES:
+        source = sources.get(hemi)
+        if source is None:
+            yield f"      {hemi}  MISSING"
+            continue
+        if source.combination != "single":
+            yield f"      {hemi}  {len(source.maps)} maps: {COMBINATIONS[source.combination]}"
+        for file in source.files:
+            yield f"      {hemi}  {file.uri}"

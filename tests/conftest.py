@@ -1,0 +1,19 @@
+import pytest
+from study import make_study
+
+
+@pytest.fixture
+def study(tmp_path):
+    """One participant, 01."""
+    return make_study(tmp_path / "bids")
+
+
+@pytest.fixture
+def group_study(tmp_path):
+    """Four participants whose effects differ by known offsets."""
+    return make_study(tmp_path / "bids", {"01": 0.0, "02": 1.0, "03": 2.0, "04": 5.0})
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "out"

@@ -1,0 +1,166 @@
+"""The group level, run as a user does."""
+
+import json
+
+import pytest
+from scipy import stats
+from study import EFFECT, contents, read_tsv, run, write_gifti
+
+from bids_secondlevel.cli import main
+
+
+@pytest.fixture
+def processed(group_study, output):
+    """Four participants through the participant level; effects 0, 1, 2 and 5 higher."""
+    assert main([str(group_study.root), str(output), "participant", "--n-procs", "1"]) == 0
+    return group_study
+
+
+def group(study, output, *options):
+    return main([str(study.root), str(output), "group", *options])
+
+
+def rows_of(output, name="group_estimates.tsv"):
+    return read_tsv(output / name)
+
+
+def statistic(output, **cell):
+    (row,) = [
+        row
+        for row in rows_of(output, "group_statistics.tsv")
+        if all(row[name] == value for name, value in cell.items())
+    ]
+    return row
+
+
+ATTEND = {"task": "main", "contrast": "attend", "roi": "left", "hemi": "both"}
+
+
+def test_the_table_is_that_of_all_participants_and_the_test_is_right(processed, output):
+    finished = run(processed.root, output, "group")
+    assert (finished.returncode, finished.stdout) == (0, "")
+    participants = [
+        row
+        for label in ("01", "02", "03", "04")
+        for path in output.glob(f"sub-{label}/func/*_estimates.tsv")
+        for row in read_tsv(path)
+    ]
+    assert sorted(map(tuple, (row.items() for row in participants))) == sorted(
+        map(tuple, (row.items() for row in rows_of(output)))
+    )
+    row = statistic(output, **ATTEND)
+    values = [41.0, 42.0, 43.0, 46.0]
+    expected = stats.ttest_1samp(values, 0)
+    assert (row["n"], float(row["mean"])) == ("4", 43.0)
+    assert float(row["t"]) == pytest.approx(expected.statistic)
+    assert float(row["p"]) == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval()
+    assert (float(row["ci95_low"]), float(row["ci95_high"])) == pytest.approx((low, high))
+
+
+def test_circular_rows_have_no_test(processed, output):
+    assert group(processed, output) == 0
+    row = statistic(output, task="loc", contrast="left", roi="left", hemi="both")
+    assert (row["independence"], row["t"], row["p"]) == ("circular", "n/a", "n/a")
+
+
+def test_every_column_is_described(processed, output):
+    assert group(processed, output) == 0
+    for name in ("group_estimates", "group_statistics"):
+        described = json.loads((output / f"{name}.json").read_text())
+        for column in rows_of(output, f"{name}.tsv")[0]:
+            assert described[column]["Description"]
+
+
+def test_who_is_missing_is_said_by_name_and_stays_in_the_table(processed, output, caplog):
+    (processed.root / "sub-05").mkdir()
+    assert group(processed, output) == 0
+    assert "No results of sub-05" in caplog.text
+    missing = [row for row in rows_of(output) if row["participant_id"] == "sub-05"]
+    assert len(missing) == 18
+    assert {row["status"] for row in missing} == {"missing_participant"}
+    row = statistic(output, **ATTEND)
+    assert (row["n"], row["excluded"]) == ("4", "sub-05:missing_participant")
+
+
+def test_maps_are_never_read(processed, output):
+    for path in processed.firstlevel.rglob("*.gii"):
+        path.write_bytes(b"")
+    assert group(processed, output) == 0
+
+
+def test_a_cell_that_one_participant_lacks_is_completed(processed, output):
+    # A contrast that only participant 04 has, and that the first participants do not tell of.
+    for hemi, effect in EFFECT.items():
+        path = processed.map_path("04", "main", hemi, "ignore", "effect")
+        write_gifti(path, effect, hemi)
+    again = [str(processed.root), str(output), "participant", "--n-procs", "1"]
+    assert main(again) == 0
+    (path,) = output.glob("sub-01/func/*_estimates.tsv")
+    assert "ignore" not in {row["contrast"] for row in read_tsv(path)}
+    assert group(processed, output) == 0
+    rows = [row for row in rows_of(output) if row["contrast"] == "ignore"]
+    assert {row["participant_id"]: row["status"] for row in rows if row["hemi"] == "both"} == {
+        "sub-01": "missing_map",
+        "sub-02": "missing_map",
+        "sub-03": "missing_map",
+        "sub-04": "ok",
+    }
+    assert statistic(output, **{**ATTEND, "contrast": "ignore"})["n"] == "1"
+
+
+def test_selected_participants_only(processed, output):
+    assert group(processed, output, "--participant-label", "sub-01", "03") == 0
+    assert {row["participant_id"] for row in rows_of(output)} == {"sub-01", "sub-03"}
+    assert group(processed, output, "--participant-label", "01", "77") == 1
+    assert group(processed, output, "--participant-label", "77") == 18
+
+
+def test_selected_tasks_and_contrasts_only(processed, output):
+    assert group(processed, output, "--task-label", "MAIN", "--roi-contrasts", "left") == 0
+    assert {(row["task"], row["roi"]) for row in rows_of(output)} == {("main", "left")}
+    assert group(processed, output, "--task-label", "rest") == 18
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "no column", "no number", "no sidecar"])
+def test_a_broken_table_costs_only_its_participant(processed, output, caplog, damage):
+    (path,) = output.glob("sub-03/func/*_estimates.tsv")
+    text = path.read_text()
+    if damage == "no sidecar":
+        path.with_suffix(".json").unlink()
+    else:
+        path.write_text(
+            {
+                "rubbish": "\x00\x01",
+                "no column": text.replace("estimate", "value", 1),
+                "no number": text.replace("\t1.0\t", "\tmany\t", 1),
+            }[damage]
+        )
+    assert group(processed, output) == 1
+    assert "sub-03: " in caplog.text
+    assert str(path.with_suffix("")) in caplog.text
+    row = statistic(output, **ATTEND)
+    assert (row["n"], row["excluded"]) == ("3", "sub-03:unreadable_table")
+
+
+def test_rois_defined_differently_are_not_mixed(processed, output, capsys):
+    again = ["participant", "--participant-label", "02", "--localizer-threshold", "3"]
+    assert main([str(processed.root), str(output), *again]) == 0
+    assert group(processed, output) == 65
+    message = capsys.readouterr().err
+    assert "1.96" in message
+    assert "3.0" in message
+    assert "sub-02" in message
+
+
+def test_dry_run_lists_the_tables_and_writes_nothing(processed, output, capsys):
+    before = contents(output)
+    assert group(processed, output, "--dry-run") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"would read {path}" for path in sorted(output.glob("sub-*/func/*.tsv"))]
+    assert contents(output) == before
+
+
+def test_no_tables_at_all(group_study, output, capsys):
+    assert group(group_study, output) == 66
+    assert "Run the participant level first" in capsys.readouterr().err
