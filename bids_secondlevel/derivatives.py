@@ -9,11 +9,13 @@ from typing import Any
 import tomli_w
 
 from bids_secondlevel import __version__
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.measures import COMBINATIONS, EstimateRow
 from bids_secondlevel.model import (
     Absent,
     Dataset,
+    EstimateSource,
     Hemisphere,
+    MapSource,
     Mask,
     Masks,
     ParticipantFiles,
@@ -144,6 +146,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
             "Rule": describe_rule(settings.rule),
             "LocalizerTask": plan.localizer_task,
             "RetinotopySource": files.retinotopy_source,
+            "CombinedRuns": _combined_runs(files.estimates),
             "SoftwareVersion": __version__,
             "Sources": measured,
         },
@@ -182,7 +185,7 @@ def _write_masks(
                 roi_metadata(
                     "Vertices that the localizer contrast activates",
                     files.localizers[contrast][hemi].files,
-                    described,
+                    _localizer_rule(described, files.localizers[contrast][hemi]),
                 ),
             )
     for contrast, masks in results.rois.items():
@@ -195,9 +198,33 @@ def _write_masks(
                 roi_metadata(
                     "Individual ROI: retinotopy mask and localizer mask intersected",
                     (*retinotopy[hemi], *files.localizers[contrast][hemi].files),
-                    described,
+                    _localizer_rule(described, files.localizers[contrast][hemi]),
                 ),
             )
+
+
+def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
+    """Say which maps were combined from those of several runs, and how."""
+    return [
+        {
+            "session": estimate.session,
+            "task": estimate.task,
+            "contrast": estimate.contrast,
+            "hemi": hemi,
+            "n_runs": len(source.maps),
+            "Combination": COMBINATIONS[source.combination],
+        }
+        for estimate in estimates
+        for hemi, source in estimate.maps.items()
+        if source.combination != "single"
+    ]
+
+
+def _localizer_rule(described: Mapping[str, Any], source: MapSource) -> dict[str, Any]:
+    """Add to the rule how the z map came about, where it was combined from several."""
+    if source.combination == "single":
+        return dict(described)
+    return {**described, "LocalizerCombination": COMBINATIONS[source.combination]}
 
 
 def _present(masks: Masks) -> Iterator[tuple[Hemisphere, Mask]]:

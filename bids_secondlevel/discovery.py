@@ -115,9 +115,11 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
     output = settings.output_dir.absolute()
     datasets: dict[Path, Dataset] = {}
     for name, root in named:
-        if root.absolute() in (output, *datasets) or not root.is_dir() or _is_our_own(root):
+        absolute = root.absolute()
+        if absolute in (output, *datasets) or not root.is_dir() or _is_our_own(root):
             continue
-        datasets[root.absolute()] = Dataset(_unique_name(name, root, datasets.values()), root)
+        name_in_uris = _unique_name(name, root, datasets.values())
+        datasets[absolute] = Dataset(name_in_uris, absolute)
     if not datasets:
         raise InputMissingError(
             f"{bids_dir}: no derivatives found below it. Name the folders of first-level maps "
@@ -224,6 +226,18 @@ def index_participant(
     )
 
 
+def unrecognised(datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex]) -> Iterator[str]:
+    """Name the datasets in which no surface map of the participants was recognised."""
+    used = {
+        file.dataset
+        for index in indexes
+        for file in (*index.statistical_maps, *index.retinotopic_maps)
+    }
+    for dataset in datasets:
+        if dataset.name not in used:
+            yield f"{dataset.root}: no statistical or retinotopic surface maps recognised here."
+
+
 def source_file(dataset: Dataset, path: Path) -> SourceFile:
     """Name a file by its path and its BIDS URI (BIDS specification, "BIDS URI")."""
     return SourceFile(path, f"bids:{dataset.name}:{path.relative_to(dataset.root).as_posix()}")
@@ -263,7 +277,7 @@ def _bids_files(
         if entities["suffix"] != "statmap":
             entities["desc"] = _retinotopy_tag(Path(file.path).name, entities)
         queries = frozenset(query for query, paths in passing.items() if file.path in paths)
-        source = source_file(dataset, Path(file.path))
+        source = source_file(dataset, folder / file.relpath)
         indexed.append(IndexedFile(source, entities, dataset.name, queries))
     return indexed
 

@@ -34,11 +34,15 @@ _DEFINITION = ("Rule", "LocalizerTask")
 
 @dataclass(frozen=True)
 class Table:
-    """A table written by the participant level, and how its ROIs were defined."""
+    """A table written by the participant level, and how its ROIs were defined.
+
+    `source` is the tag of the retinotopic maps.
+    """
 
     path: Path
     rows: Sequence[EstimateRow]
     definition: Mapping[str, Any]
+    source: str | None
 
 
 def run(settings: Settings) -> int:
@@ -80,6 +84,7 @@ def run(settings: Settings) -> int:
         )
     tables, unreadable = read_tables({x: found[x] for x in labels if x in found})
     definition = common_definition(list(chain.from_iterable(tables.values())))
+    _tell_sources(tables)
     measured = {label: merge_rows(of_label, settings) for label, of_label in tables.items()}
     rows = complete_grid(measured, missing, unreadable)
     if not rows:
@@ -210,8 +215,24 @@ def complete_grid(
 def _read_table(path: Path) -> Table:
     sidecar = read_sidecar(path)
     return Table(
-        path, read_table(path, EstimateRow), {name: sidecar.get(name) for name in _DEFINITION}
+        path,
+        read_table(path, EstimateRow),
+        {name: sidecar.get(name) for name in _DEFINITION},
+        sidecar.get("RetinotopySource"),
     )
+
+
+def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> None:
+    """Say it where retinotopy is not from the same source for all participants."""
+    by_source: dict[str, list[str]] = {}
+    for label, of_label in tables.items():
+        for source in {str(table.source) for table in of_label if table.source}:
+            by_source.setdefault(source, []).append(f"sub-{label}")
+    if len(by_source) > 1:
+        shown = "; ".join(f"{source}: {', '.join(by_source[source])}" for source in by_source)
+        LOG.warning(
+            "Retinotopy from different sources (%s). --retinotopy-source makes it the same.", shown
+        )
 
 
 def _cell(row: EstimateRow) -> Cell:

@@ -5,6 +5,7 @@
 
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -22,6 +23,7 @@ from bids_secondlevel.errors import (
 from bids_secondlevel.measures import EstimateRow, Key, measure
 from bids_secondlevel.model import (
     HEMISPHERES,
+    STATUSES,
     Absent,
     Array,
     Dataset,
@@ -121,13 +123,12 @@ def process_participant(
 
     results = derivatives.ParticipantResults(files, retinotopic, localized, rois, rows)
     derivatives.write_participant(results, plan, settings)
-    n_measured = sum(row.estimate is not None for row in rows)
     return _outcome(
         index,
         files,
         absent,
         is_measured=any(row.n_finite is not None for row in rows),
-        summary=f"{n_measured} of {len(rows)} estimates measured in {len(rois)} ROIs",
+        summary=_summary(rows, len(rois)),
     )
 
 
@@ -151,7 +152,10 @@ def run(settings: Settings) -> int:
     selected, unknown = discovery.select_participants(settings, datasets)
     everyone = discovery.list_participants(settings.bids_dir, datasets)
     reference = survey(settings, datasets, everyone)
-    plan = make_plan((*reference, *survey(settings, datasets, selected)), settings)
+    surveyed = (*reference, *survey(settings, datasets, selected))
+    for message in discovery.unrecognised(datasets, surveyed):
+        LOG.info(message)
+    plan = make_plan(surveyed, settings)
     for message in plan.messages:
         LOG.warning(message)
     outcomes: Iterable[Outcome]
@@ -315,6 +319,12 @@ def _outcome(
         errors=tuple(dict.fromkeys(str(error) for error in errors)),
         exit_code=min(codes, default=DONE),
     )
+
+
+def _summary(rows: Sequence[EstimateRow], n_rois: int) -> str:
+    counts = Counter(row.status for row in rows)
+    statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    return f"{len(rows)} estimates in {n_rois} ROIs: {statuses}"
 
 
 def _absent(parts: Mapping[Hemisphere, Any]) -> list[Absent]:

@@ -228,11 +228,15 @@ def _choose_retinotopy(
     for folder, found in folders[chosen].items():
         if not any(_same_files(found, folders[chosen][kept]) for kept in distinct):
             distinct.append(folder)
+    of_session = [folder for folder in distinct if _in_session(folder, settings.session_label)]
+    if len(distinct) > 1 and len(of_session) == 1:
+        messages.append(f"Retinotopy {chosen} in several folders; using {of_session[0]}.")
+        distinct = of_session
     if len(distinct) > 1:
         shown = "".join(f"\n  {folder}" for folder in distinct)
         raise UsageError(
             f"Retinotopy {chosen} of the same participant lies in several folders:{shown}\n"
-            "Choose with --derivatives."
+            "Choose with --derivatives, or with --session-label if it is one per session."
         )
     return chosen, folders[chosen][distinct[0]], messages
 
@@ -290,6 +294,11 @@ def _same_files(
         these[hemi].visual_area.path.resolve() == those[hemi].visual_area.path.resolve()
         for hemi in these
     )
+
+
+def _in_session(folder: Path, sessions: Sequence[str]) -> bool:
+    """Tell whether a folder is that of a session asked for: ``ses-01`` or ``sub-01_ses-01``."""
+    return any(part.endswith(f"ses-{session}") for part in folder.parts for session in sessions)
 
 
 def _is(file: IndexedFile, hemi: str, suffix: str) -> bool:

@@ -138,6 +138,21 @@ def map_mgz(values: Array) -> bytes:
     return gzip.compress(image.to_bytes(), mtime=0)
 
 
+def blank_volume(n_scans: int, repetition_time: float) -> bytes:
+    """Encode a series of volumes of a single voxel, all 0, as compressed NIfTI.
+
+    Parameters
+    ----------
+    n_scans : int
+    repetition_time : float
+        In seconds.
+    """
+    image = nib.Nifti1Image(np.zeros((1, 1, 1, n_scans), dtype=np.uint8), np.eye(4))
+    image.header.set_zooms((1, 1, 1, repetition_time))
+    image.header.set_xyzt_units("mm", "sec")
+    return gzip.compress(image.to_bytes(), mtime=0)
+
+
 def _gifti_bytes(
     data: nib.gifti.GiftiDataArray,
     hemisphere: Hemisphere,

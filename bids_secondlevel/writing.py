@@ -169,6 +169,6 @@ def _value(text: str, hint: Any) -> Any:
     if text == MISSING:
         return None
     for kind in (int, float):
-        if hint == kind | None:
+        if hint in (kind, kind | None):
             return kind(text)
     return text

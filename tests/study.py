@@ -129,10 +129,10 @@ def make_study(root, offsets=None):
     return study
 
 
-def run(*arguments):
+def run(*arguments, cwd=None):
     """Run the installed command; return the finished process."""
     return subprocess.run(
-        [COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
+        [COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd
     )
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from study import COMMAND, make_study, run
+from study import COMMAND, estimates, make_study, run
 
 from bids_secondlevel import __version__
 from bids_secondlevel.cli import build_parser, main, parse
@@ -232,10 +232,29 @@ class TestBadInput:
         assert "Traceback" in run(*arguments, "-v").stderr
 
 
+@pytest.mark.parametrize("through", ["bids", "../bids", "./link"])
+def test_relative_paths_and_links_give_the_same_output(tmp_path, through):
+    study = make_study(tmp_path / "bids")
+    (tmp_path / "link").symlink_to(study.root)
+    (tmp_path / "inside").mkdir()
+    assert run(study.root, tmp_path / "out", "participant").returncode == 0
+    where = tmp_path / "inside" if through.startswith("..") else tmp_path
+    finished = run(through, tmp_path / "other", "participant", cwd=where)
+    assert finished.returncode == 0, finished.stderr
+    assert estimates(tmp_path / "other") == estimates(tmp_path / "out")
+    assert run(through, where / "here", "group", cwd=where).returncode == 66
+    options = ["participant", "-d", f"glm={through}/derivatives/firstlevel"]
+    options.append(f"{through}/derivatives/freesurfer")
+    assert run(through, "here", *options, cwd=where).returncode == 0
+    assert estimates(where / "here") == estimates(tmp_path / "out")
+
+
 def test_installed_command_has_no_surprises(tmp_path):
     study = make_study(tmp_path / "a study with spaces" / "bids")
     output = tmp_path / "out put"
     finished = run(study.root, output, "participant")
     assert finished.returncode == 0
-    assert re.fullmatch(r"INFO: sub-01: 15 of 18 estimates measured in 2 ROIs\n", finished.stderr)
+    assert re.fullmatch(
+        r"INFO: sub-01: 18 estimates in 2 ROIs: 15 ok, 3 empty_roi\n", finished.stderr
+    )
     assert COMMAND.exists()
