@@ -9,17 +9,26 @@ import logging
 import sys
 import tomllib
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from bids_secondlevel import __version__
 from bids_secondlevel.errors import DONE, SOME_PARTICIPANT_FAILED, SecondLevelError, UsageError
-from bids_secondlevel.settings import VISUAL_AREAS, DerivativePath, RoiRule, Settings
+from bids_secondlevel.settings import (
+    TAILS,
+    THRESHOLD_KINDS,
+    VISUAL_AREAS,
+    DerivativePath,
+    RoiDefinition,
+    RoiRule,
+    Settings,
+)
 
 LOG = logging.getLogger("bids_secondlevel")
 
-_RULE_OPTIONS = ("visual_areas", "eccentricity", "localizer_threshold")
+_RULE_OPTIONS = tuple(field.name for field in fields(RoiRule))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,15 +90,20 @@ def parse(arguments: Sequence[str]) -> Settings:
     arguments = [_hyphenated(argument) for argument in arguments]
     given = vars(parser.parse_args(arguments))
     config = given.pop("config", None)
+    roi_tables: list[dict[str, Any]] = []
     if config is not None:
+        content = read_config(config)
+        roi_tables = content.pop("roi", [])
         positionals = [str(given[name]) for name in ("bids_dir", "output_dir", "analysis_level")]
-        from_file = vars(parser.parse_args([*positionals, *config_arguments(parser, config)]))
-        given = {**from_file, **given}
+        from_config = config_arguments(parser, content, f"--config {config}")
+        given = {**vars(parser.parse_args([*positionals, *from_config])), **given}
     rule = {name: given.pop(name) for name in _RULE_OPTIONS if name in given}
     filter_file = given.get("bids_filter_file")
     if filter_file is not None:
         given["bids_filters"] = read_filters(filter_file)
-    return Settings(**_frozen(given), rule=RoiRule(**_frozen(rule)))
+    default = RoiRule(**_frozen(rule))
+    rois = define_rois(parser, roi_tables, default, f"--config {config}")
+    return Settings(**_frozen(given), rule=default, rois=rois)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -162,17 +176,46 @@ def build_parser() -> argparse.ArgumentParser:
         help="localizer contrasts, one ROI each (default: all of the localizer task)",
     )
     roi.add_argument(
+        "--retinotopy-only",
+        action="store_true",
+        help="one ROI by retinotopy alone, without a localizer",
+    )
+    roi.add_argument(
         "--localizer-threshold",
         type=float,
-        metavar="Z",
-        help="a vertex is activated when its z value is greater "
+        metavar="VALUE",
+        help="a vertex is activated when its z value is greater; or a number of vertices, a "
+        "percentage, or a false discovery rate, by --threshold-kind "
         f"(default: {rule.localizer_threshold:g})",
+    )
+    roi.add_argument(
+        "--threshold-kind",
+        choices=THRESHOLD_KINDS,
+        help="what the threshold means; all but z apply within the retinotopic part of each "
+        f"hemisphere (default: {rule.threshold_kind})",
+    )
+    roi.add_argument(
+        "--tail",
+        choices=TAILS,
+        help=f"which z values count as activation (default: {rule.tail})",
+    )
+    roi.add_argument(
+        "--exclusive",
+        action="store_true",
+        help="remove vertices that pass for more than one ROI",
+    )
+    roi.add_argument(
+        "--min-vertices",
+        type=int,
+        metavar="N",
+        help="no estimate (below_min_vertices) in a ROI with fewer vertices "
+        f"(default: {rule.min_vertices})",
     )
     roi.add_argument(
         "--visual-areas",
         nargs="+",
         metavar="NAME",
-        help=f"visual areas, out of {', '.join(VISUAL_AREAS)} "
+        help=f"visual areas, out of {', '.join(VISUAL_AREAS)}, or their numbers "
         f"(default: {' '.join(rule.visual_areas)})",
     )
     roi.add_argument(
@@ -182,6 +225,20 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="range of eccentricity in degrees, limits excluded "
         f"(default: {rule.eccentricity[0]:g} {rule.eccentricity[1]:g})",
+    )
+    roi.add_argument(
+        "--polar-angle",
+        nargs=2,
+        type=float,
+        metavar=("FROM", "TO"),
+        help="wedge of the visual field, clockwise: degrees from the upper vertical meridian, "
+        "negative in the left visual field; the upper left quadrant is -90 0 (default: all)",
+    )
+    roi.add_argument(
+        "--min-variance-explained",
+        type=float,
+        metavar="VALUE",
+        help="vertices must exceed this in the map of variance explained (vexpl), in its unit",
     )
     roi.add_argument(
         "--retinotopy-source",
@@ -204,6 +261,37 @@ def build_parser() -> argparse.ArgumentParser:
         "--statistic",
         metavar="NAME",
         help=f"which maps to measure, the stat entity (default: {default.statistic})",
+    )
+    measure.add_argument(
+        "--summary",
+        choices=("mean", "median", "area-weighted-mean"),
+        help="how the values in a ROI become one number; area-weighted-mean needs a surface "
+        f"(default: {default.summary})",
+    )
+    measure.add_argument(
+        "--cross-validate",
+        action="store_true",
+        help="measure the localizer in each of its runs, in ROIs defined on the other runs, where "
+        "runs have maps of their own",
+    )
+    measure.add_argument(
+        "--sweep",
+        action="store_true",
+        help="measure under other thresholds and eccentricities too (desc-sweep_estimates.tsv)",
+    )
+    measure.add_argument(
+        "--sweep-thresholds",
+        nargs="+",
+        type=float,
+        metavar="Z",
+        help=f"default: {' '.join(f'{z:g}' for z in default.sweep_thresholds)}",
+    )
+    measure.add_argument(
+        "--sweep-eccentricities",
+        nargs="+",
+        type=float,
+        metavar="HIGH",
+        help="upper limits in degrees (default: 0.6 to 1.4 times that of --eccentricity)",
     )
     measure.add_argument(
         "--space",
@@ -242,34 +330,113 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def config_arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
-    """Read a TOML file as arguments of the command line, so that both mean the same.
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the TOML file given with ``--config``.
 
     Raises
     ------
     UsageError
-        If the file cannot be read, or a key or the type of its value is wrong.
+        If it cannot be read.
     """
     try:
         with path.open("rb") as file:
-            config = tomllib.load(file)
+            return tomllib.load(file)
     except (OSError, ValueError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML ({error}).") from error
+
+
+def config_arguments(
+    parser: argparse.ArgumentParser,
+    config: Mapping[str, Any],
+    where: str,
+    allowed: Collection[str] | None = None,
+) -> list[str]:
+    """Turn a configuration into arguments of the command line, so that both mean the same.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    config : mapping
+        Values by the long names of options, with hyphens or underscores.
+    where : str
+        What messages call the configuration.
+    allowed : collection of str, optional
+        The options that may stand in it; all by default.
+
+    Raises
+    ------
+    UsageError
+        If a key or the type of its value is wrong.
+    """
     options = {
         string.removeprefix("--"): action
         for action in parser._actions  # noqa: SLF001 argparse has no public list of them
         for string in action.option_strings
-        if string.startswith("--") and action.dest not in ("help", "version", "config")
+        if string.startswith("--")
+        and action.dest not in ("help", "version", "config")
+        and (allowed is None or action.dest in allowed)
     }
     arguments: list[str] = []
     for key, value in config.items():
         action = options.get(key.replace("_", "-"))
         if action is None:
-            raise UsageError(
-                f"--config {path}: unknown key {key!r}; expected one of {', '.join(options)}."
-            )
-        arguments += _as_arguments(path, key, value, action)
+            raise UsageError(f"{where}: unknown key {key!r}; expected one of {', '.join(options)}.")
+        arguments += _as_arguments(where, key, value, action)
     return arguments
+
+
+def define_rois(
+    parser: argparse.ArgumentParser, tables: Any, default: RoiRule, where: str
+) -> tuple[RoiDefinition, ...]:
+    """Turn the ``[[roi]]`` tables of a configuration into definitions.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    tables : list of dict
+        Each with ``name``, ``contrasts``, ``combine``, ``exclude``, and any option of the rule
+        by its long name.
+    default : RoiRule
+        What holds where a table says nothing else.
+    where : str
+        What messages call the configuration.
+
+    Raises
+    ------
+    UsageError
+        If a key or the type of its value is wrong.
+    """
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise UsageError(f"{where}: roi must be tables, each under a heading [[roi]].")
+    return tuple(
+        _define_roi(parser, table, default, f"{where}: [[roi]] number {number}")
+        for number, table in enumerate(tables, 1)
+    )
+
+
+def _define_roi(
+    parser: argparse.ArgumentParser, table: Mapping[str, Any], default: RoiRule, where: str
+) -> RoiDefinition:
+    own: dict[str, Any] = {}
+    for key in ("name", "combine", "contrasts", "exclude"):
+        if key not in table:
+            continue
+        value, is_list = table[key], key in ("contrasts", "exclude")
+        items = value if isinstance(value, list) else [value]
+        if isinstance(value, list) != is_list or not all(isinstance(i, str) for i in items):
+            expected = "a list of labels" if is_list else "a string"
+            raise UsageError(f"{where}: {key} = {value!r}; expected {expected}.")
+        own[key] = value
+    for key in ("name", "contrasts"):
+        if key not in own:
+            raise UsageError(f"{where}: has no {key}.")
+    overriding = {key: value for key, value in table.items() if key not in own}
+    arguments = config_arguments(parser, overriding, where, _RULE_OPTIONS)
+    given = vars(parser.parse_args(["-", "-", "participant", *arguments]))
+    rule = replace(default, **_frozen({k: v for k, v in given.items() if k in _RULE_OPTIONS}))
+    if overriding.get("exclusive") is False:  # which no argument says
+        rule = replace(rule, exclusive=False)
+    return RoiDefinition(**_frozen(own), rule=rule)
 
 
 def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -292,7 +459,7 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
     return filters
 
 
-def _as_arguments(path: Path, key: str, value: object, action: argparse.Action) -> list[str]:
+def _as_arguments(where: str, key: str, value: object, action: argparse.Action) -> list[str]:
     """Turn one key of the configuration into arguments; its type must be the option's."""
     kind: type | tuple[type, ...] = (int, float) if action.type is float else str
     if action.nargs == 0:
@@ -307,7 +474,7 @@ def _as_arguments(path: Path, key: str, value: object, action: argparse.Action) 
     if not fits or (is_list and not items):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         expected = f"a list of {names}" if is_list else names
-        raise UsageError(f"--config {path}: {key} = {value!r}; expected {expected}.")
+        raise UsageError(f"{where}: {key} = {value!r}; expected {expected}.")
     option = max(action.option_strings, key=len)
     if action.nargs == 0:
         return [option] * int(str(value) if kind is int else bool(value))

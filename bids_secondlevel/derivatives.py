@@ -1,35 +1,33 @@
 """Name and write the outputs, and find our own tables again."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from bids_secondlevel import __version__
+from bids_secondlevel.masks import ParticipantFolder, describe_definition, write_masks
 from bids_secondlevel.measures import COMBINATIONS, EstimateRow
 from bids_secondlevel.model import (
-    Absent,
     Dataset,
     EstimateSource,
     Hemisphere,
-    MapSource,
-    Mask,
-    Masks,
     ParticipantFiles,
     Plan,
-    SourceFile,
+    RoiMasks,
 )
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow
-from bids_secondlevel.surfaces import label_gifti
+from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.writing import write_atomically, write_json, write_table
 
 BIDS_VERSION = "1.10.0"
 TOOL = "bids_secondlevel"
 ESTIMATES = "desc-roi_estimates"
+SWEEP = "desc-sweep_estimates"
 
 # What the BIDS schema does not know yet; the validator passes over these.
 _BIDSIGNORE = """\
@@ -46,51 +44,6 @@ logs/
 
 
 @dataclass(frozen=True)
-class ParticipantFolder:
-    """Where the results of a participant go, and what they are called.
-
-    `session` is set when a job processes exactly one session, so that the jobs of several
-    sessions do not write the same files.
-    """
-
-    output_dir: Path
-    label: str
-    space: str | None
-    session: str | None = None
-
-    @property
-    def path(self) -> Path:
-        """The ``func`` folder of the participant (and session)."""
-        folder = self.output_dir / f"sub-{self.label}"
-        return (folder / f"ses-{self.session}" if self.session else folder) / "func"
-
-    @property
-    def estimates(self) -> Path:
-        """The table of this participant."""
-        return self.path / f"{self._name(space=self.space)}_{ESTIMATES}.tsv"
-
-    def mask(self, hemisphere: Hemisphere, label: str, desc: str, task: str | None = None) -> Path:
-        """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``."""
-        name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
-        return self.path / f"{name}_mask.label.gii"
-
-    @property
-    def entities(self) -> dict[str, str]:
-        """Columns of the table that are also entities of its name."""
-        columns = {"session": self.session, "space": self.space}
-        return {name: label for name, label in columns.items() if label is not None}
-
-    @property
-    def prefix(self) -> str:
-        """How every name begins: participant, and session where there is one."""
-        return self._name()
-
-    def _name(self, **entities: str | None) -> str:
-        known = {"sub": self.label, "ses": self.session, **entities}
-        return "_".join(f"{key}-{value}" for key, value in known.items() if value is not None)
-
-
-@dataclass(frozen=True)
 class ParticipantResults:
     """Everything that was found out about a participant.
 
@@ -98,22 +51,22 @@ class ParticipantResults:
     ----------
     files : ParticipantFiles
         What was read.
-    retinotopic : mapping of hemisphere to mask or Absent
-    localized, rois : mapping of localizer contrast to hemisphere to mask or Absent
+    rois : mapping of hemisphere to name to RoiMasks
     rows : sequence of EstimateRow
+    sweep : sequence of SweepRow
+        Empty where no sweep was asked for.
     """
 
     files: ParticipantFiles
-    retinotopic: Masks
-    localized: Mapping[str, Masks]
-    rois: Mapping[str, Masks]
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]]
     rows: Sequence[EstimateRow]
+    sweep: Sequence[SweepRow] = ()
 
 
 def write_participant(results: ParticipantResults, plan: Plan, settings: Settings) -> None:
-    """Write the masks and the table of a participant.
+    """Write the masks and the tables of a participant.
 
-    The table comes last, so that it stands for a finished participant.
+    The table of estimates comes last, so that it stands for a finished participant.
 
     Raises
     ------
@@ -125,13 +78,23 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     folder = ParticipantFolder(
         settings.output_dir, files.label, plan.space, sessions[0] if len(sessions) == 1 else None
     )
-    _write_masks(results, plan, settings.rule, folder)
+    write_masks(results.rois, files, plan, settings.rule, folder)
     write_atomically(
         settings.output_dir / "logs" / f"{folder.prefix}_settings.toml",
         tomli_w.dumps(
             settings_as_toml(replace(settings, participant_label=(files.label,)))
         ).encode(),
     )
+    definition = {
+        "Rois": {roi.name: describe_definition(roi) for roi in plan.rois},
+        "LocalizerTask": plan.localizer_task,
+        "Summary": settings.summary,
+        "RetinotopySource": files.retinotopy_source,
+    }
+    software = {"SoftwareVersion": __version__}
+    if results.sweep:
+        path = folder.table(SWEEP)
+        write_table(path, results.sweep, SweepRow, {**definition, **software}, folder.entities)
     measured = [
         source.uri
         for estimate in files.estimates
@@ -139,68 +102,17 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         for source in maps.files
     ]
     write_table(
-        folder.estimates,
+        folder.table(ESTIMATES),
         results.rows,
         EstimateRow,
         {
-            "Rule": describe_rule(settings.rule),
-            "LocalizerTask": plan.localizer_task,
-            "RetinotopySource": files.retinotopy_source,
+            **definition,
             "CombinedRuns": _combined_runs(files.estimates),
-            "SoftwareVersion": __version__,
+            **software,
             "Sources": measured,
         },
         folder.entities,
     )
-
-
-def _write_masks(
-    results: ParticipantResults, plan: Plan, rule: RoiRule, folder: ParticipantFolder
-) -> None:
-    files = results.files
-    described = describe_rule(rule)
-    retinotopy = {
-        hemi: (source.visual_area, source.eccentricity) for hemi, source in files.retinotopy.items()
-    }
-    for hemi, mask in _present(results.retinotopic):
-        areas = "".join(rule.visual_areas)
-        _write_mask(
-            folder.mask(hemi, areas, "retinotopy"),
-            mask,
-            hemi,
-            areas,
-            roi_metadata(
-                "Vertices of the visual areas within the eccentricity range",
-                retinotopy[hemi],
-                described,
-            ),
-        )
-    for contrast, masks in results.localized.items():
-        for hemi, mask in _present(masks):
-            _write_mask(
-                folder.mask(hemi, contrast, "localizer", plan.localizer_task),
-                mask,
-                hemi,
-                contrast,
-                roi_metadata(
-                    "Vertices that the localizer contrast activates",
-                    files.localizers[contrast][hemi].files,
-                    _localizer_rule(described, files.localizers[contrast][hemi]),
-                ),
-            )
-    for contrast, masks in results.rois.items():
-        for hemi, mask in _present(masks):
-            _write_mask(
-                folder.mask(hemi, contrast, "combined", plan.localizer_task),
-                mask,
-                hemi,
-                contrast,
-                roi_metadata(
-                    "Individual ROI: retinotopy mask and localizer mask intersected",
-                    (*retinotopy[hemi], *files.localizers[contrast][hemi].files),
-                    _localizer_rule(described, files.localizers[contrast][hemi]),
-                ),
-            )
 
 
 def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
@@ -218,50 +130,6 @@ def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
         for hemi, source in estimate.maps.items()
         if source.combination != "single"
     ]
-
-
-def _localizer_rule(described: Mapping[str, Any], source: MapSource) -> dict[str, Any]:
-    """Add to the rule how the z map came about, where it was combined from several."""
-    if source.combination == "single":
-        return dict(described)
-    return {**described, "LocalizerCombination": COMBINATIONS[source.combination]}
-
-
-def _present(masks: Masks) -> Iterator[tuple[Hemisphere, Mask]]:
-    for hemi, mask in masks.items():
-        if not isinstance(mask, Absent):
-            yield hemi, mask
-
-
-def _write_mask(
-    path: Path, mask: Mask, hemisphere: Hemisphere, label: str, sidecar: Mapping[str, Any]
-) -> None:
-    vertices = {"VertexCount": int(mask.sum()), "SurfaceVertexCount": int(mask.size)}
-    write_json(path.with_name(path.name.replace(".label.gii", ".json")), {**sidecar, **vertices})
-    write_atomically(path, label_gifti(mask, hemisphere, label))
-
-
-def roi_metadata(
-    description: str, sources: Iterable[SourceFile], rule: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Sidecar of a mask (BIDS specification, "Derivatives / Masks")."""
-    return {
-        "Type": "ROI",
-        "Description": description,
-        "Sources": [source.uri for source in sources],
-        "Rule": dict(rule),
-    }
-
-
-def describe_rule(rule: RoiRule) -> dict[str, Any]:
-    """Say the definition of the ROIs with its numbers, as sidecars do."""
-    return {
-        "VisualAreas": list(rule.visual_areas),
-        "VisualAreaLabels": list(rule.area_labels),
-        "EccentricityGreaterThan": rule.eccentricity[0],
-        "EccentricityLessThan": rule.eccentricity[1],
-        "LocalizerZGreaterThan": rule.localizer_threshold,
-    }
 
 
 def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
@@ -340,7 +208,7 @@ def write_dataset_files(
 
 def settings_as_toml(settings: Settings) -> dict[str, Any]:
     """Say the settings by the long names of the options, those that decide the results."""
-    rule = settings.rule
+    filters = settings.bids_filter_file
     options: dict[str, Any] = {
         "participant-label": list(settings.participant_label),
         "session-label": list(settings.session_label),
@@ -348,22 +216,43 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
             f"{given.name}={given.path.absolute()}" if given.name else str(given.path.absolute())
             for given in settings.derivatives
         ],
+        "bids-filter-file": str(filters.absolute()) if filters else None,
         "localizer-task": settings.localizer_task,
         "roi-contrasts": list(settings.roi_contrasts),
-        "localizer-threshold": rule.localizer_threshold,
-        "visual-areas": list(rule.visual_areas),
-        "eccentricity": list(rule.eccentricity),
+        "retinotopy-only": settings.retinotopy_only,
+        **_rule_as_toml(settings.rule),
         "retinotopy-source": settings.retinotopy_source,
         "task-label": list(settings.task_label),
         "contrasts": list(settings.contrasts),
         "statistic": settings.statistic,
+        "summary": settings.summary,
+        "cross-validate": settings.cross_validate,
+        "sweep": settings.sweep,
+        "sweep-thresholds": list(settings.sweep_thresholds),
+        "sweep-eccentricities": list(settings.sweep_eccentricities),
         "space": settings.space,
-        "bids-filter-file": str(settings.bids_filter_file.absolute())
-        if settings.bids_filter_file
-        else None,
         "skip-bids-validation": settings.skip_bids_validation,
+        "roi": [
+            {
+                "name": roi.name,
+                "contrasts": list(roi.contrasts),
+                "combine": roi.combine,
+                "exclude": list(roi.exclude),
+                **_rule_as_toml(roi.rule),
+            }
+            for roi in settings.rois
+        ],
     }
     return {name: value for name, value in options.items() if value not in (None, [])}
+
+
+def _rule_as_toml(rule: RoiRule) -> dict[str, Any]:
+    values = {f.name.replace("_", "-"): getattr(rule, f.name) for f in fields(rule)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _relative_uri(root: Path, output_dir: Path) -> str:

@@ -29,7 +29,7 @@ LOG = logging.getLogger("bids_secondlevel")
 Cell = tuple[str | None, ...]
 """What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
 
-_DEFINITION = ("Rule", "LocalizerTask")
+_DEFINITION = ("Rois", "LocalizerTask", "Summary")
 
 
 @dataclass(frozen=True)
@@ -139,16 +139,27 @@ def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
     """
     if not tables:
         raise DataError("None of the participants' tables can be read; see the messages above.")
-    first = tables[0]
-    for other in tables[1:]:
-        for name in _DEFINITION:
-            if other.definition[name] != first.definition[name]:
+    first: dict[str, tuple[Any, Path]] = {}
+    for table in tables:
+        rois = {f"Rois.{name}": roi for name, roi in table.definition["Rois"].items()}
+        others = {name: table.definition[name] for name in _DEFINITION if name != "Rois"}
+        for name, value in {**rois, **others}.items():
+            known, path = first.setdefault(name, (value, table.path))
+            if value != known:
                 raise DataError(
-                    f"ROIs were defined differently: {name} is {first.definition[name]} in the "
-                    f"sidecar of {first.path}, and {other.definition[name]} in that of "
-                    f"{other.path}. Run the participant level with the same settings for all."
+                    f"ROIs were defined or measured differently: {name} is {known} in the "
+                    f"sidecar of {path}, and {value} in that of {table.path}. Run the "
+                    "participant level with the same settings for all."
                 )
-    return first.definition
+    definitions = {
+        name.removeprefix("Rois."): value
+        for name, (value, _) in first.items()
+        if name.startswith("Rois.")
+    }
+    return {
+        "Rois": definitions,
+        **{name: first[name][0] for name in _DEFINITION if name != "Rois"},
+    }
 
 
 def merge_rows(tables: Sequence[Table], settings: Settings) -> dict[Cell, EstimateRow]:
@@ -214,6 +225,11 @@ def complete_grid(
 
 def _read_table(path: Path) -> Table:
     sidecar = read_sidecar(path)
+    if not isinstance(sidecar.get("Rois"), dict):
+        raise DataError(
+            f"{path.with_suffix('.json')}: does not say how the ROIs were defined. Run the "
+            "participant level again."
+        )
     return Table(
         path,
         read_table(path, EstimateRow),

@@ -1,7 +1,7 @@
 """Measure maps inside regions of interest, and declare every column of the estimates table."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from bids_secondlevel.model import (
     Mask,
     Status,
 )
+from bids_secondlevel.settings import SummaryKind
 
 Independence = Literal["independent", "crossvalidated", "circular"]
 
@@ -61,7 +62,10 @@ class EstimateRow:
     session: str | None = column("session label of the measured map; n/a where it has none")
     task: str = column("task of the measured map")
     contrast: str = column("first-level contrast of the measured map")
-    roi: str = column("region of interest, named after the localizer contrast that defines it")
+    roi: str = column(
+        "region of interest, named after the localizer contrast that defines it "
+        "or as configured; Rois in this file says how each is defined"
+    )
     hemi: str = column(
         "hemisphere",
         levels={
@@ -73,7 +77,7 @@ class EstimateRow:
     space: str | None = column("surface space of the maps; n/a where their names have none")
     statistic: str = column("what the map holds, the stat entity of its name")
     estimate: float | None = column(
-        "mean over the finite vertices of the ROI",
+        "mean over the finite vertices of the ROI, unless Summary in this file says otherwise",
         units="those of the measured map",
         default=None,
     )
@@ -101,7 +105,8 @@ class EstimateRow:
     )
     n_runs: int | None = column(
         "number of run-level maps that this program combined into the measured map; 1 where the "
-        "first-level tool gave a single map",
+        "first-level tool gave a single map; for crossvalidated estimates the number of runs left "
+        "out in turn, over which all columns are averaged",
         default=None,
     )
     status: Status = column(
@@ -136,22 +141,41 @@ class Key:
     statistic: str
 
 
+@dataclass(frozen=True)
+class Part:
+    """A ROI and a map in one hemisphere, each of ``n_vertices``, or why there is none.
+
+    `areas` are the areas of the vertices in mm^2, ``None`` where there is no surface.
+    """
+
+    roi: Mask | Absent
+    values: Array | Absent
+    areas: Array | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """How the values in a ROI become one number, and from how many vertices on."""
+
+    summary: SummaryKind = "mean"
+    min_vertices: int = 1
+
+
 def measure(
     key: Key,
-    rois: Mapping[Hemisphere, Mask | Absent],
-    maps: Mapping[Hemisphere, Array | Absent],
+    parts: Mapping[Hemisphere, Part],
+    method: Method = Method(),
     *,
-    n_runs: int | None,
-    independence: Independence,
+    n_runs: int | None = None,
+    independence: Independence = "independent",
 ) -> list[EstimateRow]:
     """Measure one map in one ROI: a row for L, for R and for both together.
 
     Parameters
     ----------
     key : Key
-    rois : mapping of hemisphere to (n_vertices,) array of bool or Absent
-    maps : mapping of hemisphere to (n_vertices,) array or Absent
-        Vertices in the order of the ROI of the same hemisphere.
+    parts : mapping of hemisphere to Part
+    method : Method
     n_runs : int or None
     independence : {"independent", "crossvalidated", "circular"}
 
@@ -161,20 +185,17 @@ def measure(
         ``both`` pools the vertices of the hemispheres (it is not the mean of two means), and
         has no number where either hemisphere has none to pool.
     """
-    values = {hemi: values_in_roi(rois[hemi], maps[hemi]) for hemi in HEMISPHERES}
-    parts: list[tuple[str, tuple[Array | Absent, ...], tuple[Mask | Absent, ...]]] = [
-        (hemi, (values[hemi],), (rois[hemi],)) for hemi in HEMISPHERES
-    ]
-    parts.append((BOTH, tuple(values.values()), tuple(rois[hemi] for hemi in HEMISPHERES)))
+    pools: dict[str, tuple[Part, ...]] = {hemi: (parts[hemi],) for hemi in HEMISPHERES}
+    pools[BOTH] = tuple(parts[hemi] for hemi in HEMISPHERES)
     return [
         EstimateRow(
             **vars(key),
             hemi=hemi,
-            **vars(summarize(pooled, defined)),
+            **vars(summarize(pool, method)),
             n_runs=n_runs,
             independence=independence,
         )
-        for hemi, pooled, defined in parts
+        for hemi, pool in pools.items()
     ]
 
 
@@ -207,45 +228,141 @@ class Summary:
     n_vertices: int | None = None
     n_finite: int | None = None
     coverage: float | None = None
+    area_mm2: float | None = None
     status: Status = "ok"
 
 
-def summarize(values: Sequence[Array | Absent], rois: Sequence[Mask | Absent]) -> Summary:
-    """Summarize the values inside an ROI, pooled over the parts it is made of.
+def summarize(parts: Sequence[Part], method: Method = Method()) -> Summary:
+    """Summarize a map inside a ROI, pooled over the parts it is made of.
 
     Parameters
     ----------
-    values : sequence of (n,) array or Absent
-        Values inside the ROI, one entry per hemisphere.
-    rois : sequence of (n_vertices,) array of bool or Absent
-        The ROI itself: its size is known even where the map is absent.
+    parts : sequence of Part
+        One per hemisphere.
+    method : Method
 
     Returns
     -------
     Summary
-        Sums are accumulated in 64-bit floats; NaN and infinite values are left out.
+        Size and area of the ROI are known even where the map is absent. Sums are accumulated
+        in 64-bit floats; NaN and infinite values are left out.
     """
+    rois = [part.roi for part in parts if not isinstance(part.roi, Absent)]
+    areas = [
+        part.areas[part.roi]
+        for part in parts
+        if part.areas is not None and not isinstance(part.roi, Absent)
+    ]
+    size = sum(int(roi.sum()) for roi in rois) if len(rois) == len(parts) else None
+    area = float(sum(a.sum() for a in areas)) if len(areas) == len(parts) else None
+    values = [values_in_roi(part.roi, part.values) for part in parts]
     absent = [part for part in values if isinstance(part, Absent)]
-    masks = [roi for roi in rois if not isinstance(roi, Absent)]
-    n_vertices = sum(int(roi.sum()) for roi in masks) if len(masks) == len(rois) else None
     if absent:
-        return Summary(n_vertices=n_vertices, status=worst(absent).status)
+        return Summary(n_vertices=size, area_mm2=area, status=worst(absent).status)
     pooled = np.concatenate([np.asarray(part, dtype=np.float64) for part in values])
-    finite = pooled[np.isfinite(pooled)]
-    if finite.size == 0:
+    is_finite = np.isfinite(pooled)
+    finite = pooled[is_finite]
+    weights = np.concatenate(areas)[is_finite] if area is not None else None
+    status = _gap_in(pooled.size, weights, finite.size, method)
+    if status is not None:
         return Summary(
             n_vertices=pooled.size,
-            n_finite=0,
-            coverage=0.0 if pooled.size else None,
-            status="no_finite_vertices" if pooled.size else "empty_roi",
+            n_finite=finite.size,
+            coverage=finite.size / pooled.size if pooled.size else None,
+            area_mm2=area,
+            status=status,
         )
+    estimates = {"mean": finite.mean, "median": lambda: np.median(finite)}
+    estimates["area-weighted-mean"] = lambda: np.average(finite, weights=weights)
     return Summary(
-        estimate=float(finite.mean()),
+        estimate=float(estimates[method.summary]()),
         sd=float(finite.std(ddof=1)) if finite.size > 1 else None,
         median=float(np.median(finite)),
         n_vertices=pooled.size,
         n_finite=finite.size,
         coverage=finite.size / pooled.size,
+        area_mm2=area,
+    )
+
+
+def _gap_in(n_vertices: int, weights: Array | None, n_finite: int, method: Method) -> Status | None:
+    """Say why a ROI has no estimate in a map that is there, if it has none."""
+    if n_vertices == 0:
+        return "empty_roi"
+    if n_vertices < method.min_vertices:
+        return "below_min_vertices"
+    if n_finite == 0:
+        return "no_finite_vertices"
+    if method.summary == "area-weighted-mean" and weights is None:
+        return "missing_surface"
+    return None
+
+
+def with_cross_validation(
+    rows: Sequence[EstimateRow], folds: Iterable[EstimateRow]
+) -> list[EstimateRow]:
+    """Put cross-validated estimates in the place of circular ones.
+
+    Parameters
+    ----------
+    rows : sequence of EstimateRow
+    folds : iterable of EstimateRow
+        Measured in one run each, in ROIs defined on the others.
+
+    Returns
+    -------
+    list of EstimateRow
+        In the order of `rows`.
+    """
+    averaged = {_cell(row): row for row in average_folds(folds)}
+    return [
+        averaged.get(_cell(row), row) if row.independence == "circular" else row for row in rows
+    ]
+
+
+def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:
+    """Average the rows of a cross-validation: one row for each estimate, over its folds.
+
+    A ROI is another one in each fold, so that its size is averaged too. Folds without a number
+    (an empty ROI) stay out; `n_runs` says how many folds there were with one.
+
+    References
+    ----------
+    Kriegeskorte, Simmons, Bellgowan and Baker (2009), Nature Neuroscience 12, 535-540: selection
+    and test on independent data.
+    """
+    folds: dict[tuple[object, ...], list[EstimateRow]] = {}
+    for row in rows:
+        folds.setdefault(_cell(row), []).append(row)
+    return [_average(of_cell) for of_cell in folds.values()]
+
+
+def _cell(row: EstimateRow) -> tuple[object, ...]:
+    return tuple(getattr(row, name) for name in KEY)
+
+
+def _average(rows: Sequence[EstimateRow]) -> EstimateRow:
+    used = [row for row in rows if row.estimate is not None]
+    if not used:
+        order = list(STATUSES)
+        deepest = max(rows, key=lambda row: order.index(row.status))
+        return replace(deepest, n_runs=0, independence="crossvalidated")
+
+    def mean(name: str) -> float | None:
+        values = [getattr(row, name) for row in used]
+        return None if None in values else float(np.mean(values))
+
+    return replace(
+        used[0],
+        estimate=mean("estimate"),
+        sd=mean("sd"),
+        median=mean("median"),
+        n_vertices=round(mean("n_vertices") or 0),
+        n_finite=round(mean("n_finite") or 0),
+        coverage=mean("coverage"),
+        area_mm2=mean("area_mm2"),
+        n_runs=len(used),
+        independence="crossvalidated",
     )
 
 

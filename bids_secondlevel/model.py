@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.errors import SecondLevelError
+from bids_secondlevel.settings import RoiDefinition
 
 Hemisphere = Literal["L", "R"]
 HEMISPHERES: tuple[Hemisphere, Hemisphere] = ("L", "R")
@@ -21,13 +22,18 @@ BOTH = "both"
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
+Unit = tuple[str | None, str | None]
+"""Session and run of a map."""
+
 Combination = Literal["single", "fixed_effects", "mean", "fixed_effects_z", "stouffer"]
 """How the maps of several runs become one: see :func:`bids_secondlevel.measures.combine_runs`."""
 
 Status = Literal[
     "ok",
     "empty_roi",
+    "below_min_vertices",
     "no_finite_vertices",
+    "missing_surface",
     "missing_map",
     "unreadable_map",
     "vertex_mismatch",
@@ -42,7 +48,9 @@ Status = Literal[
 STATUSES: Mapping[Status, str] = {
     "ok": "a number could be had",
     "empty_roi": "the ROI has no vertex",
+    "below_min_vertices": "the ROI has fewer vertices than asked for",
     "no_finite_vertices": "every vertex of the ROI is NaN or infinite in this map",
+    "missing_surface": "areas of vertices are needed, and there is no surface to get them from",
     "missing_map": "the map to be measured was not found or its content is not on this computer",
     "unreadable_map": "the map to be measured could not be read or was refused",
     "vertex_mismatch": "maps that belong together differ in their number of vertices",
@@ -84,24 +92,48 @@ class MapSource:
         How they become one map.
     variances : tuple of SourceFile
         For the fixed-effects combinations, the variance map of each of `maps`; else empty.
+    units : tuple of (session, run)
+        What was recorded when: session and run of each of `maps`, ``None`` where its name has
+        none, which stands for all.
     """
 
     maps: tuple[SourceFile, ...]
     combination: Combination = "single"
     variances: tuple[SourceFile, ...] = ()
+    units: tuple[Unit, ...] = ()
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
         """All files to be read."""
         return self.maps + self.variances
 
+    def shares_data_with(self, other: "MapSource") -> bool:
+        """Tell whether the maps of one task stem from any recording that others stem from."""
+        return any(
+            all(mine is None or its is None or mine == its for mine, its in zip(a, b, strict=True))
+            for a in self.units
+            for b in other.units
+        )
+
+
+Localizers = Mapping[str, Mapping[Hemisphere, MapSource]]
+"""z maps of the localizer, by contrast and hemisphere."""
+
 
 @dataclass(frozen=True)
 class RetinotopySource:
-    """The visual-area and eccentricity maps of one hemisphere, from the same source."""
+    """The retinotopic maps of one hemisphere, from the same source; some may not exist."""
 
     visual_area: SourceFile
     eccentricity: SourceFile
+    polar_angle: SourceFile | None = None
+    variance_explained: SourceFile | None = None
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """All files to be read."""
+        every = (self.visual_area, self.eccentricity, self.polar_angle, self.variance_explained)
+        return tuple(file for file in every if file is not None)
 
 
 @dataclass(frozen=True)
@@ -118,6 +150,22 @@ class EstimateSource:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One run of the localizer left out.
+
+    Attributes
+    ----------
+    localizers : mapping of contrast to hemisphere to MapSource
+        z maps from the other runs, which define the ROIs.
+    estimates : tuple of EstimateSource
+        Maps of the run left out, which are measured in them.
+    """
+
+    localizers: Localizers
+    estimates: tuple[EstimateSource, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """What is asked for, the same for every participant of a run.
 
@@ -125,10 +173,10 @@ class Plan:
     ----------
     space : str or None
         Surface space of the maps; ``None`` where their names have none.
-    localizer_task : str
-        Task whose contrasts define the ROIs.
-    roi_contrasts : tuple of str
-        Localizer contrasts, one ROI each.
+    localizer_task : str or None
+        Task whose contrasts define the ROIs; ``None`` where none is needed.
+    rois : tuple of RoiDefinition
+        In the order of their names as given.
     measured : tuple of (str, str)
         Task and contrast of every map to be measured.
     sessions : mapping of str to tuple of (str or None)
@@ -138,8 +186,8 @@ class Plan:
     """
 
     space: str | None
-    localizer_task: str
-    roi_contrasts: tuple[str, ...]
+    localizer_task: str | None
+    rois: tuple[RoiDefinition, ...]
     measured: tuple[tuple[str, str], ...]
     sessions: Mapping[str, tuple[str | None, ...]]
     messages: tuple[str, ...] = ()
@@ -160,6 +208,8 @@ class ParticipantFiles:
         z maps of the localizer.
     estimates : tuple of EstimateSource
         Sorted by session, task and contrast.
+    folds : tuple of Fold
+        For cross-validation; empty where it was not asked for or is not possible.
     messages : tuple of str
         Choices made on the user's behalf, and what was passed over.
     """
@@ -167,8 +217,9 @@ class ParticipantFiles:
     label: str
     retinotopy_source: str | None
     retinotopy: Mapping[Hemisphere, RetinotopySource]
-    localizers: Mapping[str, Mapping[Hemisphere, MapSource]]
+    localizers: Localizers
     estimates: tuple[EstimateSource, ...]
+    folds: tuple[Fold, ...] = ()
     messages: tuple[str, ...] = ()
 
 
@@ -182,10 +233,16 @@ class Retinotopy:
         Label of the visual area; 0 is none.
     eccentricity : (n_vertices,) array of float
         Degrees of visual angle.
+    polar_angle : (n_vertices,) array of float, optional
+        Degrees clockwise from the upper vertical meridian, positive in the right visual field.
+    variance_explained : (n_vertices,) array of float, optional
+        In the unit of the file: a fraction, or percent.
     """
 
     visual_area: NDArray[np.integer[Any]]
     eccentricity: Array
+    polar_angle: Array | None = None
+    variance_explained: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +258,18 @@ class Absent:
 
 Masks = Mapping[Hemisphere, Mask | Absent]
 """A mask per hemisphere, or why there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class RoiMasks:
+    """The masks of one ROI in one hemisphere, each of ``n_vertices``, or why there is none.
+
+    `localized` is ``None`` for a ROI that is defined by retinotopy only.
+    """
+
+    retinotopic: Mask | Absent
+    localized: Mask | Absent | None
+    roi: Mask | Absent
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,15 @@ from bids_secondlevel.errors import (
     NothingSelectedError,
     SecondLevelError,
 )
-from bids_secondlevel.measures import EstimateRow, Key, measure
+from bids_secondlevel.measures import (
+    EstimateRow,
+    Independence,
+    Key,
+    Method,
+    Part,
+    measure,
+    with_cross_validation,
+)
 from bids_secondlevel.model import (
     HEMISPHERES,
     STATUSES,
@@ -29,22 +37,24 @@ from bids_secondlevel.model import (
     Dataset,
     EstimateSource,
     Hemisphere,
-    Masks,
     ParticipantFiles,
     ParticipantIndex,
     Plan,
+    Retinotopy,
+    RoiMasks,
 )
-from bids_secondlevel.planning import make_plan
+from bids_secondlevel.planning import make_plan, same
 from bids_secondlevel.preview import describe_datasets, describe_run, find_gaps
 from bids_secondlevel.reading import (
     measured_gap,
-    read_localizer,
+    read_localizers,
     read_measured,
     read_participant_retinotopy,
 )
-from bids_secondlevel.rois import intersect, localizer_mask, retinotopy_mask
+from bids_secondlevel.rois import define_rois
 from bids_secondlevel.selection import select_files
-from bids_secondlevel.settings import Settings
+from bids_secondlevel.settings import RoiDefinition, Settings
+from bids_secondlevel.sweep import SweepRow, sweep_variants
 from bids_secondlevel.writing import write_atomically
 
 LOG = logging.getLogger("bids_secondlevel")
@@ -97,39 +107,116 @@ def process_participant(
     plan = make_plan((index, *reference), settings)
     files = select_files(index, plan, settings)
 
-    retinotopy = {hemi: read_participant_retinotopy(files, hemi) for hemi in HEMISPHERES}
-    retinotopic: Masks = {
-        hemi: maps if isinstance(maps, Absent) else retinotopy_mask(maps, settings.rule)
-        for hemi, maps in retinotopy.items()
-    }
-    localized: dict[str, Masks] = {}
-    rois: dict[str, Masks] = {}
-    for contrast in plan.roi_contrasts:
-        z_maps = {h: read_localizer(files, contrast, h, retinotopy[h]) for h in HEMISPHERES}
-        localized[contrast] = {
-            hemi: z if isinstance(z, Absent) else localizer_mask(z, settings.rule)
-            for hemi, z in z_maps.items()
-        }
-        rois[contrast] = {
-            hemi: intersect(retinotopic[hemi], localized[contrast][hemi]) for hemi in HEMISPHERES
-        }
+    retinotopy = {h: read_participant_retinotopy(files, h, plan.rois) for h in HEMISPHERES}
+    z_maps = {h: read_localizers(files, files.localizers, h, retinotopy[h]) for h in HEMISPHERES}
+    rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
+    variants = [
+        (variant, {h: define_rois(variant.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES})
+        for variant in (sweep_variants(plan.rois, settings) if settings.sweep else ())
+    ]
 
     rows: list[EstimateRow] = []
-    absent = [*_absent(retinotopic), *chain.from_iterable(map(_absent, localized.values()))]
+    sweep: list[SweepRow] = []
+    absent = [*_absent(retinotopy), *chain.from_iterable(map(_absent, z_maps.values()))]
     for source in files.estimates:
         maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
         absent += _absent(maps)
-        rows += _measure_in_all(source, maps, rois, label, plan, settings)
+        rows += measure_in_rois(source, maps, rois, files, plan, settings)
+        for variant, swept in variants:
+            in_variant = measure_in_rois(source, maps, swept, files, plan, settings)
+            sweep += [variant.label(row) for row in in_variant]
+    rows = with_cross_validation(rows, _cross_validate(files, retinotopy, plan, settings))
 
-    results = derivatives.ParticipantResults(files, retinotopic, localized, rois, rows)
+    results = derivatives.ParticipantResults(files, rois, rows, sweep)
     derivatives.write_participant(results, plan, settings)
     return _outcome(
         index,
         files,
         absent,
         is_measured=any(row.n_finite is not None for row in rows),
-        summary=_summary(rows, len(rois)),
+        summary=_summary(rows, len(plan.rois)),
     )
+
+
+def measure_in_rois(  # noqa: PLR0917
+    source: EstimateSource,
+    maps: Mapping[Hemisphere, Array | Absent],
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    files: ParticipantFiles,
+    plan: Plan,
+    settings: Settings,
+) -> Iterator[EstimateRow]:
+    """Measure one contrast in every ROI.
+
+    Parameters
+    ----------
+    source : EstimateSource
+        Where the maps come from.
+    maps : mapping of hemisphere to (n_vertices,) array or Absent
+    rois : mapping of hemisphere to name to RoiMasks
+    files : ParticipantFiles
+    plan : Plan
+    settings : Settings
+
+    Yields
+    ------
+    EstimateRow
+        For L, R and both, ROI by ROI.
+    """
+    runs = [len(hemi_source.maps) for hemi_source in source.maps.values()]
+    for roi in plan.rois:
+        key = Key(
+            participant_id=f"sub-{files.label}",
+            session=source.session,
+            task=source.task,
+            contrast=source.contrast,
+            roi=roi.name,
+            space=plan.space,
+            statistic=settings.statistic,
+        )
+        yield from measure(
+            key,
+            {h: Part(rois[h][roi.name].roi, maps[h]) for h in HEMISPHERES},
+            Method(settings.summary, roi.rule.min_vertices),
+            n_runs=min(runs) if runs else None,
+            independence=_independence(source, roi, files, plan),
+        )
+
+
+def _independence(
+    source: EstimateSource, roi: RoiDefinition, files: ParticipantFiles, plan: Plan
+) -> Independence:
+    """Tell whether a map stems from recordings of the localizer that defined a ROI.
+
+    Another task is independent data, and so are other runs or sessions of the localizer.
+    """
+    if plan.localizer_task is None or not same(source.task, plan.localizer_task):
+        return "independent"
+    shared = (
+        measured.shares_data_with(localizer)
+        for contrast in roi.needed
+        for localizer in files.localizers[contrast].values()
+        for measured in source.maps.values()
+    )
+    return "circular" if roi.needed and (not source.maps or any(shared)) else "independent"
+
+
+def _cross_validate(
+    files: ParticipantFiles,
+    retinotopy: Mapping[Hemisphere, Retinotopy | Absent],
+    plan: Plan,
+    settings: Settings,
+) -> Iterator[EstimateRow]:
+    """Define the ROIs without one run of the localizer and measure in that run, for each run."""
+    localized = {roi.name for roi in plan.rois if roi.contrasts}
+    for fold in files.folds:
+        z_maps = {h: read_localizers(files, fold.localizers, h, retinotopy[h]) for h in HEMISPHERES}
+        rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
+        for source in fold.estimates:
+            maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
+            for row in measure_in_rois(source, maps, rois, files, plan, settings):
+                if row.roi in localized:
+                    yield row
 
 
 def run(settings: Settings) -> int:
@@ -197,7 +284,7 @@ def preview_participant(
     plan = make_plan((index, *reference), settings)
     files = select_files(index, plan, settings)
     print(describe_run(files, plan))
-    gaps = find_gaps(files)
+    gaps = find_gaps(files, plan)
     is_measured = any(
         measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
     )
@@ -257,35 +344,6 @@ def _report(outcome: Outcome) -> None:
         LOG.info("sub-%s: %s", outcome.label, outcome.summary)
 
 
-def _measure_in_all(  # noqa: PLR0917
-    source: EstimateSource,
-    maps: Mapping[Hemisphere, Array | Absent],
-    rois: Mapping[str, Masks],
-    label: str,
-    plan: Plan,
-    settings: Settings,
-) -> Iterator[EstimateRow]:
-    """Measure one contrast in every ROI."""
-    runs = [len(hemi_source.maps) for hemi_source in source.maps.values()]
-    for roi, masks in rois.items():
-        key = Key(
-            participant_id=f"sub-{label}",
-            session=source.session,
-            task=source.task,
-            contrast=source.contrast,
-            roi=roi,
-            space=plan.space,
-            statistic=settings.statistic,
-        )
-        yield from measure(
-            key,
-            masks,
-            maps,
-            n_runs=min(runs) if runs else None,
-            independence="circular" if source.task == plan.localizer_task else "independent",
-        )
-
-
 def _outcome(
     index: ParticipantIndex,
     files: ParticipantFiles,
@@ -327,5 +385,5 @@ def _summary(rows: Sequence[EstimateRow], n_rois: int) -> str:
     return f"{len(rows)} estimates in {n_rois} ROIs: {statuses}"
 
 
-def _absent(parts: Mapping[Hemisphere, Any]) -> list[Absent]:
+def _absent(parts: Mapping[Any, Any]) -> list[Absent]:
     return [part for part in parts.values() if isinstance(part, Absent)]

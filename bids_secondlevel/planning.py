@@ -4,10 +4,12 @@ The answer, a :class:`~bids_secondlevel.model.Plan`, is the same for every parti
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
 
 from bids_secondlevel.errors import InputMissingError, NothingSelectedError, UsageError
 from bids_secondlevel.model import IndexedFile, ParticipantIndex, Plan
-from bids_secondlevel.settings import Settings
+from bids_secondlevel.settings import RoiDefinition, Settings
 
 
 def make_plan(indexes: Sequence[ParticipantIndex], settings: Settings) -> Plan:
@@ -37,13 +39,12 @@ def make_plan(indexes: Sequence[ParticipantIndex], settings: Settings) -> Plan:
         raise InputMissingError(_no_surface_maps(indexes))
     space, space_messages = _choose_space(maps, settings)
     in_space = [file for file in maps if file.entities.get("space") == space]
-    task = _choose_localizer_task(in_space, settings)
-    roi_contrasts, roi_messages = _choose_roi_contrasts(in_space, task, settings)
+    task, rois, roi_messages = _choose_rois(in_space, settings)
     measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
     return Plan(
         space,
         task,
-        roi_contrasts,
+        rois,
         measured,
         sessions,
         (*space_messages, *roi_messages, *measured_messages),
@@ -67,6 +68,35 @@ def _choose_space(
     if "fsnative" in found:
         return "fsnative", (f"Surface maps in several spaces ({shown}); using fsnative.",)
     raise UsageError(f"Surface maps in several spaces ({shown}): choose one with --space.")
+
+
+def _choose_rois(
+    maps: Sequence[IndexedFile], settings: Settings
+) -> tuple[str | None, tuple[RoiDefinition, ...], list[str]]:
+    """Choose the localizer task, and define a ROI for each of its contrasts or as asked for."""
+    rule = settings.rule
+    if settings.retinotopy_only:
+        name = "".join(rule.visual_areas) + "retinotopy"
+        return None, (RoiDefinition(name, (), rule),), []
+    if settings.rois and not any(roi.needed for roi in settings.rois):
+        return None, settings.rois, []
+    task = _choose_localizer_task(maps, settings)
+    asked = settings.roi_contrasts
+    if settings.rois:
+        asked = tuple(dict.fromkeys(chain.from_iterable(roi.needed for roi in settings.rois)))
+    contrasts, messages = _choose_roi_contrasts(maps, task, asked)
+    if not settings.rois:
+        return task, tuple(RoiDefinition(name, (name,), rule) for name in contrasts), messages
+    spelled = {label: matching(label, contrasts) or label for label in asked}
+    rois = tuple(
+        replace(
+            roi,
+            contrasts=tuple(spelled[label] for label in roi.contrasts),
+            exclude=tuple(spelled[label] for label in roi.exclude),
+        )
+        for roi in settings.rois
+    )
+    return task, rois, messages
 
 
 def _choose_localizer_task(maps: Iterable[IndexedFile], settings: Settings) -> str:
@@ -94,7 +124,7 @@ def _choose_localizer_task(maps: Iterable[IndexedFile], settings: Settings) -> s
 
 
 def _choose_roi_contrasts(
-    maps: Iterable[IndexedFile], task: str, settings: Settings
+    maps: Iterable[IndexedFile], task: str, asked: Sequence[str]
 ) -> tuple[tuple[str, ...], list[str]]:
     of_task = [file for file in maps if same(file.entities.get("task"), task)]
     z_maps = [f for f in of_task if f.entities.get("stat") == "z" and "localizer" in f.queries]
@@ -104,11 +134,11 @@ def _choose_roi_contrasts(
             f"The localizer task {task} has no z maps (stat-z); its maps hold: "
             f"{', '.join(labels_of(of_task, 'stat'))}. The ROIs are defined on z values."
         )
-    return _asked("--roi-contrasts", settings.roi_contrasts, found)
+    return _asked("--roi-contrasts", asked, found)
 
 
 def _choose_measured(
-    maps: Iterable[IndexedFile], localizer_task: str, settings: Settings
+    maps: Iterable[IndexedFile], localizer_task: str | None, settings: Settings
 ) -> tuple[tuple[tuple[str, str], ...], dict[str, tuple[str | None, ...]], list[str]]:
     of_statistic = [
         file

@@ -15,11 +15,11 @@ from bids_secondlevel.model import (
 from bids_secondlevel.reading import localizer_gap, measured_gap, retinotopy_gap
 
 
-def find_gaps(files: ParticipantFiles) -> list[Absent]:
+def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
     """List what is asked for and not there."""
-    gaps = [retinotopy_gap(files, hemi) for hemi in HEMISPHERES]
+    gaps = [retinotopy_gap(files, hemi, plan.rois) for hemi in HEMISPHERES]
     for contrast in files.localizers:
-        gaps += [localizer_gap(files, contrast, hemi) for hemi in HEMISPHERES]
+        gaps += [localizer_gap(files.localizers, contrast, hemi) for hemi in HEMISPHERES]
     for estimate in files.estimates:
         gaps += [measured_gap(estimate, hemi) for hemi in HEMISPHERES]
     return [gap for gap in gaps if gap is not None]
@@ -47,9 +47,11 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
     yield f"  space: {plan.space or 'none in the names'}"
     yield f"  retinotopy: {files.retinotopy_source or 'MISSING'}"
     for hemi, source in files.retinotopy.items():
-        yield f"    {hemi}  visual area   {source.visual_area.uri}"
-        yield f"    {hemi}  eccentricity  {source.eccentricity.uri}"
-    yield f"  localizer: task {plan.localizer_task}, {len(files.localizers)} ROIs"
+        for file in source.files:
+            yield f"    {hemi}  {file.uri}"
+    yield f"  ROIs: {', '.join(roi.name for roi in plan.rois)}"
+    if plan.localizer_task is not None:
+        yield f"  localizer: task {plan.localizer_task}"
     for contrast, sources in files.localizers.items():
         yield f"    {contrast}"
         yield from _sources(sources)
@@ -59,10 +61,10 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
         yield f"    {session}task {estimate.task}, contrast {estimate.contrast}"
         yield from _sources(estimate.maps)
     n_hemi = len(HEMISPHERES) + 1
-    n_rows = len(files.estimates) * len(files.localizers) * n_hemi
+    n_rows = len(files.estimates) * len(plan.rois) * n_hemi
     yield (
         f"  rows to be expected: {n_rows} ({len(files.estimates)} contrasts x "
-        f"{len(files.localizers)} ROIs x {n_hemi} for L, R and both)"
+        f"{len(plan.rois)} ROIs x {n_hemi} for L, R and both)"
     )
 
 

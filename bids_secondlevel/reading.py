@@ -1,6 +1,7 @@
 """Read the maps chosen for a participant; where one cannot be had, say why in its place."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.measures import combine_runs
@@ -9,34 +10,53 @@ from bids_secondlevel.model import (
     Array,
     EstimateSource,
     Hemisphere,
+    Localizers,
     MapSource,
     ParticipantFiles,
     Retinotopy,
     SourceFile,
     Status,
 )
+from bids_secondlevel.settings import RoiDefinition
 from bids_secondlevel.surfaces import check_present, read_map, read_retinotopy
 
 
-def retinotopy_gap(files: ParticipantFiles, hemisphere: Hemisphere) -> Absent | None:
+def retinotopy_gap(
+    files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
+) -> Absent | None:
     """Say why the retinotopic maps of one hemisphere are not there, if they are not."""
     source = files.retinotopy.get(hemisphere)
-    if source is not None:
-        return _unfetched((source.visual_area, source.eccentricity), "missing_retinotopy")
     side = f"{hemisphere.lower()}h"
-    error = InputMissingError(
-        f"no retinotopy of hemisphere {hemisphere} found: expected visual area and "
-        f"eccentricity of one source, such as {side}.benson14_varea.mgz and "
-        f"{side}.benson14_eccen.mgz, in the participant's folder of a dataset (or in surf/ "
-        "below it). Name the dataset with --derivatives."
-    )
-    return Absent("missing_retinotopy", error)
+    if source is None:
+        error = InputMissingError(
+            f"no retinotopy of hemisphere {hemisphere} found: expected visual area and "
+            f"eccentricity of one source, such as {side}.benson14_varea.mgz and "
+            f"{side}.benson14_eccen.mgz, in the participant's folder of a dataset (or in surf/ "
+            "below it). Name the dataset with --derivatives."
+        )
+        return Absent("missing_retinotopy", error)
+    for needed, name, found in (
+        (any(roi.rule.polar_angle for roi in rois), "angle", source.polar_angle),
+        (
+            any(roi.rule.min_variance_explained is not None for roi in rois),
+            "vexpl",
+            source.variance_explained,
+        ),
+    ):
+        if needed and found is None:
+            expected = source.visual_area.path.name.replace("varea", name)
+            error = InputMissingError(
+                f"{source.visual_area.path.with_name(expected)}: there is no such file, but the "
+                f"definition of the ROIs needs the {name} map of the same source."
+            )
+            return Absent("missing_retinotopy", error)
+    return _unfetched((source.visual_area, source.eccentricity), "missing_retinotopy")
 
 
-def localizer_gap(files: ParticipantFiles, contrast: str, hemisphere: Hemisphere) -> Absent | None:
+def localizer_gap(localizers: Localizers, contrast: str, hemisphere: Hemisphere) -> Absent | None:
     """Say why the z map of a localizer contrast is not there, if it is not."""
     what = f"localizer contrast {contrast}"
-    gap = _gap(files.localizers[contrast], hemisphere, what, "missing_localizer")
+    gap = _gap(localizers[contrast], hemisphere, what, "missing_localizer")
     if gap is not None and gap.error is None:
         return Absent(gap.status, InputMissingError(f"{what}: no z map found."))
     return gap
@@ -52,29 +72,48 @@ def measured_gap(estimate: EstimateSource, hemisphere: Hemisphere) -> Absent | N
 
 
 def read_participant_retinotopy(
-    files: ParticipantFiles, hemisphere: Hemisphere
+    files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
 ) -> Retinotopy | Absent:
-    """Read the retinotopic maps of one hemisphere."""
-    gap = retinotopy_gap(files, hemisphere)
+    """Read the retinotopic maps of one hemisphere that the definition of the ROIs needs."""
+    gap = retinotopy_gap(files, hemisphere, rois)
     if gap is not None:
         return gap
+    source = files.retinotopy[hemisphere]
+    if not any(roi.rule.polar_angle for roi in rois):
+        source = replace(source, polar_angle=None)
+    if not any(roi.rule.min_variance_explained is not None for roi in rois):
+        source = replace(source, variance_explained=None)
     try:
-        return read_retinotopy(files.retinotopy[hemisphere], hemisphere)
+        return read_retinotopy(source, hemisphere)
     except DataError as error:
         return Absent("unreadable_retinotopy", error)
 
 
-def read_localizer(
+def read_localizers(
     files: ParticipantFiles,
+    localizers: Localizers,
+    hemisphere: Hemisphere,
+    retinotopy: Retinotopy | Absent,
+) -> dict[str, Array | Absent]:
+    """Read the z maps of localizer contrasts in one hemisphere."""
+    return {
+        contrast: _read_localizer(files, localizers, contrast, hemisphere, retinotopy)
+        for contrast in localizers
+    }
+
+
+def _read_localizer(
+    files: ParticipantFiles,
+    localizers: Localizers,
     contrast: str,
     hemisphere: Hemisphere,
     retinotopy: Retinotopy | Absent,
 ) -> Array | Absent:
     """Read the z map of a localizer contrast; it must have the vertices of the retinotopy."""
-    gap = localizer_gap(files, contrast, hemisphere)
+    gap = localizer_gap(localizers, contrast, hemisphere)
     if gap is not None:
         return gap
-    source = files.localizers[contrast][hemisphere]
+    source = localizers[contrast][hemisphere]
     z = _read(source, hemisphere, "unreadable_localizer")
     return _fitting(z, source, retinotopy, files, hemisphere)
 

@@ -5,6 +5,7 @@ Two maps that could both be meant are an error that names them and the option th
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from bids_secondlevel.errors import UsageError
@@ -12,6 +13,7 @@ from bids_secondlevel.model import (
     HEMISPHERES,
     Combination,
     EstimateSource,
+    Fold,
     Hemisphere,
     IndexedFile,
     MapSource,
@@ -20,6 +22,7 @@ from bids_secondlevel.model import (
     Plan,
     RetinotopySource,
     SourceFile,
+    Unit,
 )
 from bids_secondlevel.planning import is_measured, labels_of, matching, same, sessions_of
 from bids_secondlevel.settings import Settings
@@ -37,31 +40,42 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
         If two files could both be meant.
     """
     maps = [file for file in index.statistical_maps if file.entities.get("space") == plan.space]
+    needed = dict.fromkeys(chain.from_iterable(roi.needed for roi in plan.rois))
     localizers = {
         contrast: _by_hemisphere(maps, plan.localizer_task, contrast, _localizer_source)
-        for contrast in plan.roi_contrasts
+        for contrast in needed
     }
+    folds = _folds(maps, tuple(needed), plan, settings) if settings.cross_validate else ()
     source, retinotopy, messages = _choose_retinotopy(index.retinotopic_maps, plan, settings)
+    if settings.cross_validate and not folds:
+        messages.append(
+            "--cross-validate: there are no maps of at least two runs of the localizer in which "
+            "every contrast has z (or effect and variance) and the map to be measured; its "
+            "estimates stay circular."
+        )
     return ParticipantFiles(
         label=index.label,
         retinotopy_source=source,
         retinotopy=retinotopy,
         localizers=localizers,
         estimates=tuple(_estimate_sources(maps, plan, settings)),
+        folds=folds,
         messages=tuple(messages),
     )
 
 
 def _by_hemisphere(
     maps: Iterable[IndexedFile],
-    task: str,
+    task: str | None,
     contrast: str,
     choose: Callable[[Sequence[IndexedFile]], MapSource | None],
 ) -> dict[Hemisphere, MapSource]:
     of_contrast = [
         file
         for file in maps
-        if same(file.entities.get("task"), task) and same(file.entities.get("contrast"), contrast)
+        if task is not None
+        and same(file.entities.get("task"), task)
+        and same(file.entities.get("contrast"), contrast)
     ]
     chosen: dict[Hemisphere, MapSource] = {}
     for hemi in HEMISPHERES:
@@ -114,9 +128,99 @@ def _measured_source(maps: Sequence[IndexedFile], statistic: str) -> MapSource |
     return _source(chosen, maps, "fixed_effects" if same(statistic, "effect") else "mean", "mean")
 
 
+def _folds(
+    maps: Sequence[IndexedFile], contrasts: Sequence[str], plan: Plan, settings: Settings
+) -> tuple[Fold, ...]:
+    """Leave out one run of the localizer at a time, where its runs have maps of their own."""
+    task = plan.localizer_task
+    measured = [contrast for of_task, contrast in plan.measured if same(of_task, task or "")]
+    wanted = [(contrast, "z") for contrast in contrasts]
+    wanted += [(contrast, settings.statistic) for contrast in measured]
+    in_runs = [
+        file
+        for file in maps
+        if same(file.entities.get("task"), task or "")
+        and file.entities.get("run") is not None
+        and "localizer" in file.queries
+        and is_measured(file, settings)
+    ]
+    units: set[Unit] | None = None
+    for contrast, statistic in wanted:
+        for hemi in HEMISPHERES:
+            there = {_unit(f) for f in in_runs if _holds(f, hemi, contrast, statistic)}
+            if statistic == "z":
+                there |= {
+                    _unit(f)
+                    for f in in_runs
+                    if _holds(f, hemi, contrast, "effect") and _partner(f, in_runs, "variance")
+                }
+            units = there if units is None else units & there
+    ordered = sorted(units or (), key=lambda unit: (unit[0] or "", unit[1] or ""))
+    if len(ordered) < 2 or not measured:
+        return ()
+
+    def source(statistic: str, chosen: Sequence[Unit]) -> Callable[..., MapSource | None]:
+        def choose(candidates: Sequence[IndexedFile]) -> MapSource | None:
+            return _of_units(candidates, statistic, chosen)
+
+        return choose
+
+    return tuple(
+        Fold(
+            localizers={
+                contrast: _by_hemisphere(
+                    in_runs, task, contrast, source("z", [u for u in ordered if u != left_out])
+                )
+                for contrast in contrasts
+            },
+            estimates=tuple(
+                EstimateSource(
+                    left_out[0],
+                    task or "",
+                    contrast,
+                    _by_hemisphere(in_runs, task, contrast, source(settings.statistic, [left_out])),
+                )
+                for contrast in measured
+            ),
+        )
+        for left_out in ordered
+    )
+
+
+def _of_units(
+    maps: Sequence[IndexedFile], statistic: str, units: Sequence[Unit]
+) -> MapSource | None:
+    """Choose the maps of some runs; z may also be had from effect and variance."""
+    there = _units([file for file in maps if same(file.entities.get("stat"), statistic)])
+    if all(unit in there for unit in units):
+        chosen = [there[unit] for unit in units]
+        return _source(chosen, maps, "fixed_effects_z", "stouffer")
+    effects = _units([file for file in maps if same(file.entities.get("stat"), "effect")])
+    variances = _units([file for file in maps if same(file.entities.get("stat"), "variance")])
+    return MapSource(
+        tuple(effects[unit].source for unit in units),
+        "fixed_effects_z",
+        tuple(variances[unit].source for unit in units),
+        tuple(units),
+    )
+
+
+def _unit(file: IndexedFile) -> Unit:
+    return file.entities.get("session"), file.entities.get("run")
+
+
+def _holds(file: IndexedFile, hemisphere: str, contrast: str, statistic: str) -> bool:
+    entities = file.entities
+    return (
+        entities["hemi"] == hemisphere
+        and same(entities.get("contrast"), contrast)
+        and same(entities.get("stat"), statistic)
+    )
+
+
 def _units(
     maps: Iterable[IndexedFile],
-) -> dict[tuple[str | None, str | None], IndexedFile]:
+) -> dict[Unit, IndexedFile]:
     """Index maps of one kind by session and run.
 
     Raises
@@ -124,9 +228,9 @@ def _units(
     UsageError
         If two have the same session and run: nothing says which of them is meant.
     """
-    groups: dict[tuple[str | None, str | None], list[IndexedFile]] = defaultdict(list)
+    groups: dict[Unit, list[IndexedFile]] = defaultdict(list)
     for file in maps:
-        groups[file.entities.get("session"), file.entities.get("run")].append(file)
+        groups[_unit(file)].append(file)
     for group in groups.values():
         if len(group) > 1:
             raise UsageError(_tie(group))
@@ -147,8 +251,9 @@ def _source(
     """Say how the chosen maps become one; weighted where each has an effect and a variance."""
     if not chosen:
         return None
+    units = tuple(_unit(file) for file in chosen)
     if len(chosen) == 1:
-        return MapSource((chosen[0].source,))
+        return MapSource((chosen[0].source,), units=units)
     if weighted in ("fixed_effects", "fixed_effects_z"):
         effects = [_partner(file, maps, "effect") for file in chosen]
         variances = [_partner(file, maps, "variance") for file in chosen]
@@ -157,8 +262,9 @@ def _source(
                 tuple(file.source for file in effects if file),
                 weighted,
                 tuple(file.source for file in variances if file),
+                units,
             )
-    return MapSource(tuple(file.source for file in chosen), unweighted)
+    return MapSource(tuple(file.source for file in chosen), unweighted, units=units)
 
 
 def _partner(file: IndexedFile, maps: Iterable[IndexedFile], statistic: str) -> IndexedFile | None:
@@ -204,9 +310,7 @@ def _choose_retinotopy(
     usable = [
         file
         for file in maps
-        if file.entities["suffix"] in ("varea", "eccen")
-        and "retinotopy" in file.queries
-        and file.entities.get("space", plan.space) == plan.space
+        if "retinotopy" in file.queries and file.entities.get("space", plan.space) == plan.space
     ]
     folders: dict[str, dict[Path, dict[Hemisphere, RetinotopySource]]] = defaultdict(dict)
     for tag in labels_of(usable, "desc"):
@@ -217,7 +321,11 @@ def _choose_retinotopy(
                 folders[tag][folder] = found
     chosen, messages = _choose_tag(sorted(folders), settings)
     if chosen is None:
-        incomplete = [f"{file.source.path}" for file in usable]
+        incomplete = [
+            f"{file.source.path}"
+            for file in usable
+            if file.entities["suffix"] in ("varea", "eccen")
+        ]
         if incomplete and not folders:
             messages.append(
                 "Retinotopy is incomplete: visual area and eccentricity of one source are needed, "
@@ -263,11 +371,12 @@ def _retinotopy_in(maps: Sequence[IndexedFile]) -> dict[Hemisphere, RetinotopySo
     found: dict[Hemisphere, RetinotopySource] = {}
     for hemi in HEMISPHERES:
         kinds = {
-            kind: _preferred([f for f in maps if _is(f, hemi, kind)]) for kind in ("varea", "eccen")
+            kind: _preferred([f for f in maps if _is(f, hemi, kind)])
+            for kind in ("varea", "eccen", "angle", "vexpl")
         }
         area, eccentricity = kinds["varea"], kinds["eccen"]
         if area is not None and eccentricity is not None:
-            found[hemi] = RetinotopySource(area, eccentricity)
+            found[hemi] = RetinotopySource(area, eccentricity, kinds["angle"], kinds["vexpl"])
     return found
 
 

@@ -36,6 +36,22 @@ FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 
 
+ThresholdKind = Literal["z", "top-n", "top-percent", "fdr"]
+Tail = Literal["greater", "less", "two-sided"]
+Combine = Literal["all", "any"]
+SummaryKind = Literal["mean", "median", "area-weighted-mean"]
+
+THRESHOLD_KINDS: Mapping[ThresholdKind, str] = MappingProxyType(
+    {
+        "z": "z beyond the threshold",
+        "top-n": "this many vertices of the retinotopic part with the most extreme z",
+        "top-percent": "this percentage of the retinotopic part, at least one vertex",
+        "fdr": "false discovery rate within the retinotopic part (Benjamini-Hochberg)",
+    }
+)
+TAILS: tuple[Tail, ...] = ("greater", "less", "two-sided")
+
+
 @dataclass(frozen=True)
 class RoiRule:
     """How a region of interest (ROI) is defined; all limits are strict.
@@ -43,11 +59,26 @@ class RoiRule:
     Attributes
     ----------
     visual_areas : tuple of str
-        Names of the visual areas, keys of :data:`VISUAL_AREAS`.
+        Names of the visual areas, keys of :data:`VISUAL_AREAS`, or their numbers.
     eccentricity : tuple of float
         Lower and upper limit, in degrees of visual angle.
+    polar_angle : tuple of float or None
+        Wedge of the visual field, from the first angle clockwise to the second: degrees from
+        the upper vertical meridian, positive in the right visual field and negative in the
+        left. The upper left quadrant is -90 to 0, the lower left one -180 to -90.
+    min_variance_explained : float or None
+        Vertices must have more than this in the map of variance explained, in its units.
+    threshold_kind : {"z", "top-n", "top-percent", "fdr"}
+        What the threshold means; all but ``z`` are applied within the retinotopic part of each
+        hemisphere.
     localizer_threshold : float
-        A vertex belongs to the localizer mask when its z value is greater.
+        A z value, a number of vertices, a percentage, or a false discovery rate.
+    tail : {"greater", "less", "two-sided"}
+        Which z values count as extreme.
+    min_vertices : int
+        Below this size there is no estimate.
+    exclusive : bool
+        Whether vertices that pass for more than one ROI are removed.
 
     Raises
     ------
@@ -62,17 +93,24 @@ class RoiRule:
 
     visual_areas: tuple[str, ...] = ("V1",)
     eccentricity: tuple[float, float] = (0.0, 5.0)
+    polar_angle: tuple[float, float] | None = None
+    min_variance_explained: float | None = None
+    threshold_kind: ThresholdKind = "z"
     localizer_threshold: float = 1.96
+    tail: Tail = "greater"
+    min_vertices: int = 1
+    exclusive: bool = False
 
     def __post_init__(self) -> None:
-        by_folded_name = {name.casefold(): name for name in VISUAL_AREAS}
-        unknown = [name for name in self.visual_areas if name.casefold() not in by_folded_name]
+        by_key = {name.casefold(): name for name in VISUAL_AREAS}
+        by_key |= {str(number): name for name, number in VISUAL_AREAS.items()}
+        unknown = [name for name in self.visual_areas if name.casefold() not in by_key]
         if unknown or not self.visual_areas:
             raise UsageError(
                 f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
-                f"choose from {', '.join(VISUAL_AREAS)}."
+                f"choose from {', '.join(VISUAL_AREAS)}, or their numbers 1 to {len(VISUAL_AREAS)}."
             )
-        names = tuple(by_folded_name[name.casefold()] for name in self.visual_areas)
+        names = tuple(by_key[name.casefold()] for name in self.visual_areas)
         if len(set(names)) < len(names):
             raise UsageError(f"--visual-areas: an area is named twice in {' '.join(names)}.")
         object.__setattr__(self, "visual_areas", names)
@@ -82,15 +120,112 @@ class RoiRule:
                 f"--eccentricity: {low:g} {high:g} given; expected two numbers in degrees, "
                 "the lower one first."
             )
-        if not isfinite(self.localizer_threshold):
+        if self.polar_angle is not None and not (
+            all(-180 <= angle <= 180 for angle in self.polar_angle)
+            and self.polar_angle[0] != self.polar_angle[1]
+        ):
+            first, second = self.polar_angle
             raise UsageError(
-                f"--localizer-threshold: {self.localizer_threshold} given; expected a z value."
+                f"--polar-angle: {first:g} {second:g} given; expected two different angles "
+                "between -180 and 180 degrees."
+            )
+        if self.min_variance_explained is not None and not isfinite(self.min_variance_explained):
+            raise UsageError(
+                f"--min-variance-explained: {self.min_variance_explained} given; expected a number."
+            )
+        if self.threshold_kind not in THRESHOLD_KINDS:
+            raise UsageError(
+                f"--threshold-kind: {self.threshold_kind} given; expected one of "
+                f"{', '.join(THRESHOLD_KINDS)}."
+            )
+        if self.tail not in TAILS:
+            raise UsageError(f"--tail: {self.tail} given; expected one of {', '.join(TAILS)}.")
+        self._check_threshold()
+        if self.min_vertices < 1:
+            raise UsageError(f"--min-vertices: {self.min_vertices} given; expected 1 or more.")
+
+    def _check_threshold(self) -> None:
+        value = self.localizer_threshold
+        fits = {
+            "z": isfinite(value),
+            "top-n": isfinite(value) and value >= 1 and value == int(value),
+            "top-percent": 0 < value <= 100,
+            "fdr": 0 < value < 1,
+        }
+        expected = {
+            "z": "a z value",
+            "top-n": "a whole number of vertices",
+            "top-percent": "a percentage above 0 and up to 100",
+            "fdr": "a rate between 0 and 1",
+        }
+        if not fits[self.threshold_kind]:
+            raise UsageError(
+                f"--localizer-threshold: {value:g} given; expected {expected[self.threshold_kind]} "
+                f"(--threshold-kind {self.threshold_kind})."
             )
 
     @property
     def area_labels(self) -> tuple[int, ...]:
         """Integers that stand for the chosen areas in a visual-area map."""
         return tuple(VISUAL_AREAS[name] for name in self.visual_areas)
+
+    @property
+    def retinotopic_part(self) -> tuple[object, ...]:
+        """What decides the retinotopic part; rules that agree in it share a mask."""
+        return (
+            self.visual_areas,
+            self.eccentricity,
+            self.polar_angle,
+            self.min_variance_explained,
+        )
+
+
+@dataclass(frozen=True)
+class RoiDefinition:
+    """A region of interest by name.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in tables and file names.
+    contrasts : tuple of str
+        Localizer contrasts that must activate a vertex; none for a ROI by retinotopy only.
+    rule : RoiRule
+    combine : {"all", "any"}
+        Whether all of `contrasts` must activate a vertex, or any.
+    exclude : tuple of str
+        Localizer contrasts that must not activate it.
+
+    Raises
+    ------
+    UsageError
+        If the name is no BIDS label, or contrasts are excluded where none is needed.
+    """
+
+    name: str
+    contrasts: tuple[str, ...]
+    rule: RoiRule = RoiRule()
+    combine: Combine = "all"
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _LABEL.fullmatch(self.name):
+            raise UsageError(
+                f"[[roi]]: name {self.name!r} is not a BIDS label; expected letters, digits and "
+                "'+' only."
+            )
+        if self.combine not in ("all", "any"):
+            raise UsageError(f"[[roi]] {self.name}: combine {self.combine!r}; expected all or any.")
+        for name in ("contrasts", "exclude"):
+            labels = tuple(checked_label(name, "contrast-", v) for v in getattr(self, name))
+            object.__setattr__(self, name, labels)
+        if self.exclude and not self.contrasts:
+            raise UsageError(f"[[roi]] {self.name}: exclude needs contrasts.")
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """All localizer contrasts whose z maps are needed."""
+        return tuple(dict.fromkeys((*self.contrasts, *self.exclude)))
 
 
 @dataclass(frozen=True)
@@ -125,10 +260,17 @@ class Settings:
     localizer_task: str | None = None
     roi_contrasts: tuple[str, ...] = ()
     rule: RoiRule = RoiRule()
+    rois: tuple[RoiDefinition, ...] = ()
+    retinotopy_only: bool = False
     retinotopy_source: str | None = None
     task_label: tuple[str, ...] = ()
     contrasts: tuple[str, ...] = ()
     statistic: str = "effect"
+    summary: SummaryKind = "mean"
+    cross_validate: bool = False
+    sweep: bool = False
+    sweep_thresholds: tuple[float, ...] = (1.64, 1.96, 2.33, 2.58, 3.09)
+    sweep_eccentricities: tuple[float, ...] = ()
     space: str | None = None
     n_procs: int | None = None
     stop_on_first_crash: bool = False
@@ -156,6 +298,14 @@ class Settings:
                 object.__setattr__(self, name, checked_label(name, prefix, value))
         if self.n_procs is not None and self.n_procs < 1:
             raise UsageError(f"--n-procs: {self.n_procs} given; expected 1 or more.")
+        names = [roi.name.casefold() for roi in self.rois]
+        if len(set(names)) < len(names):
+            raise UsageError("[[roi]]: two ROIs have the same name.")
+        if sum((bool(self.rois), bool(self.roi_contrasts), self.retinotopy_only)) > 1:
+            raise UsageError(
+                "ROIs are defined by --roi-contrasts, by --retinotopy-only, or by [[roi]] tables "
+                "of --config; give only one of them."
+            )
         unknown = set(self.bids_filters) - set(FILTER_QUERIES)
         if unknown:
             raise UsageError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.model import Array, Hemisphere, Mask, Retinotopy, RetinotopySource
+from bids_secondlevel.rois import to_visual_field
 
 STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
@@ -73,7 +74,7 @@ def check_present(path: Path) -> None:
 
 
 def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
-    """Read the visual-area and eccentricity maps of one hemisphere.
+    """Read the retinotopic maps of one hemisphere, as many as there are.
 
     Raises
     ------
@@ -81,20 +82,32 @@ def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinot
         As :func:`read_map`; also if visual areas are no whole numbers, or the maps differ in
         length.
     """
-    area_path, eccentricity_path = source.visual_area.path, source.eccentricity.path
+    area_path = source.visual_area.path
     area = read_map(area_path, hemisphere)
-    eccentricity = read_map(eccentricity_path, hemisphere)
-    if area.size != eccentricity.size:
-        raise DataError(
-            f"{area_path} has {area.size} vertices and {eccentricity_path} has "
-            f"{eccentricity.size}; expected the same number, from the same surface."
-        )
+    eccentricity = _of_length(source.eccentricity.path, hemisphere, area.size, area_path)
     if not np.isfinite(area).all() or not np.array_equal(area, np.round(area)):
         raise DataError(
             f"{area_path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
             f"holds values such as {_first_odd(area):g}. A probability map cannot be used."
         )
-    return Retinotopy(area.astype(np.int32), eccentricity)
+    angle, explained = (
+        None if optional is None else _of_length(optional.path, hemisphere, area.size, area_path)
+        for optional in (source.polar_angle, source.variance_explained)
+    )
+    labels = area.astype(np.int32)
+    if angle is not None:
+        angle = to_visual_field(angle, labels, hemisphere)
+    return Retinotopy(labels, eccentricity, angle, explained)
+
+
+def _of_length(path: Path, hemisphere: Hemisphere, n_vertices: int, area_path: Path) -> Array:
+    values = read_map(path, hemisphere)
+    if values.size != n_vertices:
+        raise DataError(
+            f"{area_path} has {n_vertices} vertices and {path} has {values.size}; expected the "
+            "same number, from the same surface."
+        )
+    return values
 
 
 def label_gifti(mask: Mask, hemisphere: Hemisphere, name: str) -> bytes:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields, replace
 
 import pytest
 from study import COMMAND, estimates, make_study, run
@@ -11,7 +12,7 @@ from study import COMMAND, estimates, make_study, run
 from bids_secondlevel import __version__
 from bids_secondlevel.cli import build_parser, main, parse
 from bids_secondlevel.errors import UsageError
-from bids_secondlevel.settings import RoiRule, Settings
+from bids_secondlevel.settings import RoiDefinition, RoiRule, Settings
 
 POSITIONALS = ["bids", "out", "participant"]
 
@@ -76,9 +77,20 @@ derivatives = ["glm=/data/glm", "/data/fs"]
 bids-filter-file = "{filters}"
 localizer-task = "floc"
 roi-contrasts = ["faces"]
-localizer-threshold = 2.5
-visual-areas = ["V1", "V2"]
+localizer-threshold = 20
+threshold-kind = "top-n"
+tail = "two-sided"
+exclusive = true
+min-vertices = 4
+visual-areas = ["V1", "2"]
 eccentricity = [1, 4.5]
+polar-angle = [-90, 0]
+min-variance-explained = 0.1
+summary = "median"
+cross-validate = true
+sweep = true
+sweep-thresholds = [2, 3]
+sweep-eccentricities = [4]
 retinotopy-source = "inferred"
 task-label = ["main"]
 contrasts = ["attend"]
@@ -94,15 +106,18 @@ verbose = 2
     arguments = (
         "--participant-label 01 sub-02 --session-label a -d glm=/data/glm /data/fs "
         f"--bids-filter-file {filters} --localizer-task floc --roi-contrasts faces "
-        "--localizer-threshold 2.5 --visual-areas V1 V2 --eccentricity 1 4.5 "
+        "--localizer-threshold 20 --threshold-kind top-n --tail two-sided --exclusive "
+        "--min-vertices 4 --visual-areas V1 V2 --eccentricity 1 4.5 --polar-angle -90 0 "
+        "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
+        "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
         "--space fsaverage --n-procs 3 --stop-on-first-crash --dry-run --skip-bids-validation -vv"
     ).split()
     from_file = parse([*POSITIONALS, "--config", str(config)])
     assert from_file == parse([*POSITIONALS, *arguments])
     options = {action.dest for action in build_parser()._actions}  # noqa: SLF001
-    options -= {"help", "version", "config"}
-    rule = {"visual_areas", "eccentricity", "localizer_threshold"}
+    options -= {"help", "version", "config", "retinotopy_only"}  # excludes --roi-contrasts
+    rule = {field.name for field in fields(RoiRule)}
     for name in sorted(options - {"bids_dir", "output_dir", "analysis_level"}):
         value, default = (
             (getattr(from_file.rule, name), getattr(RoiRule(), name))
@@ -110,6 +125,99 @@ verbose = 2
             else (getattr(from_file, name), getattr(parse(POSITIONALS), name))
         )
         assert value != default, f"{name} is not covered by this test"
+
+
+def test_roi_tables_override_the_rule_for_themselves(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(
+        """
+visual-areas = ["V1", "V2"]
+exclusive = true
+[[roi]]
+name = "UL"
+contrasts = ["UL"]
+[[roi]]
+name = "upper"
+contrasts = ["UL", "contrast-UR"]
+combine = "any"
+exclude = ["LL"]
+eccentricity = [1, 3]
+threshold-kind = "fdr"
+localizer_threshold = 0.05
+exclusive = false
+[[roi]]
+name = "V3"
+contrasts = []
+visual-areas = ["V3"]
+"""
+    )
+    settings = parse([*POSITIONALS, "--config", str(config), "--tail", "two-sided"])
+    default = RoiRule(visual_areas=("V1", "V2"), exclusive=True, tail="two-sided")
+    assert settings.rule == default
+    assert settings.rois == (
+        RoiDefinition("UL", ("UL",), default),
+        RoiDefinition(
+            "upper",
+            ("UL", "UR"),
+            replace(
+                default,
+                eccentricity=(1.0, 3.0),
+                threshold_kind="fdr",
+                localizer_threshold=0.05,
+                exclusive=False,
+            ),
+            "any",
+            ("LL",),
+        ),
+        RoiDefinition("V3", (), replace(default, visual_areas=("V3",))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ('contrasts = ["UL"]', "has no name"),
+        ('name = "a"', "has no contrasts"),
+        ('name = "a b"\ncontrasts = []', "'a b'"),
+        ('name = "../a"\ncontrasts = []', "'../a'"),
+        ('name = "a"\ncontrasts = "UL"', "contrasts"),
+        ('name = "a"\ncontrasts = [1]', "contrasts"),
+        ('name = "a"\ncontrasts = ["UL"]\ncombine = "some"', "some"),
+        ('name = "a"\ncontrasts = ["UL"]\ncolour = "red"', "colour"),
+        ('name = "a"\ncontrasts = ["UL"]\nspace = "fsaverage"', "space"),
+        ('name = "a"\ncontrasts = ["UL"]\nlocalizer-threshold = "high"', "localizer-threshold"),
+        ('name = "a"\ncontrasts = ["UL"]\nthreshold-kind = "best"', "best"),
+        ('name = "a"\ncontrasts = []\nexclude = ["UL"]', "exclude"),
+        ('name = "a"\ncontrasts = []\n[[roi]]\nname = "A"\ncontrasts = []', "same name"),
+    ],
+)
+def test_a_wrong_roi_table_names_what_is_wrong(tmp_path, capsys, table, named):
+    config = tmp_path / "config.toml"
+    config.write_text(f"[[roi]]\n{table}\n")
+    assert main([*POSITIONALS, "--config", str(config)]) == 64
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--threshold-kind", "top-n", "--localizer-threshold", "2.5"],
+        ["--threshold-kind", "top-n", "--localizer-threshold", "0"],
+        ["--threshold-kind", "top-percent", "--localizer-threshold", "101"],
+        ["--threshold-kind", "fdr"],
+        ["--threshold-kind", "p"],
+        ["--tail", "left"],
+        ["--min-vertices", "0"],
+        ["--polar-angle", "0", "0"],
+        ["--polar-angle", "0", "270"],
+        ["--min-variance-explained", "nan"],
+        ["--retinotopy-only", "--roi-contrasts", "UL"],
+    ],
+)
+def test_rules_that_cannot_be(capsys, options):
+    assert main([*POSITIONALS, *options]) == 64
+    message = capsys.readouterr().err
+    assert any(option in message for option in options if option.startswith("--"))
 
 
 def test_the_command_line_wins_over_the_file(tmp_path):

@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,9 +9,14 @@ from bids_secondlevel.measures import (
     KEY,
     EstimateRow,
     Key,
+    Method,
+    Part,
+    average_folds,
     combine_runs,
     data_dictionary,
     measure,
+    summarize,
+    with_cross_validation,
 )
 from bids_secondlevel.model import STATUSES, Absent
 
@@ -20,7 +25,8 @@ A_KEY = Key("sub-01", None, "main", "attend", "left", "fsnative", "effect")
 
 
 def measured(rois, maps):
-    rows = measure(A_KEY, rois, maps, n_runs=1, independence="independent")
+    parts = {hemi: Part(rois[hemi], maps[hemi]) for hemi in ("L", "R")}
+    rows = measure(A_KEY, parts, n_runs=1)
     assert [row.hemi for row in rows] == ["L", "R", "both"]
     return {row.hemi: row for row in rows}
 
@@ -156,6 +162,68 @@ class TestCombineRuns:
         variances = [np.array([1.0, bad]), np.array([1.0, 1.0])]
         combined = combine_runs(runs, variances, combination)
         assert np.isnan(combined).tolist() == [False, True]
+
+
+class TestMethod:
+    VALUES = np.array([1.0, 2.0, 9.0, 50.0])
+
+    def test_median_and_area_weighted_mean(self):
+        part = Part(np.array([True, True, True, False]), self.VALUES, np.array([1.0, 1, 2, 7]))
+        assert summarize([part]).estimate == 4.0
+        assert summarize([part], Method("median")).estimate == 2.0
+        assert summarize([part], Method("area-weighted-mean")).estimate == (1 + 2 + 18) / 4
+        assert summarize([part]).area_mm2 == 4.0
+
+    def test_area_weights_of_nan_vertices_do_not_count(self):
+        values = np.array([1.0, NAN, 9.0, 0.0])
+        part = Part(np.array([True, True, True, False]), values, np.array([1.0, 100, 3, 7]))
+        assert summarize([part], Method("area-weighted-mean")).estimate == (1 + 27) / 4
+
+    def test_areas_are_needed_for_weights(self):
+        part = Part(np.ones(4, bool), self.VALUES)
+        summary = summarize([part], Method("area-weighted-mean"))
+        assert (summary.estimate, summary.status) == (None, "missing_surface")
+        assert summarize([part]).area_mm2 is None
+
+    @pytest.mark.parametrize(("least", "status"), [(3, "ok"), (4, "below_min_vertices")])
+    def test_min_vertices(self, least, status):
+        part = Part(np.array([True, True, True, False]), self.VALUES)
+        summary = summarize([part], Method(min_vertices=least))
+        assert (summary.status, summary.n_vertices) == (status, 3)
+        assert (summary.estimate is None) == (status != "ok")
+
+    def test_min_vertices_counts_both_hemispheres_for_both(self):
+        parts = {
+            "L": Part(np.array([True, True, False, False]), self.VALUES),
+            "R": Part(np.array([True, False, False, False]), self.VALUES),
+        }
+        rows = measure(A_KEY, parts, Method(min_vertices=3))
+        assert [row.status for row in rows] == ["below_min_vertices", "below_min_vertices", "ok"]
+
+
+class TestCrossValidation:
+    def fold(self, estimate, **others):
+        status = "ok" if estimate is not None else "empty_roi"
+        row = EstimateRow(**vars(A_KEY), hemi="L", estimate=estimate, n_vertices=4, n_finite=4)
+        return replace(row, status=status, **others)
+
+    def test_folds_are_averaged_and_counted(self):
+        (row,) = average_folds([self.fold(1.0), self.fold(4.0), self.fold(None)])
+        assert (row.estimate, row.n_runs, row.status) == (2.5, 2, "ok")
+        assert row.independence == "crossvalidated"
+
+    def test_no_fold_has_a_number(self):
+        (row,) = average_folds([self.fold(None), self.fold(None)])
+        assert (row.estimate, row.n_runs, row.status) == (None, 0, "empty_roi")
+
+    def test_only_circular_rows_are_replaced(self):
+        circular = self.fold(9.0, independence="circular")
+        independent = replace(self.fold(7.0), task="other")
+        rows = with_cross_validation([circular, independent], [self.fold(1.0), self.fold(3.0)])
+        assert [(row.estimate, row.independence) for row in rows] == [
+            (2.0, "crossvalidated"),
+            (7.0, "independent"),
+        ]
 
 
 def test_columns_are_those_of_the_contract():

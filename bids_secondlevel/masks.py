@@ -1,0 +1,208 @@
+"""Name the files of a participant, and write the masks with what defined them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_secondlevel.measures import COMBINATIONS
+from bids_secondlevel.model import (
+    Absent,
+    Hemisphere,
+    Mask,
+    ParticipantFiles,
+    Plan,
+    RoiMasks,
+    SourceFile,
+)
+from bids_secondlevel.settings import RoiDefinition, RoiRule
+from bids_secondlevel.surfaces import label_gifti
+from bids_secondlevel.writing import write_atomically, write_json
+
+
+@dataclass(frozen=True)
+class ParticipantFolder:
+    """Where the results of a participant go, and what they are called.
+
+    `session` is set when a job processes exactly one session, so that the jobs of several
+    sessions do not write the same files.
+    """
+
+    output_dir: Path
+    label: str
+    space: str | None
+    session: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The ``func`` folder of the participant (and session)."""
+        folder = self.output_dir / f"sub-{self.label}"
+        return (folder / f"ses-{self.session}" if self.session else folder) / "func"
+
+    def table(self, name: str) -> Path:
+        """Name the file of a table, such as :data:`ESTIMATES`."""
+        return self.path / f"{self._name(space=self.space)}_{name}.tsv"
+
+    def mask(self, hemisphere: Hemisphere, label: str, desc: str, task: str | None = None) -> Path:
+        """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``."""
+        name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
+        return self.path / f"{name}_mask.label.gii"
+
+    @property
+    def entities(self) -> dict[str, str]:
+        """Columns of the table that are also entities of its name."""
+        columns = {"session": self.session, "space": self.space}
+        return {name: label for name, label in columns.items() if label is not None}
+
+    @property
+    def prefix(self) -> str:
+        """How every name begins: participant, and session where there is one."""
+        return self._name()
+
+    def _name(self, **entities: str | None) -> str:
+        known = {"sub": self.label, "ses": self.session, **entities}
+        return "_".join(f"{key}-{value}" for key, value in known.items() if value is not None)
+
+
+def write_masks(
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    files: ParticipantFiles,
+    plan: Plan,
+    rule: RoiRule,
+    folder: ParticipantFolder,
+) -> None:
+    """Write the retinotopy, localizer and combined mask of every ROI and hemisphere.
+
+    Parameters
+    ----------
+    rois : mapping of hemisphere to name to RoiMasks
+        Masks that could not be had are not written.
+    files : ParticipantFiles
+    plan : Plan
+    rule : RoiRule
+        ROIs with the retinotopic part of this rule share a retinotopy mask, named after the
+        visual areas; the others have one of their own.
+    folder : ParticipantFolder
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    for hemi, masks in rois.items():
+        for roi in plan.rois:
+            part = masks[roi.name]
+            task = plan.localizer_task if roi.contrasts else None
+            shared = roi.rule.retinotopic_part == rule.retinotopic_part
+            areas = "".join(rule.visual_areas) if shared else roi.name
+            retinotopy = files.retinotopy[hemi].files if hemi in files.retinotopy else ()
+            localizer = _localizer_files(roi, hemi, files)
+            for path, mask, sources, metadata in (
+                (
+                    folder.mask(hemi, areas, "retinotopy"),
+                    part.retinotopic,
+                    retinotopy,
+                    {
+                        "Description": "Vertices of the visual areas within the limits of the rule",
+                        "Rule": describe_rule(roi.rule, localizer=False),
+                    },
+                ),
+                (
+                    folder.mask(hemi, roi.name, "localizer", task),
+                    part.localized,
+                    localizer,
+                    {
+                        "Description": "Vertices that the localizer activates",
+                        "Rule": _describe_used(roi, hemi, files),
+                    },
+                ),
+                (
+                    folder.mask(hemi, roi.name, "combined", task),
+                    part.roi,
+                    (*retinotopy, *localizer),
+                    {
+                        "Description": "Individual ROI: retinotopy and localizer mask intersected",
+                        "Rule": _describe_used(roi, hemi, files),
+                    },
+                ),
+            ):
+                if mask is not None and not isinstance(mask, Absent):
+                    _write_mask(path, mask, hemi, sources, metadata)
+
+
+def describe_definition(roi: RoiDefinition) -> dict[str, Any]:
+    """Say the definition of a ROI with its numbers, as sidecars do."""
+    localizer: dict[str, Any] = {"Contrasts": list(roi.contrasts)}
+    if len(roi.contrasts) > 1:
+        localizer["Combine"] = roi.combine
+    if roi.exclude:
+        localizer["Exclude"] = list(roi.exclude)
+    if roi.rule.exclusive:
+        localizer["Exclusive"] = True
+    if roi.rule.min_vertices > 1:
+        localizer["MinVertices"] = roi.rule.min_vertices
+    return {**localizer, **describe_rule(roi.rule, localizer=bool(roi.contrasts))}
+
+
+def describe_rule(rule: RoiRule, *, localizer: bool = True) -> dict[str, Any]:
+    """Say a rule with its numbers, as sidecars do."""
+    described: dict[str, Any] = {
+        "VisualAreas": list(rule.visual_areas),
+        "VisualAreaLabels": list(rule.area_labels),
+        "EccentricityGreaterThan": rule.eccentricity[0],
+        "EccentricityLessThan": rule.eccentricity[1],
+    }
+    if rule.polar_angle is not None:
+        described["PolarAngleClockwiseFromTo"] = list(rule.polar_angle)
+    if rule.min_variance_explained is not None:
+        described["VarianceExplainedGreaterThan"] = rule.min_variance_explained
+    if localizer and rule.threshold_kind == "z" and rule.tail == "greater":
+        described["LocalizerZGreaterThan"] = rule.localizer_threshold
+    elif localizer:
+        described["LocalizerThresholdKind"] = rule.threshold_kind
+        described["LocalizerThreshold"] = rule.localizer_threshold
+        described["LocalizerTail"] = rule.tail
+    return described
+
+
+def _describe_used(roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles) -> dict[str, Any]:
+    """Add to the definition how z maps came about that were combined from several."""
+    combined = {
+        contrast: COMBINATIONS[files.localizers[contrast][hemi].combination]
+        for contrast in roi.needed
+        if hemi in files.localizers[contrast]
+        and files.localizers[contrast][hemi].combination != "single"
+    }
+    described = describe_definition(roi)
+    return {**described, "LocalizerCombination": combined} if combined else described
+
+
+def _localizer_files(
+    roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles
+) -> tuple[SourceFile, ...]:
+    return tuple(
+        file
+        for contrast in roi.needed
+        if hemi in files.localizers[contrast]
+        for file in files.localizers[contrast][hemi].files
+    )
+
+
+def _write_mask(
+    path: Path,
+    mask: Mask,
+    hemisphere: Hemisphere,
+    sources: Sequence[SourceFile],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write a mask and its sidecar (BIDS specification, "Derivatives / Masks")."""
+    label = path.name.partition("_label-")[2].partition("_")[0]
+    sidecar = {
+        "Type": "ROI",
+        **metadata,
+        "Sources": [source.uri for source in sources],
+        "VertexCount": int(mask.sum()),
+        "SurfaceVertexCount": int(mask.size),
+    }
+    write_json(path.with_name(path.name.replace(".label.gii", ".json")), sidecar)
+    write_atomically(path, label_gifti(mask, hemisphere, label))

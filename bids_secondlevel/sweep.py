@@ -1,0 +1,117 @@
+"""Vary the limits of the ROIs, to see whether a result hangs on them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from bids_secondlevel.measures import INDEPENDENCE, EstimateRow, Independence, column
+from bids_secondlevel.model import STATUSES, Status
+from bids_secondlevel.settings import RoiDefinition, Settings
+
+_ECCENTRICITY_FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """An estimate under other limits; the only declaration of the table's columns."""
+
+    participant_id: str = column("participant, with its sub- prefix")
+    session: str | None = column("session label of the measured map; n/a where it has none")
+    task: str = column("task of the measured map")
+    contrast: str = column("first-level contrast of the measured map")
+    roi: str = column("region of interest")
+    hemi: str = column("hemisphere: L, R, or both pooled")
+    space: str | None = column("surface space of the maps; n/a where their names have none")
+    statistic: str = column("what the map holds, the stat entity of its name")
+    varied: str = column(
+        "which limit was varied, the others being those of the ROI",
+        levels={
+            "threshold": "threshold of the localizer",
+            "eccentricity": "upper limit of eccentricity",
+        },
+    )
+    value: float = column(
+        "value of the varied limit", units="that of the threshold, or degrees of visual angle"
+    )
+    estimate: float | None = column("as in the table of estimates", default=None)
+    sd: float | None = column("as in the table of estimates", default=None)
+    n_vertices: int | None = column("number of vertices of the ROI", default=None)
+    n_finite: int | None = column("number of finite vertices of the ROI", default=None)
+    status: Status = column(
+        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
+    )
+    independence: Independence = column(
+        "whether the number was measured on the data that defined its ROI",
+        levels=INDEPENDENCE,
+        default="independent",
+    )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The ROIs with one limit changed."""
+
+    varied: str
+    value: float
+    rois: tuple[RoiDefinition, ...]
+
+    def label(self, row: EstimateRow) -> SweepRow:
+        """Turn an estimate in the ROIs of this variant into a row of the sweep."""
+        return SweepRow(
+            participant_id=row.participant_id,
+            session=row.session,
+            task=row.task,
+            contrast=row.contrast,
+            roi=row.roi,
+            hemi=row.hemi,
+            space=row.space,
+            statistic=row.statistic,
+            varied=self.varied,
+            value=self.value,
+            estimate=row.estimate,
+            sd=row.sd,
+            n_vertices=row.n_vertices,
+            n_finite=row.n_finite,
+            status=row.status,
+            independence=row.independence,
+        )
+
+
+def sweep_variants(rois: Sequence[RoiDefinition], settings: Settings) -> Iterator[Variant]:
+    """Vary the localizer threshold, then the upper limit of eccentricity.
+
+    Parameters
+    ----------
+    rois : sequence of RoiDefinition
+    settings : Settings
+        Values to be tried. Where no limits of eccentricity are given, they are 0.6 to 1.4 times
+        that of the rule.
+
+    Yields
+    ------
+    Variant
+        A threshold is varied where it is a z value; ROIs with another kind keep theirs.
+    """
+    for threshold in settings.sweep_thresholds:
+        yield Variant(
+            "threshold", threshold, tuple(_with_threshold(roi, threshold) for roi in rois)
+        )
+    low, high = settings.rule.eccentricity
+    limits = settings.sweep_eccentricities or tuple(
+        round(high * factor, 6) for factor in _ECCENTRICITY_FACTORS
+    )
+    for limit in limits:
+        if limit > low:
+            yield Variant("eccentricity", limit, tuple(_up_to(roi, limit) for roi in rois))
+
+
+def _with_threshold(roi: RoiDefinition, threshold: float) -> RoiDefinition:
+    if roi.rule.threshold_kind != "z":
+        return roi
+    return replace(roi, rule=replace(roi.rule, localizer_threshold=threshold))
+
+
+def _up_to(roi: RoiDefinition, limit: float) -> RoiDefinition:
+    low, _ = roi.rule.eccentricity
+    if limit <= low:
+        return roi
+    return replace(roi, rule=replace(roi.rule, eccentricity=(low, limit)))
