@@ -6,6 +6,7 @@ Nothing scientific is imported until it is needed, so that ``--help`` answers at
 import argparse
 import json
 import logging
+import os
 import sys
 import tomllib
 import traceback
@@ -50,18 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = parse(arguments)
         verbose = settings.verbose > 0
         _start_logging(settings.verbose)
-        if settings.analysis_level == "participant":
-            from bids_secondlevel import participant
-
-            return participant.run(settings)
-        from bids_secondlevel import group
-
-        return group.run(settings)
+        return _run(settings)
     except SystemExit as stop:  # argparse: --help and --version end with 0
         return DONE if not stop.code else UsageError.exit_code
     except SecondLevelError as error:
         _tell(str(error), verbose=verbose)
         return error.exit_code
+    except BrokenPipeError:  # nobody reads what a dry run prints; nothing is left to be flushed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         _tell("Interrupted.", verbose=False)
         return 130
@@ -72,6 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             verbose=verbose,
         )
         return SOME_PARTICIPANT_FAILED
+
+
+def _run(settings: Settings) -> int:
+    if settings.analysis_level == "participant":
+        from bids_secondlevel import participant
+
+        return participant.run(settings)
+    from bids_secondlevel import group
+
+    return group.run(settings)
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -110,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Declare the command line; the defaults are those of :class:`Settings`."""
     parser = argparse.ArgumentParser(
         prog="bids_secondlevel",
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR {participant,group} [options]",
         description="Individual regions of interest from retinotopy and a functional localizer, "
         "and group statistics on first-level estimates inside them. Run the participant level "
         "first, then the group level.",
@@ -424,7 +433,7 @@ def _define_roi(
         value, is_list = table[key], key in ("contrasts", "exclude")
         items = value if isinstance(value, list) else [value]
         if isinstance(value, list) != is_list or not all(isinstance(i, str) for i in items):
-            expected = "a list of labels" if is_list else "a string"
+            expected = 'a list of labels, such as ["UL"]' if is_list else "a string"
             raise UsageError(f"{where}: {key} = {value!r}; expected {expected}.")
         own[key] = value
     for key in ("name", "contrasts"):
@@ -456,7 +465,18 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
             f'--bids-filter-file {path}: expected {{"localizer": {{"desc": "..."}}, ...}}, an '
             "object of entities for each query."
         )
+    values = [
+        v for entities in filters.values() for value in entities.values() for v in _items(value)
+    ]
+    if not all(value is None or isinstance(value, (str, int)) for value in values):
+        raise UsageError(
+            f"--bids-filter-file {path}: values must be labels, numbers, null, or lists of them."
+        )
     return filters
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def _as_arguments(where: str, key: str, value: object, action: argparse.Action) -> list[str]:
@@ -473,7 +493,8 @@ def _as_arguments(where: str, key: str, value: object, action: argparse.Action) 
     )
     if not fits or (is_list and not items):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        expected = f"a list of {names}" if is_list else names
+        example = "[0, 5]" if action.type is float else '["..."]'
+        expected = f"a list of {names}, such as {example}" if is_list else names
         raise UsageError(f"{where}: {key} = {value!r}; expected {expected}.")
     option = max(action.option_strings, key=len)
     if action.nargs == 0:
@@ -496,8 +517,8 @@ def _hyphenated(argument: str) -> str:
 def _derivative(text: str) -> DerivativePath:
     name, equals, path = text.partition("=")
     if equals and "/" not in name and name and path:
-        return DerivativePath(Path(path), name)
-    return DerivativePath(Path(text))
+        return DerivativePath(Path(path).expanduser(), name)
+    return DerivativePath(Path(text).expanduser())
 
 
 def _start_logging(verbose: int) -> None:

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,18 @@ from bids_secondlevel.model import (
     Plan,
     RoiMasks,
 )
+from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow
 from bids_secondlevel.sweep import SweepRow
-from bids_secondlevel.writing import write_atomically, write_json, write_table
+from bids_secondlevel.writing import remove_files, write_atomically, write_json, write_table
 
 BIDS_VERSION = "1.10.0"
 TOOL = "bids_secondlevel"
 ESTIMATES = "desc-roi_estimates"
 SWEEP = "desc-sweep_estimates"
+QUALITY = "desc-roi_quality"
+OVERLAP = "desc-roi_overlap"
 
 # What the BIDS schema does not know yet; the validator passes over these.
 _BIDSIGNORE = """\
@@ -35,6 +39,10 @@ _BIDSIGNORE = """\
 *_mask.json
 *_estimates.tsv
 *_estimates.json
+*_quality.tsv
+*_quality.json
+*_overlap.tsv
+*_overlap.json
 group_*.tsv
 group_*.json
 *.html
@@ -53,6 +61,8 @@ class ParticipantResults:
         What was read.
     rois : mapping of hemisphere to name to RoiMasks
     rows : sequence of EstimateRow
+    quality : sequence of QualityRow
+    overlaps : sequence of OverlapRow
     sweep : sequence of SweepRow
         Empty where no sweep was asked for.
     """
@@ -60,6 +70,8 @@ class ParticipantResults:
     files: ParticipantFiles
     rois: Mapping[Hemisphere, Mapping[str, RoiMasks]]
     rows: Sequence[EstimateRow]
+    quality: Sequence[QualityRow]
+    overlaps: Sequence[OverlapRow]
     sweep: Sequence[SweepRow] = ()
 
 
@@ -81,19 +93,24 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     write_masks(results.rois, files, plan, settings.rule, folder)
     write_atomically(
         settings.output_dir / "logs" / f"{folder.prefix}_settings.toml",
-        tomli_w.dumps(
-            settings_as_toml(replace(settings, participant_label=(files.label,)))
-        ).encode(),
+        _toml(settings),
     )
     definition = {
         "Rois": {roi.name: describe_definition(roi) for roi in plan.rois},
         "LocalizerTask": plan.localizer_task,
+        "Statistic": settings.statistic,
         "Summary": settings.summary,
         "RetinotopySource": files.retinotopy_source,
     }
     software = {"SoftwareVersion": __version__}
-    if results.sweep:
-        path = folder.table(SWEEP)
+    surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
+    described = {**definition, **software, **surfaces}
+    write_table(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
+    write_table(folder.table(OVERLAP), results.overlaps, OverlapRow, described, folder.entities)
+    path = folder.table(SWEEP)
+    if not results.sweep:
+        remove_files((path, path.with_suffix(".json")))
+    else:
         write_table(path, results.sweep, SweepRow, {**definition, **software}, folder.entities)
     measured = [
         source.uri
@@ -109,10 +126,26 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
             **definition,
             "CombinedRuns": _combined_runs(files.estimates),
             **software,
+            "RowCount": len(results.rows),
             "Sources": measured,
         },
         folder.entities,
     )
+
+
+def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:
+    """Remove the tables of a participant that an earlier run has left, and name them.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed.
+    """
+    sessions = settings.session_label
+    folder = ParticipantFolder(output_dir, label, None, sessions[0] if len(sessions) == 1 else None)
+    tables = sorted(folder.path.glob(f"{folder.prefix}_*_desc-*_*.tsv"))
+    remove_files(chain.from_iterable((path, path.with_suffix(".json")) for path in tables))
+    return tables
 
 
 def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
@@ -132,6 +165,11 @@ def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
     ]
 
 
+def quality_of(estimates: Path) -> Path:
+    """Name the table that describes the ROIs of a table of estimates."""
+    return estimates.with_name(estimates.name.replace(ESTIMATES, QUALITY))
+
+
 def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
     """Find the tables written by the participant level.
 
@@ -149,9 +187,10 @@ def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
 
 
 def write_group(
-    output_dir: Path,
+    settings: Settings,
     rows: Sequence[EstimateRow],
     statistics: Sequence[StatisticRow],
+    quality: Sequence[QualityRow],
     definition: Mapping[str, Any],
 ) -> None:
     """Write the tables of the group level.
@@ -161,9 +200,12 @@ def write_group(
     OutputError
         If one cannot be written.
     """
+    output_dir = settings.output_dir
     metadata = {**definition, "SoftwareVersion": __version__}
+    write_table(output_dir / "group_quality.tsv", quality, QualityRow, metadata)
     write_table(output_dir / "group_estimates.tsv", rows, EstimateRow, metadata)
     write_table(output_dir / "group_statistics.tsv", statistics, StatisticRow, metadata)
+    write_atomically(output_dir / "logs" / "group_settings.toml", _toml(settings))
 
 
 def write_dataset_files(
@@ -171,11 +213,16 @@ def write_dataset_files(
 ) -> None:
     """Write what makes the output a BIDS derivative dataset; the same whoever writes it.
 
+    Without `datasets` (at group level), an existing description is left as it is.
+
     Raises
     ------
     OutputError
         If it cannot be written.
     """
+    path = output_dir / "dataset_description.json"
+    if path.exists() and not datasets:
+        return
     links = {"raw": bids_dir, **{dataset.name: dataset.root for dataset in datasets}}
     relative = {name: _relative_uri(root, output_dir) for name, root in links.items()}
     sources = []
@@ -204,6 +251,10 @@ def write_dataset_files(
         },
     )
     write_atomically(output_dir / ".bidsignore", _BIDSIGNORE.encode())
+
+
+def _toml(settings: Settings) -> bytes:
+    return tomli_w.dumps(settings_as_toml(settings)).encode()
 
 
 def settings_as_toml(settings: Settings) -> dict[str, Any]:
@@ -257,7 +308,8 @@ def _rule_as_toml(rule: RoiRule) -> dict[str, Any]:
 
 def _relative_uri(root: Path, output_dir: Path) -> str:
     """Give a path relative to the output, so that both can be moved together."""
-    return Path(os.path.relpath(root.absolute(), output_dir.absolute())).as_posix()
+    # Links are followed where they lie, so the way has to start where the output really is.
+    return Path(os.path.relpath(root.absolute(), output_dir.resolve())).as_posix()
 
 
 def _container() -> dict[str, str] | None:

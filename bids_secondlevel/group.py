@@ -4,13 +4,20 @@ Surface maps are never read here.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel import derivatives, discovery
+from bids_secondlevel import derivatives
+from bids_secondlevel.datasets import (
+    check_bids_dir,
+    check_output_dir,
+    list_participants,
+    unknown_participants,
+)
 from bids_secondlevel.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
@@ -18,10 +25,12 @@ from bids_secondlevel.errors import (
     InputMissingError,
     NothingSelectedError,
 )
+from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import KEY, EstimateRow
 from bids_secondlevel.model import Status
-from bids_secondlevel.settings import Settings
-from bids_secondlevel.stats import one_sample_tests
+from bids_secondlevel.quality import QualityRow
+from bids_secondlevel.settings import RoiRule, Settings
+from bids_secondlevel.stats import StatisticRow, one_sample_tests
 from bids_secondlevel.writing import read_sidecar, read_table
 
 LOG = logging.getLogger("bids_secondlevel")
@@ -29,7 +38,7 @@ LOG = logging.getLogger("bids_secondlevel")
 Cell = tuple[str | None, ...]
 """What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
 
-_DEFINITION = ("Rois", "LocalizerTask", "Summary")
+_DEFINITION = ("Rois", "LocalizerTask", "Statistic", "Summary")
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class Table:
     rows: Sequence[EstimateRow]
     definition: Mapping[str, Any]
     source: str | None
+    quality: Sequence[QualityRow]
 
 
 def run(settings: Settings) -> int:
@@ -59,8 +69,8 @@ def run(settings: Settings) -> int:
     SecondLevelError
         If there is nothing to test, or tables contradict each other.
     """
-    description = discovery.check_bids_dir(settings)
-    discovery.check_output_dir(settings)
+    description = check_bids_dir(settings)
+    check_output_dir(settings)
     found = derivatives.find_estimates(settings.output_dir)
     if not found:
         raise InputMissingError(
@@ -68,13 +78,26 @@ def run(settings: Settings) -> int:
             "(sub-*/func/*_desc-roi_estimates.tsv). Run the participant level first."
         )
     asked = settings.participant_label
-    in_study = discovery.list_participants(settings.bids_dir, ())
+    in_study = list_participants(settings.bids_dir, ())
     labels = asked or tuple(sorted({*in_study, *found}))
     missing = [label for label in labels if label not in found]
+    known = {*in_study, *found}
+    unknown = [label for label in missing if label not in known]
+    if unknown:
+        LOG.error(unknown_participants(unknown, sorted(known)))
+    labels = tuple(label for label in labels if label not in unknown)
+    missing = [label for label in missing if label not in unknown]
     if len(missing) == len(labels):
         raise NothingSelectedError(
             f"--participant-label: none of {', '.join(asked)} has a table in "
             f"{settings.output_dir}; there are: {', '.join(found)}."
+        )
+    others = [label for label in found if label not in labels]
+    if others:
+        LOG.warning(
+            "--participant-label: %d of %d participants with results.",
+            len(labels) - len(missing),
+            len(found),
         )
     if missing:
         LOG.warning(
@@ -84,6 +107,13 @@ def run(settings: Settings) -> int:
         )
     tables, unreadable = read_tables({x: found[x] for x in labels if x in found})
     definition = common_definition(list(chain.from_iterable(tables.values())))
+    if settings.rule != RoiRule() and not any(
+        describe_rule(settings.rule).items() <= roi.items() for roi in definition["Rois"].values()
+    ):
+        LOG.warning(
+            "Options that define ROIs have no effect at group level, and differ from those the "
+            "participants' tables were made with."
+        )
     _tell_sources(tables)
     measured = {label: merge_rows(of_label, settings) for label, of_label in tables.items()}
     rows = complete_grid(measured, missing, unreadable)
@@ -93,17 +123,21 @@ def run(settings: Settings) -> int:
             "space asked for."
         )
     statistics = one_sample_tests(rows)
+    quality = list(
+        chain.from_iterable(table.quality for of_label in tables.values() for table in of_label)
+    )
     if settings.dry_run:
         paths = (table.path for of_label in tables.values() for table in of_label)
         print("\n".join(f"would read {path}" for path in paths))
     else:
-        derivatives.write_group(settings.output_dir, rows, statistics, definition)
-        datasets = discovery.find_datasets(settings)
-        derivatives.write_dataset_files(
-            settings.output_dir, datasets, settings.bids_dir, description
+        derivatives.write_group(settings, rows, statistics, quality, definition)
+        derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
+    _tell_result(rows, statistics, settings)
+    if not any(row.estimate is not None for row in rows):
+        raise InputMissingError(
+            "No participant has a single estimate; the statuses in group_estimates.tsv say why."
         )
-    LOG.info("%d participants, %d estimates, %d tests", len(labels), len(rows), len(statistics))
-    return SOME_PARTICIPANT_FAILED if unreadable or (asked and missing) else DONE
+    return SOME_PARTICIPANT_FAILED if unreadable or unknown or (asked and missing) else DONE
 
 
 def read_tables(
@@ -149,7 +183,7 @@ def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
                 raise DataError(
                     f"ROIs were defined or measured differently: {name} is {known} in the "
                     f"sidecar of {path}, and {value} in that of {table.path}. Run the "
-                    "participant level with the same settings for all."
+                    "participant level with the same settings for all, or into another folder."
                 )
     definitions = {
         name.removeprefix("Rois."): value
@@ -230,11 +264,21 @@ def _read_table(path: Path) -> Table:
             f"{path.with_suffix('.json')}: does not say how the ROIs were defined. Run the "
             "participant level again."
         )
+    rows = read_table(path, EstimateRow)
+    participant = path.name.partition("_")[0]
+    if len(rows) != sidecar.get("RowCount"):
+        raise DataError(
+            f"{path}: has {len(rows)} rows, and {sidecar.get('RowCount')} by its sidecar. Run the "
+            "participant level again."
+        )
+    if any(row.participant_id != participant for row in rows):
+        raise DataError(f"{path}: has rows of other participants than {participant}.")
     return Table(
         path,
-        read_table(path, EstimateRow),
+        rows,
         {name: sidecar.get(name) for name in _DEFINITION},
         sidecar.get("RetinotopySource"),
+        read_table(derivatives.quality_of(path), QualityRow),
     )
 
 
@@ -249,6 +293,33 @@ def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> None:
         LOG.warning(
             "Retinotopy from different sources (%s). --retinotopy-source makes it the same.", shown
         )
+
+
+def _tell_result(
+    rows: Sequence[EstimateRow], statistics: Sequence[StatisticRow], settings: Settings
+) -> None:
+    """Sum up in a line or two what there is, and what is not."""
+    counts = Counter(row.status for row in rows)
+    gaps = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "ok")
+    LOG.info(
+        "%d participants; %d of %d estimates have a number%s.",
+        len({row.participant_id for row in rows}),
+        counts["ok"],
+        len(rows),
+        f" ({gaps})" if gaps else "",
+    )
+    for participant in dict.fromkeys(row.participant_id for row in rows):
+        statuses = {row.status for row in rows if row.participant_id == participant}
+        if "ok" not in statuses:
+            LOG.warning("%s contributes nothing: %s.", participant, ", ".join(sorted(statuses)))
+    circular = sum(row.independence == "circular" for row in statistics)
+    LOG.info(
+        "%d cells, %d tested (%d circular and so not tested): see %s",
+        len(statistics),
+        sum(row.p is not None for row in statistics),
+        circular,
+        settings.output_dir / "group_statistics.tsv",
+    )
 
 
 def _cell(row: EstimateRow) -> Cell:

@@ -17,7 +17,7 @@ from bids_secondlevel.model import (
 )
 from bids_secondlevel.settings import RoiDefinition, RoiRule
 from bids_secondlevel.surfaces import label_gifti
-from bids_secondlevel.writing import write_atomically, write_json
+from bids_secondlevel.writing import remove_files, write_atomically, write_json
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def write_masks(
 ) -> None:
     """Write the retinotopy, localizer and combined mask of every ROI and hemisphere.
 
+    Masks of an earlier run with other settings are removed.
+
     Parameters
     ----------
     rois : mapping of hemisphere to name to RoiMasks
@@ -89,6 +91,7 @@ def write_masks(
     OutputError
         If a file cannot be written.
     """
+    written: set[Path] = set()
     for hemi, masks in rois.items():
         for roi in plan.rois:
             part = masks[roi.name]
@@ -127,7 +130,20 @@ def write_masks(
                 ),
             ):
                 if mask is not None and not isinstance(mask, Absent):
+                    written |= {path, sidecar_of(path)}
                     _write_mask(path, mask, hemi, sources, metadata)
+    outdated = [
+        path
+        for desc in ("retinotopy", "localizer", "combined")
+        for path in folder.path.glob(f"{folder.prefix}_*_desc-{desc}_mask.*")
+        if path not in written and (folder.space is None or f"_space-{folder.space}_" in path.name)
+    ]
+    remove_files(outdated)
+
+
+def sidecar_of(path: Path) -> Path:
+    """Name the JSON file beside a mask."""
+    return path.with_name(path.name.replace(".label.gii", ".json"))
 
 
 def describe_definition(roi: RoiDefinition) -> dict[str, Any]:
@@ -204,5 +220,5 @@ def _write_mask(
         "VertexCount": int(mask.sum()),
         "SurfaceVertexCount": int(mask.size),
     }
-    write_json(path.with_name(path.name.replace(".label.gii", ".json")), sidecar)
+    write_json(sidecar_of(path), sidecar)
     write_atomically(path, label_gifti(mask, hemisphere, label))

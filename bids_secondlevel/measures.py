@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -166,7 +167,7 @@ def measure(
     parts: Mapping[Hemisphere, Part],
     method: Method = Method(),
     *,
-    n_runs: int | None = None,
+    n_runs: Mapping[Hemisphere, int] = MappingProxyType({}),
     independence: Independence = "independent",
 ) -> list[EstimateRow]:
     """Measure one map in one ROI: a row for L, for R and for both together.
@@ -176,7 +177,8 @@ def measure(
     key : Key
     parts : mapping of hemisphere to Part
     method : Method
-    n_runs : int or None
+    n_runs : mapping of hemisphere to int
+        Maps that were combined. ``both`` has this number where the hemispheres agree.
     independence : {"independent", "crossvalidated", "circular"}
 
     Returns
@@ -186,13 +188,16 @@ def measure(
         has no number where either hemisphere has none to pool.
     """
     pools: dict[str, tuple[Part, ...]] = {hemi: (parts[hemi],) for hemi in HEMISPHERES}
+    combined: dict[str, int | None] = {hemi: n_runs.get(hemi) for hemi in HEMISPHERES}
+    left, right = combined.values()
+    combined[BOTH] = left if left == right else None
     pools[BOTH] = tuple(parts[hemi] for hemi in HEMISPHERES)
     return [
         EstimateRow(
             **vars(key),
             hemi=hemi,
             **vars(summarize(pool, method)),
-            n_runs=n_runs,
+            n_runs=combined[hemi],
             independence=independence,
         )
         for hemi, pool in pools.items()

@@ -4,7 +4,7 @@ Arrays are one-dimensional, one value per vertex of one hemisphere's surface.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -208,6 +208,8 @@ class ParticipantFiles:
         z maps of the localizer.
     estimates : tuple of EstimateSource
         Sorted by session, task and contrast.
+    surfaces : mapping of hemisphere to SourceFile
+        Mesh on which areas are measured.
     folds : tuple of Fold
         For cross-validation; empty where it was not asked for or is not possible.
     messages : tuple of str
@@ -219,6 +221,7 @@ class ParticipantFiles:
     retinotopy: Mapping[Hemisphere, RetinotopySource]
     localizers: Localizers
     estimates: tuple[EstimateSource, ...]
+    surfaces: Mapping[Hemisphere, SourceFile] = field(default_factory=dict)
     folds: tuple[Fold, ...] = ()
     messages: tuple[str, ...] = ()
 
@@ -296,6 +299,20 @@ class IndexedFile:
 
 
 @dataclass(frozen=True)
+class SurfaceFile:
+    """A surface mesh of a participant.
+
+    `kind` is ``midthickness``, ``graymid``, ``white`` or ``smoothwm``; `space` is ``None`` for
+    the participant's own.
+    """
+
+    source: SourceFile
+    hemisphere: Hemisphere
+    kind: str
+    space: str | None
+
+
+@dataclass(frozen=True)
 class ParticipantIndex:
     """Every map found for a participant, before any choice.
 
@@ -311,6 +328,9 @@ class ParticipantIndex:
         Statistical maps that are volumes, which are not used.
     foreign : tuple of SourceFile
         Files in the participant's folders that name another participant; they are not used.
+    misnamed : tuple of SourceFile
+        Statistical maps whose names are no BIDS names; they are not used.
+    surfaces : tuple of SurfaceFile
     """
 
     label: str
@@ -318,3 +338,21 @@ class ParticipantIndex:
     retinotopic_maps: tuple[IndexedFile, ...] = ()
     volumes: tuple[SourceFile, ...] = ()
     foreign: tuple[SourceFile, ...] = ()
+    misnamed: tuple[SourceFile, ...] = ()
+    surfaces: tuple[SurfaceFile, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """The surface of one hemisphere.
+
+    Attributes
+    ----------
+    coordinates : (n_vertices, 3) array of float
+        In mm.
+    triangles : (n_triangles, 3) array of int
+        Vertices of each triangle, counted from 0.
+    """
+
+    coordinates: Array
+    triangles: NDArray[np.integer[Any]]

@@ -7,17 +7,27 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
 
 from bids_secondlevel import derivatives, discovery
+from bids_secondlevel.datasets import (
+    check_bids_dir,
+    check_output_dir,
+    find_datasets,
+    list_participants,
+    select_participants,
+    unknown_participants,
+    unlisted_participants,
+)
 from bids_secondlevel.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
     DataError,
     InputMissingError,
     NothingSelectedError,
+    OutputError,
     SecondLevelError,
 )
 from bids_secondlevel.measures import (
@@ -45,11 +55,19 @@ from bids_secondlevel.model import (
 )
 from bids_secondlevel.planning import make_plan, same
 from bids_secondlevel.preview import describe_datasets, describe_run, find_gaps
+from bids_secondlevel.quality import (
+    OverlapRow,
+    QualityRow,
+    VertexMaps,
+    compare_rois,
+    describe_rois,
+)
 from bids_secondlevel.reading import (
     measured_gap,
     read_localizers,
     read_measured,
     read_participant_retinotopy,
+    read_vertex_maps,
 )
 from bids_secondlevel.rois import define_rois
 from bids_secondlevel.selection import select_files
@@ -60,7 +78,10 @@ from bids_secondlevel.writing import write_atomically
 LOG = logging.getLogger("bids_secondlevel")
 
 SURVEYED = 3
-"""How many participants are looked at to learn what a study contains."""
+"""How many participants with maps are looked at to learn what a study contains."""
+
+MAX_SURVEYED = 20
+"""How many participants are looked at to find them."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +125,7 @@ def process_participant(
         If nothing could be decided or written for this participant.
     """
     index = discovery.index_participant(datasets, label, settings.bids_filters)
-    plan = make_plan((index, *reference), settings)
+    plan = make_plan(reference, (index,), settings)
     files = select_files(index, plan, settings)
 
     retinotopy = {h: read_participant_retinotopy(files, h, plan.rois) for h in HEMISPHERES}
@@ -115,23 +136,28 @@ def process_participant(
         for variant in (sweep_variants(plan.rois, settings) if settings.sweep else ())
     ]
 
+    described = {h: read_vertex_maps(files, h, retinotopy[h]) for h in HEMISPHERES}
+    vertices = {hemi: maps for hemi, (maps, _) in described.items()}
+
     rows: list[EstimateRow] = []
     sweep: list[SweepRow] = []
     absent = [*_absent(retinotopy), *chain.from_iterable(map(_absent, z_maps.values()))]
     for source in files.estimates:
         maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
         absent += _absent(maps)
-        rows += measure_in_rois(source, maps, rois, files, plan, settings)
+        rows += measure_in_rois(source, maps, rois, vertices, files, plan, settings)
         for variant, swept in variants:
-            in_variant = measure_in_rois(source, maps, swept, files, plan, settings)
+            in_variant = measure_in_rois(source, maps, swept, vertices, files, plan, settings)
             sweep += [variant.label(row) for row in in_variant]
-    rows = with_cross_validation(rows, _cross_validate(files, retinotopy, plan, settings))
+    folds = _cross_validate(files, retinotopy, vertices, plan, settings)
+    rows = with_cross_validation(rows, folds)
+    quality, overlaps = _describe(rois, vertices, files, plan)
 
-    results = derivatives.ParticipantResults(files, rois, rows, sweep)
+    results = derivatives.ParticipantResults(files, rois, rows, quality, overlaps, sweep)
     derivatives.write_participant(results, plan, settings)
     return _outcome(
         index,
-        files,
+        replace(files, messages=(*files.messages, *chain(*(m for _, m in described.values())))),
         absent,
         is_measured=any(row.n_finite is not None for row in rows),
         summary=_summary(rows, len(plan.rois)),
@@ -142,6 +168,7 @@ def measure_in_rois(  # noqa: PLR0917
     source: EstimateSource,
     maps: Mapping[Hemisphere, Array | Absent],
     rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    vertices: Mapping[Hemisphere, VertexMaps],
     files: ParticipantFiles,
     plan: Plan,
     settings: Settings,
@@ -154,6 +181,8 @@ def measure_in_rois(  # noqa: PLR0917
         Where the maps come from.
     maps : mapping of hemisphere to (n_vertices,) array or Absent
     rois : mapping of hemisphere to name to RoiMasks
+    vertices : mapping of hemisphere to VertexMaps
+        For the areas of vertices.
     files : ParticipantFiles
     plan : Plan
     settings : Settings
@@ -163,7 +192,7 @@ def measure_in_rois(  # noqa: PLR0917
     EstimateRow
         For L, R and both, ROI by ROI.
     """
-    runs = [len(hemi_source.maps) for hemi_source in source.maps.values()]
+    n_runs = {hemi: len(source.maps[hemi].maps) for hemi in HEMISPHERES if hemi in source.maps}
     for roi in plan.rois:
         key = Key(
             participant_id=f"sub-{files.label}",
@@ -176,9 +205,9 @@ def measure_in_rois(  # noqa: PLR0917
         )
         yield from measure(
             key,
-            {h: Part(rois[h][roi.name].roi, maps[h]) for h in HEMISPHERES},
+            {h: Part(rois[h][roi.name].roi, maps[h], vertices[h].area) for h in HEMISPHERES},
             Method(settings.summary, roi.rule.min_vertices),
-            n_runs=min(runs) if runs else None,
+            n_runs=n_runs,
             independence=_independence(source, roi, files, plan),
         )
 
@@ -204,6 +233,7 @@ def _independence(
 def _cross_validate(
     files: ParticipantFiles,
     retinotopy: Mapping[Hemisphere, Retinotopy | Absent],
+    vertices: Mapping[Hemisphere, VertexMaps],
     plan: Plan,
     settings: Settings,
 ) -> Iterator[EstimateRow]:
@@ -214,9 +244,26 @@ def _cross_validate(
         rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
         for source in fold.estimates:
             maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
-            for row in measure_in_rois(source, maps, rois, files, plan, settings):
+            for row in measure_in_rois(source, maps, rois, vertices, files, plan, settings):
                 if row.roi in localized:
                     yield row
+
+
+def _describe(
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    vertices: Mapping[Hemisphere, VertexMaps],
+    files: ParticipantFiles,
+    plan: Plan,
+) -> tuple[list[QualityRow], list[OverlapRow]]:
+    """Describe the ROIs themselves, and how they overlap."""
+    names = [roi.name for roi in plan.rois]
+    masks = {name: {h: rois[h][name].roi for h in HEMISPHERES} for name in names}
+    retinotopic = {name: {h: rois[h][name].retinotopic for h in HEMISPHERES} for name in names}
+    participant = f"sub-{files.label}"
+    return (
+        describe_rois(participant, plan.space, masks, retinotopic, vertices),
+        compare_rois(participant, plan.space, masks),
+    )
 
 
 def run(settings: Settings) -> int:
@@ -233,18 +280,20 @@ def run(settings: Settings) -> int:
     SecondLevelError
         If nothing can be processed at all.
     """
-    description = discovery.check_bids_dir(settings)
-    discovery.check_output_dir(settings)
-    datasets = discovery.find_datasets(settings)
-    selected, unknown = discovery.select_participants(settings, datasets)
-    everyone = discovery.list_participants(settings.bids_dir, datasets)
+    description = check_bids_dir(settings)
+    check_output_dir(settings)
+    datasets = find_datasets(settings)
+    selected, unknown = select_participants(settings, datasets)
+    everyone = list_participants(settings.bids_dir, datasets)
+    unlisted = unlisted_participants(everyone, datasets)
+    if unlisted and not settings.participant_label:
+        LOG.warning(
+            "Only in derivatives, not in BIDS_DIR, and so not processed: %s. Name them with "
+            "--participant-label to include them.",
+            ", ".join(f"sub-{label}" for label in unlisted),
+        )
     reference = survey(settings, datasets, everyone)
-    surveyed = (*reference, *survey(settings, datasets, selected))
-    for message in discovery.unrecognised(datasets, surveyed):
-        LOG.info(message)
-    plan = make_plan(surveyed, settings)
-    for message in plan.messages:
-        LOG.warning(message)
+    _announce(reference, selected, settings, datasets)
     outcomes: Iterable[Outcome]
     if settings.dry_run:
         print(describe_datasets(datasets))
@@ -261,8 +310,14 @@ def run(settings: Settings) -> int:
         if outcome.exit_code != DONE and settings.stop_on_first_crash:
             LOG.error("Stopped at the first failure (--stop-on-first-crash).")
             break
+    if len(codes) > 1:
+        LOG.info(
+            "%d participants processed, %d of them failed.",
+            len(codes),
+            len(codes) - codes.count(DONE),
+        )
     if unknown:
-        LOG.error(discovery.unknown_participants(unknown, everyone))
+        LOG.error(unknown_participants(unknown, everyone))
         codes.append(NothingSelectedError.exit_code)
     return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
 
@@ -281,23 +336,67 @@ def preview_participant(
         If nothing could be decided for this participant.
     """
     index = discovery.index_participant(datasets, label, settings.bids_filters)
-    plan = make_plan((index, *reference), settings)
+    plan = make_plan(reference, (index,), settings)
     files = select_files(index, plan, settings)
     print(describe_run(files, plan))
     gaps = find_gaps(files, plan)
     is_measured = any(
         measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
     )
-    return _outcome(index, files, gaps, is_measured=is_measured, summary="nothing written")
+    summary = "dry run, nothing written"
+    return _outcome(index, files, gaps, is_measured=is_measured, summary=summary)
 
 
 def survey(
     settings: Settings, datasets: Sequence[Dataset], labels: Iterable[str]
 ) -> tuple[ParticipantIndex, ...]:
-    """Index the first few participants, to learn what a study contains."""
-    return tuple(
-        discovery.index_participant(datasets, label, settings.bids_filters)
-        for label in islice(labels, SURVEYED)
+    """Index the first few participants with maps, to learn what a study contains.
+
+    Where none of the first participants has any, the indexes without maps are returned: they
+    tell which volumes there are.
+    """
+    indexes = []
+    for label in islice(labels, MAX_SURVEYED):
+        try:
+            indexes.append(discovery.index_participant(datasets, label, settings.bids_filters))
+        except DataError:  # told when this participant is processed
+            continue
+        if sum(bool(index.statistical_maps) for index in indexes) == SURVEYED:
+            break
+    return tuple(index for index in indexes if index.statistical_maps) or tuple(indexes)
+
+
+def _announce(
+    reference: Sequence[ParticipantIndex],
+    selected: Sequence[str],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> None:
+    """Say what was chosen for the study; stop here if nothing can be planned for anybody.
+
+    Raises
+    ------
+    SecondLevelError
+        If no plan can be made, and the participants looked at are all that are asked for.
+    """
+    known = {index.label for index in reference}
+    others = survey(settings, datasets, [label for label in selected if label not in known])
+    surveyed = (*reference, *others)
+    try:
+        plan = make_plan(reference, others, settings)
+    except InputMissingError:
+        if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
+            raise
+        return  # each participant says what is missing
+    for message in plan.messages:
+        LOG.warning(message)
+    for message in discovery.unrecognised(datasets, surveyed):
+        LOG.info(message)
+    LOG.info(
+        "Space %s; localizer task %s; ROIs %s.",
+        plan.space or "(none in the names)",
+        plan.localizer_task or "(none)",
+        ", ".join(roi.name for roi in plan.rois),
     )
 
 
@@ -326,13 +425,27 @@ def _attempt(
     process = preview_participant if settings.dry_run else process_participant
     try:
         return process(label, reference, settings, datasets)
-    except SecondLevelError as error:
+    except (OutputError, BrokenPipeError) as error:
+        if isinstance(error, BrokenPipeError):  # nobody reads what a dry run prints
+            raise
         return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
+    except SecondLevelError as error:
+        removed = () if settings.dry_run else _remove_tables(label, settings)
+        told = traceback.format_exc() if settings.verbose else str(error)
+        return Outcome(label, messages=removed, errors=(told,), exit_code=error.exit_code)
     except Exception as error:  # noqa: BLE001 a defect must not stop the other participants
-        report = settings.output_dir / "logs" / f"sub-{label}_crash.txt"
-        write_atomically(report, traceback.format_exc().encode())
-        message = f"unexpected {type(error).__name__}: {error}. The traceback is in {report}."
+        message = f"unexpected {type(error).__name__}: {error}."
+        if not settings.dry_run:
+            report = settings.output_dir / "logs" / f"sub-{label}_crash.txt"
+            write_atomically(report, traceback.format_exc().encode())
+            message += f" The traceback is in {report}."
         return Outcome(label, errors=(message,), exit_code=SOME_PARTICIPANT_FAILED)
+
+
+def _remove_tables(label: str, settings: Settings) -> tuple[str, ...]:
+    """Remove what an earlier run has left, which would pass for the result of this one."""
+    removed = derivatives.remove_tables(settings.output_dir, label, settings)
+    return tuple(f"{path}: removed, as it was of an earlier run." for path in removed)
 
 
 def _report(outcome: Outcome) -> None:
@@ -362,25 +475,48 @@ def _outcome(
                 "not used. Put the file where it belongs."
             )
         )
-    if not errors and not is_measured:
+    if not index.statistical_maps:
+        errors = [InputMissingError("no statistical surface maps found at all.")]
+    elif not errors and not is_measured:
         errors.append(InputMissingError("no map could be measured."))
     missing = [
         f"task {estimate.task}, contrast {estimate.contrast}: no map found (status missing_map)."
         for estimate in files.estimates
-        if not estimate.maps
+        if not estimate.maps and index.statistical_maps
     ]
+    if index.misnamed:
+        named = ", ".join(str(source.path) for source in index.misnamed[:5])
+        missing.append(
+            f"{len(index.misnamed)} files are not used, as their names are no BIDS names "
+            f"(key-label pairs joined by underscores, hemi-L or hemi-R): {named}."
+        )
     codes = {error.exit_code for error in errors}
     return Outcome(
         label=index.label,
         summary=summary,
-        messages=(*files.messages, *missing),
+        messages=(*files.messages, *missing, *_unlike_hemispheres(files)),
         errors=tuple(dict.fromkeys(str(error) for error in errors)),
         exit_code=min(codes, default=DONE),
     )
 
 
+def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
+    """Say where the map of one hemisphere was made from other runs than that of the other."""
+    named = [(f"localizer contrast {c}", sources) for c, sources in files.localizers.items()]
+    named += [(f"task {e.task}, contrast {e.contrast}", e.maps) for e in files.estimates]
+    for what, sources in named:
+        if len({source.units for source in sources.values()}) > 1:
+            runs = "; ".join(
+                f"{hemi}: {', '.join(run or 'no run entity' for _, run in source.units)}"
+                for hemi, source in sources.items()
+            )
+            yield f"{what}: the hemispheres have maps of different runs ({runs})."
+
+
 def _summary(rows: Sequence[EstimateRow], n_rois: int) -> str:
     counts = Counter(row.status for row in rows)
+    if counts["empty_roi"] == len(rows):
+        return f"every ROI is empty ({n_rois} ROIs). Check the limits of the ROIs."
     statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
     return f"{len(rows)} estimates in {n_rois} ROIs: {statuses}"
 

@@ -12,13 +12,18 @@ from bids_secondlevel.model import IndexedFile, ParticipantIndex, Plan
 from bids_secondlevel.settings import RoiDefinition, Settings
 
 
-def make_plan(indexes: Sequence[ParticipantIndex], settings: Settings) -> Plan:
+def make_plan(
+    reference: Sequence[ParticipantIndex], others: Sequence[ParticipantIndex], settings: Settings
+) -> Plan:
     """Decide what is asked for: space, localizer task, ROIs, and the maps to be measured.
 
     Parameters
     ----------
-    indexes : sequence of ParticipantIndex
-        Of the participants that stand for all.
+    reference : sequence of ParticipantIndex
+        Of the participants that stand for all: where they have maps, they decide on space,
+        localizer task and the spelling of labels.
+    others : sequence of ParticipantIndex
+        Of participants who may have more tasks and contrasts.
     settings : Settings
 
     Returns
@@ -34,12 +39,16 @@ def make_plan(indexes: Sequence[ParticipantIndex], settings: Settings) -> Plan:
     UsageError
         If an option is needed to decide.
     """
+    indexes = (*reference, *others)
     maps = [file for index in indexes for file in index.statistical_maps]
     if not maps:
         raise InputMissingError(_no_surface_maps(indexes))
-    space, space_messages = _choose_space(maps, settings)
+    deciding = [file for index in reference for file in index.statistical_maps] or maps
+    _check_retinotopy_source(indexes, settings)
+    space, space_messages = _choose_space(deciding, settings)
     in_space = [file for file in maps if file.entities.get("space") == space]
-    task, rois, roi_messages = _choose_rois(in_space, settings)
+    deciding = [file for file in deciding if file.entities.get("space") == space]
+    task, rois, roi_messages = _choose_rois(in_space, deciding, settings)
     measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
     return Plan(
         space,
@@ -49,6 +58,16 @@ def make_plan(indexes: Sequence[ParticipantIndex], settings: Settings) -> Plan:
         sessions,
         (*space_messages, *roi_messages, *measured_messages),
     )
+
+
+def _check_retinotopy_source(indexes: Iterable[ParticipantIndex], settings: Settings) -> None:
+    maps = [file for index in indexes for file in index.retinotopic_maps]
+    found = labels_of(maps, "desc")
+    source = settings.retinotopy_source
+    if maps and source is not None and matching(source, found) is None:
+        raise NothingSelectedError(
+            f"--retinotopy-source {source}: no such maps; there are: {', '.join(found)}."
+        )
 
 
 def _choose_space(
@@ -71,7 +90,7 @@ def _choose_space(
 
 
 def _choose_rois(
-    maps: Sequence[IndexedFile], settings: Settings
+    maps: Sequence[IndexedFile], deciding: Sequence[IndexedFile], settings: Settings
 ) -> tuple[str | None, tuple[RoiDefinition, ...], list[str]]:
     """Choose the localizer task, and define a ROI for each of its contrasts or as asked for."""
     rule = settings.rule
@@ -80,7 +99,10 @@ def _choose_rois(
         return None, (RoiDefinition(name, (), rule),), []
     if settings.rois and not any(roi.needed for roi in settings.rois):
         return None, settings.rois, []
-    task = _choose_localizer_task(maps, settings)
+    try:
+        task = _choose_localizer_task(deciding, settings)
+    except InputMissingError:  # the participants who stand for all have no localizer
+        task = _choose_localizer_task(maps, settings)
     asked = settings.roi_contrasts
     if settings.rois:
         asked = tuple(dict.fromkeys(chain.from_iterable(roi.needed for roi in settings.rois)))
@@ -127,8 +149,14 @@ def _choose_roi_contrasts(
     maps: Iterable[IndexedFile], task: str, asked: Sequence[str]
 ) -> tuple[tuple[str, ...], list[str]]:
     of_task = [file for file in maps if same(file.entities.get("task"), task)]
-    z_maps = [f for f in of_task if f.entities.get("stat") == "z" and "localizer" in f.queries]
-    found = labels_of(z_maps, "contrast")
+    z_maps = [file for file in of_task if file.entities.get("stat") == "z"]
+    passing = [file for file in z_maps if "localizer" in file.queries]
+    if z_maps and not passing:
+        raise NothingSelectedError(
+            f"--bids-filter-file: none of the {len(z_maps)} z maps of the localizer task {task} "
+            f"passes the filter for localizer; one of them is {z_maps[0].source.path}."
+        )
+    found = labels_of(passing, "contrast")
     if not found:
         raise InputMissingError(
             f"The localizer task {task} has no z maps (stat-z); its maps hold: "
@@ -146,13 +174,14 @@ def _choose_measured(
         if same(file.entities.get("stat"), settings.statistic) and is_measured(file, settings)
     ]
     if not of_statistic:
-        found = labels_of(maps, "session")
+        asked = f"stat-{settings.statistic}"
+        if settings.session_label:
+            asked += f" in session {', '.join(settings.session_label)}"
         raise NothingSelectedError(
-            f"No surface maps to measure: looked for stat-{settings.statistic}"
-            + (f" in sessions {', '.join(settings.session_label)}" if found else "")
-            + f"; there are: {', '.join(f'stat-{s}' for s in labels_of(maps, 'stat'))}"
-            + (f", sessions {', '.join(found)}." if found else ".")
-            + " Choose with --statistic and --session-label."
+            f"No surface maps to measure: looked for {asked}; there are: "
+            f"{', '.join(f'stat-{s}' for s in labels_of(maps, 'stat'))}, in "
+            f"{', '.join(f'session {s}' for s in labels_of(maps, 'session')) or 'no session'}. "
+            "Choose with --statistic, --session-label and --bids-filter-file (estimates)."
         )
     tasks, task_messages = _asked(
         "--task-label", settings.task_label, labels_of(of_statistic, "task")
@@ -169,7 +198,7 @@ def _choose_measured(
     }
     somewhere = {contrast for _, contrast in there}
     # A contrast found nowhere is still asked for, in every task but the localizer's own.
-    wanted_in = [task for task in tasks if task != localizer_task] or list(tasks)
+    wanted_in = [task for task in tasks if not same(localizer_task, task)] or list(tasks)
     measured = tuple(
         (task, contrast)
         for task in sorted(tasks)
@@ -178,7 +207,11 @@ def _choose_measured(
         or (contrast.casefold() not in somewhere and task in wanted_in)
     )
     sessions = {task: sessions_of(of_tasks, task) for task in tasks}
-    return measured, sessions, task_messages + contrast_messages
+    there_are = {session for of_task in sessions.values() for session in of_task}
+    lacking = [session for session in settings.session_label if session not in there_are]
+    session_messages = [f"--session-label: nothing in session {', '.join(lacking)}."]
+    messages = task_messages + contrast_messages + (session_messages if lacking else [])
+    return measured, sessions, messages
 
 
 def _asked(
@@ -198,7 +231,7 @@ def _asked(
 
 def _no_surface_maps(indexes: Sequence[ParticipantIndex]) -> str:
     volumes = [volume for index in indexes for volume in index.volumes]
-    labels = ", ".join(f"sub-{index.label}" for index in indexes)
+    labels = ", ".join(dict.fromkeys(f"sub-{index.label}" for index in indexes))
     message = (
         f"No statistical surface maps found for {labels}: expected names such as "
         "sub-01_task-loc_hemi-L_space-fsnative_contrast-X_stat-z_statmap.func.gii below a "
@@ -230,11 +263,13 @@ def sessions_of(maps: Iterable[IndexedFile], task: str) -> tuple[str | None, ...
 
 
 def labels_of(maps: Iterable[IndexedFile], entity: str) -> list[str]:
-    """Labels of an entity, sorted; of those that differ in case only, the first."""
+    """List the labels of an entity, sorted; of those that differ in case only, the first found."""
     first: dict[str, str] = {}
-    for label in sorted({file.entities[entity] for file in maps if entity in file.entities}):
-        first.setdefault(label.casefold(), label)
-    return list(first.values())
+    for file in maps:
+        label = file.entities.get(entity)
+        if label is not None:
+            first.setdefault(label.casefold(), label)
+    return sorted(first.values())
 
 
 def matching(label: str, found: Iterable[str]) -> str | None:
@@ -245,3 +280,23 @@ def matching(label: str, found: Iterable[str]) -> str | None:
 def same(label: str | None, other: str) -> bool:
     """Compare labels whatever their case; nilearn, for one, lower-cases contrast names."""
     return label is not None and label.casefold() == other.casefold()
+
+
+def tie(files: Sequence[IndexedFile]) -> str:
+    """Say that several files could be meant, and which option decides."""
+    names = {name for file in files for name in file.entities}
+    differing = sorted(
+        name for name in names if len({file.entities.get(name) for file in files}) > 1
+    )
+    shown = "".join(f"\n  {file.source.path}" for file in files[:6])
+    shown += "\n  ..." if len(files) > 6 else ""
+    if differing:
+        advice = f"Choose with --bids-filter-file; they differ in: {', '.join(differing)}."
+    elif len({file.dataset for file in files}) > 1:
+        advice = "They lie in different datasets: choose with --derivatives."
+    else:
+        advice = "Keep one of them where the program looks."
+    return f"Several files could be the same map:{shown}\n{advice}"
+
+
+# Retinotopy

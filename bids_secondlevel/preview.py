@@ -13,6 +13,7 @@ from bids_secondlevel.model import (
     Plan,
 )
 from bids_secondlevel.reading import localizer_gap, measured_gap, retinotopy_gap
+from bids_secondlevel.settings import RoiDefinition
 
 
 def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
@@ -49,7 +50,8 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
     for hemi, source in files.retinotopy.items():
         for file in source.files:
             yield f"    {hemi}  {file.uri}"
-    yield f"  ROIs: {', '.join(roi.name for roi in plan.rois)}"
+    for roi in plan.rois:
+        yield f"  ROI {roi.name}: {_rule(roi)}"
     if plan.localizer_task is not None:
         yield f"  localizer: task {plan.localizer_task}"
     for contrast, sources in files.localizers.items():
@@ -66,6 +68,22 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
         f"  rows to be expected: {n_rows} ({len(files.estimates)} contrasts x "
         f"{len(plan.rois)} ROIs x {n_hemi} for L, R and both)"
     )
+
+
+def _rule(roi: RoiDefinition) -> str:
+    rule = roi.rule
+    low, high = rule.eccentricity
+    parts = [f"{'+'.join(rule.visual_areas)}, {low:g} < eccentricity < {high:g}"]
+    if rule.polar_angle:
+        parts.append(f"polar angle from {rule.polar_angle[0]:g} to {rule.polar_angle[1]:g}")
+    if rule.min_variance_explained is not None:
+        parts.append(f"variance explained > {rule.min_variance_explained:g}")
+    if roi.contrasts:
+        joined = (" and " if roi.combine == "all" else " or ").join(roi.contrasts)
+        without = f" without {', '.join(roi.exclude)}" if roi.exclude else ""
+        kind = "z" if rule.threshold_kind == "z" else f"{rule.threshold_kind} of z"
+        parts.append(f"{joined}{without}: {kind}, {rule.localizer_threshold:g}, {rule.tail}")
+    return "; ".join(parts)
 
 
 def _sources(sources: Mapping[Hemisphere, MapSource]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.measures import combine_runs
+from bids_secondlevel.mesh import vertex_areas
 from bids_secondlevel.model import (
     Absent,
     Array,
@@ -17,8 +18,16 @@ from bids_secondlevel.model import (
     SourceFile,
     Status,
 )
+from bids_secondlevel.quality import VertexMaps
+from bids_secondlevel.rois import to_visual_field
 from bids_secondlevel.settings import RoiDefinition
-from bids_secondlevel.surfaces import check_present, read_map, read_retinotopy
+from bids_secondlevel.surfaces import (
+    check_present,
+    read_map,
+    read_map_like,
+    read_mesh,
+    read_retinotopy,
+)
 
 
 def retinotopy_gap(
@@ -89,6 +98,46 @@ def read_participant_retinotopy(
         return Absent("unreadable_retinotopy", error)
 
 
+def read_vertex_maps(
+    files: ParticipantFiles, hemisphere: Hemisphere, retinotopy: Retinotopy | Absent
+) -> tuple[VertexMaps, list[str]]:
+    """Read what describes the ROIs but does not define them: polar angle, mesh, areas.
+
+    Returns
+    -------
+    maps : VertexMaps
+        What could not be had, or does not fit the retinotopy, is ``None`` in it.
+    messages : list of str
+        Why something that is there was not used.
+    """
+    if isinstance(retinotopy, Absent):
+        return VertexMaps(), []
+    messages: list[str] = []
+    maps = VertexMaps(polar_angle=retinotopy.polar_angle, eccentricity=retinotopy.eccentricity)
+    angle = files.retinotopy[hemisphere].polar_angle
+    try:
+        if angle is not None and maps.polar_angle is None:
+            values = read_map_like(angle.path, hemisphere, retinotopy.visual_area.size)
+            field = to_visual_field(values, retinotopy.visual_area, hemisphere)
+            maps = replace(maps, polar_angle=field)
+    except (DataError, InputMissingError) as error:
+        messages.append(f"polar angle is not used: {error}")
+    surface = files.surfaces.get(hemisphere)
+    try:
+        if surface is not None:
+            mesh = read_mesh(surface.path, hemisphere)
+            if len(mesh.coordinates) != retinotopy.visual_area.size:
+                raise DataError(
+                    f"{surface.path} has {len(mesh.coordinates)} vertices, and the maps have "
+                    f"{retinotopy.visual_area.size}."
+                )
+            area = vertex_areas(mesh.coordinates, mesh.triangles)
+            maps = replace(maps, area=area, triangles=mesh.triangles)
+    except (DataError, InputMissingError) as error:
+        messages.append(f"areas are not measured: {error}")
+    return maps, messages
+
+
 def read_localizers(
     files: ParticipantFiles,
     localizers: Localizers,
@@ -142,7 +191,7 @@ def _gap(
     if not sources:
         return Absent(missing)
     other = next(iter(sources.values())).maps[0].path
-    message = f"{what}: no map of hemisphere {hemisphere} found, though there is {other}."
+    message = f"{what}: hemisphere {hemisphere} is missing, there is only {other}."
     return Absent(missing, InputMissingError(message))
 
 

@@ -6,7 +6,6 @@ Two maps that could both be meant are an error that names them and the option th
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 
 from bids_secondlevel.errors import UsageError
 from bids_secondlevel.model import (
@@ -20,15 +19,17 @@ from bids_secondlevel.model import (
     ParticipantFiles,
     ParticipantIndex,
     Plan,
-    RetinotopySource,
     SourceFile,
+    SurfaceFile,
     Unit,
 )
-from bids_secondlevel.planning import is_measured, labels_of, matching, same, sessions_of
+from bids_secondlevel.planning import is_measured, same, sessions_of, tie
+from bids_secondlevel.retinotopy_choice import choose_retinotopy
 from bids_secondlevel.settings import Settings
 
-# Where one retinotopic map lies in several formats, the first of these is read.
-_RETINOTOPY_EXTENSIONS = (".mgz", ".mgh", ".func.gii", ".shape.gii", ".gii", ".nii.gz", "")
+# Entities that tell processing apart; maps with different ones are never combined.
+_SURFACES = ("midthickness", "graymid", "white", "smoothwm")
+_PROCESSING = ("desc", "fwhm", "res", "model", "proc", "label", "atlas", "segmentation")
 
 
 def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> ParticipantFiles:
@@ -46,7 +47,7 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
         for contrast in needed
     }
     folds = _folds(maps, tuple(needed), plan, settings) if settings.cross_validate else ()
-    source, retinotopy, messages = _choose_retinotopy(index.retinotopic_maps, plan, settings)
+    source, retinotopy, messages = choose_retinotopy(index.retinotopic_maps, plan, settings)
     if settings.cross_validate and not folds:
         messages.append(
             "--cross-validate: there are no maps of at least two runs of the localizer in which "
@@ -59,9 +60,21 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
         retinotopy=retinotopy,
         localizers=localizers,
         estimates=tuple(_estimate_sources(maps, plan, settings)),
+        surfaces=_choose_surfaces(index.surfaces, plan),
         folds=folds,
         messages=tuple(messages),
     )
+
+
+def _choose_surfaces(surfaces: Iterable[SurfaceFile], plan: Plan) -> dict[Hemisphere, SourceFile]:
+    """Choose the mesh nearest to the middle of the cortex; of equal ones the first found."""
+    space = None if plan.space == "fsnative" else plan.space
+    usable = [surface for surface in surfaces if surface.space == space]
+    ranked = sorted(usable, key=lambda surface: _SURFACES.index(surface.kind))
+    chosen: dict[Hemisphere, SourceFile] = {}
+    for surface in ranked:
+        chosen.setdefault(surface.hemisphere, surface.source)
+    return chosen
 
 
 def _by_hemisphere(
@@ -79,10 +92,36 @@ def _by_hemisphere(
     ]
     chosen: dict[Hemisphere, MapSource] = {}
     for hemi in HEMISPHERES:
-        source = choose([file for file in of_contrast if file.entities["hemi"] == hemi])
+        source = choose(_of(of_contrast, hemi))
         if source is not None:
             chosen[hemi] = source
+    _check_processing(chosen, of_contrast)
+    kinds = {source.combination for source in chosen.values()}
+    if kinds in ({"fixed_effects", "mean"}, {"fixed_effects_z", "stouffer"}):
+        # Where one hemisphere lacks a variance map, neither is weighted.
+        maps = [file for file in of_contrast if file.entities.get("stat") != "variance"]
+        return {h: source for h in HEMISPHERES if (source := choose(_of(maps, h))) is not None}
     return chosen
+
+
+def _of(maps: Iterable[IndexedFile], hemisphere: Hemisphere) -> list[IndexedFile]:
+    return [file for file in maps if file.entities["hemi"] == hemisphere]
+
+
+def _check_processing(
+    chosen: Mapping[Hemisphere, MapSource], candidates: Iterable[IndexedFile]
+) -> None:
+    """Refuse maps of one contrast that were processed in different ways.
+
+    Raises
+    ------
+    UsageError
+        If, say, a run is smoothed and another is not: neither may stand for the other.
+    """
+    paths = {file.path for source in chosen.values() for file in source.maps}
+    used = [file for file in candidates if file.source.path in paths]
+    if len({tuple(file.entities.get(name) for name in _PROCESSING) for file in used}) > 1:
+        raise UsageError(tie(used))
 
 
 def _localizer_source(maps: Sequence[IndexedFile]) -> MapSource | None:
@@ -107,7 +146,9 @@ def _estimate_sources(
     of_statistic = [f for f in maps if same(f.entities.get("stat"), settings.statistic)]
     sources = []
     for task in dict.fromkeys(task for task, _ in plan.measured):
-        for session in sessions_of(of_statistic, task) or plan.sessions[task] or (None,):
+        own = sessions_of(of_statistic, task)
+        asked = tuple(s for s in settings.session_label if s in plan.sessions[task])
+        for session in dict.fromkeys((*own, *asked)) or plan.sessions[task] or (None,):
             in_session = [file for file in maps if file.entities.get("session") == session]
             for contrast in (contrast for t, contrast in plan.measured if t == task):
 
@@ -155,7 +196,7 @@ def _folds(
                     if _holds(f, hemi, contrast, "effect") and _partner(f, in_runs, "variance")
                 }
             units = there if units is None else units & there
-    ordered = sorted(units or (), key=lambda unit: (unit[0] or "", unit[1] or ""))
+    ordered = sorted(units or (), key=_run_number)
     if len(ordered) < 2 or not measured:
         return ()
 
@@ -218,6 +259,11 @@ def _holds(file: IndexedFile, hemisphere: str, contrast: str, statistic: str) ->
     )
 
 
+def _run_number(unit: Unit) -> tuple[str, int]:
+    session, run = unit
+    return session or "", int(run or 0)
+
+
 def _units(
     maps: Iterable[IndexedFile],
 ) -> dict[Unit, IndexedFile]:
@@ -232,14 +278,30 @@ def _units(
     for file in maps:
         groups[_unit(file)].append(file)
     for group in groups.values():
-        if len(group) > 1:
-            raise UsageError(_tie(group))
-    return {key: groups[key][0] for key in sorted(groups, key=lambda k: (k[0] or "", k[1] or ""))}
+        if len({file.source.path.resolve() for file in group}) > 1:
+            raise UsageError(tie(group))
+    return {unit: groups[unit][0] for unit in sorted(groups, key=_run_number)}
 
 
 def _over_runs(runs: Mapping[str | None, IndexedFile]) -> list[IndexedFile]:
-    """Prefer a map pooled over runs by the first-level tool to the maps of the runs."""
-    return [runs[None]] if None in runs else list(runs.values())
+    """Prefer a map pooled over runs by the first-level tool to the maps of the runs.
+
+    Raises
+    ------
+    UsageError
+        If it was processed in another way than they were.
+    """
+    if None not in runs:
+        return list(runs.values())
+    pooled = runs[None]
+    others = [
+        file
+        for file in runs.values()
+        if any(file.entities.get(name) != pooled.entities.get(name) for name in _PROCESSING)
+    ]
+    if others:
+        raise UsageError(tie([pooled, *others]))
+    return [pooled]
 
 
 def _source(
@@ -281,134 +343,5 @@ def _partner(file: IndexedFile, maps: Iterable[IndexedFile], statistic: str) -> 
         and candidate.dataset == file.dataset
     ]
     if len(partners) > 1:
-        raise UsageError(_tie(partners))
+        raise UsageError(tie(partners))
     return partners[0] if partners else None
-
-
-def _tie(files: Sequence[IndexedFile]) -> str:
-    names = {name for file in files for name in file.entities}
-    differing = sorted(
-        name for name in names if len({file.entities.get(name) for file in files}) > 1
-    )
-    shown = "".join(f"\n  {file.source.path}" for file in files)
-    if differing:
-        advice = f"Choose with --bids-filter-file; they differ in: {', '.join(differing)}."
-    elif len({file.dataset for file in files}) > 1:
-        advice = "They lie in different datasets: choose with --derivatives."
-    else:
-        advice = "Keep one of them where the program looks."
-    return f"Several files could be the same map:{shown}\n{advice}"
-
-
-# Retinotopy
-
-
-def _choose_retinotopy(
-    maps: Iterable[IndexedFile], plan: Plan, settings: Settings
-) -> tuple[str | None, dict[Hemisphere, RetinotopySource], list[str]]:
-    """Choose visual-area and eccentricity maps of one source; both from the same folder."""
-    usable = [
-        file
-        for file in maps
-        if "retinotopy" in file.queries and file.entities.get("space", plan.space) == plan.space
-    ]
-    folders: dict[str, dict[Path, dict[Hemisphere, RetinotopySource]]] = defaultdict(dict)
-    for tag in labels_of(usable, "desc"):
-        of_tag = [file for file in usable if file.entities["desc"] == tag]
-        for folder in dict.fromkeys(file.source.path.parent for file in of_tag):
-            found = _retinotopy_in([f for f in of_tag if f.source.path.parent == folder])
-            if found:
-                folders[tag][folder] = found
-    chosen, messages = _choose_tag(sorted(folders), settings)
-    if chosen is None:
-        incomplete = [
-            f"{file.source.path}"
-            for file in usable
-            if file.entities["suffix"] in ("varea", "eccen")
-        ]
-        if incomplete and not folders:
-            messages.append(
-                "Retinotopy is incomplete: visual area and eccentricity of one source are needed, "
-                f"found only {', '.join(incomplete)}."
-            )
-        return None, {}, messages
-    distinct: list[Path] = []
-    for folder, found in folders[chosen].items():
-        if not any(_same_files(found, folders[chosen][kept]) for kept in distinct):
-            distinct.append(folder)
-    of_session = [folder for folder in distinct if _in_session(folder, settings.session_label)]
-    if len(distinct) > 1 and len(of_session) == 1:
-        messages.append(f"Retinotopy {chosen} in several folders; using {of_session[0]}.")
-        distinct = of_session
-    if len(distinct) > 1:
-        shown = "".join(f"\n  {folder}" for folder in distinct)
-        raise UsageError(
-            f"Retinotopy {chosen} of the same participant lies in several folders:{shown}\n"
-            "Choose with --derivatives, or with --session-label if it is one per session."
-        )
-    return chosen, folders[chosen][distinct[0]], messages
-
-
-def _choose_tag(found: Sequence[str], settings: Settings) -> tuple[str | None, list[str]]:
-    shown = ", ".join(found) or "none"
-    if settings.retinotopy_source is not None:
-        tag = matching(settings.retinotopy_source, found)
-        if tag is None:
-            return None, [
-                f"--retinotopy-source {settings.retinotopy_source}: no such maps; found: {shown}."
-            ]
-        return tag, []
-    if len(found) < 2:
-        return (found[0] if found else None), []
-    if "inferred" in found:
-        return "inferred", [f"Retinotopy from several sources ({shown}); using inferred."]
-    raise UsageError(
-        f"Retinotopy from several sources ({shown}): choose one with --retinotopy-source."
-    )
-
-
-def _retinotopy_in(maps: Sequence[IndexedFile]) -> dict[Hemisphere, RetinotopySource]:
-    found: dict[Hemisphere, RetinotopySource] = {}
-    for hemi in HEMISPHERES:
-        kinds = {
-            kind: _preferred([f for f in maps if _is(f, hemi, kind)])
-            for kind in ("varea", "eccen", "angle", "vexpl")
-        }
-        area, eccentricity = kinds["varea"], kinds["eccen"]
-        if area is not None and eccentricity is not None:
-            found[hemi] = RetinotopySource(area, eccentricity, kinds["angle"], kinds["vexpl"])
-    return found
-
-
-def _preferred(maps: Sequence[IndexedFile]) -> SourceFile | None:
-    """Of one map in several formats take the first format whose content is there."""
-    if not maps:
-        return None
-
-    def rank(file: IndexedFile) -> tuple[bool, int]:
-        extension = file.entities["extension"]
-        return not file.source.path.is_file(), _RETINOTOPY_EXTENSIONS.index(extension)
-
-    ranked = sorted(maps, key=rank)
-    if len(ranked) > 1 and rank(ranked[0]) == rank(ranked[1]):
-        raise UsageError(_tie(ranked))
-    return ranked[0].source
-
-
-def _same_files(
-    these: Mapping[Hemisphere, RetinotopySource], those: Mapping[Hemisphere, RetinotopySource]
-) -> bool:
-    """Tell whether two folders lead to the same files by different paths (links)."""
-    return these.keys() == those.keys() and all(
-        these[hemi].visual_area.path.resolve() == those[hemi].visual_area.path.resolve()
-        for hemi in these
-    )
-
-
-def _in_session(folder: Path, sessions: Sequence[str]) -> bool:
-    """Tell whether a folder is that of a session asked for: ``ses-01`` or ``sub-01_ses-01``."""
-    return any(part.endswith(f"ses-{session}") for part in folder.parts for session in sessions)
-
-
-def _is(file: IndexedFile, hemi: str, suffix: str) -> bool:
-    return file.entities["hemi"] == hemi and file.entities["suffix"] == suffix

@@ -108,14 +108,14 @@ class RoiRule:
         if unknown or not self.visual_areas:
             raise UsageError(
                 f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
-                f"choose from {', '.join(VISUAL_AREAS)}, or their numbers 1 to {len(VISUAL_AREAS)}."
+                f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces."
             )
         names = tuple(by_key[name.casefold()] for name in self.visual_areas)
         if len(set(names)) < len(names):
             raise UsageError(f"--visual-areas: an area is named twice in {' '.join(names)}.")
         object.__setattr__(self, "visual_areas", names)
         low, high = self.eccentricity
-        if not (isfinite(low) and low < high):
+        if not (isfinite(low) and isfinite(high) and low < high):
             raise UsageError(
                 f"--eccentricity: {low:g} {high:g} given; expected two numbers in degrees, "
                 "the lower one first."
@@ -296,6 +296,14 @@ class Settings:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, checked_label(name, prefix, value))
+        object.__setattr__(self, "statistic", self.statistic.lower())
+        for query, expected in (("localizer", "z"), ("estimates", self.statistic)):
+            value = self.bids_filters.get(query, {}).get("stat", expected)
+            if value != expected:
+                raise UsageError(
+                    f"--bids-filter-file: {query}: stat {value!r}; the localizer is read from z "
+                    "maps, and --statistic says what is measured."
+                )
         if self.n_procs is not None and self.n_procs < 1:
             raise UsageError(f"--n-procs: {self.n_procs} given; expected 1 or more.")
         names = [roi.name.casefold() for roi in self.rois]
@@ -331,6 +339,6 @@ def checked_label(option: str, prefix: str, value: str) -> str:
     if not _LABEL.fullmatch(label):
         raise UsageError(
             f"--{option.replace('_', '-')}: {value!r} is not a BIDS label; "
-            "expected letters, digits and '+' only."
+            "expected letters, digits and '+' only, several of them separated by spaces."
         )
     return label

@@ -1,13 +1,17 @@
-"""Read and write files of one value per vertex. The only module that knows nibabel."""
+"""Read and write surfaces and files of one value per vertex. The only module that knows nibabel."""
 
 import gzip
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
 from bids_secondlevel.errors import DataError, InputMissingError
-from bids_secondlevel.model import Array, Hemisphere, Mask, Retinotopy, RetinotopySource
+from bids_secondlevel.mesh import check_triangles
+from bids_secondlevel.model import Array, Hemisphere, Mask, Mesh, Retinotopy, RetinotopySource
 from bids_secondlevel.rois import to_visual_field
 
 STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
@@ -41,18 +45,49 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
         says that it belongs to another structure.
     """
     check_present(path)
-    try:
+    with _explained(path, "map"):
         values = _read_gifti(path, hemisphere) if path.suffix == ".gii" else _read_other(path)
-    except DataError:
-        raise
-    except Exception as error:  # each parser has failures of its own
-        raise DataError(
-            f"{path}: cannot be read as a surface map ({_cause(error)}). The file may be cut "
-            "short or damaged; write or fetch it again."
-        ) from error
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
     return values
+
+
+def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
+    """Read a surface mesh.
+
+    Parameters
+    ----------
+    path : Path
+        GIFTI (``.surf.gii``), or a FreeSurfer geometry file (``lh.white``) under any other name.
+    hemisphere : {"L", "R"}
+        The hemisphere the mesh must belong to; only GIFTI files say which that is.
+
+    Returns
+    -------
+    Mesh
+        In the coordinate system and the precision in which the file gives it.
+
+    Raises
+    ------
+    InputMissingError
+        If the file is not there, or is a link to content that has not been fetched.
+    DataError
+        If it cannot be read, is no mesh, or says that it belongs to another structure.
+    """
+    check_present(path)
+    with _explained(path, "mesh"):
+        if path.suffix == ".gii":
+            mesh = _read_gifti_mesh(path, hemisphere)
+        else:
+            with np.errstate(over="raise"):  # a header of nonsense
+                mesh = Mesh(*nib.freesurfer.read_geometry(path))
+        check_triangles(mesh.triangles, len(mesh.coordinates))
+    coordinates = mesh.coordinates
+    if coordinates.shape[1:] != (3,) or not np.isfinite(coordinates).all():
+        raise DataError(f"{path}: expected three finite coordinates for each vertex.")
+    if not mesh.triangles.size:
+        raise DataError(f"{path}: holds no triangle; expected a surface mesh.")
+    return mesh
 
 
 def check_present(path: Path) -> None:
@@ -84,14 +119,15 @@ def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinot
     """
     area_path = source.visual_area.path
     area = read_map(area_path, hemisphere)
-    eccentricity = _of_length(source.eccentricity.path, hemisphere, area.size, area_path)
+    eccentricity = read_map_like(source.eccentricity.path, hemisphere, area.size, area_path)
+    area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
     if not np.isfinite(area).all() or not np.array_equal(area, np.round(area)):
         raise DataError(
             f"{area_path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
             f"holds values such as {_first_odd(area):g}. A probability map cannot be used."
         )
     angle, explained = (
-        None if optional is None else _of_length(optional.path, hemisphere, area.size, area_path)
+        None if optional is None else read_map_like(optional.path, hemisphere, area.size, area_path)
         for optional in (source.polar_angle, source.variance_explained)
     )
     labels = area.astype(np.int32)
@@ -100,12 +136,22 @@ def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinot
     return Retinotopy(labels, eccentricity, angle, explained)
 
 
-def _of_length(path: Path, hemisphere: Hemisphere, n_vertices: int, area_path: Path) -> Array:
+def read_map_like(
+    path: Path, hemisphere: Hemisphere, n_vertices: int, like: Path | None = None
+) -> Array:
+    """Read a map that must have as many vertices as another.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        As :func:`read_map`; also if it has another number of vertices. `like` is the file that
+        the message compares it with.
+    """
     values = read_map(path, hemisphere)
     if values.size != n_vertices:
         raise DataError(
-            f"{area_path} has {n_vertices} vertices and {path} has {values.size}; expected the "
-            "same number, from the same surface."
+            f"{like or 'the map of visual areas'} has {n_vertices} vertices and {path} has "
+            f"{values.size}; expected the same number, from the same surface."
         )
     return values
 
@@ -191,6 +237,19 @@ def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:
     return _one_value_per_vertex(path, np.asarray(image.darrays[0].data))
 
 
+def _read_gifti_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
+    image = nib.gifti.GiftiImage.from_filename(path)
+    _check_structure(path, image, hemisphere)
+    points = image.get_arrays_from_intent("NIFTI_INTENT_POINTSET")
+    triangles = image.get_arrays_from_intent("NIFTI_INTENT_TRIANGLE")
+    if (len(points), len(triangles)) != (1, 1):
+        raise DataError(
+            f"{path}: holds {len(points)} arrays of points and {len(triangles)} of triangles; "
+            "expected one of each. Only a surface mesh (.surf.gii) can be used here."
+        )
+    return Mesh(np.asarray(points[0].data), np.asarray(triangles[0].data))
+
+
 def _read_other(path: Path) -> Array:
     if path.suffix in (".mgz", ".mgh"):
         # Opened here, because nib.load leaves .mgh files open.
@@ -230,14 +289,31 @@ def _one_value_per_vertex(path: Path, data: Array) -> Array:
 
 def _check_structure(path: Path, image: nib.gifti.GiftiImage, hemisphere: Hemisphere) -> None:
     """Refuse a file that says it belongs to another structure than its name does."""
+    expected = STRUCTURES[hemisphere]
     for meta in (image.meta, *(data.meta for data in image.darrays)):
-        structure = meta.get("AnatomicalStructurePrimary", STRUCTURES[hemisphere])
-        if structure.strip().casefold() != STRUCTURES[hemisphere].casefold():
+        structure = meta.get("AnatomicalStructurePrimary", "")
+        # Tools write CortexLeft, CORTEX_LEFT, CIFTI_STRUCTURE_CORTEX_LEFT, or nothing of use.
+        name = re.sub("[^a-z]", "", structure.casefold()).removeprefix("ciftistructure")
+        if name not in (expected.casefold(), "", "unknown", "invalid"):
             raise DataError(
                 f"{path}: is used for hemisphere {hemisphere}, but the file itself says "
-                f"AnatomicalStructurePrimary {structure!r} (expected {STRUCTURES[hemisphere]!r}). "
+                f"AnatomicalStructurePrimary {structure!r} (expected {expected!r}). "
                 "Check which hemisphere it was made from."
             )
+
+
+@contextmanager
+def _explained(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a parser raises into a message that names the file."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # each parser has failures of its own
+        raise DataError(
+            f"{path}: cannot be read as a surface {kind} ({_cause(error)}). The file may be cut "
+            "short or damaged; write or fetch it again."
+        ) from error
 
 
 def _first_odd(area: Array) -> float:

@@ -5,10 +5,10 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bids_secondlevel.errors import DataError, OutputError
 from bids_secondlevel.measures import data_dictionary
@@ -49,6 +49,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove files that an earlier run has left.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed.
+    """
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be removed ({error.strerror or error}).") from error
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object.
 
@@ -57,7 +72,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     OutputError
         If it cannot be written.
     """
-    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(
+        path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
 def write_table(
@@ -94,8 +111,8 @@ def write_table(
     writer.writerow(columns)
     for row in rows:
         writer.writerow(_cell(getattr(row, name)) for name in columns)
-    columns_of_name = entities or {}
     dictionary = data_dictionary(row_type)
+    columns_of_name = {k: v for k, v in (entities or {}).items() if k in dictionary}
     described = {name: dictionary[name] for name in columns_of_name}
     sidecar = {**dictionary, **columns_of_name, **metadata}
     if described:
@@ -115,7 +132,7 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
     hints = get_type_hints(row_type)
     names = [f.name for f in fields(row_type)]  # type: ignore[arg-type]
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t")
             missing = [name for name in names if name not in (reader.fieldnames or ())]
             if missing:
@@ -124,7 +141,7 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
                     "participant level writes. Run the participant level again."
                 )
             return [
-                row_type(**{name: _value(row[name], hints[name]) for name in names})
+                row_type(**{name: _value(name, row[name], hints[name]) for name in names})
                 for row in reader
             ]
     except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
@@ -165,7 +182,9 @@ def _cell(value: object) -> str:
     return MISSING if value is None else str(value)
 
 
-def _value(text: str, hint: Any) -> Any:
+def _value(name: str, text: str, hint: Any) -> Any:
+    if get_origin(hint) is Literal and text not in get_args(hint):
+        raise ValueError(f"column {name} holds {text!r}, which is none of its values")
     if text == MISSING:
         return None
     for kind in (int, float):

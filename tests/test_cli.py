@@ -1,7 +1,6 @@
 """Options, configuration files, messages and exit codes."""
 
 import json
-import re
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -362,7 +361,8 @@ def test_installed_command_has_no_surprises(tmp_path):
     output = tmp_path / "out put"
     finished = run(study.root, output, "participant")
     assert finished.returncode == 0
-    assert re.fullmatch(
-        r"INFO: sub-01: 18 estimates in 2 ROIs: 15 ok, 3 empty_roi\n", finished.stderr
-    )
+    assert finished.stderr.splitlines() == [
+        "INFO: Space fsnative; localizer task loc; ROIs left, right.",
+        "INFO: sub-01: 18 estimates in 2 ROIs: 15 ok, 3 empty_roi",
+    ]
     assert COMMAND.exists()

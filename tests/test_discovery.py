@@ -8,12 +8,8 @@ from pathlib import Path
 import pytest
 from study import describe
 
-from bids_secondlevel.discovery import (
-    find_datasets,
-    index_participant,
-    list_participants,
-    select_participants,
-)
+from bids_secondlevel.datasets import find_datasets, list_participants, select_participants
+from bids_secondlevel.discovery import index_participant
 from bids_secondlevel.errors import (
     InputMissingError,
     NothingSelectedError,
@@ -76,7 +72,7 @@ def chosen(bids, label="01", **options):
     """What is chosen for a participant."""
     given = settings(bids, **options)
     index = index_participant(find_datasets(given), label, given.bids_filters)
-    return select_files(index, make_plan([index], given), given)
+    return select_files(index, make_plan((index,), (), given), given)
 
 
 def names(sources):
@@ -261,7 +257,9 @@ class TestStatisticalMaps:
 
     def test_a_filter_for_an_unknown_entity(self, bids):
         firstlevel(bids, *both(stat="effect"), *both())
-        with pytest.raises(UsageError, match="localizer: 'flavour' is not a recognized entity"):
+        with pytest.raises(
+            UsageError, match=r"localizer: flavour is no known entity; there are:.* desc,"
+        ):
             chosen(bids, bids_filters={"localizer": {"flavour": "x"}})
 
     def test_the_same_map_in_two_datasets(self, bids):

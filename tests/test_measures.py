@@ -26,7 +26,7 @@ A_KEY = Key("sub-01", None, "main", "attend", "left", "fsnative", "effect")
 
 def measured(rois, maps):
     parts = {hemi: Part(rois[hemi], maps[hemi]) for hemi in ("L", "R")}
-    rows = measure(A_KEY, parts, n_runs=1)
+    rows = measure(A_KEY, parts, n_runs={"L": 2, "R": 2})
     assert [row.hemi for row in rows] == ["L", "R", "both"]
     return {row.hemi: row for row in rows}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from study import describe
 
-from bids_secondlevel.discovery import find_datasets, index_participant, list_participants
+from bids_secondlevel.datasets import find_datasets, list_participants
+from bids_secondlevel.discovery import index_participant
 from bids_secondlevel.errors import InputMissingError, UsageError
 from bids_secondlevel.planning import make_plan
 from bids_secondlevel.selection import select_files
@@ -53,7 +54,7 @@ def choose(bids, label, *derivatives, **options):
     )
     datasets = find_datasets(settings)
     index = index_participant(datasets, label, {})
-    return select_files(index, make_plan([index], settings), settings)
+    return select_files(index, make_plan((index,), (), settings), settings)
 
 
 def retinotopy(files, root):
