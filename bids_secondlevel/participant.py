@@ -5,8 +5,9 @@
 
 import logging
 import traceback
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
@@ -294,7 +295,7 @@ def run(settings: Settings) -> int:
         )
     reference = survey(settings, datasets, everyone)
     _announce(reference, selected, settings, datasets)
-    outcomes: Iterable[Outcome]
+    outcomes: Generator[Outcome]
     if settings.dry_run:
         print(describe_datasets(datasets))
         outcomes = (_attempt(label, reference, settings, datasets) for label in selected)
@@ -309,6 +310,8 @@ def run(settings: Settings) -> int:
         codes.append(outcome.exit_code)
         if outcome.exit_code != DONE and settings.stop_on_first_crash:
             LOG.error("Stopped at the first failure (--stop-on-first-crash).")
+            with warnings.catch_warnings(action="ignore"):  # joblib's, about tasks given up
+                outcomes.close()
             break
     if len(codes) > 1:
         LOG.info(
@@ -405,13 +408,13 @@ def _process_all(
     reference: Sequence[ParticipantIndex],
     settings: Settings,
     datasets: Sequence[Dataset],
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Process participants, several at a time; outcomes come in the order of the labels."""
     import joblib
 
     n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
     tasks = (joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels)
-    outcomes: Iterator[Outcome] = joblib.Parallel(n_jobs=n_procs, return_as="generator")(tasks)
+    outcomes: Generator[Outcome] = joblib.Parallel(n_jobs=n_procs, return_as="generator")(tasks)
     return outcomes
 
 

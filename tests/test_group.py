@@ -157,7 +157,9 @@ def test_dry_run_lists_the_tables_and_writes_nothing(processed, output, capsys):
     before = contents(output)
     assert group(processed, output, "--dry-run") == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed == [f"would read {path}" for path in sorted(output.glob("sub-*/func/*_estimates.tsv"))]
+    assert printed == [
+        f"would read {path}" for path in sorted(output.glob("sub-*/func/*_estimates.tsv"))
+    ]
     assert contents(output) == before
 
 

@@ -234,6 +234,14 @@ def test_stop_on_first_crash(group_study, output):
     assert not (output / "sub-04").exists()
 
 
+def test_stop_on_first_crash_with_several_processes_is_quiet(group_study, output):
+    cut_short(group_study.map_path("01", "main", "L", "attend", "effect"))
+    options = ["--stop-on-first-crash", "--n-procs", 2]
+    finished = run(group_study.root, output, "participant", *options)
+    assert finished.returncode == 65
+    assert "UserWarning" not in finished.stderr
+
+
 @pytest.mark.parametrize("suffix", ["varea", "eccen"])
 def test_cut_retinotopy_is_named(study, output, caplog, suffix):
     path = study.surf("01") / f"lh.benson14_{suffix}.mgz"
