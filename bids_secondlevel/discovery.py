@@ -162,13 +162,21 @@ def _bids_files(
         )
     except (OSError, UnicodeError) as error:
         raise DataError(f"{folder}: its files cannot be listed ({error}).") from error
-    passing = {
-        query: {file.path for file in _filtered(layout, filters.get(query, {}))}
-        for query in FILTER_QUERIES
-    }
+    try:
+        passing = {
+            query: {file.path for file in _filtered(layout, filters.get(query, {}))}
+            for query in FILTER_QUERIES
+        }
+        found = [
+            (folder / file.relpath, file.path, file.get_entities())
+            for file in layout.get(suffix=["statmap", *RETINOTOPIC_MAPS])
+        ]
+    finally:  # pybids leaves its database in memory open
+        layout.session.close()
+        layout.connection_manager.engine.dispose()
     indexed = []
-    for file in layout.get(suffix=["statmap", *RETINOTOPIC_MAPS]):
-        entities = {name: str(value) for name, value in file.get_entities().items()}
+    for path, indexed_path, values in found:
+        entities = {name: str(value) for name, value in values.items()}
         if entities.get("extension") == ".json":
             continue
         if "hemi" in entities:
@@ -178,10 +186,9 @@ def _bids_files(
         if "run" in entities:
             entities["run"] = str(int(entities["run"]))
         if entities["suffix"] != "statmap":
-            entities["desc"] = _retinotopy_tag(Path(file.path).name, entities)
-        queries = frozenset(query for query, paths in passing.items() if file.path in paths)
-        source = source_file(dataset, folder / file.relpath)
-        indexed.append(IndexedFile(source, entities, dataset.name, queries))
+            entities["desc"] = _retinotopy_tag(path.name, entities)
+        queries = frozenset(query for query, paths in passing.items() if indexed_path in paths)
+        indexed.append(IndexedFile(source_file(dataset, path), entities, dataset.name, queries))
     return indexed
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from study import describe
 
+from bids_secondlevel.cli import main
 from bids_secondlevel.datasets import find_datasets, list_participants, select_participants
 from bids_secondlevel.discovery import index_participant
 from bids_secondlevel.errors import (
@@ -473,7 +474,7 @@ class TestCost:
         yield reads
         active[0] = False
 
-    def reads(self, bids, n_participants):
+    def make(self, bids, n_participants):
         for number in range(1, n_participants + 1):
             label = f"{number:03d}"
             (bids / f"sub-{label}").mkdir()
@@ -486,20 +487,36 @@ class TestCost:
                     for ses in "abc"
                 ),
             )
-        given = settings(bids, participant_label=("001",))
-        datasets = find_datasets(given)
+
+    def reads(self, bids):
+        datasets = find_datasets(settings(bids))
         with self.counted() as reads:
             index = index_participant(datasets, "001", {})
         assert len(index.statistical_maps) == 4
         assert len(index.retinotopic_maps) == 4
         return reads
 
-    def test_it_does_not_grow_with_the_study(self, bids, tmp_path):
-        small = self.reads(bids, 2)
-        describe(tmp_path / "large", "study", "raw")
-        describe(tmp_path / "large" / "derivatives" / "firstlevel", "firstlevel")
-        (tmp_path / "large" / "derivatives" / "freesurfer").mkdir()
-        large = self.reads(tmp_path / "large", 40)
+    @pytest.fixture
+    def studies(self, bids, tmp_path):
+        large = tmp_path / "large"
+        describe(large, "study", "raw")
+        describe(large / "derivatives" / "firstlevel", "firstlevel")
+        (large / "derivatives" / "freesurfer").mkdir()
+        self.make(bids, 4)
+        self.make(large, 40)
+        return bids, large
+
+    def test_of_one_participant_it_does_not_grow_with_the_study(self, studies):
+        small, large = (self.reads(bids) for bids in studies)
         assert len(small) == len(large) > 0
-        participants = {part for read in large for part in Path(read).parts if "sub-" in part}
+        participants = {part for read in large for part in Path(read).parts if "sub-0" in part}
         assert participants == {"sub-001"}
+
+    def test_nor_does_that_of_a_whole_job(self, studies, tmp_path):
+        counts = []
+        for bids in studies:
+            arguments = ["participant", "--dry-run", "--participant-label", "004"]
+            with self.counted() as reads:
+                assert main([str(bids), str(tmp_path / "out"), *arguments]) == 0
+            counts.append(sum(str(bids) in read for read in reads))  # not those of imports
+        assert counts[0] == counts[1] > 0

@@ -121,6 +121,19 @@ class TestRuns:
         assert [(entry["hemi"], entry["n_runs"]) for entry in combined] == [("L", 2), ("R", 2)]
         assert "fixed effects" in combined[0]["Combination"]
 
+    def test_a_localizer_combined_from_runs_says_so(self, study, output):
+        for path in list(study.firstlevel.glob("sub-01/func/*task-loc*stat-z*")):
+            for run_label in "12":
+                name = path.name.replace("_hemi", f"_run-{run_label}_hemi")
+                path.with_name(name).write_bytes(path.read_bytes())
+            path.unlink()
+        assert level(study, output) == 0
+        (path,) = output.glob("sub-01/func/*hemi-L*label-left_desc-combined_mask.json")
+        sidecar = json.loads(path.read_text())
+        assert "Stouffer" in sidecar["Rule"]["LocalizerCombination"]["left"]
+        # z grows by the root of 2: 1.96 at vertex 3 passes now.
+        assert sidecar["VertexCount"] == 3
+
     def test_hemispheres_are_weighted_alike(self, study, output):
         without_pooled(study)
         for hemi in "LR":
@@ -342,6 +355,26 @@ class TestOutputFolder:
         before = (output / "dataset_description.json").read_bytes()
         assert level(study, output, name="group") == 0
         assert (output / "dataset_description.json").read_bytes() == before
+
+
+def test_jobs_per_session_meet_at_group_level(tmp_path, output):
+    study = make_study(tmp_path / "bids", {"01": 0.0, "02": 1.0})
+    for path in list(study.firstlevel.glob("sub-*/func/*task-main*")):
+        label = path.name[4:6]
+        for session in "ab":
+            name = path.name.replace(f"sub-{label}_", f"sub-{label}_ses-{session}_")
+            path.with_name(name).write_bytes(path.read_bytes())
+        path.unlink()
+    for session in "ab":
+        assert level(study, output, "--session-label", session, "--task-label", "main") == 0
+    assert level(study, output, name="group") == 0
+    cells = read_tsv(output / "group_statistics.tsv")
+    assert {(row["session"], row["n"]) for row in cells if row["hemi"] == "both"} == {
+        ("a", "2"),
+        ("b", "2"),
+    }
+    assert level(study, output, "--session-label", "b", name="group") == 0
+    assert {row["session"] for row in read_tsv(output / "group_estimates.tsv")} == {"b"}
 
 
 class TestDoubtfulTables:

@@ -148,7 +148,10 @@ def test_output_is_valid_bids_and_pybids_finds_the_masks(study, output):
     found = layout.get(
         suffix="mask", label="left", hemi="L", desc="combined", extension=".label.gii"
     )
-    assert [file.filename for file in found] == [
+    names = [file.filename for file in found]
+    layout.session.close()
+    layout.connection_manager.engine.dispose()
+    assert names == [
         "sub-01_task-loc_hemi-L_space-fsnative_label-left_desc-combined_mask.label.gii"
     ]
 
