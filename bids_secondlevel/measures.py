@@ -346,9 +346,14 @@ def _cell(row: EstimateRow) -> tuple[object, ...]:
     return tuple(getattr(row, name) for name in KEY)
 
 
+# Folds with these are left out; with any other status, something is broken.
+_NOTHING_TO_MEASURE = ("ok", "empty_roi", "below_min_vertices", "no_finite_vertices")
+
+
 def _average(rows: Sequence[EstimateRow]) -> EstimateRow:
     used = [row for row in rows if row.estimate is not None]
-    if not used:
+    broken = [row for row in rows if row.status not in _NOTHING_TO_MEASURE]
+    if broken or not used:
         order = list(STATUSES)
         deepest = max(rows, key=lambda row: order.index(row.status))
         return replace(deepest, n_runs=0, independence="crossvalidated")

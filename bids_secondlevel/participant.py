@@ -3,32 +3,17 @@
 :func:`process_participant` is the whole analysis of one participant.
 """
 
-import logging
-import traceback
-import warnings
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from bids_secondlevel import derivatives, discovery
-from bids_secondlevel.datasets import (
-    check_bids_dir,
-    check_output_dir,
-    find_datasets,
-    list_participants,
-    select_participants,
-    unknown_participants,
-    unlisted_participants,
-)
 from bids_secondlevel.errors import (
     DONE,
-    SOME_PARTICIPANT_FAILED,
     DataError,
     InputMissingError,
-    NothingSelectedError,
-    OutputError,
     SecondLevelError,
 )
 from bids_secondlevel.measures import (
@@ -55,7 +40,6 @@ from bids_secondlevel.model import (
     RoiMasks,
 )
 from bids_secondlevel.planning import make_plan, same
-from bids_secondlevel.preview import describe_datasets, describe_run, find_gaps
 from bids_secondlevel.quality import (
     OverlapRow,
     QualityRow,
@@ -64,7 +48,6 @@ from bids_secondlevel.quality import (
     describe_rois,
 )
 from bids_secondlevel.reading import (
-    measured_gap,
     read_localizers,
     read_measured,
     read_participant_retinotopy,
@@ -74,15 +57,6 @@ from bids_secondlevel.rois import define_rois
 from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import RoiDefinition, Settings
 from bids_secondlevel.sweep import SweepRow, sweep_variants
-from bids_secondlevel.writing import write_atomically
-
-LOG = logging.getLogger("bids_secondlevel")
-
-SURVEYED = 3
-"""How many participants with maps are looked at to learn what a study contains."""
-
-MAX_SURVEYED = 20
-"""How many participants are looked at to find them."""
 
 
 @dataclass(frozen=True)
@@ -150,13 +124,14 @@ def process_participant(
         for variant, swept in variants:
             in_variant = measure_in_rois(source, maps, swept, vertices, files, plan, settings)
             sweep += [variant.label(row) for row in in_variant]
-    folds = _cross_validate(files, retinotopy, vertices, plan, settings)
+    folds, absent_in_folds = _cross_validate(files, retinotopy, vertices, plan, settings)
     rows = with_cross_validation(rows, folds)
+    absent += absent_in_folds
     quality, overlaps = _describe(rois, vertices, files, plan)
 
     results = derivatives.ParticipantResults(files, rois, rows, quality, overlaps, sweep)
     derivatives.write_participant(results, plan, settings)
-    return _outcome(
+    return summarize_outcome(
         index,
         replace(files, messages=(*files.messages, *chain(*(m for _, m in described.values())))),
         absent,
@@ -237,17 +212,21 @@ def _cross_validate(
     vertices: Mapping[Hemisphere, VertexMaps],
     plan: Plan,
     settings: Settings,
-) -> Iterator[EstimateRow]:
+) -> tuple[list[EstimateRow], list[Absent]]:
     """Define the ROIs without one run of the localizer and measure in that run, for each run."""
     localized = {roi.name for roi in plan.rois if roi.contrasts}
+    rows: list[EstimateRow] = []
+    absent: list[Absent] = []
     for fold in files.folds:
         z_maps = {h: read_localizers(files, fold.localizers, h, retinotopy[h]) for h in HEMISPHERES}
         rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
+        absent += chain.from_iterable(map(_absent, z_maps.values()))
         for source in fold.estimates:
             maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
-            for row in measure_in_rois(source, maps, rois, vertices, files, plan, settings):
-                if row.roi in localized:
-                    yield row
+            absent += _absent(maps)
+            measured = measure_in_rois(source, maps, rois, vertices, files, plan, settings)
+            rows += [row for row in measured if row.roi in localized]
+    return rows, absent
 
 
 def _describe(
@@ -267,200 +246,7 @@ def _describe(
     )
 
 
-def run(settings: Settings) -> int:
-    """Process the participants chosen by the settings, and say how it went.
-
-    Returns
-    -------
-    int
-        Exit code: 0 if all went well; the code of the failure if all participants failed with
-        the same; else 1.
-
-    Raises
-    ------
-    SecondLevelError
-        If nothing can be processed at all.
-    """
-    description = check_bids_dir(settings)
-    check_output_dir(settings)
-    datasets = find_datasets(settings)
-    selected, unknown = select_participants(settings, datasets)
-    everyone = list_participants(settings.bids_dir, datasets)
-    unlisted = unlisted_participants(everyone, datasets)
-    if unlisted and not settings.participant_label:
-        LOG.warning(
-            "Only in derivatives, not in BIDS_DIR, and so not processed: %s. Name them with "
-            "--participant-label to include them.",
-            ", ".join(f"sub-{label}" for label in unlisted),
-        )
-    reference = survey(settings, datasets, everyone)
-    _announce(reference, selected, settings, datasets)
-    outcomes: Generator[Outcome]
-    if settings.dry_run:
-        print(describe_datasets(datasets))
-        outcomes = (_attempt(label, reference, settings, datasets) for label in selected)
-    else:
-        derivatives.write_dataset_files(
-            settings.output_dir, datasets, settings.bids_dir, description
-        )
-        outcomes = _process_all(selected, reference, settings, datasets)
-    codes = []
-    for outcome in outcomes:
-        _report(outcome)
-        codes.append(outcome.exit_code)
-        if outcome.exit_code != DONE and settings.stop_on_first_crash:
-            LOG.error("Stopped at the first failure (--stop-on-first-crash).")
-            with warnings.catch_warnings(action="ignore"):  # joblib's, about tasks given up
-                outcomes.close()
-            break
-    if len(codes) > 1:
-        LOG.info(
-            "%d participants processed, %d of them failed.",
-            len(codes),
-            len(codes) - codes.count(DONE),
-        )
-    if unknown:
-        LOG.error(unknown_participants(unknown, everyone))
-        codes.append(NothingSelectedError.exit_code)
-    return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
-
-
-def preview_participant(
-    label: str,
-    reference: Sequence[ParticipantIndex],
-    settings: Settings,
-    datasets: Sequence[Dataset],
-) -> Outcome:
-    """Print what would be done for a participant, and find what is missing.
-
-    Raises
-    ------
-    SecondLevelError
-        If nothing could be decided for this participant.
-    """
-    index = discovery.index_participant(datasets, label, settings.bids_filters)
-    plan = make_plan(reference, (index,), settings)
-    files = select_files(index, plan, settings)
-    print(describe_run(files, plan))
-    gaps = find_gaps(files, plan)
-    is_measured = any(
-        measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
-    )
-    summary = "dry run, nothing written"
-    return _outcome(index, files, gaps, is_measured=is_measured, summary=summary)
-
-
-def survey(
-    settings: Settings, datasets: Sequence[Dataset], labels: Iterable[str]
-) -> tuple[ParticipantIndex, ...]:
-    """Index the first few participants with maps, to learn what a study contains.
-
-    Where none of the first participants has any, the indexes without maps are returned: they
-    tell which volumes there are.
-    """
-    indexes = []
-    for label in islice(labels, MAX_SURVEYED):
-        try:
-            indexes.append(discovery.index_participant(datasets, label, settings.bids_filters))
-        except DataError:  # told when this participant is processed
-            continue
-        if sum(bool(index.statistical_maps) for index in indexes) == SURVEYED:
-            break
-    return tuple(index for index in indexes if index.statistical_maps) or tuple(indexes)
-
-
-def _announce(
-    reference: Sequence[ParticipantIndex],
-    selected: Sequence[str],
-    settings: Settings,
-    datasets: Sequence[Dataset],
-) -> None:
-    """Say what was chosen for the study; stop here if nothing can be planned for anybody.
-
-    Raises
-    ------
-    SecondLevelError
-        If no plan can be made, and the participants looked at are all that are asked for.
-    """
-    known = {index.label for index in reference}
-    others = survey(settings, datasets, [label for label in selected if label not in known])
-    surveyed = (*reference, *others)
-    try:
-        plan = make_plan(reference, others, settings)
-    except InputMissingError:
-        if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
-            raise
-        return  # each participant says what is missing
-    for message in plan.messages:
-        LOG.warning(message)
-    for message in discovery.unrecognised(datasets, surveyed):
-        LOG.info(message)
-    LOG.info(
-        "Space %s; localizer task %s; ROIs %s.",
-        plan.space or "(none in the names)",
-        plan.localizer_task or "(none)",
-        ", ".join(roi.name for roi in plan.rois),
-    )
-
-
-def _process_all(
-    labels: Sequence[str],
-    reference: Sequence[ParticipantIndex],
-    settings: Settings,
-    datasets: Sequence[Dataset],
-) -> Generator[Outcome]:
-    """Process participants, several at a time; outcomes come in the order of the labels."""
-    import joblib
-
-    n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
-    tasks = (joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels)
-    outcomes: Generator[Outcome] = joblib.Parallel(n_jobs=n_procs, return_as="generator")(tasks)
-    return outcomes
-
-
-def _attempt(
-    label: str,
-    reference: Sequence[ParticipantIndex],
-    settings: Settings,
-    datasets: Sequence[Dataset],
-) -> Outcome:
-    """Process a participant, and turn any failure into an outcome."""
-    process = preview_participant if settings.dry_run else process_participant
-    try:
-        return process(label, reference, settings, datasets)
-    except (OutputError, BrokenPipeError) as error:
-        if isinstance(error, BrokenPipeError):  # nobody reads what a dry run prints
-            raise
-        return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
-    except SecondLevelError as error:
-        removed = () if settings.dry_run else _remove_tables(label, settings)
-        told = traceback.format_exc() if settings.verbose else str(error)
-        return Outcome(label, messages=removed, errors=(told,), exit_code=error.exit_code)
-    except Exception as error:  # noqa: BLE001 a defect must not stop the other participants
-        message = f"unexpected {type(error).__name__}: {error}."
-        if not settings.dry_run:
-            report = settings.output_dir / "logs" / f"sub-{label}_crash.txt"
-            write_atomically(report, traceback.format_exc().encode())
-            message += f" The traceback is in {report}."
-        return Outcome(label, errors=(message,), exit_code=SOME_PARTICIPANT_FAILED)
-
-
-def _remove_tables(label: str, settings: Settings) -> tuple[str, ...]:
-    """Remove what an earlier run has left, which would pass for the result of this one."""
-    removed = derivatives.remove_tables(settings.output_dir, label, settings)
-    return tuple(f"{path}: removed, as it was of an earlier run." for path in removed)
-
-
-def _report(outcome: Outcome) -> None:
-    for message in outcome.messages:
-        LOG.warning("sub-%s: %s", outcome.label, message)
-    for error in outcome.errors:
-        LOG.error("sub-%s: %s", outcome.label, error)
-    if outcome.summary:
-        LOG.info("sub-%s: %s", outcome.label, outcome.summary)
-
-
-def _outcome(
+def summarize_outcome(
     index: ParticipantIndex,
     files: ParticipantFiles,
     absent: Sequence[Absent],

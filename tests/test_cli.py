@@ -9,8 +9,9 @@ import pytest
 from study import COMMAND, estimates, make_study, run
 
 from bids_secondlevel import __version__
-from bids_secondlevel.cli import build_parser, main, parse
+from bids_secondlevel.cli import main, parse
 from bids_secondlevel.errors import UsageError
+from bids_secondlevel.options import build_parser
 from bids_secondlevel.settings import RoiDefinition, RoiRule, Settings
 
 POSITIONALS = ["bids", "out", "participant"]

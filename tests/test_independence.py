@@ -82,6 +82,15 @@ def test_cross_validation_leaves_one_run_out(runs, output):
     assert len(rows) == 18
 
 
+def test_a_damaged_run_is_told_and_costs_the_cross_validated_estimate(runs, output, caplog):
+    (path,) = runs.firstlevel.glob("sub-01/func/*run-2_hemi-L*contrast-left*stat-effect*")
+    path.write_bytes(b"rubbish")
+    assert level(runs, output, "--cross-validate") == 65
+    assert path.name in caplog.text
+    row = estimates(output)["loc", "left", "left", "L"]
+    assert (row["status"], row["estimate"]) == ("unreadable_map", "n/a")
+
+
 def test_without_runs_the_estimates_stay_circular_and_it_is_said(study, output, caplog):
     assert level(study, output, "--cross-validate") == 0
     assert "--cross-validate: there are no maps of at least two runs" in caplog.text

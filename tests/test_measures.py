@@ -205,7 +205,7 @@ class TestCrossValidation:
     def fold(self, estimate, **others):
         status = "ok" if estimate is not None else "empty_roi"
         row = EstimateRow(**vars(A_KEY), hemi="L", estimate=estimate, n_vertices=4, n_finite=4)
-        return replace(row, status=status, **others)
+        return replace(row, **{"status": status, **others})
 
     def test_folds_are_averaged_and_counted(self):
         (row,) = average_folds([self.fold(1.0), self.fold(4.0), self.fold(None)])
@@ -215,6 +215,10 @@ class TestCrossValidation:
     def test_no_fold_has_a_number(self):
         (row,) = average_folds([self.fold(None), self.fold(None)])
         assert (row.estimate, row.n_runs, row.status) == (None, 0, "empty_roi")
+
+    def test_a_run_that_cannot_be_read_costs_the_estimate(self):
+        (row,) = average_folds([self.fold(1.0), self.fold(None, status="unreadable_map")])
+        assert (row.estimate, row.status) == (None, "unreadable_map")
 
     def test_only_circular_rows_are_replaced(self):
         circular = self.fold(9.0, independence="circular")

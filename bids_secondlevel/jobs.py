@@ -1,0 +1,242 @@
+"""Run the participant level: whom to process, one after another or in parallel, how it went."""
+
+import logging
+import traceback
+import warnings
+from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
+
+from bids_secondlevel import derivatives, discovery
+from bids_secondlevel.datasets import (
+    check_bids_dir,
+    check_output_dir,
+    find_datasets,
+    list_participants,
+    select_participants,
+    unknown_participants,
+    unlisted_participants,
+)
+from bids_secondlevel.errors import (
+    DONE,
+    SOME_PARTICIPANT_FAILED,
+    DataError,
+    InputMissingError,
+    NothingSelectedError,
+    OutputError,
+    SecondLevelError,
+)
+from bids_secondlevel.model import (
+    HEMISPHERES,
+    Dataset,
+    ParticipantIndex,
+)
+from bids_secondlevel.participant import Outcome, process_participant, summarize_outcome
+from bids_secondlevel.planning import make_plan
+from bids_secondlevel.preview import describe_datasets, describe_run, find_gaps
+from bids_secondlevel.reading import (
+    measured_gap,
+)
+from bids_secondlevel.selection import select_files
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.writing import write_atomically
+
+LOG = logging.getLogger("bids_secondlevel")
+
+SURVEYED = 3
+"""How many participants with maps are looked at to learn what a study contains."""
+
+MAX_SURVEYED = 20
+"""How many participants are looked at to find them."""
+
+
+def run(settings: Settings) -> int:
+    """Process the participants chosen by the settings, and say how it went.
+
+    Returns
+    -------
+    int
+        Exit code: 0 if all went well; the code of the failure if all participants failed with
+        the same; else 1.
+
+    Raises
+    ------
+    SecondLevelError
+        If nothing can be processed at all.
+    """
+    description = check_bids_dir(settings)
+    check_output_dir(settings)
+    datasets = find_datasets(settings)
+    selected, unknown = select_participants(settings, datasets)
+    everyone = list_participants(settings.bids_dir, datasets)
+    unlisted = unlisted_participants(everyone, datasets)
+    if unlisted and not settings.participant_label:
+        LOG.warning(
+            "Only in derivatives, not in BIDS_DIR, and so not processed: %s. Name them with "
+            "--participant-label to include them.",
+            ", ".join(f"sub-{label}" for label in unlisted),
+        )
+    reference = survey(settings, datasets, everyone)
+    _announce(reference, selected, settings, datasets)
+    outcomes: Generator[Outcome]
+    if settings.dry_run:
+        print(describe_datasets(datasets))
+        outcomes = (_attempt(label, reference, settings, datasets) for label in selected)
+    else:
+        derivatives.write_dataset_files(
+            settings.output_dir, datasets, settings.bids_dir, description
+        )
+        outcomes = _process_all(selected, reference, settings, datasets)
+    codes = []
+    for outcome in outcomes:
+        _report(outcome)
+        codes.append(outcome.exit_code)
+        if outcome.exit_code != DONE and settings.stop_on_first_crash:
+            LOG.error("Stopped at the first failure (--stop-on-first-crash).")
+            with warnings.catch_warnings(action="ignore"):  # joblib's, about tasks given up
+                outcomes.close()
+            break
+    if len(codes) > 1:
+        LOG.info(
+            "%d participants processed, %d of them failed.",
+            len(codes),
+            len(codes) - codes.count(DONE),
+        )
+    if unknown:
+        LOG.error(unknown_participants(unknown, everyone))
+        codes.append(NothingSelectedError.exit_code)
+    return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
+
+
+def preview_participant(
+    label: str,
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> Outcome:
+    """Print what would be done for a participant, and find what is missing.
+
+    Raises
+    ------
+    SecondLevelError
+        If nothing could be decided for this participant.
+    """
+    index = discovery.index_participant(datasets, label, settings.bids_filters)
+    plan = make_plan(reference, (index,), settings)
+    files = select_files(index, plan, settings)
+    print(describe_run(files, plan))
+    gaps = find_gaps(files, plan)
+    is_measured = any(
+        measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
+    )
+    summary = "dry run, nothing written"
+    return summarize_outcome(index, files, gaps, is_measured=is_measured, summary=summary)
+
+
+def survey(
+    settings: Settings, datasets: Sequence[Dataset], labels: Iterable[str]
+) -> tuple[ParticipantIndex, ...]:
+    """Index the first few participants with maps, to learn what a study contains.
+
+    Where none of the first participants has any, the indexes without maps are returned: they
+    tell which volumes there are.
+    """
+    indexes = []
+    for label in islice(labels, MAX_SURVEYED):
+        try:
+            indexes.append(discovery.index_participant(datasets, label, settings.bids_filters))
+        except DataError:  # told when this participant is processed
+            continue
+        if sum(bool(index.statistical_maps) for index in indexes) == SURVEYED:
+            break
+    return tuple(index for index in indexes if index.statistical_maps) or tuple(indexes)
+
+
+def _announce(
+    reference: Sequence[ParticipantIndex],
+    selected: Sequence[str],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> None:
+    """Say what was chosen for the study; stop here if nothing can be planned for anybody.
+
+    Raises
+    ------
+    SecondLevelError
+        If no plan can be made, and the participants looked at are all that are asked for.
+    """
+    known = {index.label for index in reference}
+    others = survey(settings, datasets, [label for label in selected if label not in known])
+    surveyed = (*reference, *others)
+    try:
+        plan = make_plan(reference, others, settings)
+    except InputMissingError:
+        if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
+            raise
+        return  # each participant says what is missing
+    for message in plan.messages:
+        LOG.warning(message)
+    for message in discovery.unrecognised(datasets, surveyed):
+        LOG.info(message)
+    LOG.info(
+        "Space %s; localizer task %s; ROIs %s.",
+        plan.space or "(none in the names)",
+        plan.localizer_task or "(none)",
+        ", ".join(roi.name for roi in plan.rois),
+    )
+
+
+def _process_all(
+    labels: Sequence[str],
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> Generator[Outcome]:
+    """Process participants, several at a time; outcomes come in the order of the labels."""
+    import joblib
+
+    n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
+    tasks = (joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels)
+    outcomes: Generator[Outcome] = joblib.Parallel(n_jobs=n_procs, return_as="generator")(tasks)
+    return outcomes
+
+
+def _attempt(
+    label: str,
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> Outcome:
+    """Process a participant, and turn any failure into an outcome."""
+    process = preview_participant if settings.dry_run else process_participant
+    try:
+        return process(label, reference, settings, datasets)
+    except (OutputError, BrokenPipeError) as error:
+        if isinstance(error, BrokenPipeError):  # nobody reads what a dry run prints
+            raise
+        return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
+    except SecondLevelError as error:
+        removed = () if settings.dry_run else _remove_tables(label, settings)
+        told = traceback.format_exc() if settings.verbose else str(error)
+        return Outcome(label, messages=removed, errors=(told,), exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001 a defect must not stop the other participants
+        message = f"unexpected {type(error).__name__}: {error}."
+        if not settings.dry_run:
+            report = settings.output_dir / "logs" / f"sub-{label}_crash.txt"
+            write_atomically(report, traceback.format_exc().encode())
+            message += f" The traceback is in {report}."
+        return Outcome(label, errors=(message,), exit_code=SOME_PARTICIPANT_FAILED)
+
+
+def _remove_tables(label: str, settings: Settings) -> tuple[str, ...]:
+    """Remove what an earlier run has left, which would pass for the result of this one."""
+    removed = derivatives.remove_tables(settings.output_dir, label, settings)
+    return tuple(f"{path}: removed, as it was of an earlier run." for path in removed)
+
+
+def _report(outcome: Outcome) -> None:
+    for message in outcome.messages:
+        LOG.warning("sub-%s: %s", outcome.label, message)
+    for error in outcome.errors:
+        LOG.error("sub-%s: %s", outcome.label, error)
+    if outcome.summary:
+        LOG.info("sub-%s: %s", outcome.label, outcome.summary)
