@@ -12,6 +12,7 @@ from typing import Any
 
 from bids_secondlevel.configuration import (
     RULE_OPTIONS,
+    check_threshold_kind,
     config_arguments,
     define_rois,
     frozen,
@@ -102,6 +103,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     filter_file = given.get("bids_filter_file")
     if filter_file is not None:
         given["bids_filters"] = read_filters(filter_file)
+    check_threshold_kind(rule, RoiRule(), "options")
     default = RoiRule(**frozen(rule))
     rois = define_rois(parser, roi_tables, default, f"--config {config}")
     return Settings(**frozen(given), rule=default, rois=rois)

@@ -118,10 +118,25 @@ def _define_roi(
     overriding = {key: value for key, value in table.items() if key not in own}
     arguments = config_arguments(parser, overriding, where, RULE_OPTIONS)
     given = vars(parser.parse_args(["-", "-", "participant", *arguments]))
+    check_threshold_kind(given, default, where)
     rule = replace(default, **frozen({k: v for k, v in given.items() if k in RULE_OPTIONS}))
     if overriding.get("exclusive") is False:  # which no argument says
         rule = replace(rule, exclusive=False)
     return RoiDefinition(**frozen(own), rule=rule)
+
+
+def check_threshold_kind(given: Mapping[str, Any], inherited: RoiRule, where: str) -> None:
+    """Refuse another kind of threshold without a threshold: the number would mean something else.
+
+    Raises
+    ------
+    UsageError
+    """
+    kind = given.get("threshold_kind", inherited.threshold_kind)
+    if kind != inherited.threshold_kind and "localizer_threshold" not in given:
+        raise UsageError(
+            f"{where}: --threshold-kind {kind} needs a --localizer-threshold beside it."
+        )
 
 
 def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:

@@ -70,8 +70,9 @@ def check_output_dir(settings: Settings) -> None:
         is_input = folder.resolve() == bids_dir.resolve() or (
             not inside and _participants_in(folder)
         )
-        is_allowed = len(inside) > 1 and inside[0] == "derivatives"
-        if (described or is_input) and not is_allowed and not _is_our_own(folder):
+        if (described or is_input) and len(inside) > 1 and inside[0] == "derivatives":
+            break  # the derivatives of the nearest dataset, whatever lies around it
+        if (described or is_input) and not _is_our_own(folder):
             raise UsageError(
                 f"OUTPUT_DIR {output}: lies in {folder}, a dataset that this program has not "
                 f"made, and input is never written to. Name another folder, such as "

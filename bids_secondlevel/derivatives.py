@@ -96,7 +96,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         _toml(settings),
     )
     definition = {
-        "Rois": {roi.name: describe_definition(roi) for roi in plan.rois},
+        "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
         "LocalizerTask": plan.localizer_task,
         "Statistic": settings.statistic,
         "Summary": settings.summary,
@@ -143,7 +143,13 @@ def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path
     """
     sessions = settings.session_label
     folder = ParticipantFolder(output_dir, label, None, sessions[0] if len(sessions) == 1 else None)
-    tables = sorted(folder.path.glob(f"{folder.prefix}_*_desc-*_*.tsv"))
+    spaces = (f"_space-{settings.space}",) if settings.space else ("", "_space-*")
+    tables = sorted(
+        path
+        for space in spaces
+        for name in (ESTIMATES, QUALITY, OVERLAP, SWEEP)
+        for path in folder.path.glob(f"{folder.prefix}{space}_{name}.tsv")
+    )
     remove_files(chain.from_iterable((path, path.with_suffix(".json")) for path in tables))
     return tables
 
@@ -289,12 +295,20 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
                 "contrasts": list(roi.contrasts),
                 "combine": roi.combine,
                 "exclude": list(roi.exclude),
-                **_rule_as_toml(roi.rule),
+                **_differing(_rule_as_toml(roi.rule), _rule_as_toml(settings.rule)),
             }
             for roi in settings.rois
         ],
     }
     return {name: value for name, value in options.items() if value not in (None, [])}
+
+
+def _differing(own: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+    """Keep what a ROI overrides; a kind of threshold goes with its threshold."""
+    differing = {name: value for name, value in own.items() if default.get(name) != value}
+    if "threshold-kind" in differing:
+        differing["localizer-threshold"] = own["localizer-threshold"]
+    return differing
 
 
 def _rule_as_toml(rule: RoiRule) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class UsageError(SecondLevelError):
     exit_code = 64
 
 
+class AmbiguousInputError(UsageError):
+    """Several files of a participant could be meant; an option has to decide."""
+
+
 class DataError(SecondLevelError):
     """A file cannot be read, or files contradict each other."""
 

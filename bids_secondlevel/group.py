@@ -123,9 +123,9 @@ def run(settings: Settings) -> int:
             "space asked for."
         )
     statistics = one_sample_tests(rows)
-    quality = list(
-        chain.from_iterable(table.quality for of_label in tables.values() for table in of_label)
-    )
+    every = (row for of_label in tables.values() for table in of_label for row in table.quality)
+    wanted = (row for row in every if _is_asked(row.roi, settings.roi_contrasts))
+    quality = list(dict.fromkeys(wanted))
     if settings.dry_run:
         paths = (table.path for of_label in tables.values() for table in of_label)
         print("\n".join(f"would read {path}" for path in paths))
@@ -339,7 +339,9 @@ def _is_wanted(row: EstimateRow, settings: Settings) -> bool:
         (row.roi, settings.roi_contrasts),
         (row.space, (settings.space,) if settings.space else ()),
     )
-    return all(
-        not labels or (value or "").casefold() in {label.casefold() for label in labels}
-        for value, labels in asked
-    )
+    return all(_is_asked(value, labels) for value, labels in asked)
+
+
+def _is_asked(value: str | None, labels: Iterable[str]) -> bool:
+    folded = {label.casefold() for label in labels}
+    return not folded or (value or "").casefold() in folded

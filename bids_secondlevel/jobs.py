@@ -19,6 +19,7 @@ from bids_secondlevel.datasets import (
 from bids_secondlevel.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
+    AmbiguousInputError,
     DataError,
     InputMissingError,
     NothingSelectedError,
@@ -129,7 +130,9 @@ def preview_participant(
         measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
     )
     summary = "dry run, nothing written"
-    return summarize_outcome(index, files, gaps, is_measured=is_measured, summary=summary)
+    return summarize_outcome(
+        index, files, gaps, is_measured=is_measured, summary=summary, space=plan.space
+    )
 
 
 def survey(
@@ -215,7 +218,9 @@ def _attempt(
             raise
         return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
     except SecondLevelError as error:
-        removed = () if settings.dry_run else _remove_tables(label, settings)
+        # An earlier table would pass for the result of this run; but a wrong option costs none.
+        is_of_data = isinstance(error, (DataError, AmbiguousInputError)) and not settings.dry_run
+        removed = _remove_tables(label, settings) if is_of_data else ()
         told = traceback.format_exc() if settings.verbose else str(error)
         return Outcome(label, messages=removed, errors=(told,), exit_code=error.exit_code)
     except Exception as error:  # noqa: BLE001 a defect must not stop the other participants

@@ -1,7 +1,8 @@
 """Name the files of a participant, and write the masks with what defined them."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def write_masks(
                     localizer,
                     {
                         "Description": "Vertices that the localizer activates",
-                        "Rule": _describe_used(roi, hemi, files),
+                        "Rule": _describe_used(roi, hemi, files, plan),
                     },
                 ),
                 (
@@ -125,20 +126,29 @@ def write_masks(
                     (*retinotopy, *localizer),
                     {
                         "Description": "Individual ROI: retinotopy and localizer mask intersected",
-                        "Rule": _describe_used(roi, hemi, files),
+                        "Rule": _describe_used(roi, hemi, files, plan),
                     },
                 ),
             ):
                 if mask is not None and not isinstance(mask, Absent):
                     written |= {path, sidecar_of(path)}
                     _write_mask(path, mask, hemi, sources, metadata)
-    outdated = [
-        path
-        for desc in ("retinotopy", "localizer", "combined")
-        for path in folder.path.glob(f"{folder.prefix}_*_desc-{desc}_mask.*")
-        if path not in written and (folder.space is None or f"_space-{folder.space}_" in path.name)
-    ]
-    remove_files(outdated)
+    for desc in ("retinotopy", "localizer", "combined"):
+        for path in folder.path.glob(f"{folder.prefix}_*_desc-{desc}_mask.label.gii"):
+            if path not in written and _is_ours(path, folder):
+                remove_files((path, sidecar_of(path)))
+
+
+def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
+    """Tell whether a mask was written by an earlier run, in the same space."""
+    in_space = f"_space-{folder.space}_" if folder.space else "_space-"
+    if (in_space in path.name) != (folder.space is not None):
+        return False
+    try:
+        sidecar = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar
 
 
 def sidecar_of(path: Path) -> Path:
@@ -146,15 +156,21 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name.replace(".label.gii", ".json"))
 
 
-def describe_definition(roi: RoiDefinition) -> dict[str, Any]:
-    """Say the definition of a ROI with its numbers, as sidecars do."""
+def describe_definition(roi: RoiDefinition, rois: Sequence[RoiDefinition]) -> dict[str, Any]:
+    """Say the definition of a ROI among others with its numbers, as sidecars do."""
     localizer: dict[str, Any] = {"Contrasts": list(roi.contrasts)}
     if len(roi.contrasts) > 1:
         localizer["Combine"] = roi.combine
     if roi.exclude:
         localizer["Exclude"] = list(roi.exclude)
     if roi.rule.exclusive:
-        localizer["Exclusive"] = True
+        localizer["ExclusiveOf"] = {
+            other.name: describe_definition(
+                replace(other, rule=replace(other.rule, exclusive=False)), ()
+            )
+            for other in rois
+            if other.name != roi.name
+        }
     if roi.rule.min_vertices > 1:
         localizer["MinVertices"] = roi.rule.min_vertices
     return {**localizer, **describe_rule(roi.rule, localizer=bool(roi.contrasts))}
@@ -181,7 +197,9 @@ def describe_rule(rule: RoiRule, *, localizer: bool = True) -> dict[str, Any]:
     return described
 
 
-def _describe_used(roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles) -> dict[str, Any]:
+def _describe_used(
+    roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles, plan: Plan
+) -> dict[str, Any]:
     """Add to the definition how z maps came about that were combined from several."""
     combined = {
         contrast: COMBINATIONS[files.localizers[contrast][hemi].combination]
@@ -189,7 +207,7 @@ def _describe_used(roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles
         if hemi in files.localizers[contrast]
         and files.localizers[contrast][hemi].combination != "single"
     }
-    described = describe_definition(roi)
+    described = describe_definition(roi, plan.rois)
     return {**described, "LocalizerCombination": combined} if combined else described
 
 

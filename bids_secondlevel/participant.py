@@ -117,13 +117,16 @@ def process_participant(
     rows: list[EstimateRow] = []
     sweep: list[SweepRow] = []
     absent = [*_absent(retinotopy), *chain.from_iterable(map(_absent, z_maps.values()))]
+    absent += [
+        p.roi for parts in rois.values() for p in parts.values() if isinstance(p.roi, Absent)
+    ]
     for source in files.estimates:
         maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
         absent += _absent(maps)
         rows += measure_in_rois(source, maps, rois, vertices, files, plan, settings)
         for variant, swept in variants:
             in_variant = measure_in_rois(source, maps, swept, vertices, files, plan, settings)
-            sweep += [variant.label(row) for row in in_variant]
+            sweep += [variant.label(row) for row in in_variant if row.roi in variant.values]
     folds, absent_in_folds = _cross_validate(files, retinotopy, vertices, plan, settings)
     rows = with_cross_validation(rows, folds)
     absent += absent_in_folds
@@ -137,6 +140,7 @@ def process_participant(
         absent,
         is_measured=any(row.n_finite is not None for row in rows),
         summary=_summary(rows, len(plan.rois)),
+        space=plan.space,
     )
 
 
@@ -197,13 +201,20 @@ def _independence(
     """
     if plan.localizer_task is None or not same(source.task, plan.localizer_task):
         return "independent"
+    needed = _shaped_by(roi, plan)
     shared = (
         measured.shares_data_with(localizer)
-        for contrast in roi.needed
+        for contrast in needed
         for localizer in files.localizers[contrast].values()
         for measured in source.maps.values()
     )
-    return "circular" if roi.needed and (not source.maps or any(shared)) else "independent"
+    return "circular" if needed and (not source.maps or any(shared)) else "independent"
+
+
+def _shaped_by(roi: RoiDefinition, plan: Plan) -> tuple[str, ...]:
+    """Name the localizer contrasts that had a say in a ROI; all, where it excludes others."""
+    rois = plan.rois if roi.rule.exclusive else (roi,)
+    return tuple(dict.fromkeys(chain.from_iterable(other.needed for other in rois)))
 
 
 def _cross_validate(
@@ -214,7 +225,7 @@ def _cross_validate(
     settings: Settings,
 ) -> tuple[list[EstimateRow], list[Absent]]:
     """Define the ROIs without one run of the localizer and measure in that run, for each run."""
-    localized = {roi.name for roi in plan.rois if roi.contrasts}
+    localized = {roi.name for roi in plan.rois if _shaped_by(roi, plan)}
     rows: list[EstimateRow] = []
     absent: list[Absent] = []
     for fold in files.folds:
@@ -253,6 +264,7 @@ def summarize_outcome(
     *,
     is_measured: bool,
     summary: str,
+    space: str | None,
 ) -> Outcome:
     """Say how it went, from what could not be had."""
     errors: list[SecondLevelError] = [part.error for part in absent if part.error]
@@ -264,7 +276,11 @@ def summarize_outcome(
                 "not used. Put the file where it belongs."
             )
         )
-    if not index.statistical_maps:
+    spaces = sorted({f.entities.get("space", "none") for f in index.statistical_maps})
+    if index.statistical_maps and (space or "none") not in spaces:
+        message = f"has maps in space {', '.join(spaces)} only; the study is measured in {space}."
+        errors = [InputMissingError(message)]
+    elif not index.statistical_maps:
         errors = [InputMissingError("no statistical surface maps found at all.")]
     elif not errors and not is_measured:
         errors.append(InputMissingError("no map could be measured."))

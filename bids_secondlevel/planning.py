@@ -46,6 +46,10 @@ def make_plan(
     deciding = [file for index in reference for file in index.statistical_maps] or maps
     _check_retinotopy_source(indexes, settings)
     space, space_messages = _choose_space(deciding, settings)
+    further = [label for label in labels_of(maps, "space") if not same(space, label)]
+    if further and not space_messages and settings.space is None:
+        message = f"Some participants have maps in space {', '.join(further)}; using {space}."
+        space_messages = (message,)
     in_space = [file for file in maps if file.entities.get("space") == space]
     deciding = [file for file in deciding if file.entities.get("space") == space]
     task, rois, roi_messages = _choose_rois(in_space, deciding, settings)
@@ -99,10 +103,7 @@ def _choose_rois(
         return None, (RoiDefinition(name, (), rule),), []
     if settings.rois and not any(roi.needed for roi in settings.rois):
         return None, settings.rois, []
-    try:
-        task = _choose_localizer_task(deciding, settings)
-    except InputMissingError:  # the participants who stand for all have no localizer
-        task = _choose_localizer_task(maps, settings)
+    task = _choose_localizer_task((*deciding, *maps), settings)
     asked = settings.roi_contrasts
     if settings.rois:
         asked = tuple(dict.fromkeys(chain.from_iterable(roi.needed for roi in settings.rois)))
@@ -118,6 +119,13 @@ def _choose_rois(
         )
         for roi in settings.rois
     )
+    areas = "".join(rule.visual_areas).casefold()
+    for roi in rois:
+        if roi.name.casefold() == areas and roi.rule.retinotopic_part != rule.retinotopic_part:
+            raise UsageError(
+                f"[[roi]] {roi.name}: the mask of the visual areas themselves has this name; "
+                "choose another."
+            )
     return task, rois, messages
 
 
@@ -127,7 +135,7 @@ def _choose_localizer_task(maps: Iterable[IndexedFile], settings: Settings) -> s
     if settings.localizer_task is not None:
         task = matching(settings.localizer_task, tasks)
         if task is None:
-            raise InputMissingError(
+            raise NothingSelectedError(
                 f"--localizer-task {settings.localizer_task}: no maps of this task; {shown}."
             )
         return task

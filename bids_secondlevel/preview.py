@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from bids_secondlevel.errors import InputMissingError
 from bids_secondlevel.measures import COMBINATIONS
 from bids_secondlevel.model import (
     HEMISPHERES,
@@ -23,6 +24,14 @@ def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
         gaps += [localizer_gap(files.localizers, contrast, hemi) for hemi in HEMISPHERES]
     for estimate in files.estimates:
         gaps += [measured_gap(estimate, hemi) for hemi in HEMISPHERES]
+    for source in files.retinotopy.values():
+        angle, explained = source.polar_angle is None, source.variance_explained is None
+        gaps += [
+            Absent("missing_retinotopy", InputMissingError(f"ROI {roi.name} needs a further map."))
+            for roi in plan.rois
+            if (roi.rule.polar_angle and angle)
+            or (roi.rule.min_variance_explained is not None and explained)
+        ]
     return [gap for gap in gaps if gap is not None]
 
 

@@ -15,6 +15,7 @@ from bids_secondlevel.model import (
     MapSource,
     ParticipantFiles,
     Retinotopy,
+    RetinotopySource,
     SourceFile,
     Status,
 )
@@ -44,22 +45,16 @@ def retinotopy_gap(
             "below it). Name the dataset with --derivatives."
         )
         return Absent("missing_retinotopy", error)
-    for needed, name, found in (
-        (any(roi.rule.polar_angle for roi in rois), "angle", source.polar_angle),
-        (
-            any(roi.rule.min_variance_explained is not None for roi in rois),
-            "vexpl",
-            source.variance_explained,
-        ),
-    ):
-        if needed and found is None:
-            expected = source.visual_area.path.name.replace("varea", name)
-            error = InputMissingError(
-                f"{source.visual_area.path.with_name(expected)}: there is no such file, but the "
-                f"definition of the ROIs needs the {name} map of the same source."
-            )
-            return Absent("missing_retinotopy", error)
-    return _unfetched((source.visual_area, source.eccentricity), "missing_retinotopy")
+    return _unfetched(_needed(source, rois).files, "missing_retinotopy")
+
+
+def _needed(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> RetinotopySource:
+    """Leave out the maps that no ROI is defined by."""
+    if not any(roi.rule.polar_angle for roi in rois):
+        source = replace(source, polar_angle=None)
+    if not any(roi.rule.min_variance_explained is not None for roi in rois):
+        source = replace(source, variance_explained=None)
+    return source
 
 
 def localizer_gap(localizers: Localizers, contrast: str, hemisphere: Hemisphere) -> Absent | None:
@@ -87,13 +82,8 @@ def read_participant_retinotopy(
     gap = retinotopy_gap(files, hemisphere, rois)
     if gap is not None:
         return gap
-    source = files.retinotopy[hemisphere]
-    if not any(roi.rule.polar_angle for roi in rois):
-        source = replace(source, polar_angle=None)
-    if not any(roi.rule.min_variance_explained is not None for roi in rois):
-        source = replace(source, variance_explained=None)
     try:
-        return read_retinotopy(source, hemisphere)
+        return read_retinotopy(_needed(files.retinotopy[hemisphere], rois), hemisphere)
     except DataError as error:
         return Absent("unreadable_retinotopy", error)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bids_secondlevel.errors import UsageError
+from bids_secondlevel.errors import AmbiguousInputError
 from bids_secondlevel.model import (
     HEMISPHERES,
     Hemisphere,
@@ -47,7 +47,7 @@ def choose_retinotopy(
 
     Raises
     ------
-    UsageError
+    AmbiguousInputError
         If an option is needed to decide.
     """
     usable = [
@@ -94,7 +94,7 @@ def _one_folder(tag: str, folders: Mapping[Path, Found], settings: Settings) -> 
     if len(of_session) == 1:
         return of_session[0]
     shown = "".join(f"\n  {folder}" for folder in distinct)
-    raise UsageError(
+    raise AmbiguousInputError(
         f"Retinotopy {tag} of the same participant lies in several folders:{shown}\n"
         "Choose with --derivatives, or with --session-label if it is one per session."
     )
@@ -113,7 +113,7 @@ def _choose_tag(found: Sequence[str], settings: Settings) -> tuple[str | None, l
         return (found[0] if found else None), []
     if "inferred" in found:
         return "inferred", [f"Retinotopy from several sources ({shown}); using inferred."]
-    raise UsageError(
+    raise AmbiguousInputError(
         f"Retinotopy from several sources ({shown}): choose one with --retinotopy-source."
     )
 
@@ -142,7 +142,7 @@ def _preferred(maps: Sequence[IndexedFile]) -> SourceFile | None:
 
     ranked = sorted(maps, key=rank)
     if len(ranked) > 1 and rank(ranked[0]) == rank(ranked[1]):
-        raise UsageError(tie(ranked))
+        raise AmbiguousInputError(tie(ranked))
     return ranked[0].source
 
 

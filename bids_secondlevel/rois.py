@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bids_secondlevel.errors import InputMissingError
 from bids_secondlevel.model import Absent, Array, Hemisphere, Mask, Retinotopy, RoiMasks
 from bids_secondlevel.settings import RoiDefinition, RoiRule
 
@@ -173,13 +174,28 @@ def _count(ranked: Array, rule: RoiRule) -> int:
 def _define(
     roi: RoiDefinition, retinotopy: Retinotopy | Absent, z_maps: Mapping[str, Array | Absent]
 ) -> RoiMasks:
-    retinotopic = (
-        retinotopy if isinstance(retinotopy, Absent) else retinotopy_mask(retinotopy, roi.rule)
-    )
+    retinotopic = _retinotopic_part(roi, retinotopy)
     if not roi.contrasts:
         return RoiMasks(retinotopic, None, retinotopic)
     localized = _localize(roi, retinotopic, z_maps)
     return RoiMasks(retinotopic, localized, intersect(retinotopic, localized))
+
+
+def _retinotopic_part(roi: RoiDefinition, retinotopy: Retinotopy | Absent) -> Mask | Absent:
+    if isinstance(retinotopy, Absent):
+        return retinotopy
+    for is_needed, name, values in (
+        (roi.rule.polar_angle is not None, "polar angle (angle)", retinotopy.polar_angle),
+        (
+            roi.rule.min_variance_explained is not None,
+            "variance explained (vexpl)",
+            retinotopy.variance_explained,
+        ),
+    ):
+        if is_needed and values is None:
+            message = f"ROI {roi.name} needs the map of {name} of the same source; there is none."
+            return Absent("missing_retinotopy", InputMissingError(message))
+    return retinotopy_mask(retinotopy, roi.rule)
 
 
 def _localize(
@@ -255,8 +271,10 @@ def to_visual_field(polar_angle: Array, visual_area: Array, hemisphere: Hemisphe
     >>> to_visual_field(np.array([-45.0, -135.0]), np.array([1, 1]), "R")
     array([ -45., -135.])
     """
+    beyond = np.abs(polar_angle) > 180  # counted from 0 to 360
+    wrapped: Array = np.where(beyond, (polar_angle + 180) % 360 - 180, polar_angle)
     if hemisphere == "L":
-        return polar_angle
-    inside = polar_angle[(visual_area > 0) & np.isfinite(polar_angle)]
+        return wrapped
+    inside = wrapped[(visual_area > 0) & np.isfinite(wrapped)]
     is_signed = np.sum(inside < 0) > np.sum(inside > 0)
-    return polar_angle if is_signed else -polar_angle
+    return wrapped if is_signed else -wrapped

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 
-from bids_secondlevel.errors import UsageError
+from bids_secondlevel.errors import AmbiguousInputError
 from bids_secondlevel.model import (
     HEMISPHERES,
     Combination,
@@ -37,7 +37,7 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
 
     Raises
     ------
-    UsageError
+    AmbiguousInputError
         If two files could both be meant.
     """
     maps = [file for file in index.statistical_maps if file.entities.get("space") == plan.space]
@@ -115,13 +115,13 @@ def _check_processing(
 
     Raises
     ------
-    UsageError
+    AmbiguousInputError
         If, say, a run is smoothed and another is not: neither may stand for the other.
     """
     paths = {file.path for source in chosen.values() for file in source.maps}
     used = [file for file in candidates if file.source.path in paths]
     if len({tuple(file.entities.get(name) for name in _PROCESSING) for file in used}) > 1:
-        raise UsageError(tie(used))
+        raise AmbiguousInputError(tie(used))
 
 
 def _localizer_source(maps: Sequence[IndexedFile]) -> MapSource | None:
@@ -183,7 +183,6 @@ def _folds(
         if same(file.entities.get("task"), task or "")
         and file.entities.get("run") is not None
         and "localizer" in file.queries
-        and is_measured(file, settings)
     ]
     units: set[Unit] | None = None
     for contrast, statistic in wanted:
@@ -197,6 +196,7 @@ def _folds(
                 }
             units = there if units is None else units & there
     ordered = sorted(units or (), key=_run_number)
+    to_measure = {_unit(file) for file in in_runs if is_measured(file, settings)}
     if len(ordered) < 2 or not measured:
         return ()
 
@@ -225,6 +225,7 @@ def _folds(
             ),
         )
         for left_out in ordered
+        if left_out in to_measure
     )
 
 
@@ -271,7 +272,7 @@ def _units(
 
     Raises
     ------
-    UsageError
+    AmbiguousInputError
         If two have the same session and run: nothing says which of them is meant.
     """
     groups: dict[Unit, list[IndexedFile]] = defaultdict(list)
@@ -279,7 +280,7 @@ def _units(
         groups[_unit(file)].append(file)
     for group in groups.values():
         if len({file.source.path.resolve() for file in group}) > 1:
-            raise UsageError(tie(group))
+            raise AmbiguousInputError(tie(group))
     return {unit: groups[unit][0] for unit in sorted(groups, key=_run_number)}
 
 
@@ -288,7 +289,7 @@ def _over_runs(runs: Mapping[str | None, IndexedFile]) -> list[IndexedFile]:
 
     Raises
     ------
-    UsageError
+    AmbiguousInputError
         If it was processed in another way than they were.
     """
     if None not in runs:
@@ -300,7 +301,7 @@ def _over_runs(runs: Mapping[str | None, IndexedFile]) -> list[IndexedFile]:
         if any(file.entities.get(name) != pooled.entities.get(name) for name in _PROCESSING)
     ]
     if others:
-        raise UsageError(tie([pooled, *others]))
+        raise AmbiguousInputError(tie([pooled, *others]))
     return [pooled]
 
 
@@ -343,5 +344,5 @@ def _partner(file: IndexedFile, maps: Iterable[IndexedFile], statistic: str) -> 
         and candidate.dataset == file.dataset
     ]
     if len(partners) > 1:
-        raise UsageError(tie(partners))
+        raise AmbiguousInputError(tie(partners))
     return partners[0] if partners else None

@@ -147,13 +147,13 @@ class RoiRule:
     def _check_threshold(self) -> None:
         value = self.localizer_threshold
         fits = {
-            "z": isfinite(value),
+            "z": isfinite(value) and (self.tail == "greater" or value >= 0),
             "top-n": isfinite(value) and value >= 1 and value == int(value),
             "top-percent": 0 < value <= 100,
             "fdr": 0 < value < 1,
         }
         expected = {
-            "z": "a z value",
+            "z": "a z value" if self.tail == "greater" else "the size of z, without its sign",
             "top-n": "a whole number of vertices",
             "top-percent": "a percentage above 0 and up to 100",
             "fdr": "a rate between 0 and 1",
@@ -297,13 +297,8 @@ class Settings:
             if value is not None:
                 object.__setattr__(self, name, checked_label(name, prefix, value))
         object.__setattr__(self, "statistic", self.statistic.lower())
-        for query, expected in (("localizer", "z"), ("estimates", self.statistic)):
-            value = self.bids_filters.get(query, {}).get("stat", expected)
-            if value != expected:
-                raise UsageError(
-                    f"--bids-filter-file: {query}: stat {value!r}; the localizer is read from z "
-                    "maps, and --statistic says what is measured."
-                )
+        self._check_filters()
+        self._check_sweep()
         if self.n_procs is not None and self.n_procs < 1:
             raise UsageError(f"--n-procs: {self.n_procs} given; expected 1 or more.")
         names = [roi.name.casefold() for roi in self.rois]
@@ -314,12 +309,26 @@ class Settings:
                 "ROIs are defined by --roi-contrasts, by --retinotopy-only, or by [[roi]] tables "
                 "of --config; give only one of them."
             )
+
+    def _check_filters(self) -> None:
         unknown = set(self.bids_filters) - set(FILTER_QUERIES)
         if unknown:
             raise UsageError(
                 f"--bids-filter-file: unknown query {', '.join(sorted(unknown))}; "
                 f"expected {', '.join(FILTER_QUERIES)}."
             )
+        for query, expected in (("localizer", "z"), ("estimates", self.statistic)):
+            value = self.bids_filters.get(query, {}).get("stat", expected)
+            if value != expected:
+                raise UsageError(
+                    f"--bids-filter-file: {query}: stat {value!r}; the localizer is read from z "
+                    "maps, and --statistic says what is measured."
+                )
+
+    def _check_sweep(self) -> None:
+        for name in ("sweep_thresholds", "sweep_eccentricities"):
+            if not all(isfinite(value) for value in getattr(self, name)):
+                raise UsageError(f"--{name.replace('_', '-')}: expected numbers.")
 
 
 def checked_label(option: str, prefix: str, value: str) -> str:

@@ -87,7 +87,7 @@ def _test(rows: Sequence[EstimateRow]) -> StatisticRow:
     first = rows[0]
     estimates = [row.estimate for row in rows if row.estimate is not None]
     excluded = [f"{row.participant_id}:{row.status}" for row in rows if row.estimate is None]
-    independence = _weakest(rows)
+    independence = _weakest([row for row in rows if row.estimate is not None] or rows)
     numbers, notes = _describe(estimates)
     if independence == "circular":
         numbers |= {"t": None, "df": None, "p": None}

@@ -1,6 +1,6 @@
 """Vary the limits of the ROIs, to see whether a result hangs on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bids_secondlevel.measures import INDEPENDENCE, EstimateRow, Independence, column
@@ -48,14 +48,22 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Variant:
-    """The ROIs with one limit changed."""
+    """The ROIs with one limit changed.
+
+    Attributes
+    ----------
+    varied : {"threshold", "eccentricity"}
+    values : mapping of str to float
+        The new limit of each ROI that has one, by name; others are as they were.
+    rois : tuple of RoiDefinition
+    """
 
     varied: str
-    value: float
+    values: Mapping[str, float]
     rois: tuple[RoiDefinition, ...]
 
     def label(self, row: EstimateRow) -> SweepRow:
-        """Turn an estimate in the ROIs of this variant into a row of the sweep."""
+        """Turn an estimate in a changed ROI of this variant into a row of the sweep."""
         return SweepRow(
             participant_id=row.participant_id,
             session=row.session,
@@ -66,7 +74,7 @@ class Variant:
             space=row.space,
             statistic=row.statistic,
             varied=self.varied,
-            value=self.value,
+            value=self.values[row.roi],
             estimate=row.estimate,
             sd=row.sd,
             n_vertices=row.n_vertices,
@@ -84,34 +92,40 @@ def sweep_variants(rois: Sequence[RoiDefinition], settings: Settings) -> Iterato
     rois : sequence of RoiDefinition
     settings : Settings
         Values to be tried. Where no limits of eccentricity are given, they are 0.6 to 1.4 times
-        that of the rule.
+        that of each ROI.
 
     Yields
     ------
     Variant
-        A threshold is varied where it is a z value; ROIs with another kind keep theirs.
+        A threshold is varied where it is a z value, and an upper limit of eccentricity where
+        the new one is above the lower limit.
     """
     for threshold in settings.sweep_thresholds:
-        yield Variant(
-            "threshold", threshold, tuple(_with_threshold(roi, threshold) for roi in rois)
-        )
-    low, high = settings.rule.eccentricity
-    limits = settings.sweep_eccentricities or tuple(
-        round(high * factor, 6) for factor in _ECCENTRICITY_FACTORS
-    )
-    for limit in limits:
-        if limit > low:
-            yield Variant("eccentricity", limit, tuple(_up_to(roi, limit) for roi in rois))
+        values = {r.name: threshold for r in rois if r.contrasts and r.rule.threshold_kind == "z"}
+        if values:
+            yield Variant("threshold", values, _changed(rois, values, _with_threshold))
+    for step in settings.sweep_eccentricities or _ECCENTRICITY_FACTORS:
+        values = {}
+        for roi in rois:
+            low, high = roi.rule.eccentricity
+            limit = step if settings.sweep_eccentricities else round(high * step, 6)
+            if limit > low:
+                values[roi.name] = limit
+        if values:
+            yield Variant("eccentricity", values, _changed(rois, values, _up_to))
+
+
+def _changed(
+    rois: Sequence[RoiDefinition],
+    values: Mapping[str, float],
+    change: Callable[[RoiDefinition, float], RoiDefinition],
+) -> tuple[RoiDefinition, ...]:
+    return tuple(change(roi, values[roi.name]) if roi.name in values else roi for roi in rois)
 
 
 def _with_threshold(roi: RoiDefinition, threshold: float) -> RoiDefinition:
-    if roi.rule.threshold_kind != "z":
-        return roi
     return replace(roi, rule=replace(roi.rule, localizer_threshold=threshold))
 
 
 def _up_to(roi: RoiDefinition, limit: float) -> RoiDefinition:
-    low, _ = roi.rule.eccentricity
-    if limit <= low:
-        return roi
-    return replace(roi, rule=replace(roi.rule, eccentricity=(low, limit)))
+    return replace(roi, rule=replace(roi.rule, eccentricity=(roi.rule.eccentricity[0], limit)))

@@ -243,6 +243,54 @@ class TestRetinotopyFilter:
         assert not output.exists()
 
 
+class TestGroupOfRules:
+    def test_rois_that_exclude_different_others_are_not_merged(self, group_study, output):
+        first = ["--exclusive", "--participant-label", "01", "02", "03"]
+        assert level(group_study, output, *first) == 0
+        second = ["--exclusive", "--roi-contrasts", "left", "--participant-label", "04"]
+        assert level(group_study, output, *second) == 0
+        assert level(group_study, output, name="group") == 65
+
+    def test_a_roi_that_excludes_what_the_localizer_shows_is_circular(
+        self, study, output, tmp_path
+    ):
+        config = tmp_path / "config.toml"
+        config.write_text(
+            '[[roi]]\nname = "rest"\ncontrasts = []\nexclusive = true\n'
+            '[[roi]]\nname = "left"\ncontrasts = ["left"]\n'
+        )
+        assert level(study, output, "--config", str(config)) == 0
+        rows = estimates(output)
+        assert rows["loc", "left", "rest", "L"]["independence"] == "circular"
+        assert rows["main", "attend", "rest", "L"]["independence"] == "independent"
+
+    def test_the_command_line_wins_over_logged_rois(self, study, output, tmp_path):
+        config = tmp_path / "config.toml"
+        config.write_text(
+            '[[roi]]\nname = "a"\ncontrasts = ["left"]\n'
+            '[[roi]]\nname = "b"\ncontrasts = ["left"]\neccentricity = [0, 3]\n'
+        )
+        assert level(study, output, "--config", str(config)) == 0
+        logged = str(output / "logs" / "sub-01_settings.toml")
+        other = tmp_path / "other"
+        assert level(study, other, "--config", logged, "--localizer-threshold", "2.8") == 0
+        again = tmp_path / "again"
+        options = ["--config", str(config), "--localizer-threshold", "2.8"]
+        assert level(study, again, *options) == 0
+        assert estimates(other) == estimates(again)
+
+    def test_the_sweep_varies_only_what_a_roi_has(self, study, output, tmp_path):
+        config = tmp_path / "config.toml"
+        config.write_text(
+            'threshold-kind = "top-n"\nlocalizer-threshold = 1\n'
+            '[[roi]]\nname = "far"\ncontrasts = ["left"]\neccentricity = [3, 8]\n'
+        )
+        assert level(study, output, "--config", str(config), "--sweep") == 0
+        (path,) = output.glob("sub-01/func/*_desc-sweep_estimates.tsv")
+        tried = {(row["varied"], row["value"]) for row in read_tsv(path)}
+        assert tried == {("eccentricity", v) for v in ("4.8", "6.4", "8.0", "9.6", "11.2")}
+
+
 class TestWhoIsProcessed:
     def test_first_participants_without_maps_do_not_cost_the_others(self, group_study, output):
         for label in ("01", "02", "03"):
@@ -303,6 +351,46 @@ class TestEarlierRuns:
         assert not list(output.glob("sub-02/func/*_estimates.*"))
         assert level(group_study, output, name="group") == 0
         assert "No results of sub-02" in caplog.text
+
+    @pytest.mark.parametrize(
+        "mistake",
+        [
+            ["--localizer-task", "lok"],
+            ["--sweep", "--sweep-thresholds", "nan"],
+            ["--retinotopy-source", "inferred"],
+            ["--space", "fsaverage"],
+            ["--threshold-kind", "top-percent"],
+            ["--tail", "less", "--localizer-threshold", "-1.96"],
+        ],
+    )
+    def test_a_wrong_option_costs_nothing(self, group_study, output, mistake):
+        assert level(group_study, output) == 0
+        before = contents(output)
+        assert level(group_study, output, *mistake) in (18, 64)
+        assert contents(output) == before
+
+    def test_files_of_the_user_and_of_another_space_stay(self, study, output):
+        assert level(study, output) == 0
+        func = output / "sub-01" / "func"
+        users = [
+            func / "sub-01_task-main_desc-mynotes_events.tsv",
+            func / "sub-01_space-fsnative_label-manual_desc-localizer_mask.nii.gz",
+            func / "sub-01_hemi-L_space-fsnative_label-manual_desc-localizer_mask.label.gii",
+        ]
+        for path in users:
+            path.touch()
+        for path in list(study.firstlevel.glob("sub-01/func/*")):
+            other = path.name.replace("space-fsnative", "space-fsaverage")
+            path.with_name(other).write_bytes(path.read_bytes())
+        before = contents(output)
+        assert level(study, output, "--space", "fsaverage") == 0
+        after = contents(output)
+        kept = [name for name in before if "fsnative" in name or "mynotes" in name]
+        assert len(kept) > 20
+        assert all(after[name] == before[name] for name in kept)
+        assert level(study, output, "--space", "fsnative", "--roi-contrasts", "left") == 0
+        assert all(path.exists() for path in users)
+        assert not list(func.glob("*space-fsnative_label-right_*"))
 
     def test_masks_are_those_of_the_last_run(self, study, output, tmp_path):
         assert level(study, output, "--visual-areas", "V1", "V2", "--sweep") == 0

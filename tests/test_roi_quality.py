@@ -128,7 +128,21 @@ def test_a_polar_angle_wedge_on_files(with_surfaces, output):
 
 def test_a_wedge_needs_angles(study, output, caplog):
     assert level(study, output, "--polar-angle", "0", "90") == 66
-    assert "lh.benson14_angle.mgz: there is no such file" in caplog.text
+    assert "ROI left needs the map of polar angle (angle)" in caplog.text
+
+
+def test_a_missing_angle_costs_only_the_rois_with_a_wedge(study, output, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[[roi]]\nname = "plain"\ncontrasts = ["left"]\n'
+        '[[roi]]\nname = "UL"\ncontrasts = ["left"]\npolar-angle = [-90, 0]\n'
+    )
+    options = ["--config", str(config)]
+    assert level(study, output, *options, "--dry-run") == 66
+    assert level(study, output, *options) == 66
+    rows = estimates(output)
+    assert rows["main", "attend", "plain", "L"]["estimate"] == "11.5"
+    assert rows["main", "attend", "UL", "L"]["status"] == "missing_retinotopy"
 
 
 def test_a_damaged_angle_costs_no_estimate_where_none_needs_it(with_surfaces, output, caplog):

@@ -144,6 +144,9 @@ class TestWedge:
         # The same maps in the convention in which the left visual field is negative.
         assert self.mask("R", limits, -self.ANGLES) == right
 
+    def test_angles_counted_from_0_to_360(self):
+        assert self.mask("R", (-90, 0), 360 - self.ANGLES) == [0, 1, 2]
+
     def test_limits_are_outside(self):
         assert self.mask("L", (45, 75)) == []
 

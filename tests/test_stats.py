@@ -98,3 +98,10 @@ def test_cells_are_not_mixed():
         [row(1, 1.0, hemi="L"), row(1, 9.0, hemi="R"), row(2, 3.0, hemi="L"), row(2, 9.5, hemi="R")]
     )
     assert [(result.hemi, result.mean) for result in results] == [("L", 2.0), ("R", 9.25)]
+
+
+def test_a_participant_without_a_number_does_not_decide_on_independence():
+    rows = [row(i, float(i), independence="crossvalidated") for i in (1, 2, 3)]
+    result = result_of([*rows, row(4, None, status="missing_map", independence="circular")])
+    assert result.independence == "crossvalidated"
+    assert result.p is not None
