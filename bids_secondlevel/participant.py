@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from bids_secondlevel import derivatives, discovery
+from bids_secondlevel.crossvalidation import with_cross_validation
 from bids_secondlevel.errors import (
     DONE,
     DataError,
@@ -23,7 +24,6 @@ from bids_secondlevel.measures import (
     Method,
     Part,
     measure,
-    with_cross_validation,
 )
 from bids_secondlevel.model import (
     HEMISPHERES,

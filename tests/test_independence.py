@@ -8,7 +8,8 @@ import pytest
 from study import Z, estimates, make_study, read_tsv, write_gifti
 
 from bids_secondlevel.cli import main
-from bids_secondlevel.measures import EstimateRow, Key, Part, average_folds, measure
+from bids_secondlevel.crossvalidation import average_folds
+from bids_secondlevel.measures import EstimateRow, Key, Part, measure
 from bids_secondlevel.model import Retinotopy
 from bids_secondlevel.rois import define_rois
 from bids_secondlevel.settings import RoiDefinition

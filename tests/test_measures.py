@@ -5,18 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_secondlevel.crossvalidation import average_folds, with_cross_validation
 from bids_secondlevel.measures import (
     KEY,
     EstimateRow,
     Key,
     Method,
     Part,
-    average_folds,
     combine_runs,
     data_dictionary,
     measure,
     summarize,
-    with_cross_validation,
 )
 from bids_secondlevel.model import STATUSES, Absent
 

@@ -1,0 +1,82 @@
+"""Average estimates over the runs of the localizer that were left out in turn."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bids_secondlevel.measures import KEY, EstimateRow
+from bids_secondlevel.model import STATUSES
+
+
+def with_cross_validation(
+    rows: Sequence[EstimateRow], folds: Iterable[EstimateRow]
+) -> list[EstimateRow]:
+    """Put cross-validated estimates in the place of circular ones.
+
+    Parameters
+    ----------
+    rows : sequence of EstimateRow
+    folds : iterable of EstimateRow
+        Measured in one run each, in ROIs defined on the others.
+
+    Returns
+    -------
+    list of EstimateRow
+        In the order of `rows`.
+    """
+    averaged = {_cell(row): row for row in average_folds(folds)}
+    return [
+        averaged.get(_cell(row), row) if row.independence == "circular" else row for row in rows
+    ]
+
+
+def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:
+    """Average the rows of a cross-validation: one row for each estimate, over its folds.
+
+    A ROI is another one in each fold, so that its size is averaged too. Folds without a number
+    (an empty ROI) stay out; `n_runs` says how many folds there were with one.
+
+    References
+    ----------
+    Kriegeskorte, Simmons, Bellgowan and Baker (2009), Nature Neuroscience 12, 535-540: selection
+    and test on independent data.
+    """
+    folds: dict[tuple[object, ...], list[EstimateRow]] = {}
+    for row in rows:
+        folds.setdefault(_cell(row), []).append(row)
+    return [_average(of_cell) for of_cell in folds.values()]
+
+
+def _cell(row: EstimateRow) -> tuple[object, ...]:
+    return tuple(getattr(row, name) for name in KEY)
+
+
+# Folds with these are left out; with any other status, something is broken.
+_NOTHING_TO_MEASURE = ("ok", "empty_roi", "below_min_vertices", "no_finite_vertices")
+
+
+def _average(rows: Sequence[EstimateRow]) -> EstimateRow:
+    used = [row for row in rows if row.estimate is not None]
+    broken = [row for row in rows if row.status not in _NOTHING_TO_MEASURE]
+    if broken or not used:
+        order = list(STATUSES)
+        deepest = max(rows, key=lambda row: order.index(row.status))
+        return replace(deepest, n_runs=0, independence="crossvalidated")
+
+    def mean(name: str) -> float | None:
+        values = [getattr(row, name) for row in used]
+        return None if None in values else float(np.mean(values))
+
+    return replace(
+        used[0],
+        estimate=mean("estimate"),
+        sd=mean("sd"),
+        median=mean("median"),
+        n_vertices=round(mean("n_vertices") or 0),
+        n_finite=round(mean("n_finite") or 0),
+        coverage=mean("coverage"),
+        area_mm2=mean("area_mm2"),
+        n_runs=len(used),
+        independence="crossvalidated",
+    )
