@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bids_secondlevel.measures import KEY, EstimateRow
-from bids_secondlevel.model import STATUSES
+from bids_secondlevel.measures import EstimateRow, depth
 
 
 def with_cross_validation(
@@ -25,10 +24,8 @@ def with_cross_validation(
     list of EstimateRow
         In the order of `rows`.
     """
-    averaged = {_cell(row): row for row in average_folds(folds)}
-    return [
-        averaged.get(_cell(row), row) if row.independence == "circular" else row for row in rows
-    ]
+    averaged = {row.key: row for row in average_folds(folds)}
+    return [averaged.get(row.key, row) if row.independence == "circular" else row for row in rows]
 
 
 def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:
@@ -44,12 +41,8 @@ def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:
     """
     folds: dict[tuple[object, ...], list[EstimateRow]] = {}
     for row in rows:
-        folds.setdefault(_cell(row), []).append(row)
+        folds.setdefault(row.key, []).append(row)
     return [_average(of_cell) for of_cell in folds.values()]
-
-
-def _cell(row: EstimateRow) -> tuple[object, ...]:
-    return tuple(getattr(row, name) for name in KEY)
 
 
 # Folds with these are left out; with any other status, something is broken.
@@ -60,8 +53,7 @@ def _average(rows: Sequence[EstimateRow]) -> EstimateRow:
     used = [row for row in rows if row.estimate is not None]
     broken = [row for row in rows if row.status not in _NOTHING_TO_MEASURE]
     if broken or not used:
-        order = list(STATUSES)
-        deepest = max(rows, key=lambda row: order.index(row.status))
+        deepest = max(rows, key=lambda row: depth(row.status))
         return replace(deepest, n_runs=0, independence="crossvalidated")
 
     def mean(name: str) -> float | None:

@@ -211,7 +211,7 @@ def merge_rows(tables: Sequence[Table], settings: Settings) -> dict[Cell, Estima
         for row in table.rows:
             if not _is_wanted(row, settings):
                 continue
-            cell = _cell(row)
+            cell = row.key[1:]
             if merged.setdefault(cell, row) != row:
                 raise DataError(
                     f"{origin[cell]} and {table.path} have different numbers for the same "
@@ -320,10 +320,6 @@ def _tell_result(
         circular,
         settings.output_dir / "group_statistics.tsv",
     )
-
-
-def _cell(row: EstimateRow) -> Cell:
-    return tuple(getattr(row, name) for name in KEY[1:])
 
 
 def _placeholder(row: EstimateRow, label: str, status: Status) -> EstimateRow:

@@ -31,13 +31,17 @@ from bids_secondlevel.model import (
     Dataset,
     ParticipantIndex,
 )
-from bids_secondlevel.participant import Outcome, process_participant, summarize_outcome
+from bids_secondlevel.participant import (
+    Outcome,
+    choose_files,
+    process_participant,
+    summarize_outcome,
+)
 from bids_secondlevel.planning import make_plan
 from bids_secondlevel.preview import describe_datasets, describe_run, find_gaps
 from bids_secondlevel.reading import (
     measured_gap,
 )
-from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import Settings
 from bids_secondlevel.writing import write_atomically
 
@@ -121,9 +125,7 @@ def preview_participant(
     SecondLevelError
         If nothing could be decided for this participant.
     """
-    index = discovery.index_participant(datasets, label, settings.bids_filters)
-    plan = make_plan(reference, (index,), settings)
-    files = select_files(index, plan, settings)
+    index, plan, files = choose_files(label, reference, settings, datasets)
     print(describe_run(files, plan))
     gaps = find_gaps(files, plan)
     is_measured = any(
@@ -213,9 +215,9 @@ def _attempt(
     process = preview_participant if settings.dry_run else process_participant
     try:
         return process(label, reference, settings, datasets)
-    except (OutputError, BrokenPipeError) as error:
-        if isinstance(error, BrokenPipeError):  # nobody reads what a dry run prints
-            raise
+    except BrokenPipeError:  # nobody reads what a dry run prints
+        raise
+    except OutputError as error:
         return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
     except SecondLevelError as error:
         # An earlier table would pass for the result of this run; but a wrong option costs none.

@@ -119,6 +119,11 @@ class EstimateRow:
         default="independent",
     )
 
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """What names this row: the values of the columns :data:`KEY`."""
+        return tuple(getattr(self, name) for name in KEY)
+
 
 KEY = ("participant_id", "session", "task", "contrast", "roi", "hemi", "space", "statistic")
 """Columns that together name one row."""
@@ -219,8 +224,12 @@ def values_in_roi(roi: Mask | Absent, values: Array | Absent) -> Array | Absent:
 
 def worst(absent: Sequence[Absent]) -> Absent:
     """Choose the reason that goes deepest, by the order of :data:`~.model.STATUSES`."""
-    order = list(STATUSES)
-    return max(absent, key=lambda part: order.index(part.status))
+    return max(absent, key=lambda part: depth(part.status))
+
+
+def depth(status: Status) -> int:
+    """Say how deep a reason goes: its place in :data:`~.model.STATUSES`."""
+    return list(STATUSES).index(status)
 
 
 @dataclass(frozen=True)

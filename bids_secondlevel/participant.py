@@ -99,9 +99,7 @@ def process_participant(
     SecondLevelError
         If nothing could be decided or written for this participant.
     """
-    index = discovery.index_participant(datasets, label, settings.bids_filters)
-    plan = make_plan(reference, (index,), settings)
-    files = select_files(index, plan, settings)
+    index, plan, files = choose_files(label, reference, settings, datasets)
 
     retinotopy = {h: read_participant_retinotopy(files, h, plan.rois) for h in HEMISPHERES}
     z_maps = {h: read_localizers(files, files.localizers, h, retinotopy[h]) for h in HEMISPHERES}
@@ -142,6 +140,27 @@ def process_participant(
         summary=_summary(rows, len(plan.rois)),
         space=plan.space,
     )
+
+
+def choose_files(
+    label: str,
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> tuple[ParticipantIndex, Plan, ParticipantFiles]:
+    """Find the maps of one participant, and choose what is asked for and what is used.
+
+    A participant of the reference has been indexed already. See :func:`process_participant`.
+
+    Raises
+    ------
+    SecondLevelError
+        If nothing could be decided.
+    """
+    known = next((index for index in reference if index.label == label), None)
+    index = known or discovery.index_participant(datasets, label, settings.bids_filters)
+    plan = make_plan(reference, (index,), settings)
+    return index, plan, select_files(index, plan, settings)
 
 
 def measure_in_rois(  # noqa: PLR0917

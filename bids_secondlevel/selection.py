@@ -5,6 +5,7 @@ Two maps that could both be meant are an error that names them and the option th
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 from bids_secondlevel.errors import AmbiguousInputError
@@ -127,8 +128,7 @@ def _check_processing(
 def _localizer_source(maps: Sequence[IndexedFile]) -> MapSource | None:
     """Choose the z maps of one localizer contrast and hemisphere, over runs and sessions."""
     usable = [file for file in maps if "localizer" in file.queries]
-    pooled = [file for file in usable if file.entities.get("stat") == "z"]
-    units = _units(pooled)
+    units = _units([file for file in usable if file.entities.get("stat") == "z"])
     whole = units.get((None, None))
     if whole is not None:
         return _source([whole], usable, "fixed_effects_z", "stouffer")
@@ -144,6 +144,7 @@ def _estimate_sources(
 ) -> Iterable[EstimateSource]:
     maps = [file for file in maps if is_measured(file, settings)]
     of_statistic = [f for f in maps if same(f.entities.get("stat"), settings.statistic)]
+    choose = partial(_measured_source, statistic=settings.statistic)
     sources = []
     for task in dict.fromkeys(task for task, _ in plan.measured):
         own = sessions_of(of_statistic, task)
@@ -151,10 +152,6 @@ def _estimate_sources(
         for session in dict.fromkeys((*own, *asked)) or plan.sessions[task] or (None,):
             in_session = [file for file in maps if file.entities.get("session") == session]
             for contrast in (contrast for t, contrast in plan.measured if t == task):
-
-                def choose(candidates: Sequence[IndexedFile]) -> MapSource | None:
-                    return _measured_source(candidates, settings.statistic)
-
                 chosen = _by_hemisphere(in_session, task, contrast, choose)
                 sources.append(EstimateSource(session, task, contrast, chosen))
     return sorted(sources, key=lambda source: (source.session or "", source.task, source.contrast))
@@ -201,10 +198,7 @@ def _folds(
         return ()
 
     def source(statistic: str, chosen: Sequence[Unit]) -> Callable[..., MapSource | None]:
-        def choose(candidates: Sequence[IndexedFile]) -> MapSource | None:
-            return _of_units(candidates, statistic, chosen)
-
-        return choose
+        return partial(_of_units, statistic=statistic, units=chosen)
 
     return tuple(
         Fold(
