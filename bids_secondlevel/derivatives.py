@@ -9,7 +9,8 @@ from typing import Any
 
 import tomli_w
 
-from bids_secondlevel import __version__
+from bids_secondlevel import __version__, comparisons, stats
+from bids_secondlevel.comparisons import ComparisonRow
 from bids_secondlevel.masks import ParticipantFolder, describe_definition, write_masks
 from bids_secondlevel.measures import COMBINATIONS, EstimateRow
 from bids_secondlevel.model import (
@@ -22,7 +23,7 @@ from bids_secondlevel.model import (
 )
 from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.settings import RoiRule, Settings
-from bids_secondlevel.stats import StatisticRow
+from bids_secondlevel.stats import StatisticRow, describe_tests
 from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.writing import remove_files, write_atomically, write_json, write_table
 
@@ -192,26 +193,46 @@ def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
     return dict(sorted(found.items()))
 
 
-def write_group(
-    settings: Settings,
-    rows: Sequence[EstimateRow],
-    statistics: Sequence[StatisticRow],
-    quality: Sequence[QualityRow],
-    definition: Mapping[str, Any],
-) -> None:
+@dataclass(frozen=True)
+class GroupResults:
+    """Everything that was found out about the group."""
+
+    rows: Sequence[EstimateRow]
+    statistics: Sequence[StatisticRow]
+    comparisons: Sequence[ComparisonRow]
+    quality: Sequence[QualityRow]
+
+
+def write_group(results: GroupResults, definition: Mapping[str, Any], settings: Settings) -> None:
     """Write the tables of the group level.
+
+    Parameters
+    ----------
+    results : GroupResults
+    definition : mapping
+        How the ROIs were defined, for the sidecars.
+    settings : Settings
 
     Raises
     ------
     OutputError
         If one cannot be written.
     """
-    output_dir = settings.output_dir
+    folder, n_flips = settings.output_dir, settings.n_permutations
     metadata = {**definition, "SoftwareVersion": __version__}
-    write_table(output_dir / "group_quality.tsv", quality, QualityRow, metadata)
-    write_table(output_dir / "group_estimates.tsv", rows, EstimateRow, metadata)
-    write_table(output_dir / "group_statistics.tsv", statistics, StatisticRow, metadata)
-    write_atomically(output_dir / "logs" / "group_settings.toml", _toml(settings))
+    selection = {
+        "MinVertices": settings.rule.min_vertices,
+        "MinCoverage": settings.min_coverage,
+        "Excluded": {f"sub-{label}": why for label, why in settings.exclusions.items()},
+    }
+    estimated = {**metadata, "Selection": selection}
+    tested = {**estimated, **describe_tests(n_flips, stats.FAMILY)}
+    compared = {**estimated, **describe_tests(n_flips, comparisons.FAMILY)}
+    write_table(folder / "group_quality.tsv", results.quality, QualityRow, metadata)
+    write_table(folder / "group_estimates.tsv", results.rows, EstimateRow, estimated)
+    write_table(folder / "group_statistics.tsv", results.statistics, StatisticRow, tested)
+    write_table(folder / "group_comparisons.tsv", results.comparisons, ComparisonRow, compared)
+    write_atomically(folder / "logs" / "group_settings.toml", _toml(settings))
 
 
 def write_dataset_files(
@@ -288,6 +309,9 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         "sweep-thresholds": list(settings.sweep_thresholds),
         "sweep-eccentricities": list(settings.sweep_eccentricities),
         "space": settings.space,
+        "exclude": str(settings.exclude.absolute()) if settings.exclude else None,
+        "min-coverage": settings.min_coverage,
+        "n-permutations": settings.n_permutations,
         "skip-bids-validation": settings.skip_bids_validation,
         "roi": [
             {

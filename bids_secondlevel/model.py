@@ -32,6 +32,7 @@ Status = Literal[
     "ok",
     "empty_roi",
     "below_min_vertices",
+    "below_min_coverage",
     "no_finite_vertices",
     "missing_surface",
     "missing_map",
@@ -43,12 +44,14 @@ Status = Literal[
     "unreadable_retinotopy",
     "missing_participant",
     "unreadable_table",
+    "excluded",
 ]
 
 STATUSES: Mapping[Status, str] = {
     "ok": "a number could be had",
     "empty_roi": "the ROI has no vertex",
     "below_min_vertices": "the ROI has fewer vertices than asked for",
+    "below_min_coverage": "a smaller share of the vertices of the ROI is finite than asked for",
     "no_finite_vertices": "every vertex of the ROI is NaN or infinite in this map",
     "missing_surface": "areas of vertices are needed, and there is no surface to get them from",
     "missing_map": "the map to be measured was not found or its content is not on this computer",
@@ -60,6 +63,7 @@ STATUSES: Mapping[Status, str] = {
     "unreadable_retinotopy": "visual-area or eccentricity map could not be read or was refused",
     "missing_participant": "the participant level has written no table for this participant",
     "unreadable_table": "the table of this participant could not be read",
+    "excluded": "this participant was excluded by the user",
 }
 """Every status of a row with its meaning, from the mildest to the one that wins over others."""
 
