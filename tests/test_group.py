@@ -212,7 +212,7 @@ def test_a_stranger_among_the_excluded_is_told(processed, output, tmp_path, capl
         ("participant_id\treason", "02\tmoved\nsub-02\tslept", "names sub-02 twice"),
     ],
 )
-def test_a_wrong_list_of_exclusions(processed, output, tmp_path, capsys, header, line, message):
+def test_a_wrong_list_of_exclusions(processed, output, tmp_path, capsys, *, header, line, message):
     before = contents(output)
     options = exclusions(tmp_path / "out.tsv", line, header=header)
     assert group(processed, output, *options) == 64
