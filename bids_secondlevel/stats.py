@@ -283,7 +283,7 @@ def _describe(sample: Sample) -> tuple[dict[str, Any], list[str]]:
     values = np.array(list(sample.values.values()), dtype=np.float64)
     n = values.size
     if n == 0:
-        return {}, ["no participant has an estimate"]
+        return {}, ["no participant has a number"]
     mean = float(values.mean())
     numbers: dict[str, Any] = {"mean": mean, "median": float(np.median(values))}
     if n == 1:
