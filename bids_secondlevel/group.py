@@ -29,6 +29,8 @@ from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import KEY, EstimateRow
 from bids_secondlevel.model import Status
 from bids_secondlevel.quality import QualityRow
+from bids_secondlevel.reliability import reliability
+from bids_secondlevel.run_tables import read_runs
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, one_sample_tests
 from bids_secondlevel.writing import read_sidecar, read_table
@@ -123,6 +125,7 @@ def run(settings: Settings) -> int:
             "space asked for."
         )
     statistics = one_sample_tests(rows)
+    reliable = reliability(rows, read_runs({label: found[label] for label in tables}, rows))
     every = (row for of_label in tables.values() for table in of_label for row in table.quality)
     wanted = (row for row in every if _is_asked(row.roi, settings.roi_contrasts))
     quality = list(dict.fromkeys(wanted))
@@ -130,7 +133,14 @@ def run(settings: Settings) -> int:
         paths = (table.path for of_label in tables.values() for table in of_label)
         print("\n".join(f"would read {path}" for path in paths))
     else:
-        derivatives.write_group(settings, rows, statistics, quality, definition)
+        derivatives.write_group(
+            settings,
+            rows,
+            statistics,
+            quality=quality,
+            reliability=reliable,
+            definition=definition,
+        )
         derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
     _tell_result(rows, statistics, settings)
     if not any(row.estimate is not None for row in rows):
