@@ -22,6 +22,8 @@ from bids_secondlevel.model import (
     RoiMasks,
 )
 from bids_secondlevel.quality import OverlapRow, QualityRow
+from bids_secondlevel.reliability import ReliabilityRow
+from bids_secondlevel.runs import RunRow
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, describe_tests
 from bids_secondlevel.sweep import SweepRow
@@ -31,6 +33,7 @@ BIDS_VERSION = "1.10.0"
 TOOL = "bids_secondlevel"
 ESTIMATES = "desc-roi_estimates"
 SWEEP = "desc-sweep_estimates"
+RUNS = "desc-runs_estimates"
 QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
 
@@ -66,6 +69,8 @@ class ParticipantResults:
     overlaps : sequence of OverlapRow
     sweep : sequence of SweepRow
         Empty where no sweep was asked for.
+    runs : sequence of RunRow
+        Empty where no runs were combined.
     """
 
     files: ParticipantFiles
@@ -74,6 +79,7 @@ class ParticipantResults:
     quality: Sequence[QualityRow]
     overlaps: Sequence[OverlapRow]
     sweep: Sequence[SweepRow] = ()
+    runs: Sequence[RunRow] = ()
 
 
 def write_participant(results: ParticipantResults, plan: Plan, settings: Settings) -> None:
@@ -108,11 +114,9 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     described = {**definition, **software, **surfaces}
     write_table(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
     write_table(folder.table(OVERLAP), results.overlaps, OverlapRow, described, folder.entities)
-    path = folder.table(SWEEP)
-    if not results.sweep:
-        remove_files((path, path.with_suffix(".json")))
-    else:
-        write_table(path, results.sweep, SweepRow, {**definition, **software}, folder.entities)
+    for name, rows, row_type in ((SWEEP, results.sweep, SweepRow), (RUNS, results.runs, RunRow)):
+        counted = {**definition, **software, "RowCount": len(rows)}
+        _write_or_remove(folder.table(name), rows, row_type, counted, folder.entities)
     measured = [
         source.uri
         for estimate in files.estimates
@@ -134,6 +138,20 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     )
 
 
+def _write_or_remove(
+    path: Path,
+    rows: Sequence[Any],
+    row_type: type,
+    metadata: Mapping[str, Any],
+    entities: Mapping[str, str] | None = None,
+) -> None:
+    """Write a table that has rows; where it has none, remove what an earlier run has left."""
+    if rows:
+        write_table(path, rows, row_type, metadata, entities)
+    else:
+        remove_files((path, path.with_suffix(".json")))
+
+
 def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:
     """Remove the tables of a participant that an earlier run has left, and name them.
 
@@ -148,7 +166,7 @@ def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path
     tables = sorted(
         path
         for space in spaces
-        for name in (ESTIMATES, QUALITY, OVERLAP, SWEEP)
+        for name in (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS)
         for path in folder.path.glob(f"{folder.prefix}{space}_{name}.tsv")
     )
     remove_files(chain.from_iterable((path, path.with_suffix(".json")) for path in tables))
@@ -177,6 +195,11 @@ def quality_of(estimates: Path) -> Path:
     return estimates.with_name(estimates.name.replace(ESTIMATES, QUALITY))
 
 
+def runs_of(estimates: Path) -> Path:
+    """Name the table of the single runs that were combined into a table of estimates."""
+    return estimates.with_name(estimates.name.replace(ESTIMATES, RUNS))
+
+
 def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
     """Find the tables written by the participant level.
 
@@ -201,10 +224,11 @@ class GroupResults:
     statistics: Sequence[StatisticRow]
     comparisons: Sequence[ComparisonRow]
     quality: Sequence[QualityRow]
+    reliability: Sequence[ReliabilityRow]
 
 
 def write_group(results: GroupResults, definition: Mapping[str, Any], settings: Settings) -> None:
-    """Write the tables of the group level.
+    """Write the tables of the group level; that of reliability where there is any.
 
     Parameters
     ----------
@@ -232,6 +256,8 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
     write_table(folder / "group_estimates.tsv", results.rows, EstimateRow, estimated)
     write_table(folder / "group_statistics.tsv", results.statistics, StatisticRow, tested)
     write_table(folder / "group_comparisons.tsv", results.comparisons, ComparisonRow, compared)
+    reliability = results.reliability
+    _write_or_remove(folder / "group_reliability.tsv", reliability, ReliabilityRow, estimated)
     write_atomically(folder / "logs" / "group_settings.toml", _toml(settings))
 
 

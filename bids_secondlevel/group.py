@@ -36,6 +36,8 @@ from bids_secondlevel.gathering import (
 from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.model import Status
+from bids_secondlevel.reliability import reliability
+from bids_secondlevel.run_tables import read_runs
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, one_sample_tests
 
@@ -94,6 +96,8 @@ def run(settings: Settings) -> int:
     reasons = {f"sub-{label}": reason for label, reason in settings.exclusions.items()}
     statistics = one_sample_tests(rows, settings.n_permutations, reasons)
     comparisons = paired_tests(rows, settings.n_permutations, reasons)
+    runs = read_runs({label: participants.used[label] for label in tables}, rows)
+    reliable = reliability(rows, runs)
     every = (row for of_label in tables.values() for table in of_label for row in table.quality)
     wanted = (row for row in every if is_asked(row.roi, settings.roi_contrasts))
     quality = list(dict.fromkeys(wanted))
@@ -102,7 +106,7 @@ def run(settings: Settings) -> int:
         paths = (table.path for of_label in tables.values() for table in of_label)
         print("\n".join(f"would read {path}" for path in paths))
     else:
-        results = derivatives.GroupResults(rows, statistics, comparisons, quality)
+        results = derivatives.GroupResults(rows, statistics, comparisons, quality, reliable)
         derivatives.write_group(results, definition, settings)
         derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
     _tell_result(rows, statistics, settings)

@@ -4,7 +4,7 @@ Arrays are one-dimensional, one value per vertex of one hemisphere's surface.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +111,14 @@ class MapSource:
         """All files to be read."""
         return self.maps + self.variances
 
+    def of_run(self, run: str) -> "MapSource | None":
+        """Leave one run alone of those that are combined; ``None`` if it is not among them."""
+        for number, unit in enumerate(self.units):
+            if unit[1] == run:
+                only = slice(number, number + 1)
+                return MapSource(self.maps[only], self.combination, self.variances[only], (unit,))
+        return None
+
     def shares_data_with(self, other: "MapSource") -> bool:
         """Tell whether the maps of one task stem from any recording that others stem from."""
         return any(
@@ -152,6 +160,19 @@ class EstimateSource:
     contrast: str
     maps: Mapping[Hemisphere, MapSource]
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Runs that are combined, in order; none where a hemisphere has a single map at most."""
+        if all(len(source.maps) == 1 for source in self.maps.values()):
+            return ()
+        found = {run for source in self.maps.values() for _, run in source.units if run}
+        return tuple(sorted(found, key=int))
+
+    def of_run(self, run: str) -> "EstimateSource":
+        """Leave one run alone of those that are combined."""
+        maps = {hemi: source.of_run(run) for hemi, source in self.maps.items()}
+        return replace(self, maps={hemi: only for hemi, only in maps.items() if only is not None})
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -159,12 +180,15 @@ class Fold:
 
     Attributes
     ----------
+    run : str
+        The run left out.
     localizers : mapping of contrast to hemisphere to MapSource
         z maps from the other runs, which define the ROIs.
     estimates : tuple of EstimateSource
         Maps of the run left out, which are measured in them.
     """
 
+    run: str
     localizers: Localizers
     estimates: tuple[EstimateSource, ...]
 
