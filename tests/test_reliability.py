@@ -232,17 +232,28 @@ class TestRuns:
         assert (icc.n, icc.excluded) == (2, "sub-1:2_runs; sub-3:2_runs")
         assert (icc.value, icc.note) == (None, "fewer than 3 participants")
 
+    def test_more_runs_than_most_have_are_no_better(self):
+        icc, _ = over_runs([[1.0, 2], [2.0, 4], [5.0, 4], [7.0, 8, 9, 8]])
+        assert (icc.n, icc.k, icc.excluded) == (3, 2, "sub-4:4_runs")
+
+    def test_whoever_has_no_estimate_does_not_decide_on_the_number_of_runs(self):
+        rows = [row(i, 1.0) for i in range(3)]
+        rows += [row(i, None, status="below_min_vertices") for i in range(3, 7)]
+        table = [[1.0, 2], [2.0, 4], [5.0, 4], *[[1.0, 2, 3]] * 4]
+        runs = [run for whole, of in zip(rows, table, strict=True) for run in runs_of(whole, *of)]
+        icc, _ = reliability(rows, runs)
+        assert (icc.n, icc.k) == (3, 2)
+
     def test_runs_come_in_the_order_of_their_numbers(self):
-        rows = [row(i, 1.0) for i in (1, 2, 3)]
+        rows = [row(i, 1.0) for i in range(4)]
+        table = np.array([[1.0, 5, 4], [2, 9, 3], [4, 3, 7], [8, 6, 1]])
         runs = []
-        for whole, values in zip(rows, ([1, 5], [2, 9], [4, 3]), strict=True):
-            ten, two = runs_of(whole, *map(float, values))
-            runs += [replace(ten, run=10), replace(two, run=2)]
-        icc, half = reliability(rows, runs)
-        assert half.value == pytest.approx(
-            split_half(np.array([5.0, 9, 3]), np.array([1.0, 2, 4])).value
-        )
-        assert icc.k == 2
+        for whole, of in zip(rows, table, strict=True):
+            ten, eleven, two = runs_of(whole, *of)
+            runs += [replace(ten, run=10), replace(eleven, run=11), replace(two, run=2)]
+        _, half = reliability(rows, runs)
+        expected = split_half((table[:, 2] + table[:, 1]) / 2, table[:, 0])
+        assert half.value == pytest.approx(expected.value)
 
     def test_a_run_without_a_number(self):
         table = [[1.0, 2, 3], [2.0, None, 4], [5.0, 4, 6], [7.0, 8, 7.5], [1.0, None, None]]

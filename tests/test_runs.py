@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +17,7 @@ from scipy import stats
 from study import COMMAND, EFFECT, Z, estimates, make_study, read_tsv, write_gifti
 
 from bids_secondlevel.cli import main
+from bids_secondlevel.model import EstimateSource, MapSource, SourceFile
 
 # Shifts of the effect, participant by participant and run by run.
 SHIFTS = np.array(
@@ -103,6 +106,21 @@ def icc(values):
     total = sum((value - grand) ** 2 for value in values.flat)
     error = (total - between * (n - 1) - within * (k - 1)) / ((n - 1) * (k - 1))
     return (between - error) / (between + (k - 1) * error + k * (within - error) / n)
+
+
+def test_runs_of_a_source_are_ordered_by_number_and_can_be_taken_alone():
+    def source(combination, *runs):
+        effects = tuple(SourceFile(Path(f"effect{run}"), "") for run in runs)
+        variances = tuple(SourceFile(Path(f"variance{run}"), "") for run in runs)
+        return MapSource(effects, combination, variances, tuple(("a", run) for run in runs))
+
+    left, right = source("fixed_effects", "2", "10"), source("fixed_effects", "9")
+    estimate = EstimateSource("a", "main", "attend", {"L": left, "R": right})
+    assert estimate.runs == ("2", "9", "10")
+    assert estimate.of_run("10").maps == {"L": source("fixed_effects", "10")}
+    assert estimate.of_run("9").maps == {"R": right}
+    assert replace(estimate, maps={"R": right}).runs == ()
+    assert replace(estimate, maps={}).runs == ()
 
 
 class TestParticipant:
@@ -429,7 +447,8 @@ class TestGroup:
         assert not any(path.exists() for path in stale)
 
     @pytest.mark.parametrize(
-        "damage", ["gone", "rubbish", "half", "header", "no sidecar", "number", "someone else"]
+        "damage",
+        ["gone", "rubbish", "half", "last line", "header", "no sidecar", "number", "someone else"],
     )
     def test_a_broken_table_of_runs_costs_only_reliability(self, repeated, output, caplog, damage):
         assert level(repeated, output) == 0
@@ -447,6 +466,7 @@ class TestGroup:
                 {
                     "rubbish": "\x00\x01",
                     "half": "".join(lines[: len(lines) // 2]),
+                    "last line": "".join(lines[:-1]),
                     "header": lines[0],
                     "number": text.replace("\t106.0\t", "\tmany\t", 1),
                     "someone else": text.replace("sub-03", "sub-02"),
@@ -460,6 +480,20 @@ class TestGroup:
         whole = coefficients(output)["n/a", "runs", "icc21"]
         assert (whole["n"], whole["excluded"]) == ("3", "sub-03:0_runs")
         assert float(whole["value"]) == pytest.approx(icc(SHIFTS[[0, 1, 3]]))
+
+    def test_a_table_of_runs_of_another_participant(self, repeated, output, caplog):
+        for run in (2, 3, 4):
+            for path in repeated.firstlevel.glob(f"sub-03/func/*_run-{run}_*"):
+                path.unlink()
+        assert level(repeated, output) == 0
+        path = runs_table(output, "02")
+        for source in (path, path.with_suffix(".json")):
+            misplaced = str(source).replace("sub-02", "sub-03")
+            shutil.copy(source, misplaced)
+        assert level(repeated, output, name="group") == 0
+        assert "has rows of other participants than sub-03" in caplog.text
+        whole = coefficients(output)["n/a", "runs", "icc21"]
+        assert (whole["n"], whole["excluded"]) == ("3", "sub-03:0_runs")
 
     def test_an_outdated_table_of_runs_is_told(self, repeated, output, caplog):
         for path in list(repeated.firstlevel.glob("sub-*/func/*task-main*")):
