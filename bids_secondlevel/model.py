@@ -69,6 +69,28 @@ STATUSES: Mapping[Status, str] = {
 
 
 @dataclass(frozen=True)
+class ParticipantsTable:
+    """What ``participants.tsv`` says.
+
+    Attributes
+    ----------
+    path : Path
+        Of the file, whether it is there or not.
+    columns : tuple of str
+        Its columns but ``participant_id``.
+    values : mapping of str to mapping of str to (str or None)
+        By ``participant_id`` (with ``sub-``) and column; ``None`` is n/a.
+    categorical : frozenset of str
+        Columns to which ``participants.json`` gives levels.
+    """
+
+    path: Path
+    columns: tuple[str, ...] = ()
+    values: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    categorical: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A folder of one tool's results; `name` is what BIDS URIs call it."""
 
