@@ -1,11 +1,11 @@
-"""Read what a study says about its participants: ``participants.tsv`` and its JSON file."""
+"""Read what a group model needs: ``participants.tsv``, and a BIDS Stats Model."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel.errors import DataError
+from bids_secondlevel.errors import DataError, UsageError
 from bids_secondlevel.model import ParticipantsTable
 
 _ID = "participant_id"
@@ -81,3 +81,36 @@ def _with_levels(path: Path) -> frozenset[str]:
         for name, entry in content.items()
         if isinstance(entry, Mapping) and entry.get("Levels")
     )
+
+
+def read_stats_model(path: Path) -> Mapping[str, Any]:
+    """Read a BIDS Stats Model, and check that it is one.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or is no valid model; the message says where it is not.
+    """
+    from bsmschema.models import BIDSStatsModel
+    from pydantic import ValidationError
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--model {path}: cannot be read as JSON ({error}).") from error
+    try:
+        BIDSStatsModel.model_validate(content)
+    except ValidationError as error:
+        found = [
+            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
+            for problem in error.errors()[:5]
+        ]
+        raise UsageError(
+            f"--model {path}: is no valid BIDS Stats Model ({'; '.join(found)}). See "
+            "https://bids-standard.github.io/stats-models."
+        ) from error
+    names = [node["Name"] for node in content["Nodes"]]
+    if len(set(names)) < len(names):
+        raise UsageError(f"--model {path}: two nodes have the same name; expected unique names.")
+    valid: Mapping[str, Any] = content
+    return valid
