@@ -21,6 +21,7 @@ from bids_secondlevel.model import (
     Plan,
     RoiMasks,
 )
+from bids_secondlevel.model_rows import ModelResults, ModelRow
 from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.runs import RunRow
@@ -261,6 +262,32 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
     write_atomically(folder / "logs" / "group_settings.toml", _toml(settings))
 
 
+def write_model(results: ModelResults, definition: Mapping[str, Any], settings: Settings) -> None:
+    """Write a fitted model as a table, and in words to ``logs/``.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    folder = settings.output_dir
+    metadata = {**definition, "Model": settings.model, "SoftwareVersion": __version__}
+    write_table(folder / "group_model.tsv", results.rows, ModelRow, metadata)
+    write_atomically(folder / "logs" / "group_model.txt", results.summary.encode())
+
+
+def remove_model(output_dir: Path) -> None:
+    """Remove the model that an earlier run has left.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be removed.
+    """
+    names = ("group_model.tsv", "group_model.json", "logs/group_model.txt")
+    remove_files(output_dir / name for name in names)
+
+
 def write_dataset_files(
     output_dir: Path, datasets: Sequence[Dataset], bids_dir: Path, description: Mapping[str, Any]
 ) -> None:
@@ -338,6 +365,7 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         "exclude": str(settings.exclude.absolute()) if settings.exclude else None,
         "min-coverage": settings.min_coverage,
         "n-permutations": settings.n_permutations,
+        "model": settings.model,
         "skip-bids-validation": settings.skip_bids_validation,
         "roi": [
             {

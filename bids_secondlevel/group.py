@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from bids_secondlevel import derivatives
+from bids_secondlevel.bids_stats_models import fit_stats_model
 from bids_secondlevel.comparisons import paired_tests
 from bids_secondlevel.datasets import (
     check_bids_dir,
@@ -21,6 +22,7 @@ from bids_secondlevel.datasets import (
 from bids_secondlevel.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
+    DataError,
     InputMissingError,
     NothingSelectedError,
 )
@@ -33,9 +35,12 @@ from bids_secondlevel.gathering import (
     read_tables,
     screen,
 )
+from bids_secondlevel.linear_models import fit_formula
 from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import EstimateRow
-from bids_secondlevel.model import Status
+from bids_secondlevel.model import ParticipantsTable, Status
+from bids_secondlevel.model_rows import ModelResults
+from bids_secondlevel.participants_table import read_participants, read_stats_model
 from bids_secondlevel.reliability import reliability
 from bids_secondlevel.run_tables import read_runs
 from bids_secondlevel.settings import RoiRule, Settings
@@ -109,15 +114,45 @@ def run(settings: Settings) -> int:
         results = derivatives.GroupResults(rows, statistics, comparisons, quality, reliable)
         derivatives.write_group(results, definition, settings)
         derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
+        derivatives.remove_model(settings.output_dir)
     _tell_result(rows, statistics, settings)
     if not any(row.estimate is not None for row in rows):
         raise InputMissingError(
             "No participant has a single estimate; the statuses in group_estimates.tsv say why."
         )
+    if settings.model is not None and not settings.dry_run:
+        model = fit_model(settings.model, rows, read_participants(settings.bids_dir))
+        _tell_model(model, settings)
+        derivatives.write_model(model, definition, settings)
     is_missing = (
         settings.participant_label and "missing_participant" in participants.absent.values()
     )
     return SOME_PARTICIPANT_FAILED if unreadable or participants.unknown or is_missing else DONE
+
+
+def fit_model(
+    model: str, rows: Sequence[EstimateRow], participants: ParticipantsTable
+) -> ModelResults:
+    """Fit a formula, or the BIDS Stats Model of a file whose name ends in ``.json``.
+
+    Raises
+    ------
+    SecondLevelError
+        If the model cannot be read, or does not fit what there is.
+    """
+    if model.casefold().endswith(".json"):
+        return fit_stats_model(read_stats_model(Path(model)), rows, participants)
+    return fit_formula(model, rows, participants)
+
+
+def _tell_model(model: ModelResults, settings: Settings) -> None:
+    for message in model.messages:
+        LOG.warning(message)
+    for row in model.rows:
+        if row.converged == "no":
+            LOG.warning("--model: the fit of %s has not converged (%s).", row.model, row.note)
+            break
+    LOG.info("--model: see %s", settings.output_dir / "logs" / "group_model.txt")
 
 
 def choose_participants(settings: Settings) -> Participants:
@@ -136,7 +171,7 @@ def choose_participants(settings: Settings) -> Participants:
             f"{settings.output_dir}: holds no table of a participant "
             "(sub-*/func/*_desc-roi_estimates.tsv). Run the participant level first."
         )
-    known = sorted({*list_participants(settings.bids_dir, ()), *found})
+    known = sorted({*list_participants(settings.bids_dir, ()), *_listed(settings), *found})
     asked = settings.participant_label or tuple(known)
     unknown = tuple(label for label in asked if label not in known)
     if unknown:
@@ -170,6 +205,16 @@ def choose_participants(settings: Settings) -> Participants:
         **dict.fromkeys(excluded, "excluded"),
     }
     return Participants(used, absent, unknown)
+
+
+def _listed(settings: Settings) -> list[str]:
+    """List the participants that ``participants.tsv`` names; it is needed for nothing else here."""
+    try:
+        named = read_participants(settings.bids_dir).values
+    except DataError as error:
+        LOG.warning("%s Participants are those with a folder.", error)
+        return []
+    return [name.removeprefix("sub-") for name in named]
 
 
 def _tell_definition(settings: Settings, rois: Mapping[str, Mapping[str, object]]) -> None:

@@ -233,6 +233,14 @@ def build_parser() -> argparse.ArgumentParser:
         f"(default: {default.n_permutations})",
     )
 
+    group.add_argument(
+        "--model",
+        metavar="FORMULA|FILE",
+        help="fit a model to the estimates: a formula such as 'estimate ~ roi * contrast + age' "
+        "with columns of the estimates table and of participants.tsv, or a BIDS Stats Model "
+        "(a file that ends in .json)",
+    )
+
     running = parser.add_argument_group("running")
     running.add_argument(
         "--config",

@@ -278,6 +278,7 @@ class Settings:
     exclusions: Mapping[str, str] = field(default_factory=dict)
     min_coverage: float = 0.0
     n_permutations: int = 10_000
+    model: str | None = None
     stop_on_first_crash: bool = False
     dry_run: bool = False
     verbose: int = 0

@@ -101,6 +101,7 @@ space = "fsaverage"
 exclude = "{exclude}"
 min-coverage = 0.5
 n-permutations = 99
+model = "estimate ~ age"
 n-procs = 3
 stop-on-first-crash = true
 dry-run = true
@@ -119,6 +120,7 @@ verbose = 2
         f"--space fsaverage --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
         "--n-procs 3 --stop-on-first-crash --dry-run --skip-bids-validation -vv"
     ).split()
+    arguments += ["--model", "estimate ~ age"]
     from_file = parse([*POSITIONALS, "--config", str(config)])
     assert from_file == parse([*POSITIONALS, *arguments])
     options = {action.dest for action in build_parser()._actions}  # noqa: SLF001
