@@ -65,7 +65,10 @@ def fit_least_squares(design: Design) -> Fitted:
     from statsmodels.regression.linear_model import OLS
 
     scale = _spread(design.response)
-    result = OLS(design.response / scale, design.matrix).fit()
+    with warnings.catch_warnings():
+        # A design of less than full rank is fine as long as what is tested is determined.
+        warnings.simplefilter("ignore")
+        result = OLS(design.response / scale, design.matrix).fit()
     if not result.scale > np.finfo(float).eps ** 1.5:
         raise NoFitError("the model explains all of the variance, so that nothing can be tested")
     return Fitted(

@@ -1,6 +1,7 @@
 """Read what a group model needs: ``participants.tsv``, and a BIDS Stats Model."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,18 @@ def read_participants(bids_dir: Path) -> ParticipantsTable:
     import pandas as pd
 
     try:
-        # Without an index, a row of too many cells is an error and not shifted by one.
-        table = pd.read_csv(
-            path,
-            sep="\t",
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            index_col=False,
-            on_bad_lines="error",
-        )
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            # A row of too many cells is an error, and neither shifted by one nor cut short.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path,
+                sep="\t",
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
+            )
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path}: cannot be read as a table ({error}).") from error
     table = table.rename(columns=str.strip)
     if _ID not in table:
