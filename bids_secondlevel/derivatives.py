@@ -33,6 +33,7 @@ ESTIMATES = "desc-roi_estimates"
 SWEEP = "desc-sweep_estimates"
 QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
+CORTEX = "desc-rois_cortex"
 
 # What the BIDS schema does not know yet; the validator passes over these.
 _BIDSIGNORE = """\
@@ -87,10 +88,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         If a file cannot be written.
     """
     files = results.files
-    sessions = settings.session_label
-    folder = ParticipantFolder(
-        settings.output_dir, files.label, plan.space, sessions[0] if len(sessions) == 1 else None
-    )
+    folder = _folder(files.label, plan.space, settings)
     write_masks(results.rois, files, plan, settings.rule, folder)
     write_segmentations(results.rois, files, plan, folder)
     write_atomically(
@@ -133,6 +131,27 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         },
         folder.entities,
     )
+
+
+def write_portrait(svg: bytes | None, label: str, plan: Plan, settings: Settings) -> None:
+    """Write the picture of a participant's cortex; where there is none, remove an earlier one.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written or removed.
+    """
+    path = _folder(label, plan.space, settings).figure(CORTEX)
+    if svg is None:
+        remove_files((path,))
+    else:
+        write_atomically(path, svg)
+
+
+def _folder(label: str, space: str | None, settings: Settings) -> ParticipantFolder:
+    sessions = settings.session_label
+    session = sessions[0] if len(sessions) == 1 else None
+    return ParticipantFolder(settings.output_dir, label, space, session)
 
 
 def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:

@@ -59,6 +59,11 @@ class ParticipantFolder:
         """Name the table of the labels, which the hemispheres share, in whatever space."""
         return self._folder("anat") / f"{self._name(seg='roi')}_dseg.tsv"
 
+    def figure(self, name: str) -> Path:
+        """Name a picture, such as ``desc-rois_cortex``; those of all sessions lie together."""
+        folder = self.output_dir / f"sub-{self.label}" / "figures"
+        return folder / f"{self._name(space=self.space)}_{name}.svg"
+
     @property
     def entities(self) -> dict[str, str]:
         """Columns of the table that are also entities of its name."""

@@ -40,8 +40,8 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
     Parameters
     ----------
     path : Path
-        GIFTI, MGZ/MGH, NIfTI holding a surface, or a FreeSurfer morphometry ("curv") file
-        when the name has no other known extension.
+        GIFTI (also compressed), MGZ/MGH, NIfTI holding a surface, or a FreeSurfer morphometry
+        ("curv") file when the name has no other known extension.
     hemisphere : {"L", "R"}
         The hemisphere the map must belong to.
 
@@ -60,7 +60,7 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
     """
     check_present(path)
     with _explained(path, "map"):
-        values = _read_gifti(path, hemisphere) if path.suffix == ".gii" else _read_other(path)
+        values = _read_gifti(path, hemisphere) if _is_gifti(path) else _read_other(path)
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
     return values
@@ -72,7 +72,8 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     Parameters
     ----------
     path : Path
-        GIFTI (``.surf.gii``), or a FreeSurfer geometry file (``lh.white``) under any other name.
+        GIFTI (``.surf.gii``, also compressed), or a FreeSurfer geometry file (``lh.white``)
+        under any other name.
     hemisphere : {"L", "R"}
         The hemisphere the mesh must belong to; only GIFTI files say which that is.
 
@@ -90,7 +91,7 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     """
     check_present(path)
     with _explained(path, "mesh"):
-        if path.suffix == ".gii":
+        if _is_gifti(path):
             mesh = _read_gifti_mesh(path, hemisphere)
         else:
             with np.errstate(over="raise"):  # a header of nonsense
@@ -241,6 +242,10 @@ def _gifti_bytes(
     image = nib.gifti.GiftiImage(darrays=[data], meta=meta, labeltable=table)
     encoded: bytes = image.to_bytes()
     return encoded
+
+
+def _is_gifti(path: Path) -> bool:
+    return path.name.endswith((".gii", ".gii.gz"))
 
 
 def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:
