@@ -1,6 +1,7 @@
 """What pictures are made of: places in inches, words, scales of colours. Knows matplotlib only."""
 
 import io
+import logging
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ class Scale:
 @contextmanager
 def own_style() -> Iterator[None]:
     """Draw in the style of this program, whatever the user's settings of matplotlib are."""
+    # It warns of folders for its cache that it cannot write, which changes no picture.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib as mpl
 
     with mpl.rc_context():

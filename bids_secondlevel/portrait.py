@@ -76,6 +76,7 @@ def draw_portrait(shown: MapsShown, files: ParticipantFiles, plan: Plan) -> Port
     """Draw retinotopy, localizer and ROIs of a participant, on the surfaces that can be had."""
     cortices: dict[Hemisphere, Cortex] = {}
     messages: list[str] = []
+    reasons: dict[str, list[str]] = {}
     described: dict[str, None] = {}
     for hemi, maps in shown.retinotopy.items():
         if isinstance(maps, Absent) or not (maps.visual_area > 0).any():
@@ -86,10 +87,14 @@ def draw_portrait(shown: MapsShown, files: ParticipantFiles, plan: Plan) -> Port
         try:
             surface = surface or _template_surface(plan.space, hemi, n_vertices)
         except (DataError, InputMissingError) as error:
-            messages.append(f"the cortex of hemisphere {hemi} is not drawn: {error}")
+            reasons.setdefault(str(error), []).append(f"{hemi} ({n_vertices} vertices)")
             continue
         described[surface.description] = None
         cortices[hemi] = _cortex(shown, hemi, maps, surface)
+    messages += [
+        f"the cortex of hemisphere {' and '.join(hemispheres)} is not drawn: {reason}"
+        for reason, hemispheres in reasons.items()
+    ]
     if not cortices:
         return Portrait(None, tuple(messages))
     not_drawn = [hemi for hemi in shown.retinotopy if hemi not in cortices]
@@ -155,9 +160,8 @@ def _template_surface(space: str | None, hemi: Hemisphere, n_vertices: int) -> _
     density = template_density(space, n_vertices)
     if space is None or density is None:
         raise InputMissingError(
-            f"no surface with the {n_vertices} vertices of the maps was found. What FreeSurfer "
-            f"calls {hemi.lower()}h.inflated, in a folder surf/ or as *_inflated.surf.gii among "
-            "the datasets (--derivatives), would do."
+            "no surface with these vertices was found. FreeSurfer's surf/?h.inflated or "
+            "*_inflated.surf.gii, in one of the datasets (--derivatives), would do."
         )
     has_inflated = density == "10k" or (space, density) == ("fsLR", "32k")
     kind: TemplateKind = "inflated" if has_inflated else "sphere"

@@ -98,6 +98,7 @@ statistic = "t"
 space = "fsaverage"
 n-procs = 3
 stop-on-first-crash = true
+no-report = true
 dry-run = true
 skip-bids-validation = true
 verbose = 2
@@ -111,7 +112,8 @@ verbose = 2
         "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
-        "--space fsaverage --n-procs 3 --stop-on-first-crash --dry-run --skip-bids-validation -vv"
+        "--space fsaverage --n-procs 3 --stop-on-first-crash --dry-run --no-report "
+        "--skip-bids-validation -vv"
     ).split()
     from_file = parse([*POSITIONALS, "--config", str(config)])
     assert from_file == parse([*POSITIONALS, *arguments])
@@ -360,7 +362,7 @@ def test_relative_paths_and_links_give_the_same_output(tmp_path, through):
 def test_installed_command_has_no_surprises(tmp_path):
     study = make_study(tmp_path / "a study with spaces" / "bids")
     output = tmp_path / "out put"
-    finished = run(study.root, output, "participant")
+    finished = run(study.root, output, "participant", "--no-report")
     assert finished.returncode == 0
     assert finished.stderr.splitlines() == [
         "INFO: Space fsnative; localizer task loc; ROIs left, right.",

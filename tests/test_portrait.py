@@ -1,13 +1,15 @@
 """The picture of a participant's cortex, and which surface it is drawn on."""
 
+import os
 import re
 import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 
 import nibabel as nib
 import numpy as np
 import pytest
-from study import AREA, contents, estimates, write_curv, write_gifti, write_mgz
+from study import AREA, COMMAND, contents, estimates, write_curv, write_gifti, write_mgz
 
 from bids_secondlevel.cli import main
 from bids_secondlevel.derivatives import CORTEX, ESTIMATES
@@ -136,7 +138,7 @@ def test_a_broken_surface_costs_the_picture_and_nothing_else(inflated, output, c
     assert level(inflated, output) == 0
     assert "sub-01: the cortex is not drawn on" in caplog.text
     assert "lh.inflated: cannot be read as a surface mesh" in caplog.text
-    assert "the cortex of hemisphere L is not drawn: no surface with the 12 vertices" in caplog.text
+    assert "the cortex of hemisphere L (12 vertices) is not drawn: no surface with" in caplog.text
     assert surfaces(output) == ["bids:freesurfer:sub-01/surf/rh.inflated"]
     assert "Hemisphere L is not drawn; see the messages of the run." in words(output)
     drawn = contents(output)
@@ -158,8 +160,11 @@ def test_without_any_surface_there_is_a_sentence_and_no_picture(inflated, output
         (inflated.surf("01") / f"{side}.inflated").unlink()
     assert level(inflated, output) == 0
     assert picture(output) is None  # that of the earlier run is gone
-    assert "no surface with the 12 vertices of the maps was found" in caplog.text
-    assert "lh.inflated" in caplog.text
+    sentence = (
+        "the cortex of hemisphere L (12 vertices) and R (10 vertices) is not drawn: no surface"
+    )
+    assert caplog.text.count(sentence) == 1
+    assert "surf/?h.inflated" in caplog.text
 
 
 def test_no_report_draws_nothing_and_keeps_no_old_picture(inflated, output, caplog):
@@ -235,6 +240,21 @@ def test_a_job_for_one_session_has_a_picture_of_its_own(inflated, output):
         path.rename(path.with_name(path.name.replace("sub-01_", "sub-01_ses-a_")))
     assert level(inflated, output, "--session-label", "a") == 0
     assert picture(output, "sub-01_ses-a_space-fsnative") is not None
+
+
+def test_drawing_where_nothing_can_be_written_at_home_is_quiet(inflated, output, tmp_path):
+    (tmp_path / "file").touch()
+    home = {"HOME": str(tmp_path / "file"), "MPLCONFIGDIR": str(tmp_path / "file" / "config")}
+    finished = subprocess.run(
+        [COMMAND, inflated.root, output, "participant"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **home},
+    )
+    assert finished.returncode == 0
+    assert picture(output) is not None
+    assert {line.partition(":")[0] for line in finished.stderr.splitlines()} == {"INFO"}
 
 
 def in_space(study, space):
