@@ -25,6 +25,7 @@ from bids_secondlevel.model_rows import ModelResults, ModelRow
 from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.runs import RunRow
+from bids_secondlevel.segmentations import write_segmentations
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, describe_tests
 from bids_secondlevel.sweep import SweepRow
@@ -37,6 +38,7 @@ SWEEP = "desc-sweep_estimates"
 RUNS = "desc-runs_estimates"
 QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
+CORTEX = "desc-rois_cortex"
 
 # What the BIDS schema does not know yet; the validator passes over these.
 _BIDSIGNORE = """\
@@ -94,11 +96,9 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         If a file cannot be written.
     """
     files = results.files
-    sessions = settings.session_label
-    folder = ParticipantFolder(
-        settings.output_dir, files.label, plan.space, sessions[0] if len(sessions) == 1 else None
-    )
+    folder = _folder(files.label, plan.space, settings)
     write_masks(results.rois, files, plan, settings.rule, folder)
+    write_segmentations(results.rois, files, plan, folder)
     write_atomically(
         settings.output_dir / "logs" / f"{folder.prefix}_settings.toml",
         _toml(settings),
@@ -151,6 +151,27 @@ def _write_or_remove(
         write_table(path, rows, row_type, metadata, entities)
     else:
         remove_files((path, path.with_suffix(".json")))
+
+
+def write_portrait(svg: bytes | None, label: str, plan: Plan, settings: Settings) -> None:
+    """Write the picture of a participant's cortex; where there is none, remove an earlier one.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written or removed.
+    """
+    path = _folder(label, plan.space, settings).figure(CORTEX)
+    if svg is None:
+        remove_files((path,))
+    else:
+        write_atomically(path, svg)
+
+
+def _folder(label: str, space: str | None, settings: Settings) -> ParticipantFolder:
+    sessions = settings.session_label
+    session = sessions[0] if len(sessions) == 1 else None
+    return ParticipantFolder(settings.output_dir, label, space, session)
 
 
 def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from bids_secondlevel.settings import FILTER_QUERIES
 RETINOTOPIC_MAPS = ("varea", "eccen", "angle", "sigma", "vexpl")
 
 _SURFACE_NAME = re.compile(
-    r"(?P<side>[lr])h\.(?P<kind>midthickness|graymid|white)"
-    r"|sub-[^/]*_hemi-(?P<hemi>[LR])_[^/]*?(?P<bids>midthickness|white|smoothwm)\.surf\.gii"
+    r"(?P<side>[lr])h\.(?P<kind>midthickness|graymid|white|inflated|sphere|sulc|curv)"
+    r"|sub-[^/]*_hemi-(?P<hemi>[LR])_(?:[^/]*_)?"
+    r"(?P<bids>midthickness|white|smoothwm|inflated|sphere)\.surf\.gii"
 )
+_TEMPLATES = ("fsaverage", "fsaverage5", "fsaverage6")
 _KINDS = ("statistical", "retinotopic", "volume", "foreign", "misnamed", "other")
 _BIDS_NAME = re.compile(rf"[^/]*_(?:statmap|{'|'.join(RETINOTOPIC_MAPS)})\.(?!json$)[^/]+")
 _FREESURFER_NAME = re.compile(
@@ -70,7 +73,9 @@ def index_participant(
     """
     found: dict[str, list[IndexedFile]] = {kind: [] for kind in _KINDS}
     surfaces: list[SurfaceFile] = []
+    templates: list[SurfaceFile] = []
     for dataset in datasets:
+        templates += _template_files(dataset)
         for folder in _participant_folders(dataset.root, label):
             paths = list(_file_names(folder))
             surfaces += _surface_files(dataset, paths)
@@ -88,7 +93,19 @@ def index_participant(
         tuple(file.source for file in found["foreign"]),
         tuple(file.source for file in found["misnamed"]),
         tuple(surfaces),
+        tuple(templates),
     )
+
+
+def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:
+    """Find the templates that FreeSurfer and fMRIPrep put beside the participants."""
+    for space in _TEMPLATES:
+        try:
+            paths = sorted((dataset.root / space / "surf").iterdir())
+        except OSError:  # not there, or not to be read, which costs a picture at the most
+            continue
+        for file in _surface_files(dataset, paths):
+            yield replace(file, space=space)
 
 
 def _surface_files(dataset: Dataset, paths: Iterable[Path]) -> Iterator[SurfaceFile]:

@@ -260,6 +260,8 @@ class ParticipantFiles:
         Sorted by session, task and contrast.
     surfaces : mapping of hemisphere to SourceFile
         Mesh on which areas are measured.
+    views : mapping of hemisphere to tuple of SurfaceFile
+        Meshes to draw maps on, and what they can be shaded by; the best first.
     folds : tuple of Fold
         For cross-validation; empty where it was not asked for or is not possible.
     messages : tuple of str
@@ -272,6 +274,7 @@ class ParticipantFiles:
     localizers: Localizers
     estimates: tuple[EstimateSource, ...]
     surfaces: Mapping[Hemisphere, SourceFile] = field(default_factory=dict)
+    views: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
     folds: tuple[Fold, ...] = ()
     messages: tuple[str, ...] = ()
 
@@ -350,10 +353,11 @@ class IndexedFile:
 
 @dataclass(frozen=True)
 class SurfaceFile:
-    """A surface mesh of a participant.
+    """A surface mesh of a participant or of a template, or what it can be shaded by.
 
-    `kind` is ``midthickness``, ``graymid``, ``white`` or ``smoothwm``; `space` is ``None`` for
-    the participant's own.
+    `kind` is ``midthickness``, ``graymid``, ``white``, ``smoothwm``, ``inflated`` or ``sphere``,
+    or ``sulc`` or ``curv`` for one value per vertex; `space` is ``None`` for the participant's
+    own.
     """
 
     source: SourceFile
@@ -381,6 +385,8 @@ class ParticipantIndex:
     misnamed : tuple of SourceFile
         Statistical maps whose names are no BIDS names; they are not used.
     surfaces : tuple of SurfaceFile
+    templates : tuple of SurfaceFile
+        Of the templates that FreeSurfer puts beside its participants.
     """
 
     label: str
@@ -390,6 +396,7 @@ class ParticipantIndex:
     foreign: tuple[SourceFile, ...] = ()
     misnamed: tuple[SourceFile, ...] = ()
     surfaces: tuple[SurfaceFile, ...] = ()
+    templates: tuple[SurfaceFile, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

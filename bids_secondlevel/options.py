@@ -254,6 +254,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="print which files would be used for what, and what is missing; write nothing",
     )
     running.add_argument(
+        "--no-report",
+        dest="report",
+        action="store_false",
+        help="draw no pictures (sub-*/figures), which take seconds for each participant",
+    )
+    running.add_argument(
         "--n-procs",
         type=int,
         metavar="N",

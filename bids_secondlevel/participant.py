@@ -3,8 +3,10 @@
 :func:`process_participant` is the whole analysis of one participant.
 """
 
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -16,6 +18,7 @@ from bids_secondlevel.crossvalidation import (
 )
 from bids_secondlevel.errors import (
     DONE,
+    SOME_PARTICIPANT_FAILED,
     DataError,
     InputMissingError,
     SecondLevelError,
@@ -43,6 +46,7 @@ from bids_secondlevel.model import (
     RoiMasks,
 )
 from bids_secondlevel.planning import make_plan, same
+from bids_secondlevel.portrait import MapsShown, Portrait, draw_portrait
 from bids_secondlevel.quality import (
     OverlapRow,
     QualityRow,
@@ -144,7 +148,7 @@ def process_participant(
 
     results = derivatives.ParticipantResults(files, rois, rows, quality, overlaps, sweep, runs)
     derivatives.write_participant(results, plan, settings)
-    return summarize_outcome(
+    outcome = summarize_outcome(
         index,
         replace(files, messages=(*files.messages, *chain(*(m for _, m in described.values())))),
         absent,
@@ -152,6 +156,9 @@ def process_participant(
         summary=_summary(rows, len(plan.rois)),
         space=plan.space,
     )
+    angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
+    shown = MapsShown(retinotopy, angles, z_maps, rois)
+    return _with_portrait(outcome, shown, files, plan, settings)
 
 
 def choose_files(
@@ -173,6 +180,29 @@ def choose_files(
     index = known or discovery.index_participant(datasets, label, settings.bids_filters)
     plan = make_plan(reference, (index,), settings)
     return index, plan, select_files(index, plan, settings)
+
+
+def _with_portrait(
+    outcome: Outcome,
+    shown: MapsShown,
+    files: ParticipantFiles,
+    plan: Plan,
+    settings: Settings,
+) -> Outcome:
+    """Draw the cortex, last of all: whatever fails here costs no number."""
+    try:
+        portrait = draw_portrait(shown, files, plan) if settings.report else Portrait(None)
+        derivatives.write_portrait(portrait.svg, files.label, plan, settings)
+    except Exception as error:  # noqa: BLE001
+        with suppress(SecondLevelError):  # an earlier picture would pass for that of this run
+            derivatives.write_portrait(None, files.label, plan, settings)
+        told = traceback.format_exc() if settings.verbose else f"{type(error).__name__}: {error}"
+        return replace(
+            outcome,
+            errors=(*outcome.errors, f"the numbers are written, the picture is not ({told})"),
+            exit_code=outcome.exit_code or SOME_PARTICIPANT_FAILED,
+        )
+    return replace(outcome, messages=(*outcome.messages, *portrait.messages))
 
 
 def measure_in_rois(  # noqa: PLR0917

@@ -28,8 +28,11 @@ from bids_secondlevel.planning import is_measured, same, sessions_of, tie
 from bids_secondlevel.retinotopy_choice import choose_retinotopy
 from bids_secondlevel.settings import Settings
 
-# Entities that tell processing apart; maps with different ones are never combined.
+# Kinds of surfaces, the best first: to measure areas on, and to draw on or shade by.
 _SURFACES = ("midthickness", "graymid", "white", "smoothwm")
+_VIEWS = ("inflated", "sphere", *_SURFACES, "sulc", "curv")
+
+# Entities that tell processing apart; maps with different ones are never combined.
 _PROCESSING = ("desc", "fwhm", "res", "model", "proc", "label", "atlas", "segmentation")
 
 
@@ -62,6 +65,7 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
         localizers=localizers,
         estimates=tuple(_estimate_sources(maps, plan, settings)),
         surfaces=_choose_surfaces(index.surfaces, plan),
+        views=_rank_views(index, plan),
         folds=folds,
         messages=tuple(messages),
     )
@@ -70,12 +74,26 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
 def _choose_surfaces(surfaces: Iterable[SurfaceFile], plan: Plan) -> dict[Hemisphere, SourceFile]:
     """Choose the mesh nearest to the middle of the cortex; of equal ones the first found."""
     space = None if plan.space == "fsnative" else plan.space
-    usable = [surface for surface in surfaces if surface.space == space]
+    usable = [s for s in surfaces if s.space == space and s.kind in _SURFACES]
     ranked = sorted(usable, key=lambda surface: _SURFACES.index(surface.kind))
     chosen: dict[Hemisphere, SourceFile] = {}
     for surface in ranked:
         chosen.setdefault(surface.hemisphere, surface.source)
     return chosen
+
+
+def _rank_views(index: ParticipantIndex, plan: Plan) -> dict[Hemisphere, tuple[SurfaceFile, ...]]:
+    """Order the surfaces in a space by how well a map can be seen on them, own ones first.
+
+    A folded surface hides what lies in the sulci, so that even a sphere shows more.
+    """
+    space = None if plan.space == "fsnative" else plan.space
+    own = [surface for surface in index.surfaces if surface.space == space]
+    others = [surface for surface in index.templates if surface.space == space]
+    ranked = [
+        s for found in (own, others) for s in sorted(found, key=lambda s: _VIEWS.index(s.kind))
+    ]
+    return {hemi: tuple(s for s in ranked if s.hemisphere == hemi) for hemi in HEMISPHERES}
 
 
 def _by_hemisphere(

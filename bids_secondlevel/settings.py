@@ -273,6 +273,7 @@ class Settings:
     sweep_thresholds: tuple[float, ...] = (1.64, 1.96, 2.33, 2.58, 3.09)
     sweep_eccentricities: tuple[float, ...] = ()
     space: str | None = None
+    report: bool = True
     n_procs: int | None = None
     exclude: Path | None = None
     exclusions: Mapping[str, str] = field(default_factory=dict)

@@ -2,20 +2,34 @@
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.mesh import check_triangles
-from bids_secondlevel.model import Array, Hemisphere, Mask, Mesh, Retinotopy, RetinotopySource
+from bids_secondlevel.model import Array, Hemisphere, Mesh, Retinotopy, RetinotopySource
+from bids_secondlevel.palette import components
 from bids_secondlevel.rois import to_visual_field
 
 STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a number stands for in a label file, and its colour (``#rrggbb``)."""
+
+    key: int
+    name: str
+    colour: str
+
 
 _MESH_INTENTS = {"NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE"}
 
@@ -26,8 +40,8 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
     Parameters
     ----------
     path : Path
-        GIFTI, MGZ/MGH, NIfTI holding a surface, or a FreeSurfer morphometry ("curv") file
-        when the name has no other known extension.
+        GIFTI (also compressed), MGZ/MGH, NIfTI holding a surface, or a FreeSurfer morphometry
+        ("curv") file when the name has no other known extension.
     hemisphere : {"L", "R"}
         The hemisphere the map must belong to.
 
@@ -46,7 +60,7 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
     """
     check_present(path)
     with _explained(path, "map"):
-        values = _read_gifti(path, hemisphere) if path.suffix == ".gii" else _read_other(path)
+        values = _read_gifti(path, hemisphere) if _is_gifti(path) else _read_other(path)
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
     return values
@@ -58,7 +72,8 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     Parameters
     ----------
     path : Path
-        GIFTI (``.surf.gii``), or a FreeSurfer geometry file (``lh.white``) under any other name.
+        GIFTI (``.surf.gii``, also compressed), or a FreeSurfer geometry file (``lh.white``)
+        under any other name.
     hemisphere : {"L", "R"}
         The hemisphere the mesh must belong to; only GIFTI files say which that is.
 
@@ -76,7 +91,7 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     """
     check_present(path)
     with _explained(path, "mesh"):
-        if path.suffix == ".gii":
+        if _is_gifti(path):
             mesh = _read_gifti_mesh(path, hemisphere)
         else:
             with np.errstate(over="raise"):  # a header of nonsense
@@ -156,15 +171,18 @@ def read_map_like(
     return values
 
 
-def label_gifti(mask: Mask, hemisphere: Hemisphere, name: str) -> bytes:
-    """Encode a mask as a GIFTI label file: 0 background, 1 `name`.
+def label_gifti(
+    labels: NDArray[np.integer[Any] | np.bool_], hemisphere: Hemisphere, named: Sequence[Label]
+) -> bytes:
+    """Encode a mask or a segmentation as a GIFTI label file.
 
     Parameters
     ----------
-    mask : (n_vertices,) array of bool
+    labels : (n_vertices,) array of int or bool
+        0 is the background.
     hemisphere : {"L", "R"}
-    name : str
-        What label 1 is called.
+    named : sequence of Label
+        Every other label there may be.
 
     Returns
     -------
@@ -172,12 +190,15 @@ def label_gifti(mask: Mask, hemisphere: Hemisphere, name: str) -> bytes:
         The same for the same input.
     """
     table = nib.gifti.GiftiLabelTable()
-    for key, label, rgba in ((0, "background", (0.0,) * 4), (1, name, (0.84, 0.37, 0.0, 1.0))):
-        entry = nib.gifti.GiftiLabel(key, *rgba)
-        entry.label = label
+    background = nib.gifti.GiftiLabel(0, 0.0, 0.0, 0.0, 0.0)
+    background.label = "background"
+    table.labels.append(background)
+    for label in named:
+        entry = nib.gifti.GiftiLabel(label.key, *components(label.colour), 1.0)
+        entry.label = label.name
         table.labels.append(entry)
     data = nib.gifti.GiftiDataArray(
-        mask.astype(np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32"
+        labels.astype(np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32"
     )
     return _gifti_bytes(data, hemisphere, table)
 
@@ -221,6 +242,10 @@ def _gifti_bytes(
     image = nib.gifti.GiftiImage(darrays=[data], meta=meta, labeltable=table)
     encoded: bytes = image.to_bytes()
     return encoded
+
+
+def _is_gifti(path: Path) -> bool:
+    return path.name.endswith((".gii", ".gii.gz"))
 
 
 def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:

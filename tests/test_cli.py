@@ -104,6 +104,7 @@ n-permutations = 99
 model = "estimate ~ age"
 n-procs = 3
 stop-on-first-crash = true
+no-report = true
 dry-run = true
 skip-bids-validation = true
 verbose = 2
@@ -118,7 +119,7 @@ verbose = 2
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
         f"--space fsaverage --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
-        "--n-procs 3 --stop-on-first-crash --dry-run --skip-bids-validation -vv"
+        "--n-procs 3 --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
     arguments += ["--model", "estimate ~ age"]
     from_file = parse([*POSITIONALS, "--config", str(config)])
@@ -368,7 +369,7 @@ def test_relative_paths_and_links_give_the_same_output(tmp_path, through):
 def test_installed_command_has_no_surprises(tmp_path):
     study = make_study(tmp_path / "a study with spaces" / "bids")
     output = tmp_path / "out put"
-    finished = run(study.root, output, "participant")
+    finished = run(study.root, output, "participant", "--no-report")
     assert finished.returncode == 0
     assert finished.stderr.splitlines() == [
         "INFO: Space fsnative; localizer task loc; ROIs left, right.",
