@@ -22,6 +22,7 @@ from bids_secondlevel.model import (
     RoiMasks,
 )
 from bids_secondlevel.quality import OverlapRow, QualityRow
+from bids_secondlevel.segmentations import write_segmentations
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, describe_tests
 from bids_secondlevel.sweep import SweepRow
@@ -92,6 +93,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         settings.output_dir, files.label, plan.space, sessions[0] if len(sessions) == 1 else None
     )
     write_masks(results.rois, files, plan, settings.rule, folder)
+    write_segmentations(results.rois, files, plan, folder)
     write_atomically(
         settings.output_dir / "logs" / f"{folder.prefix}_settings.toml",
         _toml(settings),

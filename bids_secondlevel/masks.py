@@ -16,8 +16,9 @@ from bids_secondlevel.model import (
     RoiMasks,
     SourceFile,
 )
+from bids_secondlevel.palette import MASK_COLOUR
 from bids_secondlevel.settings import RoiDefinition, RoiRule
-from bids_secondlevel.surfaces import label_gifti
+from bids_secondlevel.surfaces import Label, label_gifti
 from bids_secondlevel.writing import remove_files, write_atomically, write_json
 
 
@@ -37,8 +38,7 @@ class ParticipantFolder:
     @property
     def path(self) -> Path:
         """The ``func`` folder of the participant (and session)."""
-        folder = self.output_dir / f"sub-{self.label}"
-        return (folder / f"ses-{self.session}" if self.session else folder) / "func"
+        return self._folder("func")
 
     def table(self, name: str) -> Path:
         """Name the file of a table, such as :data:`ESTIMATES`."""
@@ -48,6 +48,16 @@ class ParticipantFolder:
         """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``."""
         name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
         return self.path / f"{name}_mask.label.gii"
+
+    def segmentation(self, hemisphere: Hemisphere) -> Path:
+        """Name the label file of all ROIs in one hemisphere."""
+        name = self._name(hemi=hemisphere, space=self.space, seg="roi")
+        return self._folder("anat") / f"{name}_dseg.label.gii"
+
+    @property
+    def segmentation_table(self) -> Path:
+        """Name the table of the labels, which the hemispheres share, in whatever space."""
+        return self._folder("anat") / f"{self._name(seg='roi')}_dseg.tsv"
 
     @property
     def entities(self) -> dict[str, str]:
@@ -59,6 +69,10 @@ class ParticipantFolder:
     def prefix(self) -> str:
         """How every name begins: participant, and session where there is one."""
         return self._name()
+
+    def _folder(self, datatype: str) -> Path:
+        folder = self.output_dir / f"sub-{self.label}"
+        return (folder / f"ses-{self.session}" if self.session else folder) / datatype
 
     def _name(self, **entities: str | None) -> str:
         known = {"sub": self.label, "ses": self.session, **entities}
@@ -100,7 +114,7 @@ def write_masks(
             shared = roi.rule.retinotopic_part == rule.retinotopic_part
             areas = "".join(rule.visual_areas) if shared else roi.name
             retinotopy = files.retinotopy[hemi].files if hemi in files.retinotopy else ()
-            localizer = _localizer_files(roi, hemi, files)
+            localizer = localizer_files(roi, hemi, files)
             for path, mask, sources, metadata in (
                 (
                     folder.mask(hemi, areas, "retinotopy"),
@@ -211,9 +225,10 @@ def _describe_used(
     return {**described, "LocalizerCombination": combined} if combined else described
 
 
-def _localizer_files(
+def localizer_files(
     roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles
 ) -> tuple[SourceFile, ...]:
+    """List the localizer maps that define a ROI in one hemisphere."""
     return tuple(
         file
         for contrast in roi.needed
@@ -239,4 +254,4 @@ def _write_mask(
         "SurfaceVertexCount": int(mask.size),
     }
     write_json(sidecar_of(path), sidecar)
-    write_atomically(path, label_gifti(mask, hemisphere, label))
+    write_atomically(path, label_gifti(mask, hemisphere, [Label(1, label, MASK_COLOUR)]))

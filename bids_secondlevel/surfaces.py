@@ -2,20 +2,34 @@
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.mesh import check_triangles
-from bids_secondlevel.model import Array, Hemisphere, Mask, Mesh, Retinotopy, RetinotopySource
+from bids_secondlevel.model import Array, Hemisphere, Mesh, Retinotopy, RetinotopySource
+from bids_secondlevel.palette import components
 from bids_secondlevel.rois import to_visual_field
 
 STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a number stands for in a label file, and its colour (``#rrggbb``)."""
+
+    key: int
+    name: str
+    colour: str
+
 
 _MESH_INTENTS = {"NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE"}
 
@@ -156,15 +170,18 @@ def read_map_like(
     return values
 
 
-def label_gifti(mask: Mask, hemisphere: Hemisphere, name: str) -> bytes:
-    """Encode a mask as a GIFTI label file: 0 background, 1 `name`.
+def label_gifti(
+    labels: NDArray[np.integer[Any] | np.bool_], hemisphere: Hemisphere, named: Sequence[Label]
+) -> bytes:
+    """Encode a mask or a segmentation as a GIFTI label file.
 
     Parameters
     ----------
-    mask : (n_vertices,) array of bool
+    labels : (n_vertices,) array of int or bool
+        0 is the background.
     hemisphere : {"L", "R"}
-    name : str
-        What label 1 is called.
+    named : sequence of Label
+        Every other label there may be.
 
     Returns
     -------
@@ -172,12 +189,15 @@ def label_gifti(mask: Mask, hemisphere: Hemisphere, name: str) -> bytes:
         The same for the same input.
     """
     table = nib.gifti.GiftiLabelTable()
-    for key, label, rgba in ((0, "background", (0.0,) * 4), (1, name, (0.84, 0.37, 0.0, 1.0))):
-        entry = nib.gifti.GiftiLabel(key, *rgba)
-        entry.label = label
+    background = nib.gifti.GiftiLabel(0, 0.0, 0.0, 0.0, 0.0)
+    background.label = "background"
+    table.labels.append(background)
+    for label in named:
+        entry = nib.gifti.GiftiLabel(label.key, *components(label.colour), 1.0)
+        entry.label = label.name
         table.labels.append(entry)
     data = nib.gifti.GiftiDataArray(
-        mask.astype(np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32"
+        labels.astype(np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32"
     )
     return _gifti_bytes(data, hemisphere, table)
 

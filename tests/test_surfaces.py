@@ -9,6 +9,7 @@ from study import cut_short, write_curv, write_gifti, write_mgz, write_volume
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.model import RetinotopySource, SourceFile
 from bids_secondlevel.surfaces import (
+    Label,
     label_gifti,
     map_gifti,
     map_mgz,
@@ -63,7 +64,7 @@ def test_what_is_written_is_read_back(tmp_path):
 
 def test_a_mask_has_a_label_table_and_a_hemisphere():
     mask = np.array([True, False, True])
-    image = nib.gifti.GiftiImage.from_bytes(label_gifti(mask, "R", "UL"))
+    image = nib.gifti.GiftiImage.from_bytes(label_gifti(mask, "R", [Label(1, "UL", "#d55e00")]))
     (data,) = image.darrays
     assert data.data.dtype == np.int32
     assert data.data.tolist() == [1, 0, 1]
