@@ -68,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings) -> int:
+    if settings.reports_only:
+        from bids_secondlevel import pages_again
+
+        return pages_again.run(settings)
     if settings.analysis_level == "participant":
         from bids_secondlevel import jobs
 

@@ -103,13 +103,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         settings.output_dir / "logs" / f"{folder.prefix}_settings.toml",
         _toml(settings),
     )
-    definition = {
-        "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
-        "LocalizerTask": plan.localizer_task,
-        "Statistic": settings.statistic,
-        "Summary": settings.summary,
-        "RetinotopySource": files.retinotopy_source,
-    }
+    definition = definition_of(files, plan, settings)
     software = {"SoftwareVersion": __version__}
     surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
     described = {**definition, **software, **surfaces}
@@ -137,6 +131,17 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         },
         folder.entities,
     )
+
+
+def definition_of(files: ParticipantFiles, plan: Plan, settings: Settings) -> dict[str, Any]:
+    """Say how the ROIs were defined and measured, as the sidecars of tables do."""
+    return {
+        "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
+        "LocalizerTask": plan.localizer_task,
+        "Statistic": settings.statistic,
+        "Summary": settings.summary,
+        "RetinotopySource": files.retinotopy_source,
+    }
 
 
 def _write_or_remove(
@@ -217,6 +222,11 @@ def quality_of(estimates: Path) -> Path:
     return estimates.with_name(estimates.name.replace(ESTIMATES, QUALITY))
 
 
+def sweep_of(estimates: Path) -> Path:
+    """Name the table of estimates under other limits that belongs to a table of estimates."""
+    return estimates.with_name(estimates.name.replace(ESTIMATES, SWEEP))
+
+
 def runs_of(estimates: Path) -> Path:
     """Name the table of the single runs that were combined into a table of estimates."""
     return estimates.with_name(estimates.name.replace(ESTIMATES, RUNS))
@@ -247,6 +257,7 @@ class GroupResults:
     comparisons: Sequence[ComparisonRow]
     quality: Sequence[QualityRow]
     reliability: Sequence[ReliabilityRow]
+    sweep: Sequence[SweepRow]
 
 
 def write_group(results: GroupResults, definition: Mapping[str, Any], settings: Settings) -> None:
@@ -280,6 +291,7 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
     write_table(folder / "group_comparisons.tsv", results.comparisons, ComparisonRow, compared)
     reliability = results.reliability
     _write_or_remove(folder / "group_reliability.tsv", reliability, ReliabilityRow, estimated)
+    _write_or_remove(folder / "group_sweep.tsv", results.sweep, SweepRow, estimated)
     write_atomically(folder / "logs" / "group_settings.toml", _toml(settings))
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel.derivatives import quality_of
+from bids_secondlevel.derivatives import quality_of, sweep_of
 from bids_secondlevel.errors import DataError
 from bids_secondlevel.measures import KEY, EstimateRow
 from bids_secondlevel.model import Status
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.settings import Settings
+from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.writing import read_sidecar, read_table
 
 LOG = logging.getLogger("bids_secondlevel")
@@ -57,6 +58,27 @@ def read_tables(
             LOG.error("sub-%s: %s", label, error)
             unreadable.append(label)
     return tables, unreadable
+
+
+def read_sweeps(tables: Mapping[str, Sequence[Table]], settings: Settings) -> list[SweepRow]:
+    """Read the participants' estimates under other limits; one that cannot be read is told of.
+
+    Returns
+    -------
+    list of SweepRow
+        What the settings ask for, each row once.
+    """
+    rows: dict[SweepRow, None] = {}
+    for label, of_label in tables.items():
+        for table in of_label:
+            path = sweep_of(table.path)
+            try:
+                read = read_table(path, SweepRow) if path.exists() else []
+            except DataError as error:
+                LOG.warning("sub-%s: not in the sweep: %s", label, error)
+                continue
+            rows |= dict.fromkeys(row for row in read if _is_wanted(row, settings))
+    return list(rows)
 
 
 def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
@@ -208,7 +230,7 @@ def _placeholder(row: EstimateRow, label: str, status: Status) -> EstimateRow:
     return EstimateRow(**own, status=status, independence=row.independence)
 
 
-def _is_wanted(row: EstimateRow, settings: Settings) -> bool:
+def _is_wanted(row: EstimateRow | SweepRow, settings: Settings) -> bool:
     asked: Sequence[tuple[str | None, Iterable[str]]] = (
         (row.session, settings.session_label),
         (row.task, settings.task_label),

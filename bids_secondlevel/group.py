@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from bids_secondlevel import derivatives
+from bids_secondlevel import derivatives, pages
 from bids_secondlevel.bids_stats_models import fit_stats_model
 from bids_secondlevel.comparisons import paired_tests
 from bids_secondlevel.datasets import (
@@ -19,6 +20,7 @@ from bids_secondlevel.datasets import (
     list_participants,
     unknown_participants,
 )
+from bids_secondlevel.derivatives import GroupResults
 from bids_secondlevel.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
@@ -32,6 +34,7 @@ from bids_secondlevel.gathering import (
     complete_grid,
     is_asked,
     merge_rows,
+    read_sweeps,
     read_tables,
     screen,
 )
@@ -39,7 +42,7 @@ from bids_secondlevel.linear_models import fit_formula
 from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.model import ParticipantsTable, Status
-from bids_secondlevel.model_rows import ModelResults
+from bids_secondlevel.model_rows import ModelResults, ModelRow
 from bids_secondlevel.participants_table import read_participants, read_stats_model
 from bids_secondlevel.reliability import reliability
 from bids_secondlevel.run_tables import read_runs
@@ -88,46 +91,109 @@ def run(settings: Settings) -> int:
     tables, unreadable = read_tables(participants.used)
     definition = common_definition(list(chain.from_iterable(tables.values())))
     _tell_definition(settings, definition["Rois"])
-    _tell_sources(tables)
+    sources = _tell_sources(tables)
 
-    measured = {label: merge_rows(of_label, settings) for label, of_label in tables.items()}
     unread: dict[str, Status] = dict.fromkeys(unreadable, "unreadable_table")
-    rows = screen(complete_grid(measured, {**participants.absent, **unread}), settings)
+    results = analyse(tables, participants.used, {**participants.absent, **unread}, settings)
+    definition = {**definition, "RetinotopySources": sources}
+    is_complete = True
+    if settings.dry_run:
+        paths = (table.path for of_label in tables.values() for table in of_label)
+        print("\n".join(f"would read {path}" for path in paths))
+    else:
+        derivatives.write_group(results, definition, settings)
+        derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
+        _tell_result(results.rows, results.statistics, settings)
+        fitted: Sequence[ModelRow] = ()
+        try:
+            fitted = _fit_and_write(results, definition, settings)
+        finally:
+            is_complete = _report(results, definition, settings, fitted)
+    if not any(row.estimate is not None for row in results.rows):
+        raise InputMissingError(
+            "No participant has a single estimate; the statuses in group_estimates.tsv say why."
+        )
+    is_missing = settings.participant_label and "missing_participant" in (
+        participants.absent.values()
+    )
+    failed = unreadable or participants.unknown or is_missing or not is_complete
+    return SOME_PARTICIPANT_FAILED if failed else DONE
+
+
+def analyse(
+    tables: Mapping[str, Sequence[Table]],
+    paths: Mapping[str, Sequence[Path]],
+    absent: Mapping[str, Status],
+    settings: Settings,
+) -> GroupResults:
+    """Join the participants' tables, complete the grid, and test.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of Table
+        Of each participant, by label.
+    paths : mapping of str to sequence of Path
+        Where they were read from.
+    absent : mapping of str to Status
+        Participants without tables, and why.
+    settings : Settings
+
+    Raises
+    ------
+    NothingSelectedError
+        If there is no estimate that the settings ask for.
+    """
+    measured = {label: merge_rows(of_label, settings) for label, of_label in tables.items()}
+    rows = screen(complete_grid(measured, absent), settings)
     if not rows:
         raise NothingSelectedError(
             "No estimates left: the tables hold none of the sessions, tasks, contrasts, ROIs or "
             "space asked for."
         )
     reasons = {f"sub-{label}": reason for label, reason in settings.exclusions.items()}
-    statistics = one_sample_tests(rows, settings.n_permutations, reasons)
-    comparisons = paired_tests(rows, settings.n_permutations, reasons)
-    runs = read_runs({label: participants.used[label] for label in tables}, rows)
-    reliable = reliability(rows, runs)
+    runs = read_runs({label: paths[label] for label in tables}, rows)
     every = (row for of_label in tables.values() for table in of_label for row in table.quality)
-    wanted = (row for row in every if is_asked(row.roi, settings.roi_contrasts))
-    quality = list(dict.fromkeys(wanted))
-
-    if settings.dry_run:
-        paths = (table.path for of_label in tables.values() for table in of_label)
-        print("\n".join(f"would read {path}" for path in paths))
-    else:
-        results = derivatives.GroupResults(rows, statistics, comparisons, quality, reliable)
-        derivatives.write_group(results, definition, settings)
-        derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
-        derivatives.remove_model(settings.output_dir)
-    _tell_result(rows, statistics, settings)
-    if not any(row.estimate is not None for row in rows):
-        raise InputMissingError(
-            "No participant has a single estimate; the statuses in group_estimates.tsv say why."
-        )
-    if settings.model is not None and not settings.dry_run:
-        model = fit_model(settings.model, rows, read_participants(settings.bids_dir))
-        _tell_model(model, settings)
-        derivatives.write_model(model, definition, settings)
-    is_missing = (
-        settings.participant_label and "missing_participant" in participants.absent.values()
+    quality = (row for row in every if is_asked(row.roi, settings.roi_contrasts))
+    return GroupResults(
+        rows,
+        one_sample_tests(rows, settings.n_permutations, reasons),
+        paired_tests(rows, settings.n_permutations, reasons),
+        list(dict.fromkeys(quality)),
+        reliability(rows, runs),
+        read_sweeps(tables, settings),
     )
-    return SOME_PARTICIPANT_FAILED if unreadable or participants.unknown or is_missing else DONE
+
+
+def _fit_and_write(
+    results: GroupResults, definition: Mapping[str, Any], settings: Settings
+) -> Sequence[ModelRow]:
+    """Fit the model that was asked for; what an earlier run has left goes first."""
+    derivatives.remove_model(settings.output_dir)
+    if settings.model is None:
+        return ()
+    model = fit_model(settings.model, results.rows, read_participants(settings.bids_dir))
+    _tell_model(model, settings)
+    derivatives.write_model(model, definition, settings)
+    return model.rows
+
+
+def _report(
+    results: GroupResults,
+    definition: Mapping[str, Any],
+    settings: Settings,
+    fitted: Sequence[ModelRow],
+) -> bool:
+    """Write the page, last of all; whatever fails here costs no number. Tell whether it did."""
+    try:
+        pages.remove_group(settings.output_dir)
+        if settings.report:
+            record = pages.group_record(results, definition, settings, fitted)
+            pages.write_group(record, settings.output_dir)
+    except Exception as error:
+        LOG.error("The numbers are written, the page is not (%s: %s).", type(error).__name__, error)
+        LOG.debug("", exc_info=True)
+        return False
+    return True
 
 
 def fit_model(
@@ -228,8 +294,8 @@ def _tell_definition(settings: Settings, rois: Mapping[str, Mapping[str, object]
         )
 
 
-def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> None:
-    """Say it where retinotopy is not from the same source for all participants."""
+def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> list[str]:
+    """List the sources of retinotopy, and say it where participants have different ones."""
     by_source: dict[str, list[str]] = {}
     for label, of_label in tables.items():
         for source in {str(table.source) for table in of_label if table.source}:
@@ -239,6 +305,7 @@ def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> None:
         LOG.warning(
             "Retinotopy from different sources (%s). --retinotopy-source makes it the same.", shown
         )
+    return sorted(by_source)
 
 
 def _tell_result(

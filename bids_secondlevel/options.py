@@ -257,7 +257,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-report",
         dest="report",
         action="store_false",
-        help="draw no pictures (sub-*/figures), which take seconds for each participant",
+        help="draw no pictures and write no pages, which take seconds for each participant",
+    )
+    running.add_argument(
+        "--reports-only",
+        action="store_true",
+        help="write the pages again from the results that are there, and do nothing else",
     )
     running.add_argument(
         "--n-procs",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from bids_secondlevel import derivatives, discovery
+from bids_secondlevel import derivatives, discovery, pages
 from bids_secondlevel.crossvalidation import (
     runs_with_cross_validation,
     with_cross_validation,
@@ -158,7 +158,7 @@ def process_participant(
     )
     angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
     shown = MapsShown(retinotopy, angles, z_maps, rois)
-    return _with_portrait(outcome, shown, files, plan, settings)
+    return _with_report(outcome, results, shown, plan, settings)
 
 
 def choose_files(
@@ -182,24 +182,30 @@ def choose_files(
     return index, plan, select_files(index, plan, settings)
 
 
-def _with_portrait(
+def _with_report(
     outcome: Outcome,
+    results: derivatives.ParticipantResults,
     shown: MapsShown,
-    files: ParticipantFiles,
     plan: Plan,
     settings: Settings,
 ) -> Outcome:
-    """Draw the cortex, last of all: whatever fails here costs no number."""
+    """Draw the cortex and write the page, last of all: whatever fails here costs no number."""
+    files = results.files
     try:
+        pages.remove_participant(files.label, settings)
         portrait = draw_portrait(shown, files, plan) if settings.report else Portrait(None)
         derivatives.write_portrait(portrait.svg, files.label, plan, settings)
+        if settings.report:
+            told = (*outcome.messages, *portrait.messages), outcome.errors
+            record = pages.participant_record(results, plan, settings, told, portrait.svg)
+            pages.write_participant(record, settings.output_dir)
     except Exception as error:  # noqa: BLE001
         with suppress(SecondLevelError):  # an earlier picture would pass for that of this run
             derivatives.write_portrait(None, files.label, plan, settings)
-        told = traceback.format_exc() if settings.verbose else f"{type(error).__name__}: {error}"
+        problem = traceback.format_exc() if settings.verbose else f"{type(error).__name__}: {error}"
         return replace(
             outcome,
-            errors=(*outcome.errors, f"the numbers are written, the picture is not ({told})"),
+            errors=(*outcome.errors, f"the numbers are written, the page is not ({problem})"),
             exit_code=outcome.exit_code or SOME_PARTICIPANT_FAILED,
         )
     return replace(outcome, messages=(*outcome.messages, *portrait.messages))

@@ -274,6 +274,7 @@ class Settings:
     sweep_eccentricities: tuple[float, ...] = ()
     space: str | None = None
     report: bool = True
+    reports_only: bool = False
     n_procs: int | None = None
     exclude: Path | None = None
     exclusions: Mapping[str, str] = field(default_factory=dict)
@@ -306,6 +307,8 @@ class Settings:
         object.__setattr__(self, "statistic", self.statistic.lower())
         self._check_filters()
         self._check_sweep()
+        if self.reports_only and not self.report:
+            raise UsageError("--reports-only and --no-report: give only one of them.")
         if not 0 <= self.min_coverage <= 1:
             raise UsageError(
                 f"--min-coverage: {self.min_coverage:g} given; expected a share between 0 and 1."

@@ -1,0 +1,283 @@
+"""What the page of the group shows."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bids_secondlevel.charts import Chart
+from bids_secondlevel.comparisons import ComparisonRow
+from bids_secondlevel.group_charts import draw_contralateral, draw_estimates
+from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.methods import (
+    MethodsText,
+    describe_inference,
+    describe_measurement,
+    describe_rois,
+    join,
+)
+from bids_secondlevel.model import BOTH, STATUSES
+from bids_secondlevel.model_rows import ModelRow
+from bids_secondlevel.quality import QualityRow
+from bids_secondlevel.references import reference_list
+from bids_secondlevel.reliability import ReliabilityRow
+from bids_secondlevel.report import Cell, Link, Page, Section, Table, table_of
+from bids_secondlevel.roi_charts import draw_coverage, draw_sizes
+from bids_secondlevel.stats import StatisticRow
+from bids_secondlevel.sweep import SweepRow
+from bids_secondlevel.sweep_charts import Limits, draw_sweep
+
+_TEST_COLUMNS = (
+    "n mean ci95_low ci95_high t df p p_permutation p_fwe q_fdr cohens_d hedges_g excluded note"
+)
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """All that is told of a group: its tables, and what belongs to them.
+
+    Attributes
+    ----------
+    definition : mapping
+        As in the sidecars: ``Rois``, ``LocalizerTask``, ``Statistic``, ``Summary``.
+    sources : tuple of str
+        Tags of the retinotopic maps.
+    exclusions : mapping of str to str
+        Reasons of the user, by participant.
+    n_permutations : int
+    model : str or None
+    rows, statistics, comparisons, quality, reliability, sweep, fitted : sequence of rows
+    """
+
+    definition: Mapping[str, Any]
+    sources: tuple[str, ...]
+    exclusions: Mapping[str, str]
+    n_permutations: int
+    model: str | None
+    rows: Sequence[EstimateRow]
+    statistics: Sequence[StatisticRow]
+    comparisons: Sequence[ComparisonRow]
+    quality: Sequence[QualityRow]
+    reliability: Sequence[ReliabilityRow] = ()
+    sweep: Sequence[SweepRow] = ()
+    fitted: Sequence[ModelRow] = ()
+
+
+@dataclass(frozen=True)
+class GroupCharts:
+    """The pictures of a group, by section."""
+
+    estimates: Sequence[Chart]
+    contralateral: Sequence[Chart]
+    rois: Sequence[Chart]
+    sweep: Sequence[Chart]
+
+    @property
+    def all(self) -> list[Chart]:
+        """Every chart, in the order of the page."""
+        return [*self.estimates, *self.contralateral, *self.rois, *self.sweep]
+
+
+def draw_charts(record: GroupRecord, in_use: Limits) -> GroupCharts:
+    """Draw the numbers of a group."""
+    return GroupCharts(
+        draw_estimates(record.rows, record.statistics),
+        draw_contralateral(record.rows, record.comparisons, record.quality),
+        [*draw_sizes(record.quality), *draw_coverage(record.rows)],
+        draw_sweep(record.sweep, in_use),
+    )
+
+
+def methods_of(record: GroupRecord) -> MethodsText:
+    """Word how the group was measured and tested."""
+    spaces = sorted({row.space for row in record.rows if row.space})
+    measured = {row.participant_id for row in record.rows if row.estimate is not None}
+    return join(
+        describe_measurement(
+            record.definition,
+            record.sources,
+            " and ".join(spaces) or None,
+            cross_validated=any(row.independence == "crossvalidated" for row in record.rows),
+        ),
+        describe_inference(
+            len(measured), record.exclusions, record.n_permutations, record.model, record.fitted
+        ),
+    )
+
+
+def group_page(record: GroupRecord, charts: GroupCharts, pages: Mapping[str, str]) -> Page:
+    """Put together the page of the group.
+
+    Parameters
+    ----------
+    record : GroupRecord
+    charts : GroupCharts
+    pages : mapping of str to str
+        Names of the participants' own pages, beside this one, by participant.
+    """
+    used = {row.participant_id for row in record.rows if row.estimate is not None}
+    everyone = {row.participant_id for row in record.rows}
+    tested = sum(row.test.p is not None for row in record.statistics)
+    methods = methods_of(record)
+    sections = [
+        _left_out_section(record),
+        Section(
+            "Estimates and tests",
+            text=(
+                "One test against 0 for each ROI, hemisphere, task and contrast. Of p_fwe and "
+                "q_fdr, which are corrected for the number of tests, report one. Circular "
+                "estimates are a control analysis: they are shown, and not tested.",
+            ),
+            charts=charts.estimates,
+            tables=_statistics_tables(record.statistics),
+        ),
+        Section(
+            "Comparisons",
+            text=(
+                "Paired tests: the first minus the one in the column versus. Each kind of "
+                "comparison is corrected for its own number of tests.",
+            ),
+            charts=charts.contralateral,
+            tables=_comparison_tables(record.comparisons),
+        ),
+        Section("Regions of interest", text=describe_rois(record.definition), charts=charts.rois),
+        *_optional_sections(record, charts),
+        _participants_section(record, pages),
+        Section("Methods", text=(*methods.paragraphs, *reference_list(methods.cited))),
+    ]
+    return Page(
+        "Group: estimates in individual regions of interest",
+        f"{len(used)} of {len(everyone)} participants, {len(record.definition['Rois'])} ROIs, "
+        f"{tested} tests.",
+        tuple(sections),
+    )
+
+
+def _left_out_section(record: GroupRecord) -> Section:
+    """Name who is not in the statistics, and why."""
+    statuses: dict[str, Counter[str]] = {}
+    for row in record.rows:
+        statuses.setdefault(row.participant_id, Counter())[row.status] += 1
+    notes = []
+    for participant, counts in statuses.items():
+        if counts["ok"]:
+            continue
+        status = max(counts, key=lambda name: counts[name])
+        meaning = record.exclusions.get(participant) or STATUSES[status]  # type: ignore[index]
+        notes.append(f"{participant} contributes nothing: {status} ({meaning}).")
+    some = sum(bool(counts["ok"]) and counts.total() > counts["ok"] for counts in statuses.values())
+    text = (
+        f"{some} participants lack some of the estimates; the table of participants below counts "
+        "them, and the column excluded of each test names them."
+        if some
+        else "No other participant lacks an estimate."
+    )
+    return Section("Who is left out", text=(text,), notes=notes)
+
+
+def _statistics_tables(rows: Sequence[StatisticRow]) -> list[Table]:
+    columns = f"{_key_columns(rows)} {_of_tests(_TEST_COLUMNS)}"
+    family = [r for r in rows if r.hemi == BOTH and r.test.independence != "circular"]
+    others = [r for r in rows if r.hemi != BOTH and r.test.independence != "circular"]
+    circular = [r for r in rows if r.test.independence == "circular"]
+    described = "n mean median sd ci95_low ci95_high excluded"
+    control = f"{_key_columns(rows)} {_of_tests(described)}"
+    tables = [
+        table_of("Tests against 0, both hemispheres pooled", family, columns),
+        table_of("Tests against 0 in each hemisphere, not corrected", others, columns),
+        table_of("Control analysis: circular estimates, not tested", circular, control),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _key_columns(rows: Sequence[StatisticRow | ComparisonRow]) -> str:
+    session = "session " if any(row.session is not None for row in rows) else ""
+    return f"{session}task contrast roi hemi"
+
+
+def _of_tests(columns: str) -> str:
+    return " ".join(f"test.{name}" for name in columns.split())
+
+
+def _comparison_tables(rows: Sequence[ComparisonRow]) -> list[Table]:
+    captions = {
+        "roi": "Two ROIs, in the same contrast",
+        "contrast": "Two contrasts, in the same ROI",
+        "hemi": "Left against right hemisphere",
+    }
+    columns = f"{_key_columns(rows)} versus {_of_tests(_TEST_COLUMNS)}"
+    tables = [
+        table_of(
+            caption,
+            [
+                row
+                for row in rows
+                if row.comparison == kind and row.test.n and row.test.independence != "circular"
+            ],
+            columns,
+        )
+        for kind, caption in captions.items()
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _optional_sections(record: GroupRecord, charts: GroupCharts) -> list[Section]:
+    sections = []
+    if record.fitted:
+        columns = (
+            "model task contrast roi hemi kind name value se ci95_low ci95_high test "
+            "test_statistic df df_residual p n_participants excluded note"
+        )
+        table = table_of("Coefficients, terms and variances", record.fitted, columns)
+        sections.append(
+            Section("Model", text=(f"{record.model}; see logs/group_model.txt.",), tables=(table,))
+        )
+    if charts.sweep:
+        sections.append(
+            Section(
+                "Sensitivity to the limits",
+                text=("How estimates change when one limit of the ROIs is varied.",),
+                charts=charts.sweep,
+            )
+        )
+    if record.reliability:
+        columns = (
+            "session task contrast roi hemi over method value ci95_low ci95_high n k "
+            "independence excluded note"
+        )
+        table = table_of("Reliability across participants", record.reliability, columns)
+        sections.append(
+            Section(
+                "Reliability",
+                text=(
+                    "ICC(2,1) is that of a single session or run; the split half, stepped up by "
+                    "Spearman and Brown, is that of all runs together.",
+                ),
+                tables=(table,),
+            )
+        )
+    return sections
+
+
+def _participants_section(record: GroupRecord, pages: Mapping[str, str]) -> Section:
+    counts: dict[str, Counter[str]] = {}
+    for row in record.rows:
+        counts.setdefault(row.participant_id, Counter())[row.status] += 1
+    rows: list[list[Cell]] = []
+    for participant, of_participant in counts.items():
+        page = pages.get(participant)
+        gaps = [f"{n} {status}" for status, n in of_participant.items() if status != "ok"]
+        rows.append(
+            [
+                Link(participant, page) if page else participant,
+                of_participant["ok"],
+                of_participant.total(),
+                "; ".join(gaps),
+            ]
+        )
+    header = ("participant", "with a number", "estimates", "without, and why")
+    return Section(
+        "Participants",
+        text=("Each name leads to the participant's own page, where there is one.",),
+        tables=(Table("Estimates of each participant", header, rows),),
+    )
