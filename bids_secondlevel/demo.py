@@ -161,8 +161,9 @@ def result_text(output_dir: Path) -> str:
     lines += [
         "",
         "Look at:",
+        f"  {output_dir / 'group.html'}",
+        f"  {output_dir / 'sub-01.html'}",
         f"  {path}",
-        f"  {output_dir / 'group_estimates.tsv'}",
         f"  {output_dir / table}",
         f"  {output_dir / mask}",
     ]

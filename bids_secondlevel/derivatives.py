@@ -101,7 +101,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     write_segmentations(results.rois, files, plan, folder)
     write_atomically(
         settings.output_dir / "logs" / f"{folder.prefix}_settings.toml",
-        _toml(settings),
+        settings_text(settings).encode(),
     )
     definition = definition_of(files, plan, settings)
     software = {"SoftwareVersion": __version__}
@@ -292,7 +292,7 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
     reliability = results.reliability
     _write_or_remove(folder / "group_reliability.tsv", reliability, ReliabilityRow, estimated)
     _write_or_remove(folder / "group_sweep.tsv", results.sweep, SweepRow, estimated)
-    write_atomically(folder / "logs" / "group_settings.toml", _toml(settings))
+    write_atomically(folder / "logs" / "group_settings.toml", settings_text(settings).encode())
 
 
 def write_model(results: ModelResults, definition: Mapping[str, Any], settings: Settings) -> None:
@@ -366,8 +366,9 @@ def write_dataset_files(
     write_atomically(output_dir / ".bidsignore", _BIDSIGNORE.encode())
 
 
-def _toml(settings: Settings) -> bytes:
-    return tomli_w.dumps(settings_as_toml(settings)).encode()
+def settings_text(settings: Settings) -> str:
+    """Write the settings that decide the results as TOML, to be passed back with ``--config``."""
+    return tomli_w.dumps(settings_as_toml(settings))
 
 
 def settings_as_toml(settings: Settings) -> dict[str, Any]:

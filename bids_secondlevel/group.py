@@ -38,6 +38,7 @@ from bids_secondlevel.gathering import (
     read_tables,
     screen,
 )
+from bids_secondlevel.group_page import methods_of
 from bids_secondlevel.linear_models import fit_formula
 from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import EstimateRow
@@ -186,8 +187,9 @@ def _report(
     """Write the page, last of all; whatever fails here costs no number. Tell whether it did."""
     try:
         pages.remove_group(settings.output_dir)
+        record = pages.group_record(results, definition, settings, fitted)
+        pages.write_methods(methods_of(record), settings.output_dir)
         if settings.report:
-            record = pages.group_record(results, definition, settings, fitted)
             pages.write_group(record, settings.output_dir)
     except Exception as error:
         LOG.error("The numbers are written, the page is not (%s: %s).", type(error).__name__, error)

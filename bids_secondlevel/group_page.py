@@ -46,6 +46,8 @@ class GroupRecord:
         Reasons of the user, by participant.
     n_permutations : int
     model : str or None
+    settings : str
+        As TOML.
     rows, statistics, comparisons, quality, reliability, sweep, fitted : sequence of rows
     """
 
@@ -54,6 +56,7 @@ class GroupRecord:
     exclusions: Mapping[str, str]
     n_permutations: int
     model: str | None
+    settings: str
     rows: Sequence[EstimateRow]
     statistics: Sequence[StatisticRow]
     comparisons: Sequence[ComparisonRow]
@@ -143,6 +146,7 @@ def group_page(record: GroupRecord, charts: GroupCharts, pages: Mapping[str, str
         Section("Regions of interest", text=describe_rois(record.definition), charts=charts.rois),
         *_optional_sections(record, charts),
         _participants_section(record, pages),
+        Section("Settings", text=("As given, in logs/group_settings.toml.",), code=record.settings),
         Section("Methods", text=(*methods.paragraphs, *reference_list(methods.cited))),
     ]
     return Page(
@@ -157,7 +161,8 @@ def _left_out_section(record: GroupRecord) -> Section:
     """Name who is not in the statistics, and why."""
     statuses: dict[str, Counter[str]] = {}
     for row in record.rows:
-        statuses.setdefault(row.participant_id, Counter())[row.status] += 1
+        if row.hemi == BOTH:  # in one hemisphere, an ROI may well be empty
+            statuses.setdefault(row.participant_id, Counter())[row.status] += 1
     notes = []
     for participant, counts in statuses.items():
         if counts["ok"]:
@@ -167,10 +172,10 @@ def _left_out_section(record: GroupRecord) -> Section:
         notes.append(f"{participant} contributes nothing: {status} ({meaning}).")
     some = sum(bool(counts["ok"]) and counts.total() > counts["ok"] for counts in statuses.values())
     text = (
-        f"{some} participants lack some of the estimates; the table of participants below counts "
-        "them, and the column excluded of each test names them."
+        f"{some} participants lack some of the estimates of both hemispheres; the table of "
+        "participants below counts them, and the column excluded of each test names them."
         if some
-        else "No other participant lacks an estimate."
+        else "Nobody else lacks an estimate of both hemispheres."
     )
     return Section("Who is left out", text=(text,), notes=notes)
 

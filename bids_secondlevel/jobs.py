@@ -26,11 +26,13 @@ from bids_secondlevel.errors import (
     OutputError,
     SecondLevelError,
 )
+from bids_secondlevel.methods import describe_measurement
 from bids_secondlevel.model import (
     HEMISPHERES,
     Dataset,
     ParticipantIndex,
 )
+from bids_secondlevel.pages import write_methods
 from bids_secondlevel.participant import (
     Outcome,
     choose_files,
@@ -42,6 +44,7 @@ from bids_secondlevel.preview import describe_datasets, describe_run, find_gaps
 from bids_secondlevel.reading import (
     measured_gap,
 )
+from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import Settings
 from bids_secondlevel.writing import write_atomically
 
@@ -90,6 +93,7 @@ def run(settings: Settings) -> int:
         derivatives.write_dataset_files(
             settings.output_dir, datasets, settings.bids_dir, description
         )
+        _write_methods(reference, settings)
         outcomes = _process_all(selected, reference, settings, datasets)
     codes = []
     for outcome in outcomes:
@@ -188,6 +192,25 @@ def _announce(
         plan.localizer_task or "(none)",
         ", ".join(roi.name for roi in plan.rois),
     )
+
+
+def _write_methods(reference: Sequence[ParticipantIndex], settings: Settings) -> None:
+    """Write how ROIs are defined and measured, the same whichever participants a job is for."""
+    try:
+        plan = make_plan(reference, (), settings)
+        files = [select_files(index, plan, settings) for index in reference]
+    except SecondLevelError:  # told when participants are processed
+        return
+    if not files:
+        return
+    sources = {of.retinotopy_source for of in files if of.retinotopy_source}
+    text = describe_measurement(
+        derivatives.definition_of(files[0], plan, settings),
+        sorted(sources),
+        plan.space,
+        cross_validated=any(of.folds for of in files),
+    )
+    write_methods(text, settings.output_dir)
 
 
 def _process_all(

@@ -19,7 +19,7 @@ from bids_secondlevel.derivatives import (
     ParticipantResults,
 )
 from bids_secondlevel.errors import DataError, InputMissingError
-from bids_secondlevel.group_page import GroupRecord, group_page, methods_of
+from bids_secondlevel.group_page import GroupRecord, group_page
 from bids_secondlevel.group_page import draw_charts as draw_group_charts
 from bids_secondlevel.masks import ParticipantFolder
 from bids_secondlevel.measures import EstimateRow
@@ -226,6 +226,7 @@ def group_record(
         {f"sub-{label}": why for label, why in settings.exclusions.items()},
         settings.n_permutations,
         settings.model if fitted else None,
+        derivatives.settings_text(settings),
         results.rows,
         results.statistics,
         results.comparisons,
@@ -262,6 +263,7 @@ def read_group(output_dir: Path) -> GroupRecord:
         sidecar.get("Selection", {}).get("Excluded", {}),
         sidecar.get("MaximumNumberOfFlips", 0),
         read_sidecar(model).get("Model") if model.exists() else None,
+        _read_text(output_dir / "logs" / "group_settings.toml"),
         read_table(output_dir / "group_estimates.tsv", EstimateRow),
         read_table(statistics, StatisticRow),
         rows("comparisons", ComparisonRow),
@@ -272,8 +274,12 @@ def read_group(output_dir: Path) -> GroupRecord:
     )
 
 
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
 def write_group(record: GroupRecord, output_dir: Path) -> None:
-    """Write the page of the group, its charts as files, and the methods text.
+    """Write the page of the group, and its charts as files.
 
     Raises
     ------
@@ -290,7 +296,6 @@ def write_group(record: GroupRecord, output_dir: Path) -> None:
     }
     html = render(group_page(record, charts, pages))
     write_atomically(output_dir / "group.html", html.encode())
-    write_methods(methods_of(record), output_dir)
 
 
 def remove_group(output_dir: Path) -> None:

@@ -55,6 +55,8 @@ class Section:
         What a reader must not miss, such as warnings.
     charts : sequence of Chart
     tables : sequence of Table
+    code : str
+        Shown as it is, in letters of the same width.
     """
 
     title: str
@@ -62,6 +64,7 @@ class Section:
     notes: Sequence[str] = ()
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
+    code: str = ""
 
     @property
     def anchor(self) -> str:
