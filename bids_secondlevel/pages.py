@@ -126,7 +126,11 @@ def write_participant(record: ParticipantRecord, output_dir: Path) -> None:
     )
     charts = draw_charts(record)
     figures = folder.figure(CORTEX).parent
-    own = {figures / f"{folder.prefix}_{chart.name}.svg": chart for chart in charts.all}
+    session = f"ses-{record.session}_"  # which the prefix says already
+    own = {
+        figures / f"{folder.prefix}_{chart.name.removeprefix(session)}.svg": chart
+        for chart in charts.all
+    }
     stale = [
         path
         for path in figures.glob(f"{folder.prefix}_*.svg")
