@@ -5,9 +5,11 @@ the tables as they are, and leave text as text.
 """
 
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -117,7 +119,7 @@ def render(
     Parameters
     ----------
     name : str
-        Identifiers inside the picture start with it, so that pictures can share a page.
+        Identifiers inside the picture begin with it, so that pictures can share a page.
     title : str
         For those who open the file.
     size : tuple of float
@@ -142,8 +144,12 @@ def render(
         paint(figure)
         about = {"Title": clean(title), "Date": None, "Creator": None}
         figure.savefig(file, format="svg", metadata=about)
-    svg = file.getvalue()
-    return svg[svg.index(b"<svg") :].replace(b'<g id="', b'<g id="%s.' % name.encode())
+    svg, numbers = file.getvalue(), count(1)
+    return re.sub(
+        b'(?<=<g id=")',
+        lambda _: b"%s.%d." % (name.encode(), next(numbers)),
+        svg[svg.index(b"<svg") :],
+    )
 
 
 def is_circular(row: HasIndependence) -> bool:
@@ -380,10 +386,11 @@ def key(label: str, marker: str, colour: str, face: str | None = None, line: Lin
 
 
 def explain(figure: "Figure", keys: "Sequence[Line2D | Patch]") -> None:
-    """Put a legend below the panels, as wide as the figure allows."""
+    """Put a legend below the panels, as wide as the figure is, and make room for further lines."""
     if not keys:
         return
     longest = max(width_of(str(entry.get_label())) for entry in keys)
     most = max(1, int(figure.get_figwidth() / (0.5 + 0.08 * longest)))
     rows = -(-len(keys) // most)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))
     figure.legend(handles=keys, loc="outside lower center", ncols=-(-len(keys) // rows))

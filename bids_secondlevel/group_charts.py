@@ -351,17 +351,24 @@ def _paint_means(axes: "Axes", cells: Sequence[_Cell], rois: Sequence[str]) -> N
         if cell.mean is None:
             gaps.append((float(place), _NOBODY))
             continue
-        low, high = cell.limits or (cell.mean, cell.mean)
-        axes.errorbar(
-            [place + 0.22],
+        x = place + 0.22
+        if cell.limits is not None:
+            axes.plot(
+                [x, x],
+                cell.limits,
+                marker="_",
+                markersize=5,
+                color=DARK,
+                linewidth=1.3,
+                gid="interval",
+            )
+        axes.plot(
+            [x],
             [cell.mean],
-            None if cell.limits is None else [[cell.mean - low], [high - cell.mean]],
             marker="o",
             markersize=3.5,
             color=DARK,
             markerfacecolor="white" if cell.of.circular else DARK,
-            elinewidth=1.3,
-            capsize=2.5,
             gid="mean",
         )
     mark_reasons(axes, gaps, [_NOBODY])

@@ -130,7 +130,7 @@ def _paint_estimates(
         if row.estimate is None:
             gaps.append((x, row.status))
             continue
-        axes.errorbar(
+        marks = axes.errorbar(
             [x],
             [row.estimate],
             [row.sd or 0.0],
@@ -139,8 +139,9 @@ def _paint_estimates(
             color=colours[row.roi],
             markerfacecolor="white" if is_circular(row) else colours[row.roi],
             elinewidth=1,
-            gid=f"estimate-{row.hemi}",
         )
+        marks[0].set_gid(f"estimate-{row.hemi}")
+        marks[2][0].set_gid(f"sd-{row.hemi}")
     mark_reasons(axes, gaps, reasons)
 
 

@@ -252,7 +252,7 @@ def draw_coverage(rows: Sequence[EstimateRow]) -> list[Chart]:
     reasons = sorted(dict.fromkeys(gaps), key=depth)
     named = participants if len(participants) <= MOST_NAMED else _conspicuous(participants, cells)
     name, title = stem("coverage"), "Coverage of the ROIs"
-    size = (min(WIDTH, 4 + 0.25 * len(participants)), 1.9 + 0.26 * len(rois))
+    size = (min(WIDTH, 4 + 0.25 * len(participants)), 2.0 + 0.26 * len(rois))
 
     def paint(figure: "Figure") -> None:
         from matplotlib.patches import Patch

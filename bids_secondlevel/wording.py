@@ -54,7 +54,7 @@ def shown(text: str, limit: int = 16) -> str:
         return text
     most = limit if width_of(text) == len(text) else limit // 2
     end = most * 2 // 5
-    return f"{text[: most - end - 1]}…{text[-end:]}"
+    return f"{text[: most - end - 1]}…{text[len(text) - end :]}"
 
 
 def width_of(text: str) -> int:
