@@ -17,6 +17,7 @@ from bids_secondlevel.configuration import (
     define_rois,
     frozen,
     read_config,
+    read_exclusions,
     read_filters,
 )
 from bids_secondlevel.errors import DONE, SOME_PARTICIPANT_FAILED, SecondLevelError, UsageError
@@ -103,6 +104,8 @@ def parse(arguments: Sequence[str]) -> Settings:
     filter_file = given.get("bids_filter_file")
     if filter_file is not None:
         given["bids_filters"] = read_filters(filter_file)
+    if given.get("exclude") is not None:
+        given["exclusions"] = read_exclusions(given["exclude"])
     check_threshold_kind(rule, RoiRule(), "options")
     default = RoiRule(**frozen(rule))
     rois = define_rois(parser, roi_tables, default, f"--config {config}")

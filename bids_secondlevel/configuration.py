@@ -1,6 +1,7 @@
 """Read configuration and filter files, and turn them into what the command line would say."""
 
 import argparse
+import csv
 import json
 import tomllib
 from collections.abc import Collection, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.errors import UsageError
-from bids_secondlevel.settings import RoiDefinition, RoiRule
+from bids_secondlevel.settings import RoiDefinition, RoiRule, checked_label
 
 RULE_OPTIONS = tuple(field.name for field in fields(RoiRule))
 """Options that define ROIs."""
@@ -164,6 +165,43 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
             f"--bids-filter-file {path}: values must be labels, numbers, null, or lists of them."
         )
     return filters
+
+
+def read_exclusions(path: Path) -> Mapping[str, str]:
+    """Read the participants to be left out, given with ``--exclude``.
+
+    Returns
+    -------
+    mapping of str to str
+        Reasons by participant label without ``sub-``; empty where the file gives none.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, lacks a column, or names a participant twice.
+    """
+    where = f"--exclude {path}"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t", restval="")
+            columns = reader.fieldnames or ()
+            rows = [row for row in reader if any(row.values())]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(f"{where}: cannot be read as a table ({error}).") from error
+    missing = [name for name in ("participant_id", "reason") if name not in columns]
+    if missing:
+        raise UsageError(
+            f"{where}: has no column {' and '.join(missing)}; expected a file with the columns "
+            "participant_id and reason, separated by a tab."
+        )
+    exclusions: dict[str, str] = {}
+    for row in rows:
+        label = checked_label("exclude", "sub-", row["participant_id"].strip())
+        if label in exclusions:
+            raise UsageError(f"{where}: names sub-{label} twice.")
+        reason = " ".join(row["reason"].replace(";", ",").split())
+        exclusions[label] = "" if reason == "n/a" else reason
+    return exclusions
 
 
 def _items(value: object) -> list[object]:

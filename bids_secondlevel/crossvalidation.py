@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from bids_secondlevel.measures import EstimateRow, depth
+from bids_secondlevel.runs import RunRow
 
 
 def with_cross_validation(
@@ -26,6 +27,32 @@ def with_cross_validation(
     """
     averaged = {row.key: row for row in average_folds(folds)}
     return [averaged.get(row.key, row) if row.independence == "circular" else row for row in rows]
+
+
+def runs_with_cross_validation(
+    runs: Iterable[RunRow], folds: Iterable[RunRow], rows: Sequence[EstimateRow]
+) -> list[RunRow]:
+    """Put the folds in the place of the runs of cross-validated estimates.
+
+    Parameters
+    ----------
+    runs : iterable of RunRow
+        Measured in the ROIs that all runs define.
+    folds : iterable of RunRow
+        Each measured in the ROIs that the other runs define.
+    rows : sequence of EstimateRow
+        As :func:`with_cross_validation` gives them.
+
+    Returns
+    -------
+    list of RunRow
+        In the order of `rows`, run by run.
+    """
+    order = {row.key: number for number, row in enumerate(rows)}
+    averaged = {row.key for row in rows if row.independence == "crossvalidated"}
+    chosen = [run for run in runs if run.key not in averaged]
+    chosen += [replace(f, independence="crossvalidated") for f in folds if f.key in averaged]
+    return sorted(chosen, key=lambda run: (order[run.key], run.run))
 
 
 def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:

@@ -138,7 +138,7 @@ def result_text(output_dir: Path) -> str:
         for row in read_table(path, StatisticRow)
         if row.task == MAIN.label and row.hemi == BOTH
     }
-    n_participants = max(int(row.n) for row in found.values())
+    n_participants = max(row.test.n for row in found.values())
     lines = [
         "",
         f"Effect of attention (attendMinusIgnore) in V1: mean of {n_participants} participants, "
@@ -149,10 +149,10 @@ def result_text(output_dir: Path) -> str:
         "ROI   planted   estimated   95 % CI",
     ]
     for quadrant, planted in PLANTED.items():
-        row = found[quadrant]
+        test = found[quadrant].test
         lines.append(
-            f"{quadrant}    {planted:7.2f}   {row.mean:9.2f}   "
-            f"[{row.ci95_low:5.2f}, {row.ci95_high:5.2f}]"
+            f"{quadrant}    {planted:7.2f}   {test.mean:9.2f}   "
+            f"[{test.ci95_low:5.2f}, {test.ci95_high:5.2f}]"
         )
     table = "sub-01/func/sub-01_space-fsaverage5_desc-roi_estimates.tsv"
     mask = (

@@ -9,7 +9,8 @@ from typing import Any
 
 import tomli_w
 
-from bids_secondlevel import __version__
+from bids_secondlevel import __version__, comparisons, stats
+from bids_secondlevel.comparisons import ComparisonRow
 from bids_secondlevel.masks import ParticipantFolder, describe_definition, write_masks
 from bids_secondlevel.measures import COMBINATIONS, EstimateRow
 from bids_secondlevel.model import (
@@ -20,10 +21,13 @@ from bids_secondlevel.model import (
     Plan,
     RoiMasks,
 )
+from bids_secondlevel.model_rows import ModelResults, ModelRow
 from bids_secondlevel.quality import OverlapRow, QualityRow
+from bids_secondlevel.reliability import ReliabilityRow
+from bids_secondlevel.runs import RunRow
 from bids_secondlevel.segmentations import write_segmentations
 from bids_secondlevel.settings import RoiRule, Settings
-from bids_secondlevel.stats import StatisticRow
+from bids_secondlevel.stats import StatisticRow, describe_tests
 from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.writing import remove_files, write_atomically, write_json, write_table
 
@@ -31,6 +35,7 @@ BIDS_VERSION = "1.10.0"
 TOOL = "bids_secondlevel"
 ESTIMATES = "desc-roi_estimates"
 SWEEP = "desc-sweep_estimates"
+RUNS = "desc-runs_estimates"
 QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
 CORTEX = "desc-rois_cortex"
@@ -67,6 +72,8 @@ class ParticipantResults:
     overlaps : sequence of OverlapRow
     sweep : sequence of SweepRow
         Empty where no sweep was asked for.
+    runs : sequence of RunRow
+        Empty where no runs were combined.
     """
 
     files: ParticipantFiles
@@ -75,6 +82,7 @@ class ParticipantResults:
     quality: Sequence[QualityRow]
     overlaps: Sequence[OverlapRow]
     sweep: Sequence[SweepRow] = ()
+    runs: Sequence[RunRow] = ()
 
 
 def write_participant(results: ParticipantResults, plan: Plan, settings: Settings) -> None:
@@ -107,11 +115,9 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     described = {**definition, **software, **surfaces}
     write_table(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
     write_table(folder.table(OVERLAP), results.overlaps, OverlapRow, described, folder.entities)
-    path = folder.table(SWEEP)
-    if not results.sweep:
-        remove_files((path, path.with_suffix(".json")))
-    else:
-        write_table(path, results.sweep, SweepRow, {**definition, **software}, folder.entities)
+    for name, rows, row_type in ((SWEEP, results.sweep, SweepRow), (RUNS, results.runs, RunRow)):
+        counted = {**definition, **software, "RowCount": len(rows)}
+        _write_or_remove(folder.table(name), rows, row_type, counted, folder.entities)
     measured = [
         source.uri
         for estimate in files.estimates
@@ -154,6 +160,20 @@ def _folder(label: str, space: str | None, settings: Settings) -> ParticipantFol
     return ParticipantFolder(settings.output_dir, label, space, session)
 
 
+def _write_or_remove(
+    path: Path,
+    rows: Sequence[Any],
+    row_type: type,
+    metadata: Mapping[str, Any],
+    entities: Mapping[str, str] | None = None,
+) -> None:
+    """Write a table that has rows; where it has none, remove what an earlier run has left."""
+    if rows:
+        write_table(path, rows, row_type, metadata, entities)
+    else:
+        remove_files((path, path.with_suffix(".json")))
+
+
 def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:
     """Remove the tables and pictures of a participant from an earlier run, and name them.
 
@@ -168,7 +188,7 @@ def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path
     tables = sorted(
         path
         for space in spaces
-        for name in (ESTIMATES, QUALITY, OVERLAP, SWEEP)
+        for name in (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS)
         for path in folder.path.glob(f"{folder.prefix}{space}_{name}.tsv")
     )
     remove_files(chain.from_iterable((path, path.with_suffix(".json")) for path in tables))
@@ -202,6 +222,11 @@ def quality_of(estimates: Path) -> Path:
     return estimates.with_name(estimates.name.replace(ESTIMATES, QUALITY))
 
 
+def runs_of(estimates: Path) -> Path:
+    """Name the table of the single runs that were combined into a table of estimates."""
+    return estimates.with_name(estimates.name.replace(ESTIMATES, RUNS))
+
+
 def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
     """Find the tables written by the participant level.
 
@@ -218,26 +243,75 @@ def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
     return dict(sorted(found.items()))
 
 
-def write_group(
-    settings: Settings,
-    rows: Sequence[EstimateRow],
-    statistics: Sequence[StatisticRow],
-    quality: Sequence[QualityRow],
-    definition: Mapping[str, Any],
-) -> None:
-    """Write the tables of the group level.
+@dataclass(frozen=True)
+class GroupResults:
+    """Everything that was found out about the group."""
+
+    rows: Sequence[EstimateRow]
+    statistics: Sequence[StatisticRow]
+    comparisons: Sequence[ComparisonRow]
+    quality: Sequence[QualityRow]
+    reliability: Sequence[ReliabilityRow]
+
+
+def write_group(results: GroupResults, definition: Mapping[str, Any], settings: Settings) -> None:
+    """Write the tables of the group level; that of reliability where there is any.
+
+    Parameters
+    ----------
+    results : GroupResults
+    definition : mapping
+        How the ROIs were defined, for the sidecars.
+    settings : Settings
 
     Raises
     ------
     OutputError
         If one cannot be written.
     """
-    output_dir = settings.output_dir
+    folder, n_flips = settings.output_dir, settings.n_permutations
     metadata = {**definition, "SoftwareVersion": __version__}
-    write_table(output_dir / "group_quality.tsv", quality, QualityRow, metadata)
-    write_table(output_dir / "group_estimates.tsv", rows, EstimateRow, metadata)
-    write_table(output_dir / "group_statistics.tsv", statistics, StatisticRow, metadata)
-    write_atomically(output_dir / "logs" / "group_settings.toml", _toml(settings))
+    selection = {
+        "MinVertices": settings.rule.min_vertices,
+        "MinCoverage": settings.min_coverage,
+        "Excluded": {f"sub-{label}": why for label, why in settings.exclusions.items()},
+    }
+    estimated = {**metadata, "Selection": selection}
+    tested = {**estimated, **describe_tests(n_flips, stats.FAMILY)}
+    compared = {**estimated, **describe_tests(n_flips, comparisons.FAMILY)}
+    write_table(folder / "group_quality.tsv", results.quality, QualityRow, metadata)
+    write_table(folder / "group_estimates.tsv", results.rows, EstimateRow, estimated)
+    write_table(folder / "group_statistics.tsv", results.statistics, StatisticRow, tested)
+    write_table(folder / "group_comparisons.tsv", results.comparisons, ComparisonRow, compared)
+    reliability = results.reliability
+    _write_or_remove(folder / "group_reliability.tsv", reliability, ReliabilityRow, estimated)
+    write_atomically(folder / "logs" / "group_settings.toml", _toml(settings))
+
+
+def write_model(results: ModelResults, definition: Mapping[str, Any], settings: Settings) -> None:
+    """Write a fitted model as a table, and in words to ``logs/``.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    folder = settings.output_dir
+    metadata = {**definition, "Model": settings.model, "SoftwareVersion": __version__}
+    write_table(folder / "group_model.tsv", results.rows, ModelRow, metadata)
+    write_atomically(folder / "logs" / "group_model.txt", results.summary.encode())
+
+
+def remove_model(output_dir: Path) -> None:
+    """Remove the model that an earlier run has left.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be removed.
+    """
+    names = ("group_model.tsv", "group_model.json", "logs/group_model.txt")
+    remove_files(output_dir / name for name in names)
 
 
 def write_dataset_files(
@@ -314,6 +388,10 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         "sweep-thresholds": list(settings.sweep_thresholds),
         "sweep-eccentricities": list(settings.sweep_eccentricities),
         "space": settings.space,
+        "exclude": str(settings.exclude.absolute()) if settings.exclude else None,
+        "min-coverage": settings.min_coverage,
+        "n-permutations": settings.n_permutations,
+        "model": settings.model,
         "skip-bids-validation": settings.skip_bids_validation,
         "roi": [
             {

@@ -5,13 +5,14 @@ Surface maps are never read here.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from bids_secondlevel import derivatives
+from bids_secondlevel.bids_stats_models import fit_stats_model
+from bids_secondlevel.comparisons import paired_tests
 from bids_secondlevel.datasets import (
     check_bids_dir,
     check_output_dir,
@@ -25,34 +26,46 @@ from bids_secondlevel.errors import (
     InputMissingError,
     NothingSelectedError,
 )
+from bids_secondlevel.gathering import (
+    Table,
+    common_definition,
+    complete_grid,
+    is_asked,
+    merge_rows,
+    read_tables,
+    screen,
+)
+from bids_secondlevel.linear_models import fit_formula
 from bids_secondlevel.masks import describe_rule
-from bids_secondlevel.measures import KEY, EstimateRow
-from bids_secondlevel.model import Status
-from bids_secondlevel.quality import QualityRow
+from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.model import ParticipantsTable, Status
+from bids_secondlevel.model_rows import ModelResults
+from bids_secondlevel.participants_table import read_participants, read_stats_model
+from bids_secondlevel.reliability import reliability
+from bids_secondlevel.run_tables import read_runs
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, one_sample_tests
-from bids_secondlevel.writing import read_sidecar, read_table
 
 LOG = logging.getLogger("bids_secondlevel")
 
-Cell = tuple[str | None, ...]
-"""What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
-
-_DEFINITION = ("Rois", "LocalizerTask", "Statistic", "Summary")
-
 
 @dataclass(frozen=True)
-class Table:
-    """A table written by the participant level, and how its ROIs were defined.
+class Participants:
+    """Who takes part in the group, by label.
 
-    `source` is the tag of the retinotopic maps.
+    Attributes
+    ----------
+    used : mapping of str to sequence of Path
+        Those with tables, and their tables.
+    absent : mapping of str to Status
+        Those who are listed without numbers, and why.
+    unknown : tuple of str
+        Labels asked for that exist nowhere.
     """
 
-    path: Path
-    rows: Sequence[EstimateRow]
-    definition: Mapping[str, Any]
-    source: str | None
-    quality: Sequence[QualityRow]
+    used: Mapping[str, Sequence[Path]]
+    absent: Mapping[str, Status]
+    unknown: tuple[str, ...]
 
 
 def run(settings: Settings) -> int:
@@ -71,215 +84,148 @@ def run(settings: Settings) -> int:
     """
     description = check_bids_dir(settings)
     check_output_dir(settings)
+    participants = choose_participants(settings)
+    tables, unreadable = read_tables(participants.used)
+    definition = common_definition(list(chain.from_iterable(tables.values())))
+    _tell_definition(settings, definition["Rois"])
+    _tell_sources(tables)
+
+    measured = {label: merge_rows(of_label, settings) for label, of_label in tables.items()}
+    unread: dict[str, Status] = dict.fromkeys(unreadable, "unreadable_table")
+    rows = screen(complete_grid(measured, {**participants.absent, **unread}), settings)
+    if not rows:
+        raise NothingSelectedError(
+            "No estimates left: the tables hold none of the sessions, tasks, contrasts, ROIs or "
+            "space asked for."
+        )
+    reasons = {f"sub-{label}": reason for label, reason in settings.exclusions.items()}
+    statistics = one_sample_tests(rows, settings.n_permutations, reasons)
+    comparisons = paired_tests(rows, settings.n_permutations, reasons)
+    runs = read_runs({label: participants.used[label] for label in tables}, rows)
+    reliable = reliability(rows, runs)
+    every = (row for of_label in tables.values() for table in of_label for row in table.quality)
+    wanted = (row for row in every if is_asked(row.roi, settings.roi_contrasts))
+    quality = list(dict.fromkeys(wanted))
+
+    if settings.dry_run:
+        paths = (table.path for of_label in tables.values() for table in of_label)
+        print("\n".join(f"would read {path}" for path in paths))
+    else:
+        results = derivatives.GroupResults(rows, statistics, comparisons, quality, reliable)
+        derivatives.write_group(results, definition, settings)
+        derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
+        derivatives.remove_model(settings.output_dir)
+    _tell_result(rows, statistics, settings)
+    if not any(row.estimate is not None for row in rows):
+        raise InputMissingError(
+            "No participant has a single estimate; the statuses in group_estimates.tsv say why."
+        )
+    if settings.model is not None and not settings.dry_run:
+        model = fit_model(settings.model, rows, read_participants(settings.bids_dir))
+        _tell_model(model, settings)
+        derivatives.write_model(model, definition, settings)
+    is_missing = (
+        settings.participant_label and "missing_participant" in participants.absent.values()
+    )
+    return SOME_PARTICIPANT_FAILED if unreadable or participants.unknown or is_missing else DONE
+
+
+def fit_model(
+    model: str, rows: Sequence[EstimateRow], participants: ParticipantsTable
+) -> ModelResults:
+    """Fit a formula, or the BIDS Stats Model of a file whose name ends in ``.json``.
+
+    Raises
+    ------
+    SecondLevelError
+        If the model cannot be read, or does not fit what there is.
+    """
+    if model.casefold().endswith(".json"):
+        return fit_stats_model(read_stats_model(Path(model)), rows, participants)
+    return fit_formula(model, rows, participants)
+
+
+def _tell_model(model: ModelResults, settings: Settings) -> None:
+    for message in model.messages:
+        LOG.warning(message)
+    for row in model.rows:
+        if row.converged == "no":
+            LOG.warning("--model: the fit of %s has not converged (%s).", row.model, row.note)
+            break
+    LOG.info("--model: see %s", settings.output_dir / "logs" / "group_model.txt")
+
+
+def choose_participants(settings: Settings) -> Participants:
+    """Choose who takes part: those of the study and of its results, or those asked for.
+
+    Raises
+    ------
+    InputMissingError
+        If there is no table at all.
+    NothingSelectedError
+        If nobody is left.
+    """
     found = derivatives.find_estimates(settings.output_dir)
     if not found:
         raise InputMissingError(
             f"{settings.output_dir}: holds no table of a participant "
             "(sub-*/func/*_desc-roi_estimates.tsv). Run the participant level first."
         )
-    asked = settings.participant_label
-    in_study = list_participants(settings.bids_dir, ())
-    labels = asked or tuple(sorted({*in_study, *found}))
-    missing = [label for label in labels if label not in found]
-    known = {*in_study, *found}
-    unknown = [label for label in missing if label not in known]
+    known = sorted({*list_participants(settings.bids_dir, ()), *_listed(settings), *found})
+    asked = settings.participant_label or tuple(known)
+    unknown = tuple(label for label in asked if label not in known)
     if unknown:
-        LOG.error(unknown_participants(unknown, sorted(known)))
-    labels = tuple(label for label in labels if label not in unknown)
-    missing = [label for label in missing if label not in unknown]
-    if len(missing) == len(labels):
+        LOG.error(unknown_participants(unknown, known))
+    labels = [label for label in asked if label in known]
+    excluded = [label for label in labels if label in settings.exclusions]
+    missing = [label for label in labels if label not in found and label not in excluded]
+    used = {x: found[x] for x in labels if x in found and x not in excluded}
+    if not used:
+        others = f" and without those of --exclude {settings.exclude}" if excluded else ""
         raise NothingSelectedError(
             f"--participant-label: none of {', '.join(asked)} has a table in "
-            f"{settings.output_dir}; there are: {', '.join(found)}."
+            f"{settings.output_dir}{others}; there are: {', '.join(found)}."
         )
-    others = [label for label in found if label not in labels]
-    if others:
-        LOG.warning(
-            "--participant-label: %d of %d participants with results.",
-            len(labels) - len(missing),
-            len(found),
-        )
+    if len(labels) < len(known):
+        LOG.warning("--participant-label: %d of %d participants.", len(labels), len(known))
     if missing:
         LOG.warning(
             "No results of %s: run the participant level for them. In the group table they have "
             "the status missing_participant.",
             ", ".join(f"sub-{label}" for label in missing),
         )
-    tables, unreadable = read_tables({x: found[x] for x in labels if x in found})
-    definition = common_definition(list(chain.from_iterable(tables.values())))
-    if settings.rule != RoiRule() and not any(
-        describe_rule(settings.rule).items() <= roi.items() for roi in definition["Rois"].values()
-    ):
+    strangers = [label for label in settings.exclusions if label not in known]
+    if strangers:
+        named = ", ".join(f"sub-{label}" for label in strangers)
+        LOG.warning("--exclude %s: there is no %s in this dataset.", settings.exclude, named)
+    if excluded:
+        LOG.warning("Excluded: %s.", ", ".join(f"sub-{label}" for label in excluded))
+    absent: dict[str, Status] = {
+        **dict.fromkeys(missing, "missing_participant"),
+        **dict.fromkeys(excluded, "excluded"),
+    }
+    return Participants(used, absent, unknown)
+
+
+def _listed(settings: Settings) -> list[str]:
+    """List the participants that ``participants.tsv`` names; it is needed for nothing else here."""
+    try:
+        named = read_participants(settings.bids_dir).values
+    except DataError as error:
+        LOG.warning("%s Participants are those with a folder.", error)
+        return []
+    return [name.removeprefix("sub-") for name in named]
+
+
+def _tell_definition(settings: Settings, rois: Mapping[str, Mapping[str, object]]) -> None:
+    """Say it where options would have defined other ROIs than there are."""
+    rule = replace(settings.rule, min_vertices=RoiRule().min_vertices)  # which holds here too
+    asked = describe_rule(rule).items()
+    if rule != RoiRule() and not any(asked <= roi.items() for roi in rois.values()):
         LOG.warning(
             "Options that define ROIs have no effect at group level, and differ from those the "
             "participants' tables were made with."
         )
-    _tell_sources(tables)
-    measured = {label: merge_rows(of_label, settings) for label, of_label in tables.items()}
-    rows = complete_grid(measured, missing, unreadable)
-    if not rows:
-        raise NothingSelectedError(
-            "No estimates left: the tables hold none of the sessions, tasks, contrasts, ROIs or "
-            "space asked for."
-        )
-    statistics = one_sample_tests(rows)
-    every = (row for of_label in tables.values() for table in of_label for row in table.quality)
-    wanted = (row for row in every if _is_asked(row.roi, settings.roi_contrasts))
-    quality = list(dict.fromkeys(wanted))
-    if settings.dry_run:
-        paths = (table.path for of_label in tables.values() for table in of_label)
-        print("\n".join(f"would read {path}" for path in paths))
-    else:
-        derivatives.write_group(settings, rows, statistics, quality, definition)
-        derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
-    _tell_result(rows, statistics, settings)
-    if not any(row.estimate is not None for row in rows):
-        raise InputMissingError(
-            "No participant has a single estimate; the statuses in group_estimates.tsv say why."
-        )
-    return SOME_PARTICIPANT_FAILED if unreadable or unknown or (asked and missing) else DONE
-
-
-def read_tables(
-    found: Mapping[str, Sequence[Path]],
-) -> tuple[dict[str, list[Table]], list[str]]:
-    """Read the participants' tables; one that cannot be read costs only its participant.
-
-    Returns
-    -------
-    tables : dict
-        Tables of each participant, by label.
-    unreadable : list of str
-        Participants with a table that cannot be used.
-    """
-    tables: dict[str, list[Table]] = {}
-    unreadable: list[str] = []
-    for label, paths in found.items():
-        try:
-            tables[label] = [_read_table(path) for path in paths]
-        except DataError as error:
-            LOG.error("sub-%s: %s", label, error)
-            unreadable.append(label)
-    return tables, unreadable
-
-
-def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
-    """Check that all ROIs were defined in the same way, and say how.
-
-    Raises
-    ------
-    DataError
-        If two tables were made with different settings.
-    """
-    if not tables:
-        raise DataError("None of the participants' tables can be read; see the messages above.")
-    first: dict[str, tuple[Any, Path]] = {}
-    for table in tables:
-        rois = {f"Rois.{name}": roi for name, roi in table.definition["Rois"].items()}
-        others = {name: table.definition[name] for name in _DEFINITION if name != "Rois"}
-        for name, value in {**rois, **others}.items():
-            known, path = first.setdefault(name, (value, table.path))
-            if value != known:
-                raise DataError(
-                    f"ROIs were defined or measured differently: {name} is {known} in the "
-                    f"sidecar of {path}, and {value} in that of {table.path}. Run the "
-                    "participant level with the same settings for all, or into another folder."
-                )
-    definitions = {
-        name.removeprefix("Rois."): value
-        for name, (value, _) in first.items()
-        if name.startswith("Rois.")
-    }
-    return {
-        "Rois": definitions,
-        **{name: first[name][0] for name in _DEFINITION if name != "Rois"},
-    }
-
-
-def merge_rows(tables: Sequence[Table], settings: Settings) -> dict[Cell, EstimateRow]:
-    """Join the tables of one participant, and keep what the settings ask for.
-
-    Raises
-    ------
-    DataError
-        If two tables (of jobs per session, and of a job for all) have different numbers for the
-        same cell.
-    """
-    merged: dict[Cell, EstimateRow] = {}
-    origin: dict[Cell, Path] = {}
-    for table in tables:
-        for row in table.rows:
-            if not _is_wanted(row, settings):
-                continue
-            cell = row.key[1:]
-            if merged.setdefault(cell, row) != row:
-                raise DataError(
-                    f"{origin[cell]} and {table.path} have different numbers for the same "
-                    f"estimate ({', '.join(str(part) for part in cell)}). Delete the outdated one."
-                )
-            origin.setdefault(cell, table.path)
-    return merged
-
-
-def complete_grid(
-    measured: Mapping[str, Mapping[Cell, EstimateRow]],
-    missing: Sequence[str] = (),
-    unreadable: Sequence[str] = (),
-) -> list[EstimateRow]:
-    """Give every participant a row for everything that was measured in any of them.
-
-    Parameters
-    ----------
-    measured : mapping
-        Rows of each participant by cell, by label.
-    missing, unreadable : sequence of str
-        Participants without a table, and with one that cannot be read.
-
-    Returns
-    -------
-    list of EstimateRow
-        Sorted by participant, then in the order of the participants' tables.
-    """
-    templates: dict[Cell, EstimateRow] = {}
-    for rows in measured.values():
-        for cell, row in rows.items():
-            templates.setdefault(cell, row)
-    cells = sorted(templates, key=lambda cell: tuple(part or "" for part in cell))
-    absent: dict[str, Status] = {
-        **dict.fromkeys(measured, "missing_map"),
-        **dict.fromkeys(missing, "missing_participant"),
-        **dict.fromkeys(unreadable, "unreadable_table"),
-    }
-    return [
-        measured.get(label, {}).get(cell) or _placeholder(templates[cell], label, absent[label])
-        for label in sorted(absent)
-        for cell in cells
-    ]
-
-
-def _read_table(path: Path) -> Table:
-    sidecar = read_sidecar(path)
-    if not isinstance(sidecar.get("Rois"), dict):
-        raise DataError(
-            f"{path.with_suffix('.json')}: does not say how the ROIs were defined. Run the "
-            "participant level again."
-        )
-    rows = read_table(path, EstimateRow)
-    participant = path.name.partition("_")[0]
-    if len(rows) != sidecar.get("RowCount"):
-        raise DataError(
-            f"{path}: has {len(rows)} rows, and {sidecar.get('RowCount')} by its sidecar. Run the "
-            "participant level again."
-        )
-    if any(row.participant_id != participant for row in rows):
-        raise DataError(f"{path}: has rows of other participants than {participant}.")
-    return Table(
-        path,
-        rows,
-        {name: sidecar.get(name) for name in _DEFINITION},
-        sidecar.get("RetinotopySource"),
-        read_table(derivatives.quality_of(path), QualityRow),
-    )
 
 
 def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> None:
@@ -308,36 +254,18 @@ def _tell_result(
         len(rows),
         f" ({gaps})" if gaps else "",
     )
-    for participant in dict.fromkeys(row.participant_id for row in rows):
-        statuses = {row.status for row in rows if row.participant_id == participant}
-        if "ok" not in statuses:
-            LOG.warning("%s contributes nothing: %s.", participant, ", ".join(sorted(statuses)))
-    circular = sum(row.independence == "circular" for row in statistics)
+    statuses: dict[str, set[str]] = {}
+    for row in rows:
+        statuses.setdefault(row.participant_id, set()).add(row.status)
+    for participant, of_participant in statuses.items():
+        if "ok" not in of_participant:
+            why = ", ".join(sorted(of_participant))
+            LOG.warning("%s contributes nothing: %s.", participant, why)
+    circular = sum(row.test.independence == "circular" for row in statistics)
     LOG.info(
         "%d cells, %d tested (%d circular and so not tested): see %s",
         len(statistics),
-        sum(row.p is not None for row in statistics),
+        sum(row.test.p is not None for row in statistics),
         circular,
         settings.output_dir / "group_statistics.tsv",
     )
-
-
-def _placeholder(row: EstimateRow, label: str, status: Status) -> EstimateRow:
-    own = {name: getattr(row, name) for name in KEY} | {"participant_id": f"sub-{label}"}
-    return EstimateRow(**own, status=status, independence=row.independence)
-
-
-def _is_wanted(row: EstimateRow, settings: Settings) -> bool:
-    asked: Sequence[tuple[str | None, Iterable[str]]] = (
-        (row.session, settings.session_label),
-        (row.task, settings.task_label),
-        (row.contrast, settings.contrasts),
-        (row.roi, settings.roi_contrasts),
-        (row.space, (settings.space,) if settings.space else ()),
-    )
-    return all(_is_asked(value, labels) for value, labels in asked)
-
-
-def _is_asked(value: str | None, labels: Iterable[str]) -> bool:
-    folded = {label.casefold() for label in labels}
-    return not folded or (value or "").casefold() in folded

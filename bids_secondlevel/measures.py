@@ -1,9 +1,9 @@
 """Measure maps inside regions of interest, and declare every column of the estimates table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
@@ -49,6 +49,11 @@ def column(
     if levels:
         entry["Levels"] = dict(levels)
     return field(metadata=entry, **default)
+
+
+def shared_columns() -> Any:
+    """Declare that a field holds columns that several tables share, in a dataclass of their own."""
+    return field()
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,44 @@ KEY = ("participant_id", "session", "task", "contrast", "roi", "hemi", "space", 
 """Columns that together name one row."""
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    path : str
+        The attribute of the row that holds it; with a dot where several columns are declared
+        together in a dataclass of their own.
+    hint : type
+        Of its values.
+    entry : mapping
+        Its entry in the data dictionary.
+    """
+
+    path: str
+    hint: Any
+    entry: Mapping[str, Any]
+
+
+def columns(row_type: type) -> dict[str, Column]:
+    """List the columns that a row type declares, by name and in their order."""
+    hints = get_type_hints(row_type)
+    listed: dict[str, Column] = {}
+    for f in fields(row_type):
+        if is_dataclass(hints[f.name]):
+            inner = columns(hints[f.name])
+            listed |= {
+                name: Column(f"{f.name}.{c.path}", c.hint, c.entry) for name, c in inner.items()
+            }
+        else:
+            listed[f.name] = Column(f.name, hints[f.name], f.metadata)
+    return listed
+
+
 def data_dictionary(row_type: type) -> dict[str, dict[str, Any]]:
     """Describe the columns declared by a row type, as the JSON beside a table does."""
-    return {f.name: dict(f.metadata) for f in fields(row_type)}
+    return {name: dict(declared.entry) for name, declared in columns(row_type).items()}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Arrays are one-dimensional, one value per vertex of one hemisphere's surface.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ Status = Literal[
     "ok",
     "empty_roi",
     "below_min_vertices",
+    "below_min_coverage",
     "no_finite_vertices",
     "missing_surface",
     "missing_map",
@@ -43,12 +44,14 @@ Status = Literal[
     "unreadable_retinotopy",
     "missing_participant",
     "unreadable_table",
+    "excluded",
 ]
 
 STATUSES: Mapping[Status, str] = {
     "ok": "a number could be had",
     "empty_roi": "the ROI has no vertex",
     "below_min_vertices": "the ROI has fewer vertices than asked for",
+    "below_min_coverage": "a smaller share of the vertices of the ROI is finite than asked for",
     "no_finite_vertices": "every vertex of the ROI is NaN or infinite in this map",
     "missing_surface": "areas of vertices are needed, and there is no surface to get them from",
     "missing_map": "the map to be measured was not found or its content is not on this computer",
@@ -60,8 +63,31 @@ STATUSES: Mapping[Status, str] = {
     "unreadable_retinotopy": "visual-area or eccentricity map could not be read or was refused",
     "missing_participant": "the participant level has written no table for this participant",
     "unreadable_table": "the table of this participant could not be read",
+    "excluded": "this participant was excluded by the user",
 }
 """Every status of a row with its meaning, from the mildest to the one that wins over others."""
+
+
+@dataclass(frozen=True)
+class ParticipantsTable:
+    """What ``participants.tsv`` says.
+
+    Attributes
+    ----------
+    path : Path
+        Of the file, whether it is there or not.
+    columns : tuple of str
+        Its columns but ``participant_id``.
+    values : mapping of str to mapping of str to (str or None)
+        By ``participant_id`` (with ``sub-``) and column; ``None`` is n/a.
+    categorical : frozenset of str
+        Columns to which ``participants.json`` gives levels.
+    """
+
+    path: Path
+    columns: tuple[str, ...] = ()
+    values: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    categorical: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -107,6 +133,14 @@ class MapSource:
         """All files to be read."""
         return self.maps + self.variances
 
+    def of_run(self, run: str) -> "MapSource | None":
+        """Leave one run alone of those that are combined; ``None`` if it is not among them."""
+        for number, unit in enumerate(self.units):
+            if unit[1] == run:
+                only = slice(number, number + 1)
+                return MapSource(self.maps[only], self.combination, self.variances[only], (unit,))
+        return None
+
     def shares_data_with(self, other: "MapSource") -> bool:
         """Tell whether the maps of one task stem from any recording that others stem from."""
         return any(
@@ -148,6 +182,19 @@ class EstimateSource:
     contrast: str
     maps: Mapping[Hemisphere, MapSource]
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Runs that are combined, in order; none where a hemisphere has a single map at most."""
+        if all(len(source.maps) == 1 for source in self.maps.values()):
+            return ()
+        found = {run for source in self.maps.values() for _, run in source.units if run}
+        return tuple(sorted(found, key=int))
+
+    def of_run(self, run: str) -> "EstimateSource":
+        """Leave one run alone of those that are combined."""
+        maps = {hemi: source.of_run(run) for hemi, source in self.maps.items()}
+        return replace(self, maps={hemi: only for hemi, only in maps.items() if only is not None})
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -155,12 +202,15 @@ class Fold:
 
     Attributes
     ----------
+    run : str
+        The run left out.
     localizers : mapping of contrast to hemisphere to MapSource
         z maps from the other runs, which define the ROIs.
     estimates : tuple of EstimateSource
         Maps of the run left out, which are measured in them.
     """
 
+    run: str
     localizers: Localizers
     estimates: tuple[EstimateSource, ...]
 

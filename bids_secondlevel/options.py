@@ -209,6 +209,38 @@ def build_parser() -> argparse.ArgumentParser:
         "several)",
     )
 
+    group = parser.add_argument_group("group level")
+    group.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="FILE",
+        help="TSV file with the columns participant_id and reason: participants to be left out "
+        "of all statistics",
+    )
+    group.add_argument(
+        "--min-coverage",
+        type=float,
+        metavar="SHARE",
+        help="leave out estimates from ROIs with a smaller share of finite vertices, 0 to 1; "
+        "--min-vertices works here too (default: "
+        f"{default.min_coverage:g})",
+    )
+    group.add_argument(
+        "--n-permutations",
+        type=int,
+        metavar="N",
+        help="random sign flips; all of them where there are no more than this "
+        f"(default: {default.n_permutations})",
+    )
+
+    group.add_argument(
+        "--model",
+        metavar="FORMULA|FILE",
+        help="fit a model to the estimates: a formula such as 'estimate ~ roi * contrast + age' "
+        "with columns of the estimates table and of participants.tsv, or a BIDS Stats Model "
+        "(a file that ends in .json)",
+    )
+
     running = parser.add_argument_group("running")
     running.add_argument(
         "--config",

@@ -12,7 +12,10 @@ from itertools import chain
 from typing import Any
 
 from bids_secondlevel import derivatives, discovery
-from bids_secondlevel.crossvalidation import with_cross_validation
+from bids_secondlevel.crossvalidation import (
+    runs_with_cross_validation,
+    with_cross_validation,
+)
 from bids_secondlevel.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
@@ -58,6 +61,7 @@ from bids_secondlevel.reading import (
     read_vertex_maps,
 )
 from bids_secondlevel.rois import define_rois
+from bids_secondlevel.runs import RunRow, label_run
 from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import RoiDefinition, Settings
 from bids_secondlevel.sweep import SweepRow, sweep_variants
@@ -117,24 +121,32 @@ def process_participant(
     vertices = {hemi: maps for hemi, (maps, _) in described.items()}
 
     rows: list[EstimateRow] = []
+    runs: list[RunRow] = []
     sweep: list[SweepRow] = []
     absent = [*_absent(retinotopy), *chain.from_iterable(map(_absent, z_maps.values()))]
     absent += [
         p.roi for parts in rois.values() for p in parts.values() if isinstance(p.roi, Absent)
     ]
     for source in files.estimates:
-        maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
+        maps, maps_of_runs = read_measured(files, source, retinotopy)
         absent += _absent(maps)
         rows += measure_in_rois(source, maps, rois, vertices, files, plan, settings)
+        for run, of_run in maps_of_runs.items():
+            only = source.of_run(run)
+            in_run = measure_in_rois(only, of_run, rois, vertices, files, plan, settings)
+            runs += [label_run(row, run) for row in in_run]
         for variant, swept in variants:
             in_variant = measure_in_rois(source, maps, swept, vertices, files, plan, settings)
             sweep += [variant.label(row) for row in in_variant if row.roi in variant.values]
-    folds, absent_in_folds = _cross_validate(files, retinotopy, vertices, plan, settings)
+    folds, runs_of_folds, absent_in_folds = _cross_validate(
+        files, retinotopy, vertices, plan, settings
+    )
     rows = with_cross_validation(rows, folds)
+    runs = runs_with_cross_validation(runs, runs_of_folds, rows)
     absent += absent_in_folds
     quality, overlaps = _describe(rois, vertices, files, plan)
 
-    results = derivatives.ParticipantResults(files, rois, rows, quality, overlaps, sweep)
+    results = derivatives.ParticipantResults(files, rois, rows, quality, overlaps, sweep, runs)
     derivatives.write_participant(results, plan, settings)
     outcome = summarize_outcome(
         index,
@@ -272,21 +284,24 @@ def _cross_validate(
     vertices: Mapping[Hemisphere, VertexMaps],
     plan: Plan,
     settings: Settings,
-) -> tuple[list[EstimateRow], list[Absent]]:
+) -> tuple[list[EstimateRow], list[RunRow], list[Absent]]:
     """Define the ROIs without one run of the localizer and measure in that run, for each run."""
     localized = {roi.name for roi in plan.rois if _shaped_by(roi, plan)}
     rows: list[EstimateRow] = []
+    runs: list[RunRow] = []
     absent: list[Absent] = []
     for fold in files.folds:
         z_maps = {h: read_localizers(files, fold.localizers, h, retinotopy[h]) for h in HEMISPHERES}
         rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
         absent += chain.from_iterable(map(_absent, z_maps.values()))
         for source in fold.estimates:
-            maps = {h: read_measured(files, source, h, retinotopy[h]) for h in HEMISPHERES}
+            maps, _ = read_measured(files, source, retinotopy)
             absent += _absent(maps)
             measured = measure_in_rois(source, maps, rois, vertices, files, plan, settings)
-            rows += [row for row in measured if row.roi in localized]
-    return rows, absent
+            in_fold = [row for row in measured if row.roi in localized]
+            rows += in_fold
+            runs += [label_run(row, fold.run) for row in in_fold]
+    return rows, runs, absent
 
 
 def _describe(

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bids_secondlevel.errors import DataError, InputMissingError
-from bids_secondlevel.measures import combine_runs
+from bids_secondlevel.measures import combine_runs, worst
 from bids_secondlevel.mesh import vertex_areas
 from bids_secondlevel.model import (
+    HEMISPHERES,
     Absent,
     Array,
     EstimateSource,
@@ -153,23 +154,51 @@ def _read_localizer(
     if gap is not None:
         return gap
     source = localizers[contrast][hemisphere]
-    z = _read(source, hemisphere, "unreadable_localizer")
+    statuses: Sequence[Status] = ("missing_localizer", "unreadable_localizer")
+    z = _combine(source, [_read(file, hemisphere, *statuses) for file in source.files])
     return _fitting(z, source, retinotopy, files, hemisphere)
 
 
 def read_measured(
     files: ParticipantFiles,
     estimate: EstimateSource,
-    hemisphere: Hemisphere,
-    retinotopy: Retinotopy | Absent,
-) -> Array | Absent:
-    """Read a map to be measured; it must have the vertices of the retinotopy."""
-    gap = measured_gap(estimate, hemisphere)
-    if gap is not None:
-        return gap
-    source = estimate.maps[hemisphere]
-    values = _read(source, hemisphere, "unreadable_map")
-    return _fitting(values, source, retinotopy, files, hemisphere)
+    retinotopy: Mapping[Hemisphere, Retinotopy | Absent],
+) -> tuple[dict[Hemisphere, Array | Absent], dict[str, dict[Hemisphere, Array | Absent]]]:
+    """Read the maps of a contrast to be measured, each file once.
+
+    Parameters
+    ----------
+    files : ParticipantFiles
+    estimate : EstimateSource
+    retinotopy : mapping of hemisphere to Retinotopy or Absent
+        Maps must have its vertices.
+
+    Returns
+    -------
+    maps : dict of hemisphere to (n_vertices,) array or Absent
+    runs : dict of run to such a dict
+        What each run gives alone, where runs are combined; else empty.
+    """
+    statuses: Sequence[Status] = ("missing_map", "unreadable_map")
+    read = {
+        (hemi, file): _read(file, hemi, *statuses)
+        for hemi, source in estimate.maps.items()
+        for file in source.files
+    }
+
+    def made_from(chosen: EstimateSource) -> dict[Hemisphere, Array | Absent]:
+        made: dict[Hemisphere, Array | Absent] = {}
+        for hemi in HEMISPHERES:
+            gap = measured_gap(chosen, hemi)
+            if gap is None:
+                source = chosen.maps[hemi]
+                values = _combine(source, [read[hemi, file] for file in source.files])
+                made[hemi] = _fitting(values, source, retinotopy[hemi], files, hemi)
+            else:
+                made[hemi] = gap
+        return made
+
+    return made_from(estimate), {run: made_from(estimate.of_run(run)) for run in estimate.runs}
 
 
 def _gap(
@@ -194,20 +223,32 @@ def _unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
     return None
 
 
-def _read(source: MapSource, hemisphere: Hemisphere, unreadable: Status) -> Array | Absent:
+def _read(
+    file: SourceFile, hemisphere: Hemisphere, missing: Status, unreadable: Status
+) -> Array | Absent:
     try:
-        maps = [read_map(file.path, hemisphere) for file in source.maps]
-        variances = [read_map(file.path, hemisphere) for file in source.variances]
+        return read_map(file.path, hemisphere)
+    except InputMissingError as error:
+        return Absent(missing, error)
     except DataError as error:
         return Absent(unreadable, error)
-    if len({values.size for values in (*maps, *variances)}) > 1:
+
+
+def _combine(source: MapSource, read: Sequence[Array | Absent]) -> Array | Absent:
+    """Make one map of those of the files of a source."""
+    absent = [values for values in read if isinstance(values, Absent)]
+    if absent:
+        return worst(absent)
+    maps = [values for values in read if not isinstance(values, Absent)]
+    if len({values.size for values in maps}) > 1:
         counts = ", ".join(
             f"{file.path} has {values.size}"
-            for file, values in zip(source.files, (*maps, *variances), strict=True)
+            for file, values in zip(source.files, maps, strict=True)
         )
         message = f"maps to be combined differ in their number of vertices: {counts}."
         return Absent("vertex_mismatch", DataError(message))
-    return combine_runs(maps, variances, source.combination)
+    n_runs = len(source.maps)
+    return combine_runs(maps[:n_runs], maps[n_runs:], source.combination)
 
 
 def _fitting(

@@ -220,6 +220,7 @@ def _folds(
 
     return tuple(
         Fold(
+            run=left_out[1] or "",
             localizers={
                 contrast: _by_hemisphere(
                     in_runs, task, contrast, source("z", [u for u in ordered if u != left_out])

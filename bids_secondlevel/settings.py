@@ -241,7 +241,8 @@ class Settings:
     """What to do: one field per option of the command line, with its default.
 
     Labels are kept without their ``sub-`` or ``ses-`` prefix; an empty tuple or ``None`` means
-    "all" or "decide from the data". `bids_filters` is the content of `bids_filter_file`.
+    "all" or "decide from the data". `bids_filters` is the content of `bids_filter_file`, and
+    `exclusions` that of `exclude`: reasons by label.
 
     Raises
     ------
@@ -274,6 +275,11 @@ class Settings:
     space: str | None = None
     report: bool = True
     n_procs: int | None = None
+    exclude: Path | None = None
+    exclusions: Mapping[str, str] = field(default_factory=dict)
+    min_coverage: float = 0.0
+    n_permutations: int = 10_000
+    model: str | None = None
     stop_on_first_crash: bool = False
     dry_run: bool = False
     verbose: int = 0
@@ -300,6 +306,15 @@ class Settings:
         object.__setattr__(self, "statistic", self.statistic.lower())
         self._check_filters()
         self._check_sweep()
+        if not 0 <= self.min_coverage <= 1:
+            raise UsageError(
+                f"--min-coverage: {self.min_coverage:g} given; expected a share between 0 and 1."
+            )
+        if self.n_permutations < 0:
+            raise UsageError(
+                f"--n-permutations: {self.n_permutations} given; expected a number of sign flips, "
+                "or 0 for no permutation tests."
+            )
         if self.n_procs is not None and self.n_procs < 1:
             raise UsageError(f"--n-procs: {self.n_procs} given; expected 1 or more.")
         names = [roi.name.casefold() for roi in self.rois]

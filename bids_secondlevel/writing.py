@@ -6,12 +6,13 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import is_dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bids_secondlevel.errors import DataError, OutputError
-from bids_secondlevel.measures import data_dictionary
+from bids_secondlevel.measures import columns, data_dictionary
 
 MISSING = "n/a"
 
@@ -105,12 +106,13 @@ def write_table(
     OutputError
         If it cannot be written.
     """
-    columns = [f.name for f in fields(row_type)]
+    declared = columns(row_type)
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-    writer.writerow(columns)
+    writer.writerow(declared)
+    values = [attrgetter(declared_column.path) for declared_column in declared.values()]
     for row in rows:
-        writer.writerow(_cell(getattr(row, name)) for name in columns)
+        writer.writerow(_cell(value(row)) for value in values)
     dictionary = data_dictionary(row_type)
     columns_of_name = {k: v for k, v in (entities or {}).items() if k in dictionary}
     described = {name: dictionary[name] for name in columns_of_name}
@@ -129,21 +131,26 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
     DataError
         If it cannot be read or is not such a table.
     """
-    hints = get_type_hints(row_type)
-    names = [f.name for f in fields(row_type)]  # type: ignore[arg-type]
+    declared = columns(row_type)
+    parts: dict[str, Any] = {k: v for k, v in get_type_hints(row_type).items() if is_dataclass(v)}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t")
-            missing = [name for name in names if name not in (reader.fieldnames or ())]
+            missing = [name for name in declared if name not in (reader.fieldnames or ())]
             if missing:
                 raise DataError(
                     f"{path}: has no column {', '.join(missing)}; expected the table that the "
                     "participant level writes. Run the participant level again."
                 )
-            return [
-                row_type(**{name: _value(name, row[name], hints[name]) for name in names})
-                for row in reader
-            ]
+            rows = []
+            for row in reader:
+                cells: dict[str, dict[str, Any]] = {"": {}, **{part: {} for part in parts}}
+                for name, c in declared.items():
+                    part = c.path.rpartition(".")[0]
+                    cells[part][name] = _value(name, row[name], c.hint)
+                whole = {part: kind(**cells[part]) for part, kind in parts.items()}
+                rows.append(row_type(**cells[""], **whole))
+            return rows
     except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise DataError(
             f"{path}: cannot be read as a table of estimates ({error}). Run the participant "

@@ -68,6 +68,8 @@ def test_labels_with_underscored_values_are_not_touched():
 def test_config_and_command_line_give_the_same_settings(tmp_path):
     filters = tmp_path / "filters.json"
     filters.write_text(json.dumps({"localizer": {"desc": None}}))
+    exclude = tmp_path / "exclude.tsv"
+    exclude.write_text("participant_id\treason\nsub-03\tmoved\n")
     config = tmp_path / "config.toml"
     config.write_text(
         f"""
@@ -96,6 +98,10 @@ task-label = ["main"]
 contrasts = ["attend"]
 statistic = "t"
 space = "fsaverage"
+exclude = "{exclude}"
+min-coverage = 0.5
+n-permutations = 99
+model = "estimate ~ age"
 n-procs = 3
 stop-on-first-crash = true
 no-report = true
@@ -112,9 +118,10 @@ verbose = 2
         "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
-        "--space fsaverage --n-procs 3 --stop-on-first-crash --dry-run --no-report "
-        "--skip-bids-validation -vv"
+        f"--space fsaverage --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
+        "--n-procs 3 --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
+    arguments += ["--model", "estimate ~ age"]
     from_file = parse([*POSITIONALS, "--config", str(config)])
     assert from_file == parse([*POSITIONALS, *arguments])
     options = {action.dest for action in build_parser()._actions}  # noqa: SLF001

@@ -166,3 +166,110 @@ def test_dry_run_lists_the_tables_and_writes_nothing(processed, output, capsys):
 def test_no_tables_at_all(group_study, output, capsys):
     assert group(group_study, output) == 66
     assert "Run the participant level first" in capsys.readouterr().err
+
+
+def exclusions(path, *lines, header="participant_id\treason"):
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return ["--exclude", str(path)]
+
+
+def test_excluded_participants_stay_in_the_table_with_the_reason(processed, output, tmp_path):
+    options = exclusions(tmp_path / "out.tsv", "sub-02\tslept; twice", "04\tn/a")
+    assert group(processed, output, *options) == 0
+    left_out = [r for r in rows_of(output) if r["participant_id"] in ("sub-02", "sub-04")]
+    assert {(r["estimate"], r["status"]) for r in left_out} == {("n/a", "excluded")}
+    row = statistic(output, **ATTEND)
+    assert (row["n"], float(row["mean"])) == ("2", 42.0)  # 41 and 43
+    assert row["excluded"] == "sub-02:excluded (slept, twice); sub-04:excluded"
+    sidecar = json.loads((output / "group_statistics.json").read_text())
+    assert sidecar["Selection"]["Excluded"] == {"sub-02": "slept, twice", "sub-04": ""}
+
+
+def test_an_excluded_table_is_not_even_read(processed, output, tmp_path):
+    (path,) = output.glob("sub-03/func/*_estimates.tsv")
+    path.write_text("rubbish")
+    assert group(processed, output) == 1
+    assert group(processed, output, *exclusions(tmp_path / "out.tsv", "03\tbroken")) == 0
+
+
+def test_everybody_excluded(processed, output, tmp_path, capsys):
+    options = exclusions(tmp_path / "out.tsv", *(f"0{i}\tmoved" for i in (1, 2, 3, 4)))
+    assert group(processed, output, *options) == 18
+    assert "--exclude" in capsys.readouterr().err
+
+
+def test_a_stranger_among_the_excluded_is_told(processed, output, tmp_path, caplog):
+    assert group(processed, output, *exclusions(tmp_path / "out.tsv", "77\tmoved")) == 0
+    assert "sub-77" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "message"),
+    [
+        ("participant_id", "sub-02", "has no column reason"),
+        ("subject\tnote", "sub-02\tmoved", "has no column participant_id and reason"),
+        ("participant_id\treason", "sub 02\tmoved", "not a BIDS label"),
+        ("participant_id\treason", "02\tmoved\nsub-02\tslept", "names sub-02 twice"),
+    ],
+)
+def test_a_wrong_list_of_exclusions(processed, output, tmp_path, capsys, *, header, line, message):
+    before = contents(output)
+    options = exclusions(tmp_path / "out.tsv", line, header=header)
+    assert group(processed, output, *options) == 64
+    assert message in capsys.readouterr().err
+    assert group(processed, output, "--exclude", str(tmp_path / "none.tsv")) == 64
+    assert contents(output) == before
+
+
+def test_small_rois_are_left_out_and_what_is_just_large_enough_is_kept(processed, output):
+    # The ROI "left" has vertices 1 and 2 of the left hemisphere and 0 of the right one.
+    assert group(processed, output, "--min-vertices", "2") == 0
+    kept, small = (statistic(output, **{**ATTEND, "hemi": hemi}) for hemi in ("L", "R"))
+    assert (kept["n"], small["n"], small["mean"]) == ("4", "0", "n/a")
+    assert small["excluded"].startswith("sub-01:below_min_vertices; sub-02:below")
+    row = next(r for r in rows_of(output) if r["status"] == "below_min_vertices")
+    assert (row["n_vertices"], row["estimate"], row["median"]) == ("1", "n/a", "n/a")
+
+
+def test_sparsely_covered_rois_are_left_out(group_study, output):
+    values = [float("nan") if vertex == 1 else 10.0 for vertex in range(12)]
+    write_gifti(group_study.map_path("02", "main", "L", "attend", "effect"), values, "L")
+    assert main([str(group_study.root), str(output), "participant", "--n-procs", "1"]) == 0
+    # One of the two vertices is left: a share of exactly 0.5.
+    assert group(group_study, output, "--min-coverage", "0.5") == 0
+    assert statistic(output, **{**ATTEND, "hemi": "L"})["n"] == "4"
+    assert group(group_study, output, "--min-coverage", "0.51") == 0
+    row = statistic(output, **{**ATTEND, "hemi": "L"})
+    assert (row["n"], row["excluded"]) == ("3", "sub-02:below_min_coverage")
+    assert group(group_study, output, "--min-coverage", "50") == 64
+
+
+def test_comparisons_of_the_planted_maps(processed, output):
+    assert group(processed, output) == 0
+    rows = rows_of(output, "group_comparisons.tsv")
+    assert {row["comparison"] for row in rows} == {"roi", "contrast", "hemi"}
+    (row,) = [r for r in rows if (r["comparison"], r["task"]) == ("roi", "main")]
+    # Left holds vertices 1, 2 and 100: 41; right holds 100 and 102 of the right hemisphere.
+    assert (row["roi"], row["versus"], row["hemi"]) == ("left", "right", "both")
+    assert (row["n"], float(row["mean"])) == ("4", 41.0 - 101.0)
+    assert row["note"] == "no variation between participants"
+    circular = [r for r in rows if r["task"] == "loc"]
+    assert {(r["independence"], r["p"]) for r in circular} == {("circular", "n/a")}
+
+
+def test_permutations_of_four_participants(processed, output):
+    assert group(processed, output) == 0
+    row = statistic(output, **ATTEND)
+    # All are positive, so that 2 of 16 flips have a sum as large, in each of the tests.
+    assert (row["p_permutation"], row["n_flips"], row["p_fwe"]) == ("0.125", "16", "0.125")
+    assert group(processed, output, "--n-permutations", "0") == 0
+    assert statistic(output, **ATTEND)["p_permutation"] == "n/a"
+    assert group(processed, output, "--n-permutations", "-1") == 64
+
+
+def test_a_second_run_gives_the_same_bytes(processed, output):
+    assert group(processed, output, "--n-permutations", "10") == 0
+    before = contents(output)
+    assert statistic(output, **ATTEND)["n_flips"] == "10"
+    assert group(processed, output, "--n-permutations", "10") == 0
+    assert contents(output) == before

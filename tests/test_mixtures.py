@@ -116,7 +116,7 @@ class TestRuns:
         row = estimates(output)[(*ATTEND, "both")]
         assert float(row["estimate"]) == pytest.approx(41.0 + (4 / 3) / (1 + 1 / 3))
         assert row["n_runs"] == "2"
-        (path,) = output.glob("sub-01/func/*_estimates.json")
+        (path,) = output.glob("sub-01/func/*_desc-roi_estimates.json")
         combined = json.loads(path.read_text())["CombinedRuns"]
         assert [(entry["hemi"], entry["n_runs"]) for entry in combined] == [("L", 2), ("R", 2)]
         assert "fixed effects" in combined[0]["Combination"]

@@ -1,0 +1,225 @@
+"""Gather the participants' tables into one complete table of the group."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bids_secondlevel.derivatives import quality_of
+from bids_secondlevel.errors import DataError
+from bids_secondlevel.measures import KEY, EstimateRow
+from bids_secondlevel.model import Status
+from bids_secondlevel.quality import QualityRow
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.writing import read_sidecar, read_table
+
+LOG = logging.getLogger("bids_secondlevel")
+
+Cell = tuple[str | None, ...]
+"""What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
+
+_DEFINITION = ("Rois", "LocalizerTask", "Statistic", "Summary")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table written by the participant level, and how its ROIs were defined.
+
+    `source` is the tag of the retinotopic maps.
+    """
+
+    path: Path
+    rows: Sequence[EstimateRow]
+    definition: Mapping[str, Any]
+    source: str | None
+    quality: Sequence[QualityRow]
+
+
+def read_tables(
+    found: Mapping[str, Sequence[Path]],
+) -> tuple[dict[str, list[Table]], list[str]]:
+    """Read the participants' tables; one that cannot be read costs only its participant.
+
+    Returns
+    -------
+    tables : dict
+        Tables of each participant, by label.
+    unreadable : list of str
+        Participants with a table that cannot be used.
+    """
+    tables: dict[str, list[Table]] = {}
+    unreadable: list[str] = []
+    for label, paths in found.items():
+        try:
+            tables[label] = [_read_table(path) for path in paths]
+        except DataError as error:
+            LOG.error("sub-%s: %s", label, error)
+            unreadable.append(label)
+    return tables, unreadable
+
+
+def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
+    """Check that all ROIs were defined in the same way, and say how.
+
+    Raises
+    ------
+    DataError
+        If two tables were made with different settings.
+    """
+    if not tables:
+        raise DataError("None of the participants' tables can be read; see the messages above.")
+    first: dict[str, tuple[Any, Path]] = {}
+    for table in tables:
+        rois = {f"Rois.{name}": roi for name, roi in table.definition["Rois"].items()}
+        others = {name: table.definition[name] for name in _DEFINITION if name != "Rois"}
+        for name, value in {**rois, **others}.items():
+            known, path = first.setdefault(name, (value, table.path))
+            if value != known:
+                raise DataError(
+                    f"ROIs were defined or measured differently: {name} is {known} in the "
+                    f"sidecar of {path}, and {value} in that of {table.path}. Run the "
+                    "participant level with the same settings for all, or into another folder."
+                )
+    definitions = {
+        name.removeprefix("Rois."): value
+        for name, (value, _) in first.items()
+        if name.startswith("Rois.")
+    }
+    return {
+        "Rois": definitions,
+        **{name: first[name][0] for name in _DEFINITION if name != "Rois"},
+    }
+
+
+def merge_rows(tables: Sequence[Table], settings: Settings) -> dict[Cell, EstimateRow]:
+    """Join the tables of one participant, and keep what the settings ask for.
+
+    Raises
+    ------
+    DataError
+        If two tables (of jobs per session, and of a job for all) have different numbers for the
+        same cell.
+    """
+    merged: dict[Cell, EstimateRow] = {}
+    origin: dict[Cell, Path] = {}
+    for table in tables:
+        for row in table.rows:
+            if not _is_wanted(row, settings):
+                continue
+            cell = row.key[1:]
+            if merged.setdefault(cell, row) != row:
+                raise DataError(
+                    f"{origin[cell]} and {table.path} have different numbers for the same "
+                    f"estimate ({', '.join(str(part) for part in cell)}). Delete the outdated one."
+                )
+            origin.setdefault(cell, table.path)
+    return merged
+
+
+def complete_grid(
+    measured: Mapping[str, Mapping[Cell, EstimateRow]],
+    absent: Mapping[str, Status],
+) -> list[EstimateRow]:
+    """Give every participant a row for everything that was measured in any of them.
+
+    Parameters
+    ----------
+    measured : mapping
+        Rows of each participant by cell, by label.
+    absent : mapping of str to Status
+        Participants without rows of their own, by label, and why they have none.
+
+    Returns
+    -------
+    list of EstimateRow
+        Sorted by participant, then in the order of the participants' tables.
+    """
+    templates: dict[Cell, EstimateRow] = {}
+    for rows in measured.values():
+        for cell, row in rows.items():
+            templates.setdefault(cell, row)
+    cells = sorted(templates, key=lambda cell: tuple(part or "" for part in cell))
+    gaps: dict[str, Status] = {**dict.fromkeys(measured, "missing_map"), **absent}
+    return [
+        measured.get(label, {}).get(cell) or _placeholder(templates[cell], label, gaps[label])
+        for label in sorted(gaps)
+        for cell in cells
+    ]
+
+
+def screen(rows: Iterable[EstimateRow], settings: Settings) -> list[EstimateRow]:
+    """Take the number from estimates of ROIs that are too small or too little covered.
+
+    Parameters
+    ----------
+    rows : iterable of EstimateRow
+    settings : Settings
+        ``--min-vertices`` and ``--min-coverage``; what equals them is kept.
+
+    Returns
+    -------
+    list of EstimateRow
+        All rows; the status of those that are left out says why.
+    """
+    return [_screened(row, settings) for row in rows]
+
+
+def _screened(row: EstimateRow, settings: Settings) -> EstimateRow:
+    if row.estimate is None:
+        return row
+    status: Status = "ok"
+    if row.n_vertices is not None and row.n_vertices < settings.rule.min_vertices:
+        status = "below_min_vertices"
+    elif row.coverage is not None and row.coverage < settings.min_coverage:
+        status = "below_min_coverage"
+    if status == "ok":
+        return row
+    return replace(row, estimate=None, sd=None, median=None, status=status)
+
+
+def _read_table(path: Path) -> Table:
+    sidecar = read_sidecar(path)
+    if not isinstance(sidecar.get("Rois"), dict):
+        raise DataError(
+            f"{path.with_suffix('.json')}: does not say how the ROIs were defined. Run the "
+            "participant level again."
+        )
+    rows = read_table(path, EstimateRow)
+    participant = path.name.partition("_")[0]
+    if len(rows) != sidecar.get("RowCount"):
+        raise DataError(
+            f"{path}: has {len(rows)} rows, and {sidecar.get('RowCount')} by its sidecar. Run the "
+            "participant level again."
+        )
+    if any(row.participant_id != participant for row in rows):
+        raise DataError(f"{path}: has rows of other participants than {participant}.")
+    return Table(
+        path,
+        rows,
+        {name: sidecar.get(name) for name in _DEFINITION},
+        sidecar.get("RetinotopySource"),
+        read_table(quality_of(path), QualityRow),
+    )
+
+
+def _placeholder(row: EstimateRow, label: str, status: Status) -> EstimateRow:
+    own = {name: getattr(row, name) for name in KEY} | {"participant_id": f"sub-{label}"}
+    return EstimateRow(**own, status=status, independence=row.independence)
+
+
+def _is_wanted(row: EstimateRow, settings: Settings) -> bool:
+    asked: Sequence[tuple[str | None, Iterable[str]]] = (
+        (row.session, settings.session_label),
+        (row.task, settings.task_label),
+        (row.contrast, settings.contrasts),
+        (row.roi, settings.roi_contrasts),
+        (row.space, (settings.space,) if settings.space else ()),
+    )
+    return all(is_asked(value, labels) for value, labels in asked)
+
+
+def is_asked(value: str | None, labels: Iterable[str]) -> bool:
+    """Tell whether a label is among those asked for, whatever their case; none means all."""
+    folded = {label.casefold() for label in labels}
+    return not folded or (value or "").casefold() in folded

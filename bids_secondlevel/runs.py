@@ -1,0 +1,67 @@
+"""Estimates of single runs, where those of several were combined into one."""
+
+from dataclasses import dataclass
+
+from bids_secondlevel.measures import INDEPENDENCE, KEY, EstimateRow, Independence, column
+from bids_secondlevel.model import STATUSES, Status
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """An estimate of one run; the only declaration of the table's columns."""
+
+    participant_id: str = column("participant, with its sub- prefix")
+    session: str | None = column("session label of the measured map; n/a where it has none")
+    task: str = column("task of the measured map")
+    contrast: str = column("first-level contrast of the measured map")
+    roi: str = column("region of interest")
+    hemi: str = column("hemisphere: L, R, or both pooled")
+    space: str | None = column("surface space of the maps; n/a where their names have none")
+    statistic: str = column("what the map holds, the stat entity of its name")
+    run: int = column("run of the measured map")
+    estimate: float | None = column(
+        "as in the table of estimates, of this run alone; where that is crossvalidated, in the "
+        "ROI that the other runs define",
+        units="those of the measured map",
+        default=None,
+    )
+    n_vertices: int | None = column("number of vertices of the ROI", default=None)
+    n_finite: int | None = column(
+        "number of vertices of the ROI that are neither NaN nor infinite in the map of this run",
+        default=None,
+    )
+    coverage: float | None = column("n_finite divided by n_vertices", default=None)
+    status: Status = column(
+        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
+    )
+    independence: Independence = column(
+        "whether the number was measured on the data that defined its ROI",
+        levels=INDEPENDENCE,
+        default="independent",
+    )
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """What names the estimate that this run is a part of; see :data:`~.measures.KEY`."""
+        return tuple(getattr(self, name) for name in KEY)
+
+
+def label_run(row: EstimateRow, run: str) -> RunRow:
+    """Turn an estimate that was measured in the map of one run into a row of that run."""
+    return RunRow(
+        participant_id=row.participant_id,
+        session=row.session,
+        task=row.task,
+        contrast=row.contrast,
+        roi=row.roi,
+        hemi=row.hemi,
+        space=row.space,
+        statistic=row.statistic,
+        run=int(run),
+        estimate=row.estimate,
+        n_vertices=row.n_vertices,
+        n_finite=row.n_finite,
+        coverage=row.coverage,
+        status=row.status,
+        independence=row.independence,
+    )
