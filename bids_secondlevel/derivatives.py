@@ -53,7 +53,7 @@ _BIDSIGNORE = """\
 group_*.tsv
 group_*.json
 *.html
-figures/
+figures
 logs/
 """
 
@@ -180,7 +180,7 @@ def _folder(label: str, space: str | None, settings: Settings) -> ParticipantFol
 
 
 def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:
-    """Remove the tables of a participant that an earlier run has left, and name them.
+    """Remove the tables and pictures of a participant from an earlier run, and name them.
 
     Raises
     ------
@@ -197,7 +197,12 @@ def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path
         for path in folder.path.glob(f"{folder.prefix}{space}_{name}.tsv")
     )
     remove_files(chain.from_iterable((path, path.with_suffix(".json")) for path in tables))
-    return tables
+    figures = folder.figure(CORTEX).parent
+    pictures = sorted(
+        path for s in spaces for path in figures.glob(f"{folder.prefix}{s}_{CORTEX}.svg")
+    )
+    remove_files(pictures)
+    return tables + pictures
 
 
 def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:

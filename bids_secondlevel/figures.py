@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.drawing import (
     CHARACTER,
-    Scale,
     axes_at,
-    coloured,
     draw_scale,
     draw_visual_field,
     new_figure,
@@ -28,8 +26,17 @@ from bids_secondlevel.drawing import (
     wrap,
     write,
 )
-from bids_secondlevel.model import Array, Hemisphere, Mask, Mesh
-from bids_secondlevel.palette import OVERLAP_COLOUR, components, roi_colours
+from bids_secondlevel.model import Array, Hemisphere, Mask
+from bids_secondlevel.painting import (
+    Cortex,
+    eccentricity_scale,
+    paint_angle,
+    paint_eccentricity,
+    paint_rois,
+    paint_z,
+    z_scale,
+)
+from bids_secondlevel.palette import OVERLAP_COLOUR, roi_colours
 from bids_secondlevel.views import Projection, Window, frame, look, project
 
 if TYPE_CHECKING:
@@ -46,44 +53,7 @@ _TOP, _SCALES, _LINE = 0.6, 0.83, 0.17
 _PIXELS = 256
 _SHADES = 31  # of red, green and blue; finer ones double the size of the file
 _MARGIN = 10.0  # mm around the retinotopic part
-_PALE = 0.35
 _SIDES: Mapping[Hemisphere, str] = {"L": "Left", "R": "Right"}
-
-
-@dataclass(frozen=True, eq=False)
-class Cortex:
-    """What is known about the cortex of one hemisphere.
-
-    Attributes
-    ----------
-    mesh : Mesh
-    is_sphere : bool
-        Whether it is to be unrolled.
-    shading : (n_vertices,) array of float, optional
-        Depth of the sulci or curvature: the greater, the darker.
-    visual_area : (n_vertices,) array of int
-        0 is none.
-    eccentricity : (n_vertices,) array of float
-        Degrees of visual angle.
-    polar_angle : (n_vertices,) array of float, optional
-        Degrees clockwise from the upper vertical meridian.
-    z_maps : mapping of str to (n_vertices,) array of float, or None where there is none
-        Of each localizer contrast; the same contrasts in both hemispheres.
-    retinotopic : (n_vertices,) array of bool
-        Chosen areas within the chosen limits.
-    rois : mapping of str to (n_vertices,) array of bool, or None where there is none
-        The same ROIs in both hemispheres.
-    """
-
-    mesh: Mesh
-    is_sphere: bool
-    shading: Array | None
-    visual_area: NDArray[np.integer[Any]]
-    eccentricity: Array
-    polar_angle: Array | None
-    z_maps: Mapping[str, Array | None]
-    retinotopic: Mask
-    rois: Mapping[str, Mask | None]
 
 
 @dataclass(frozen=True)
@@ -215,14 +185,14 @@ def _columns(views: Sequence[_View], legend: Legend) -> list[_Column]:
     columns = [
         _Column(
             "Eccentricity",
-            partial(_paint_eccentricity, farthest=farthest),
-            partial(draw_scale, scale=_eccentricity_scale(legend.eccentricity, farthest)),
+            partial(paint_eccentricity, farthest=farthest),
+            partial(draw_scale, scale=eccentricity_scale(legend.eccentricity, farthest)),
             shows_areas=True,
         )
     ]
     cortices = [view.cortex for view in views]
     if any(cortex.polar_angle is not None for cortex in cortices):
-        columns.append(_Column("Polar angle", _paint_angle, draw_visual_field, shows_areas=True))
+        columns.append(_Column("Polar angle", paint_angle, draw_visual_field, shows_areas=True))
     contrasts = list(dict.fromkeys(name for cortex in cortices for name in cortex.z_maps))
     shown: dict[str, tuple[str, ...]] = {
         f"Localizer {name}" if len(name) < 12 else name: (name,) for name in contrasts
@@ -234,68 +204,11 @@ def _columns(views: Sequence[_View], legend: Legend) -> list[_Column]:
         columns.append(
             _Column(
                 heading,
-                partial(_paint_z, contrasts=of, largest=largest, faded=legend.faded),
-                partial(draw_scale, scale=_z_scale(largest, legend.faded)),
+                partial(paint_z, contrasts=of, largest=largest, faded=legend.faded),
+                partial(draw_scale, scale=z_scale(largest, legend.faded)),
             )
         )
-    return [*columns, _Column("ROIs", _paint_rois, None)]
-
-
-def _paint_eccentricity(cortex: Cortex, *, farthest: float) -> Array:
-    shown = (cortex.visual_area > 0) & np.isfinite(cortex.eccentricity)
-    return coloured("viridis", cortex.eccentricity / farthest, shown)
-
-
-def _paint_angle(cortex: Cortex) -> Array | None:
-    if cortex.polar_angle is None:
-        return None
-    shown = (cortex.visual_area > 0) & np.isfinite(cortex.polar_angle)
-    return coloured("twilight", (cortex.polar_angle + 180) / 360 % 1, shown)
-
-
-def _paint_z(
-    cortex: Cortex,
-    *,
-    contrasts: Sequence[str],
-    largest: float,
-    faded: tuple[float, float] | None,
-) -> Array | None:
-    there = [z for name in contrasts if (z := cortex.z_maps.get(name)) is not None]
-    if len(there) < len(contrasts):
-        return None
-    z = np.fmax.reduce(there)
-    painted = coloured("RdBu_r", (z / largest + 1) / 2, ~np.isnan(z))
-    if faded is not None:
-        painted[(z >= faded[0]) & (z <= faded[1]), 3] *= _PALE
-    return painted
-
-
-def _paint_rois(cortex: Cortex) -> Array | None:
-    there = {name: mask for name, mask in cortex.rois.items() if mask is not None}
-    if not there:
-        return None
-    painted = np.zeros((len(cortex.visual_area), 4))
-    for name, colour in roi_colours(list(cortex.rois)).items():
-        if name in there:
-            painted[there[name]] = (*components(colour), 1.0)
-    painted[np.sum(list(there.values()), axis=0) > 1] = (*components(OVERLAP_COLOUR), 1.0)
-    return painted
-
-
-def _eccentricity_scale(limits: tuple[float, float], farthest: float) -> Scale:
-    values = np.linspace(0, farthest, 128)
-    colours = coloured("viridis", values / farthest, np.ones(128, dtype=bool))
-    return Scale(colours, (0, farthest), (*limits[::-1], farthest, 0.0), limits, "degrees")
-
-
-def _z_scale(largest: float, faded: tuple[float, float] | None) -> Scale:
-    z = np.linspace(-largest, largest, 128)
-    colours = coloured("RdBu_r", (z / largest + 1) / 2, np.ones(128, dtype=bool))
-    marks: tuple[float, ...] = ()
-    if faded is not None:
-        colours[(z >= faded[0]) & (z <= faded[1]), 3] = _PALE
-        marks = tuple(limit for limit in faded if abs(limit) < largest)
-    return Scale(colours, (-largest, largest), (*marks[::-1], -largest, largest, 0.0), marks, "z")
+    return [*columns, _Column("ROIs", paint_rois, None)]
 
 
 def _largest_z(views: Sequence[_View], contrasts: Sequence[str]) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_secondlevel.errors import DataError, InputMissingError
-from bids_secondlevel.figures import Cortex, Legend, cortex_figure
+from bids_secondlevel.figures import Legend, cortex_figure
 from bids_secondlevel.model import (
     Absent,
     Array,
@@ -18,6 +18,7 @@ from bids_secondlevel.model import (
     RoiMasks,
     SurfaceFile,
 )
+from bids_secondlevel.painting import Cortex
 from bids_secondlevel.settings import VISUAL_AREAS, RoiRule
 from bids_secondlevel.surfaces import read_map_like, read_mesh
 from bids_secondlevel.templates import TemplateKind, template_density, template_surface

@@ -14,8 +14,9 @@ from matplotlib import colormaps
 from meshes import icosphere
 from PIL import Image
 
-from bids_secondlevel.figures import MAX_Z_PANELS, Cortex, Legend, cortex_figure, look_at
+from bids_secondlevel.figures import MAX_Z_PANELS, Legend, cortex_figure, look_at
 from bids_secondlevel.model import Mesh
+from bids_secondlevel.painting import Cortex
 from bids_secondlevel.palette import OVERLAP_COLOUR, components, roi_colours
 from bids_secondlevel.settings import VISUAL_AREAS
 
@@ -164,6 +165,26 @@ def test_a_panel_for_each_map_and_the_maximum_of_many(n_contrasts, has_angle):
         )
         alone = images(cortex_figure({"L": maximum}, LEGEND))
         assert np.abs(images(svg)[1 + has_angle] - alone[1 + has_angle].astype(int)).mean() < 25
+
+
+def test_infinite_values_are_drawn_as_the_ends_of_scales_or_not_at_all():
+    cortex = make_cortex()
+    inside = np.flatnonzero(cortex.retinotopic)
+    high, low = int(inside[0]), int(inside[1])
+    values = {name: np.zeros(len(cortex.visual_area)) for name in ("z", "eccentricity", "angle")}
+    for map_values in values.values():
+        map_values[high], map_values[low] = np.inf, -np.inf
+    changed = make_cortex(
+        z_maps={"z": values["z"]}, eccentricity=values["eccentricity"], polar_angle=values["angle"]
+    )
+    vertices = look_at({"L": changed})["L"].vertices
+    eccentricity, angle, z, _ = images(cortex_figure({"L": changed}, LEGEND))
+    for pixels in (eccentricity, angle):
+        assert np.ptp(colour_of(pixels, vertices, high)) < 0.01  # grey
+    red, _, blue = colour_of(z, vertices, high)
+    assert red > blue
+    red, _, blue = colour_of(z, vertices, low)
+    assert red < blue
 
 
 def test_the_words_are_words():

@@ -9,7 +9,8 @@ import xml.etree.ElementTree as ET
 import nibabel as nib
 import numpy as np
 import pytest
-from study import AREA, COMMAND, contents, estimates, write_curv, write_gifti, write_mgz
+from meshes import icosphere
+from study import AREA, COMMAND, contents, estimates, run, write_curv, write_gifti, write_mgz
 
 from bids_secondlevel.cli import main
 from bids_secondlevel.derivatives import CORTEX, ESTIMATES
@@ -212,6 +213,18 @@ def test_a_hemisphere_without_any_visual_area_is_not_drawn(inflated, output):
     assert surfaces(output) == ["bids:freesurfer:sub-01/surf/rh.inflated"]
 
 
+def test_a_participant_whose_data_fail_loses_the_picture_of_an_earlier_run(
+    inflated, output, caplog
+):
+    assert level(inflated, output) == 0
+    for stat in ("z", "effect"):
+        path = inflated.map_path("01", "loc", "L", "left", stat)
+        shutil.copy(path, path.with_name(path.name.replace("contrast-", "desc-smoothed_contrast-")))
+    assert level(inflated, output) == 64  # which of the two is meant?
+    assert picture(output) is None
+    assert f"{CORTEX}.svg: removed, as it was of an earlier run" in caplog.text
+
+
 def test_sulci_darken_the_cortex_they_belong_to(inflated, output):
     assert level(inflated, output) == 0
     plain = picture(output).read_bytes()
@@ -273,6 +286,57 @@ def test_the_template_that_lies_beside_the_participants_is_used(study, output):
     where = {"name": "sub-01_space-fsaverage"}
     assert surfaces(output, **where)[0] == "bids:freesurfer:fsaverage/surf/lh.inflated"
     assert {row["area_mm2"] for row in estimates(output).values()} == {"n/a"}
+
+
+@pytest.fixture
+def fsaverage6(study, tmp_path, monkeypatch):
+    """A study in fsaverage6, and a folder of TemplateFlow that has its spheres."""
+    in_space(study, "fsaverage6")
+    home = tmp_path / "templateflow" / "tpl-fsaverage"
+    home.mkdir(parents=True)
+    points, triangles = icosphere(6, 100.0)
+    arrays = [
+        nib.gifti.GiftiDataArray(points.astype("f4"), "NIFTI_INTENT_POINTSET"),
+        nib.gifti.GiftiDataArray(triangles.astype("i4"), "NIFTI_INTENT_TRIANGLE"),
+    ]
+    area = (points[:, 1] < -98).astype("i4")
+    for hemi, side in SIDES.items():
+        sphere = nib.gifti.GiftiImage(darrays=arrays)
+        nib.save(sphere, home / f"tpl-fsaverage_hemi-{hemi}_den-41k_sphere.surf.gii")
+        write_mgz(study.surf("01") / f"{side}.benson14_varea.mgz", area, "i4")
+        write_mgz(study.surf("01") / f"{side}.benson14_eccen.mgz", area * 2.0)
+        for path in study.firstlevel.glob(f"sub-01/func/*_hemi-{hemi}_*"):
+            write_gifti(path, np.full(area.size, 3.0), hemi)
+    for name, value in {
+        "TEMPLATEFLOW_HOME": str(home.parent),
+        "TEMPLATEFLOW_AUTOUPDATE": "off",
+        "HTTPS_PROXY": "http://127.0.0.1:9",  # no network
+    }.items():
+        monkeypatch.setenv(name, value)
+    return study, home, int(area.sum())
+
+
+def test_a_sphere_of_templateflow_is_unrolled(fsaverage6, output):
+    study, _, n_vertices = fsaverage6
+    finished = run(study.root, output, "participant")
+    assert (finished.returncode, "WARNING" in finished.stderr) == (0, False)
+    written = words(output, name="sub-01_space-fsaverage6")
+    assert "Surface: sphere template fsaverage6, unrolled around the visual areas." in written
+    assert f"left: {n_vertices} L, {n_vertices} R" in written
+
+
+def test_without_network_the_message_says_how_to_get_the_template(fsaverage6, output):
+    study, home, _ = fsaverage6
+    for path in home.iterdir():
+        path.write_bytes(b"")  # as the skeleton of TemplateFlow has it
+    finished = run(study.root, output, "participant")
+    assert finished.returncode == 0
+    assert "Traceback" not in finished.stderr
+    command = "templateflow get fsaverage --density 41k --suffix sphere --extension .surf.gii"
+    assert finished.stderr.count(command) >= 1
+    assert "the cortex of hemisphere L (40962 vertices)" in finished.stderr
+    assert picture(output, "sub-01_space-fsaverage6") is None
+    assert len(estimates(output)) == 18
 
 
 def test_nilearns_surface_is_used_for_fsaverage5(study, output):
