@@ -175,7 +175,7 @@ def _left_out_section(record: GroupRecord) -> Section:
         f"{some} participants lack some of the estimates of both hemispheres; the table of "
         "participants below counts them, and the column excluded of each test names them."
         if some
-        else "Nobody else lacks an estimate of both hemispheres."
+        else f"Nobody{' else' if notes else ''} lacks an estimate of both hemispheres."
     )
     return Section("Who is left out", text=(text,), notes=notes)
 
