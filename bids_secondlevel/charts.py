@@ -385,6 +385,13 @@ def key(label: str, marker: str, colour: str, face: str | None = None, line: Lin
     )
 
 
+def swatch(label: str, colour: str, edge: str | None = None, hatch: str = "") -> "Patch":
+    """Make an entry of a legend for areas of a colour."""
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=colour, edgecolor=edge, hatch=hatch, label=label)
+
+
 def explain(figure: "Figure", keys: "Sequence[Line2D | Patch]") -> None:
     """Put a legend below the panels, as wide as the figure is, and make room for further lines."""
     if not keys:
