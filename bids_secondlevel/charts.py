@@ -45,7 +45,7 @@ _MOST_PLACES = 48  # ROIs times panels
 
 _LETTER = 0.085  # inches, on average
 
-REASON_MARKERS = "x+1234|_"
+REASON_MARKERS = "x+1234|_*dph8sX"
 """Of places without a number, one for each reason."""
 
 Line = Literal["", "-", "--", ":"]
