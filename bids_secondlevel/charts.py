@@ -45,7 +45,7 @@ _MOST_PLACES = 48  # ROIs times panels
 
 _LETTER = 0.085  # inches, on average
 
-REASON_MARKERS = "x+1234|_"
+REASON_MARKERS = "x+1234|_*dph8sX"
 """Of places without a number, one for each reason."""
 
 Line = Literal["", "-", "--", ":"]
@@ -383,6 +383,13 @@ def key(label: str, marker: str, colour: str, face: str | None = None, line: Lin
         markersize=5,
         label=label,
     )
+
+
+def swatch(label: str, colour: str, edge: str | None = None, hatch: str = "") -> "Patch":
+    """Make an entry of a legend for areas of a colour."""
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=colour, edgecolor=edge, hatch=hatch, label=label)
 
 
 def explain(figure: "Figure", keys: "Sequence[Line2D | Patch]") -> None:

@@ -276,7 +276,7 @@ def _render(
     rois = list(dict.fromkeys(cell.roi for cell in cells))
     grid = choose_grid(len(by_panel), rois)
     circular = cells[0].of.circular
-    has_lines = len({p for cell in cells for p in cell.values}) <= MOST_NAMED and len(rois) > 1
+    is_few = len({p for cell in cells for p in cell.values}) <= MOST_NAMED
     as_pixels = sum(len(cell.values) for cell in cells) > MOST_MARKS
     is_empty = any(cell.mean is None for cell in cells)
 
@@ -284,15 +284,16 @@ def _render(
         for axes, of_panel in zip(panels(figure, len(by_panel), grid), by_panel, strict=True):
             n = span(len(cell.values) for cell in of_panel)
             write_title(axes, of_panel[0].panel, f"(n = {n})", grid.panel)
-            points = _paint_participants(axes, of_panel, rois, colours, lines=has_lines)
+            points = _paint_participants(
+                axes, of_panel, rois, colours, lines=is_few and len(rois) > 1
+            )
             for artist in points if as_pixels else ():
                 artist.set_rasterized(True)
             _paint_means(axes, of_panel, rois)
         figure.supylabel(units(cells[0].of.statistic), fontsize="medium")
-        face = "white" if circular else None
         keys = [
-            key("participant", "o", GREY, face),
-            key("mean and 95 % CI", "o", DARK, face, line="-"),
+            key("participant", "o", GREY, "white" if circular and is_few else None),
+            key("mean and 95 % CI", "o", DARK, "white" if circular else None, line="-"),
         ]
         explain(figure, [*keys, *explain_reasons([_NOBODY] if is_empty else [])])
 

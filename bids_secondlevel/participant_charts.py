@@ -24,6 +24,7 @@ from bids_secondlevel.charts import (
     name_rois,
     panels,
     render,
+    swatch,
     write_title,
 )
 from bids_secondlevel.measures import EstimateRow
@@ -178,15 +179,13 @@ def draw_sizes(rows: Sequence[QualityRow]) -> list[Chart]:
     grid = choose_grid(len(columns), rois, inches=0.52)
 
     def paint(figure: "Figure") -> None:
-        from matplotlib.patches import Patch
-
         axes = figure.subplots(grid.rows(len(columns)), grid.columns, squeeze=False).ravel()
         for axis, column in zip(axes, columns, strict=True):
             _paint_sizes(axis, rows, column, rois)
             axis.set_ylabel(_SIZES[column])
             name_rois(axis, grid)
-        left = Patch(facecolor=GREY, edgecolor=DARK, label=HEMISPHERE_NAMES["L"])
-        right = Patch(facecolor="white", edgecolor=DARK, hatch="////", label=HEMISPHERE_NAMES["R"])
+        left = swatch(HEMISPHERE_NAMES["L"], GREY, DARK)
+        right = swatch(HEMISPHERE_NAMES["R"], "white", DARK, hatch="////")
         explain(figure, [left, right])
 
     told = "; ".join(

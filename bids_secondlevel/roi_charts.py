@@ -25,9 +25,11 @@ from bids_secondlevel.charts import (
     reason_marker,
     render,
     spread,
+    swatch,
 )
 from bids_secondlevel.measures import EstimateRow, depth
 from bids_secondlevel.model import Array, Mask, Status
+from bids_secondlevel.palette import components
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.wording import (
     clean,
@@ -255,17 +257,15 @@ def draw_coverage(rows: Sequence[EstimateRow]) -> list[Chart]:
     size = (min(WIDTH, 4 + 0.25 * len(participants)), 2.0 + 0.26 * len(rois))
 
     def paint(figure: "Figure") -> None:
-        from matplotlib.patches import Patch
-
         axes = figure.subplots()
         _paint_coverage(axes, cells, participants, rois, reasons)
         _name_columns(axes, participants, named)
         keys = [
-            Patch(facecolor=colour, label=label)
+            swatch(label, colour)
             for colour, label in zip(_CLASS_COLOURS, _CLASSES.values(), strict=True)
         ]
         if gaps:
-            keys.append(Patch(facecolor=_NO_NUMBER, label="no number"))
+            keys.append(swatch("no number", _NO_NUMBER))
         has_marks = len(participants) <= MOST_NAMED
         explain(figure, [*keys, *explain_reasons(reasons)] if has_marks else keys)
 
@@ -323,26 +323,21 @@ def _paint_coverage(
     reasons: Sequence[str],
 ) -> None:
     """Draw a column of cells for each participant."""
-    from matplotlib.colors import ListedColormap
-
-    classes = np.full((len(rois), len(participants)), np.nan)
+    painted = np.full((len(rois), len(participants), 3), components(_NO_NUMBER))
     columns = {name: i for i, name in enumerate(participants)}
     for (participant, roi), cell in cells.items():
         i, j = rois.index(roi), columns[participant]
         if not isinstance(cell, str):
-            classes[i, j] = np.digitize(cell, list(_CLASSES))
+            painted[i, j] = components(_CLASS_COLOURS[np.digitize(cell, list(_CLASSES))])
         elif len(participants) <= MOST_NAMED:
             axes.plot(j, i, marker=reason_marker(reasons, cell), color=DARK, markersize=5)
     axes.pcolormesh(
         np.arange(len(participants) + 1) - 0.5,
         np.arange(len(rois) + 1) - 0.5,
-        classes,
-        cmap=ListedColormap(_CLASS_COLOURS).with_extremes(bad=_NO_NUMBER),
-        vmin=-0.5,
-        vmax=len(_CLASSES) - 0.5,
+        painted,
         edgecolor="white" if len(participants) <= MOST_NAMED else "face",
         linewidth=0.5 if len(participants) <= MOST_NAMED else 0,
-        rasterized=classes.size > MOST_MARKS,
+        rasterized=len(rois) * len(participants) > MOST_MARKS,
     )
     axes.set_yticks(range(len(rois)), [shown(roi) for roi in rois])
     axes.set_xlim(-0.5, len(participants) - 0.5)
