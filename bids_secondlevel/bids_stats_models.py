@@ -1,331 +1,391 @@
-"""Fit the dataset level of a BIDS Stats Model to the estimates, ROI by ROI.
+"""Fit the dataset-level nodes of a BIDS Stats Model to estimates; ROIs take the place of voxels.
 
-See the BIDS Stats Models specification, https://bids-standard.github.io/stats-models. Where a
-program such as FitLins fits a node to images, voxel by voxel, it is fitted here to the estimates
-of every ROI.
+Where the specification leaves something open, we do as pybids and FitLins do, except that
+participants for whom a variable is n/a are left out (pybids puts a 0 there).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import NoReturn
 
 import numpy as np
 
-from bids_secondlevel.errors import UsageError
+from bids_secondlevel.errors import NothingSelectedError, UsageError
 from bids_secondlevel.fitting import (
-    Design,
-    Fitted,
-    NoFitError,
-    fit_least_squares,
-    wald_test,
-    weighted_sum_test,
+    Fit,
+    NoFit,
+    estimate_row,
+    fit_model,
+    is_estimable,
+    joint_test_row,
 )
-from bids_secondlevel.measures import KEY, EstimateRow
-from bids_secondlevel.model import Array, ParticipantsTable
-from bids_secondlevel.model_columns import (
-    check_columns,
-    check_some_left,
-    is_missing,
-    read_column,
-    why_left_out,
+from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.model import BOTH, Array, ParticipantsTable
+from bids_secondlevel.model_data import (
+    Sample,
+    Variable,
+    check_variables,
+    describe_sample,
+    draw_sample,
+    is_number,
+    keys_of,
+    number_of,
+    participant_variable,
+    split,
+    without_circular,
 )
-from bids_secondlevel.model_rows import ModelResults, ModelRow, say_excluded, split, usable_rows
-from bids_secondlevel.model_summary import summarize_fits
-from bids_secondlevel.stats_model_variables import (
+from bids_secondlevel.model_specification import (
     INTERCEPT,
-    columns_needed,
-    design_matrix,
-    transform,
+    DatasetNode,
+    Filter,
+    Instruction,
+    NodeContrast,
+    NodeTest,
+    StatsModel,
 )
+from bids_secondlevel.model_table import KEYS, ModelResults, ModelRow, summarize_models
 
-_FILTERS = {"subject": "participant_id", "stat": "statistic"}
-"""Names of entities that our tables call otherwise."""
-
-_ALWAYS_SPLIT = ("roi", "hemi", "space", "statistic")
+_RESPONSE = "estimate"
+_GROUPS = ("contrast", "task", "session", "space")
+_ALWAYS = ("roi", "hemi", "space", "statistic")
+_COLUMNS = {"subject": "participant_id"}
+"""Columns of the estimates table that have another name than the entity."""
 
 
 @dataclass(frozen=True)
-class Hypothesis:
-    """A contrast of a node: weights of the design's columns, one row for each."""
+class Plan:
+    """What a node needs of ``participants.tsv``.
 
-    name: str
-    conditions: tuple[str, ...]
-    weights: tuple[tuple[float, ...], ...]
-    test: str
+    Attributes
+    ----------
+    design : tuple of str
+        Variables of the design, without wildcards.
+    sources : tuple of Variable
+        Columns that they are made of.
+    contrasts : tuple of NodeContrast
+        The dummy contrasts, then those written out.
+    """
+
+    design: tuple[str, ...]
+    sources: tuple[Variable, ...]
+    contrasts: tuple[NodeContrast, ...]
 
 
 def fit_stats_model(
-    specification: Mapping[str, Any], rows: Sequence[EstimateRow], participants: ParticipantsTable
+    specification: StatsModel, rows: Sequence[EstimateRow], participants: ParticipantsTable
 ) -> ModelResults:
-    """Fit the nodes of level ``Dataset``, by ordinary least squares.
+    """Fit the nodes of the level Dataset, by ordinary least squares.
+
+    The rows of both hemispheres pooled are used. ROIs, spaces and statistics are always fitted
+    separately, whatever ``GroupBy`` says. Labels match whatever their case. Means and standard
+    deviations of transformations are those of the participants in a fit.
 
     Parameters
     ----------
-    specification : mapping
-        A valid BIDS Stats Model.
+    specification : StatsModel
     rows : sequence of EstimateRow
-        Of all participants. Those of both hemispheres pooled that are not circular are used.
+        Of all participants. Circular ones are never used.
     participants : ParticipantsTable
-        Its columns are what ``X`` may name.
 
     Returns
     -------
     ModelResults
-        A row for each contrast of each node, for every ROI and combination of ``GroupBy``.
+        A contrast that cannot be had is a row that says why.
 
     Raises
     ------
     UsageError
-        If the model asks for something that is not supported, or names a variable or a level
-        that there is not.
+        If a variable is not there or holds no numbers, or a participant has several numbers in a
+        group.
+    NothingSelectedError
+        If a filter leaves nothing.
     DataError
-        If there are only circular estimates.
+        If there is nothing but circular estimates, or a variable does not vary or is n/a for more
+        than half of the participants.
     """
-    candidates = usable_rows(rows, by_hemisphere=False)
-    check_some_left(f"--model {specification['Name']}", candidates)
-    candidates = _filtered(candidates, specification.get("Input") or {}, "Input")
-    nodes = [node for node in specification["Nodes"] if node["Level"] == "Dataset"]
-    others = [node["Name"] for node in specification["Nodes"] if node["Level"] != "Dataset"]
-    if not nodes:
-        raise UsageError(
-            f"--model: {specification['Name']} has no node of level Dataset; the other levels are "
-            "those of a first-level program."
-        )
-    messages = []
-    if others:
-        messages.append(
-            f"--model: only nodes of level Dataset are fitted; {', '.join(others)} "
-            f"{'are' if len(others) > 1 else 'is'} taken as done by the first level."
-        )
-    fitted: list[ModelRow] = []
-    for node in nodes:
-        where = f"--model: node {node['Name']}"
-        _check_node(node, where)
-        inputs = candidates
-        for edge in _edges_to(node, specification, where):
-            inputs = _filtered(inputs, edge.get("Filter") or {}, where)
-        needed = columns_needed(node, participants)
-        values = {name: read_column(name, inputs, participants) for name in needed}
-        check_columns(where, inputs, values, participants)
-        fitted += _fit_node(node, inputs, participants, where)
-    return ModelResults(tuple(fitted), summarize_fits(fitted), tuple(messages))
-
-
-def _check_node(node: Mapping[str, Any], where: str) -> None:
-    model = node["Model"]
-    if model["Type"] != "glm":
-        raise UsageError(f"{where}: Type {model['Type']} is not supported; expected glm.")
-    for name in ("Formula", "HRF", "Options"):
-        if model.get(name):
-            raise UsageError(
-                f"{where}: Model.{name} is not supported at this level; expected Type and X."
-                + (" A formula can be given with --model itself." if name == "Formula" else "")
-            )
-    known = (*KEY[1:], "stat")
-    for name in node["GroupBy"]:
-        if name not in known:
-            raise UsageError(
-                f"{where}: GroupBy {name} is not supported; expected some of contrast, task, "
-                "session (ROIs are always apart)."
-            )
-
-
-def _edges_to(
-    node: Mapping[str, Any], specification: Mapping[str, Any], where: str
-) -> list[Mapping[str, Any]]:
-    """List the edges that lead to a node; without edges, nodes follow each other as listed."""
-    levels = {other["Name"]: other["Level"] for other in specification["Nodes"]}
-    edges = specification.get("Edges")
-    if edges is None:
-        names = list(levels)
-        position = names.index(node["Name"])
-        sources = names[position - 1 : position] if position else []
-        found: list[Mapping[str, Any]] = []
-    else:
-        found = [edge for edge in edges if edge["Destination"] == node["Name"]]
-        sources = [edge["Source"] for edge in found]
-    for source in sources:
-        if source not in levels:
-            raise UsageError(f"{where}: an edge comes from {source}, which is no node.")
-        if levels[source] == "Dataset":
-            raise UsageError(
-                f"{where}: follows the dataset node {source}; a node of a node is not supported. "
-                "Use Edges so that both follow the subject level."
-            )
-    if len(found) > 1:
-        raise UsageError(f"{where}: {len(found)} edges lead to it; only one is supported.")
-    return found
-
-
-def _filtered(
-    rows: Sequence[EstimateRow], filters: Mapping[str, Sequence[Any]], where: str
-) -> list[EstimateRow]:
-    """Keep the rows with one of the labels of each filter, whatever their case."""
-    kept = list(rows)
-    for entity, wanted in filters.items():
-        name = _FILTERS.get(entity, entity)
-        if entity in ("run", "suffix", "datatype", "desc"):
-            continue  # said of the inputs of the first level
-        if name not in KEY:
-            raise UsageError(f"{where}: a filter by {entity} is not supported.")
-        labels = {str(label).casefold().removeprefix("sub-") for label in wanted}
-        found = {str(getattr(row, name)).removeprefix("sub-") for row in kept}
-        kept = [
-            row for row in kept if str(getattr(row, name)).removeprefix("sub-").casefold() in labels
+    usable, said = without_circular((row for row in rows if row.hemi == BOTH), _RESPONSE)
+    results: list[ModelRow] = []
+    messages = [*specification.messages, *said]
+    for node in specification.nodes:
+        chosen, unmatched = _choose(usable, specification.inputs, node)
+        plan = _make_plan(node, participants)
+        check_variables(chosen, _RESPONSE, plan.sources, participants)
+        numbers = [source.name for source in plan.sources if source.name in plan.design]
+        messages += [
+            *unmatched,
+            *(
+                f"node {node.name}: {name} has Levels in participants.json, and is used as a "
+                "number. Use the transformation Factor for categories."
+                for name in numbers
+                if name in participants.categorical
+            ),
         ]
-        if not kept:
-            raise UsageError(
-                f"{where}: nothing has {entity} {', '.join(map(str, wanted))}; there are: "
-                f"{', '.join(sorted(found))}."
-            )
-    return kept
+        of_node = ModelRow(specification.name, "ols", node.name)
+        results += _fit_node(of_node, node, plan, chosen, participants)
+    return ModelResults(tuple(results), summarize_models(results, messages), tuple(messages))
 
 
-def _fit_node(
-    node: Mapping[str, Any],
-    rows: Sequence[EstimateRow],
-    participants: ParticipantsTable,
-    where: str,
-) -> list[ModelRow]:
-    modelled = [name for name in KEY[1:] if name not in (*node["GroupBy"], *_ALWAYS_SPLIT)]
-    fitted: list[ModelRow] = []
-    for cell, of_cell in split(rows, modelled):
-        # What is the same in all rows of a group needs no grouping to be told.
-        told = {
-            name: getattr(of_cell[0], name)
-            for name in modelled
-            if len({getattr(row, name) for row in of_cell}) == 1
-        }
-        _check_one_each(of_cell, node, where)
-        fitted += _fit_group(node, {**cell, **told}, of_cell, participants, where)
-    return fitted
-
-
-def _check_one_each(rows: Sequence[EstimateRow], node: Mapping[str, Any], where: str) -> None:
-    if len({row.participant_id for row in rows}) == len(rows):
-        return
-    differing = [
-        name
-        for name in ("contrast", "task", "session")
-        if len({getattr(row, name) for row in rows}) > 1 and name not in node["GroupBy"]
+def _choose(
+    rows: Sequence[EstimateRow], inputs: Filter, node: DatasetNode
+) -> tuple[list[EstimateRow], list[str]]:
+    """Apply the filters; also say which of their values match nothing."""
+    chosen = [
+        row for row in rows if _passes(row, inputs) and any(_passes(row, f) for f in node.filters)
     ]
-    raise UsageError(
-        f"{where}: participants have several estimates in a group; add {' and '.join(differing)} "
-        f"to GroupBy {node['GroupBy']}, or filter the edge that leads to it. Repeated measures "
-        "are modelled by --model with a formula."
+    wanted = {(key, value) for f in (inputs, *node.filters) for key in f for value in f[key]}
+    unmatched = sorted(
+        f"{key} {value}"
+        for key, value in wanted
+        if not any(_passes(row, {key: (value,)}) for row in rows)
+    )
+    if not any(number_of(row, _RESPONSE) is not None for row in chosen):
+        raise NothingSelectedError(
+            f"{node.where}: Input and Filter leave no estimate"
+            + (f"; there is no {', no '.join(unmatched)}." if unmatched else ".")
+        )
+    said = f"node {node.name}: no estimate has {', '.join(unmatched)}."
+    return chosen, [said] if unmatched else []
+
+
+def _passes(row: EstimateRow, wanted: Filter) -> bool:
+    return all(
+        _plain(getattr(row, _COLUMNS.get(key, key))) in map(_plain, values)
+        for key, values in wanted.items()
     )
 
 
-def _fit_group(
-    node: Mapping[str, Any],
-    cell: Mapping[str, Any],
+def _plain(label: str | None) -> str:
+    """Write a label without prefix, and in one case."""
+    return re.sub("^(sub|ses|task)-", "", (label or "").casefold())
+
+
+def _make_plan(node: DatasetNode, participants: ParticipantsTable) -> Plan:
+    """Find out what the design is made of.
+
+    Raises
+    ------
+    UsageError
+        If a variable is not there or holds no numbers.
+    """
+    sources: dict[str, frozenset[str]] = {name: frozenset([name]) for name in participants.columns}
+    for instruction in node.instructions:
+        _check_known(instruction.inputs, sources, node)
+        of_inputs = [sources[name] for name in instruction.inputs]
+        if instruction.name == "Factor":
+            for name in instruction.inputs:
+                if sources.pop(name) != {name}:
+                    _refuse(node, f"Factor: {name} is no column of participants.tsv")
+                levels = _levels(name, participants)
+                sources |= {f"{name}.{level}": frozenset([name]) for level in levels}
+        else:
+            _check_numbers(instruction.inputs, sources, node, participants)
+            if instruction.name == "Product":
+                of_inputs = [frozenset[str]().union(*of_inputs)]
+            sources |= dict(zip(instruction.outputs, of_inputs, strict=True))
+    sources[INTERCEPT] = frozenset()
+    design = _expand(node.variables, sources, node)
+    _check_numbers(design, sources, node, participants)
+    needed = [name for name in participants.columns if any(name in sources[v] for v in design)]
+    contrasts = list(_dummies(node, design, sources))
+    for contrast in node.contrasts:
+        missing = [name for name in contrast.conditions if name not in design]
+        if missing:
+            _refuse(
+                node,
+                f"contrast {contrast.name}: {', '.join(missing)} is not in Model.X, which has "
+                f"{', '.join(design)}",
+            )
+        contrasts.append(contrast)
+    # Whether a value is there does not depend on its kind: all are taken as text here.
+    variables = (
+        replace(participant_variable(n, participants)[0], is_categorical=True) for n in needed
+    )
+    return Plan(design, tuple(variables), tuple(contrasts))
+
+
+def _check_known(names: Sequence[str], known: Iterable[str], node: DatasetNode) -> None:
+    for name in names:
+        if name not in known:
+            _refuse(
+                node,
+                f"there is no variable {name}; participants.tsv and the transformations give "
+                f"{', '.join(sorted(known)) or 'none'}",
+            )
+
+
+def _expand(names: Sequence[str], known: Iterable[str], node: DatasetNode) -> tuple[str, ...]:
+    """Replace wildcards by what they match."""
+    found: dict[str, None] = {}
+    for name in names:
+        matches = [k for k in known if k == name or (fnmatchcase(k, name) and k != INTERCEPT)]
+        _check_known(matches or [name], known, node)
+        found |= dict.fromkeys(matches)
+    return tuple(found)
+
+
+def _levels(name: str, participants: ParticipantsTable) -> list[str]:
+    values = (cells.get(name) for cells in participants.values.values())
+    return sorted({value for value in values if value is not None})
+
+
+def _check_numbers(
+    names: Sequence[str],
+    sources: Mapping[str, frozenset[str]],
+    node: DatasetNode,
+    participants: ParticipantsTable,
+) -> None:
+    """Check that columns that are used as they are hold numbers."""
+    for name in names:
+        if sources[name] == {name}:
+            words = participant_variable(name, participants)[1]
+            if words:
+                _refuse(
+                    node,
+                    f"{name} holds {words[0]!r} in participants.tsv, which is no number. Use the "
+                    f"transformation Factor, and the variables it makes ({name}.{words[0]}, ...)",
+                )
+
+
+def _dummies(
+    node: DatasetNode, design: Sequence[str], known: Mapping[str, object]
+) -> Iterator[NodeContrast]:
+    """Write out the dummy contrasts; one with the name of a contrast gives way to it."""
+    if node.dummies is None:
+        return
+    names = design if node.dummies.names is None else _expand(node.dummies.names, known, node)
+    explicit = {contrast.name for contrast in node.contrasts}
+    for name in names:
+        if name not in design:
+            _refuse(node, f"DummyContrasts: {name} is not in Model.X")
+        if name not in explicit:
+            yield NodeContrast(name, (name,), ((1.0,),), node.dummies.test)
+
+
+def _fit_node(
+    row: ModelRow,
+    node: DatasetNode,
+    plan: Plan,
     rows: Sequence[EstimateRow],
     participants: ParticipantsTable,
-    where: str,
-) -> list[ModelRow]:
-    """Fit a node to one estimate of each participant, and test its contrasts."""
-    needed = columns_needed(node, participants)
-    gaps = {name: is_missing(read_column(name, rows, participants)) for name in needed}
-    reasons = [why_left_out(row, i, gaps) for i, row in enumerate(rows)]
-    used = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
-    common = {
-        "model": node["Name"],
-        "fit": "ols",
-        **cell,
-        "n_rows": len(used),
-        "n_participants": len(used),
-        "excluded": say_excluded(
-            [(row.participant_id, reason) for row, reason in zip(rows, reasons, strict=True)]
-        ),
-    }
-    variables = {name: read_column(name, used, participants) for name in needed}
-    levels = {name: read_column(name, rows, participants) for name in needed}
-    variables = transform(node, variables, levels, where)
-    matrix, labels = design_matrix(node, variables, len(used), participants, where)
-    hypotheses = _hypotheses(node, labels, where)
-    try:
-        if len(used) <= np.linalg.matrix_rank(matrix):
-            raise NoFitError(f"{len(used)} estimates are too few for the model")
-        response = np.array([row.estimate for row in used], dtype=np.float64)
-        names = tuple(row.participant_id for row in used)
-        fitted = fit_least_squares(Design(response, matrix, labels, names, {}))
-    except NoFitError as problem:
-        return [
-            ModelRow(**common, kind="contrast", name=hypothesis.name, note=str(problem))
-            for hypothesis in hypotheses
-        ]
-    return [
-        ModelRow(**common, kind="contrast", name=h.name, **_test(h, fitted, matrix, labels))
-        for h in hypotheses
-    ]
+) -> Iterator[ModelRow]:
+    """Fit a node in every ROI and group."""
+    of_people = [key for key in node.group_by if key not in _GROUPS]
+    for key in of_people:
+        if key not in participants.columns:
+            _refuse(
+                node,
+                f"GroupBy {key}: expected {', '.join(_GROUPS)}, or a column of participants.tsv",
+            )
+    grouping = [participant_variable(key, participants)[0] for key in of_people]
+    grouping = [replace(variable, is_categorical=True) for variable in grouping]
+    for of_cell in split(rows, {*_ALWAYS, *node.group_by}).values():
+        subsets: dict[str | None, list[EstimateRow]] = {}
+        for r in of_cell:
+            values = [f"{variable.name}={variable.value(r) or 'n/a'}" for variable in grouping]
+            subsets.setdefault(", ".join(values) or None, []).append(r)
+        for subset, of_subset in subsets.items():
+            sample = draw_sample(of_subset, _RESPONSE, (*plan.sources, *grouping), participants)
+            _check_single(sample, node)
+            keys = keys_of([_common(of_subset, key) for key in KEYS])
+            yield from _fit_sample(
+                replace(row, subset=subset, **keys), node, plan, sample, participants
+            )
 
 
-def _hypotheses(node: Mapping[str, Any], labels: Sequence[str], where: str) -> list[Hypothesis]:
-    """List the contrasts of a node, and its dummy contrasts of one variable each."""
-    hypotheses = []
-    dummies = node.get("DummyContrasts")
-    if dummies:
-        wanted = dummies.get("Contrasts")
-        names = labels if wanted is None else [_name(name) for name in wanted]
-        hypotheses += [Hypothesis(name, (name,), ((1.0,),), dummies["Test"]) for name in names]
-    for contrast in node.get("Contrasts") or []:
-        weights = contrast["Weights"]
-        matrix = weights if weights and isinstance(weights[0], list) else [weights]
-        conditions = tuple(_name(name) for name in contrast["ConditionList"])
-        name = contrast["Name"]
-        try:
-            numbers = tuple(tuple(float(Fraction(str(w))) for w in row) for row in matrix)
-        except (ValueError, ZeroDivisionError) as error:
-            raise UsageError(
-                f"{where}: contrast {name} has weights that are no numbers."
-            ) from error
-        if any(len(row) != len(conditions) for row in numbers):
-            raise UsageError(
-                f"{where}: contrast {name} has {len(conditions)} conditions, and other numbers of "
-                "weights."
+def _common(rows: Sequence[EstimateRow], key: str) -> str | None:
+    """Look up the value that rows have in common, if they have one."""
+    values = {getattr(row, key) for row in rows}
+    return values.pop() if len(values) == 1 else None
+
+
+def _check_single(sample: Sample, node: DatasetNode) -> None:
+    """Check that no participant has several numbers."""
+    first: dict[str, EstimateRow] = {}
+    for row in sample.rows:
+        other = first.setdefault(row.participant_id, row)
+        if other is not row:
+            differ = [key for key in KEYS if getattr(row, key) != getattr(other, key)]
+            _refuse(
+                node,
+                f"{row.participant_id} has several numbers in one group. Add {', '.join(differ)} "
+                "to GroupBy, or choose by Input or Filter",
             )
-        if contrast["Test"] != "F" and len(numbers) > 1:
-            raise UsageError(
-                f"{where}: contrast {name} has several rows of weights; its Test is F."
-            )
-        hypotheses.append(Hypothesis(name, conditions, numbers, contrast["Test"]))
-    if not hypotheses:
-        raise UsageError(
-            f"{where}: has neither Contrasts nor DummyContrasts; nothing is asked for."
+
+
+def _fit_sample(
+    row: ModelRow, node: DatasetNode, plan: Plan, sample: Sample, participants: ParticipantsTable
+) -> Iterator[ModelRow]:
+    """Fit one group of one ROI, and estimate its contrasts."""
+    described = describe_sample(row, sample)
+    if not sample.rows:
+        yield replace(described, note="no number")
+        return
+    people = [r.participant_id for r in sample.rows]
+    values = np.array([number_of(r, _RESPONSE) for r in sample.rows], dtype=np.float64)
+    columns = _transform(node.instructions, people, participants)
+    fit = fit_model(values, np.column_stack([columns[name] for name in plan.design]), people)
+    if isinstance(fit, NoFit):
+        yield replace(described, note=fit.reason)
+        return
+    for contrast in plan.contrasts:
+        weights = np.zeros((len(contrast.weights), len(plan.design)))
+        where = [plan.design.index(name) for name in contrast.conditions]
+        weights[:, where] = contrast.weights
+        of_contrast = replace(described, quantity="contrast", name=contrast.name)
+        yield _contrast_row(of_contrast, fit, weights, contrast.test)
+
+
+def _contrast_row(row: ModelRow, fit: Fit, weights: Array, test: NodeTest) -> ModelRow:
+    if not is_estimable(fit, weights):
+        return replace(
+            row,
+            note="cannot be told from these data: a variable does not vary, or follows from others",
         )
-    named = [hypothesis.name for hypothesis in hypotheses]
-    twice = sorted({name for name in named if named.count(name) > 1})
-    if twice:
-        raise UsageError(f"{where}: two contrasts are called {', '.join(twice)}.")
-    for hypothesis in hypotheses:
-        unknown = [name for name in hypothesis.conditions if name not in labels]
-        if unknown:
-            raise UsageError(
-                f"{where}: contrast {hypothesis.name} names {', '.join(unknown)}; X has "
-                f"{', '.join(labels)}."
-            )
-    return hypotheses
+    if test == "F":
+        return joint_test_row(row, fit, weights)
+    tested = estimate_row(row, fit, weights[0])
+    if test == "t":
+        return tested
+    note = "not tested, as Test is pass"
+    return replace(row, coefficient=tested.coefficient, se=tested.se, note=note)
 
 
-def _name(condition: Any) -> str:
-    return INTERCEPT if condition == 1 else str(condition)
+def _transform(
+    instructions: Sequence[Instruction], people: Sequence[str], participants: ParticipantsTable
+) -> dict[str, Array]:
+    """Compute all variables for some participants; text that is no number is NaN, and not used."""
+    text = {
+        name: [participants.values.get(who, {}).get(name) for who in people]
+        for name in participants.columns
+    }
+    columns = {
+        name: np.array([float(v) if v is not None and is_number(v) else np.nan for v in values])
+        for name, values in text.items()
+    }
+    columns[INTERCEPT] = np.ones(len(people))
+    for instruction in instructions:
+        if instruction.name == "Factor":
+            for name in instruction.inputs:
+                for level in _levels(name, participants):
+                    columns[f"{name}.{level}"] = np.array([v == level for v in text[name]], float)
+        else:
+            made = [columns[name] for name in instruction.inputs]
+            if instruction.name == "Product":
+                made = [np.prod(made, axis=0)]
+            else:
+                made = [_scale(column, instruction) for column in made]
+            columns |= dict(zip(instruction.outputs, made, strict=True))
+    return columns
 
 
-def _test(
-    hypothesis: Hypothesis, fitted: Fitted, matrix: Array, labels: Sequence[str]
-) -> dict[str, Any]:
-    weights = np.zeros((len(hypothesis.weights), len(labels)))
-    for column, condition in enumerate(hypothesis.conditions):
-        weights[:, labels.index(condition)] += [row[column] for row in hypothesis.weights]
-    projected = weights @ np.linalg.pinv(matrix) @ matrix
-    if not np.allclose(weights, projected, atol=1e-8 * max(1.0, np.abs(weights).max())):
-        return {"note": "the design does not determine this contrast (X is not of full rank)"}
-    if hypothesis.test == "F":
-        if np.linalg.matrix_rank(weights) < len(weights):
-            return {"note": "the rows of Weights depend on each other"}
-        return wald_test(fitted, weights)
-    tested = weighted_sum_test(fitted, weights[0])
-    if hypothesis.test == "pass":
-        return {name: tested[name] for name in ("value", "se", "ci95_low", "ci95_high")}
-    return tested
+def _scale(values: Array, instruction: Instruction) -> Array:
+    """Subtract the mean, and divide by the standard deviation (n - 1) where there is one."""
+    spread = float(values.std(ddof=1)) if instruction.rescale and len(values) > 1 else 0.0
+    shift = float(values.mean()) if instruction.demean else 0.0
+    return (values - shift) / (spread or 1.0)
+
+
+def _refuse(node: DatasetNode, what: str) -> NoReturn:
+    raise UsageError(f"{node.where}: {what}.")

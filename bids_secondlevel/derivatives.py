@@ -21,7 +21,7 @@ from bids_secondlevel.model import (
     Plan,
     RoiMasks,
 )
-from bids_secondlevel.model_rows import ModelResults, ModelRow
+from bids_secondlevel.model_table import ModelResults, ModelRow
 from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.runs import RunRow

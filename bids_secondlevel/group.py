@@ -43,12 +43,13 @@ from bids_secondlevel.linear_models import fit_formula
 from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.model import ParticipantsTable, Status
-from bids_secondlevel.model_rows import ModelResults, ModelRow
-from bids_secondlevel.participants_table import read_participants, read_stats_model
+from bids_secondlevel.model_table import ModelResults, ModelRow
+from bids_secondlevel.participants_table import read_participants
 from bids_secondlevel.reliability import reliability
 from bids_secondlevel.run_tables import read_runs
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, one_sample_tests
+from bids_secondlevel.stats_model_file import is_stats_model, read_stats_model
 
 LOG = logging.getLogger("bids_secondlevel")
 
@@ -208,18 +209,14 @@ def fit_model(
     SecondLevelError
         If the model cannot be read, or does not fit what there is.
     """
-    if model.casefold().endswith(".json"):
+    if is_stats_model(model):
         return fit_stats_model(read_stats_model(Path(model)), rows, participants)
     return fit_formula(model, rows, participants)
 
 
 def _tell_model(model: ModelResults, settings: Settings) -> None:
     for message in model.messages:
-        LOG.warning(message)
-    for row in model.rows:
-        if row.converged == "no":
-            LOG.warning("--model: the fit of %s has not converged (%s).", row.model, row.note)
-            break
+        LOG.warning("--model: %s", message)
     LOG.info("--model: see %s", settings.output_dir / "logs" / "group_model.txt")
 
 

@@ -17,7 +17,7 @@ from bids_secondlevel.methods import (
     join,
 )
 from bids_secondlevel.model import BOTH, STATUSES
-from bids_secondlevel.model_rows import ModelRow
+from bids_secondlevel.model_table import ModelRow
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.references import reference_list
 from bids_secondlevel.reliability import ReliabilityRow
@@ -230,8 +230,8 @@ def _optional_sections(record: GroupRecord, charts: GroupCharts) -> list[Section
     sections = []
     if record.fitted:
         columns = (
-            "model task contrast roi hemi kind name value se ci95_low ci95_high test "
-            "test_statistic df df_residual p n_participants excluded note"
+            "node subset task contrast roi hemi quantity term name coefficient se ci95_low "
+            "ci95_high test value df df_residual p n_rows n_participants converged excluded note"
         )
         table = table_of("Coefficients, terms and variances", record.fitted, columns)
         sections.append(

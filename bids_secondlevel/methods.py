@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bids_secondlevel import __version__
-from bids_secondlevel.model_rows import FITS, ModelRow
+from bids_secondlevel.model_table import FIT_KINDS, ModelRow
 from bids_secondlevel.references import REFERENCES, bibtex, reference_list
 
 SOURCES: Mapping[str, tuple[str, str]] = {
@@ -169,12 +169,12 @@ def describe_inference(
     tests.append(f"The false discovery rate was controlled after {_cite('benjamini1995')}.")
     if model and fitted:
         cited.append("seabold2010")
-        how = _listed([FITS[fit] for fit in dict.fromkeys(row.fit for row in fitted)])
+        how = _listed([FIT_KINDS[fit] for fit in dict.fromkeys(row.fit for row in fitted)])
         tests.append(
             f"The model `{model}` was fitted with statsmodels ({_cite('seabold2010')}; {how})"
             + (
                 "; terms were tested with Wald tests."
-                if any(row.kind == "term" for row in fitted)
+                if any(row.quantity == "omnibus" for row in fitted)
                 else "."
             )
         )

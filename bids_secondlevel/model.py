@@ -70,21 +70,18 @@ STATUSES: Mapping[Status, str] = {
 
 @dataclass(frozen=True)
 class ParticipantsTable:
-    """What ``participants.tsv`` says.
+    """What ``participants.tsv`` says about the participants; empty where there is no such file.
 
     Attributes
     ----------
-    path : Path
-        Of the file, whether it is there or not.
     columns : tuple of str
-        Its columns but ``participant_id``.
-    values : mapping of str to mapping of str to (str or None)
-        By ``participant_id`` (with ``sub-``) and column; ``None`` is n/a.
+        In the order of the file, without ``participant_id``.
+    values : mapping of str to mapping of str to str or None
+        By participant (with ``sub-``) and column, as written; ``None`` where it is n/a.
     categorical : frozenset of str
-        Columns to which ``participants.json`` gives levels.
+        Columns to which ``participants.json`` gives ``Levels``: their numbers are names of groups.
     """
 
-    path: Path
     columns: tuple[str, ...] = ()
     values: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     categorical: frozenset[str] = frozenset()

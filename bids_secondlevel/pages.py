@@ -25,7 +25,7 @@ from bids_secondlevel.masks import ParticipantFolder
 from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.methods import MethodsText
 from bids_secondlevel.model import ParticipantFiles, Plan
-from bids_secondlevel.model_rows import ModelRow
+from bids_secondlevel.model_table import ModelRow
 from bids_secondlevel.participant_page import (
     Input,
     ParticipantRecord,

@@ -1,118 +1,107 @@
-"""Read what a group model needs: ``participants.tsv``, and a BIDS Stats Model."""
+"""Read what is known about the participants: ``participants.tsv`` and ``participants.json``."""
 
 import json
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel.errors import DataError, UsageError
+from bids_secondlevel.errors import DataError
 from bids_secondlevel.model import ParticipantsTable
 
 _ID = "participant_id"
+_MISSING = {"", "n/a", "na", "nan"}
 
 
 def read_participants(bids_dir: Path) -> ParticipantsTable:
-    """Read ``participants.tsv``, and from ``participants.json`` which columns are categorical.
+    """Read ``participants.tsv`` of a dataset, and what ``participants.json`` says of its columns.
+
+    Parameters
+    ----------
+    bids_dir : Path
 
     Returns
     -------
     ParticipantsTable
-        An empty one where there is no file.
+        Empty where there is no ``participants.tsv``. Participants have the prefix ``sub-``, which
+        the file may lack. Empty cells, ``n/a``, ``NA`` and ``NaN`` are ``None``.
 
     Raises
     ------
     DataError
-        If a file cannot be read, has no participants' column, or names a participant twice.
+        If a file cannot be read, there is no column ``participant_id``, or a column or a
+        participant is there twice.
     """
     path = bids_dir / "participants.tsv"
-    if not path.exists():
-        return ParticipantsTable(path)
+    if not path.exists() and not path.is_symlink():
+        return ParticipantsTable()
+    header, *lines = _read_cells(path)
+    names = [name or "" for name in header]
+    if _ID not in names:
+        raise DataError(
+            f"{path}: has no column {_ID}; found {', '.join(names)}. Name the column of the "
+            f"participants' labels {_ID}, and separate columns by tabs."
+        )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(f"{path}: has the column {', '.join(repeated)} more than once.")
+    values: dict[str, dict[str, str | None]] = {}
+    for line in lines:
+        cells = dict(zip(names, line, strict=True))
+        label = cells.pop(_ID)
+        if label is None:
+            raise DataError(f"{path}: a row has no {_ID} ({', '.join(filter(None, line))}).")
+        participant = f"sub-{label.removeprefix('sub-')}"
+        if participant in values:
+            raise DataError(f"{path}: {participant} is there more than once; keep one row.")
+        values[participant] = cells
+    columns = tuple(name for name in names if name != _ID)
+    return ParticipantsTable(columns, values, _with_levels(bids_dir / "participants.json"))
+
+
+def _read_cells(path: Path) -> list[list[str | None]]:
+    """Read the lines of a TSV file that are not empty, the header among them."""
     import pandas as pd
 
     try:
-        with warnings.catch_warnings():
-            # A row of too many cells is an error, and neither shifted by one nor cut short.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                path,
-                sep="\t",
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                index_col=False,
-            )
-    except (OSError, ValueError, pd.errors.ParserWarning) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error}).") from error
-    table = table.rename(columns=str.strip)
-    if _ID not in table:
-        raise DataError(
-            f"{path}: has no column {_ID}; found {', '.join(table.columns)}. Columns are separated "
-            "by tabs, and the first one is participant_id."
+        table = pd.read_csv(
+            path, sep="\t", header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
-    values: dict[str, dict[str, str | None]] = {}
-    for row in table.fillna("").to_dict("records"):
-        cells = {str(name): _value(str(text)) for name, text in row.items()}
-        name = cells.pop(_ID)
-        if name is None:
-            continue
-        participant = f"sub-{name.removeprefix('sub-')}"
-        if participant in values:
-            raise DataError(f"{path}: has two rows of {participant}; expected one for each.")
-        values[participant] = cells
-    columns = tuple(str(name) for name in table.columns if name != _ID)
-    return ParticipantsTable(path, columns, values, _with_levels(path.with_suffix(".json")))
+    except (OSError, ValueError) as error:
+        hint = " Fetch its content (datalad get)." if path.is_symlink() else ""
+        raise DataError(
+            f"{path}: cannot be read as a table ({str(error).strip()}); expected UTF-8 text with "
+            f"columns separated by tabs, the first line naming them.{hint}"
+        ) from error
+    lines = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    return [line for line in lines if any(line)]
 
 
-def _value(text: str) -> str | None:
-    text = text.strip()
-    return None if text.casefold() in ("", "n/a", "nan") else text
+def _cell(value: object) -> str | None:
+    text = value.strip() if isinstance(value, str) else ""  # a line that ends early
+    return None if text.casefold() in _MISSING else text
 
 
 def _with_levels(path: Path) -> frozenset[str]:
-    if not path.exists():
+    """Name the columns that a data dictionary gives ``Levels``."""
+    if not path.exists() and not path.is_symlink():
         return frozenset()
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error}).") from error
-    if not isinstance(content, Mapping):
-        raise DataError(f"{path}: expected a JSON object that describes columns.")
+    described = read_json_object(path)
     return frozenset(
-        name
-        for name, entry in content.items()
-        if isinstance(entry, Mapping) and entry.get("Levels")
+        name for name, entry in described.items() if isinstance(entry, dict) and entry.get("Levels")
     )
 
 
-def read_stats_model(path: Path) -> Mapping[str, Any]:
-    """Read a BIDS Stats Model, and check that it is one.
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
 
     Raises
     ------
-    UsageError
-        If it cannot be read, or is no valid model; the message says where it is not.
+    DataError
+        If it cannot be read, or holds something else.
     """
-    from bsmschema.models import BIDSStatsModel
-    from pydantic import ValidationError
-
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--model {path}: cannot be read as JSON ({error}).") from error
-    try:
-        BIDSStatsModel.model_validate(content)
-    except ValidationError as error:
-        found = [
-            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
-            for problem in error.errors()[:5]
-        ]
-        raise UsageError(
-            f"--model {path}: is no valid BIDS Stats Model ({'; '.join(found)}). See "
-            "https://bids-standard.github.io/stats-models."
-        ) from error
-    names = [node["Name"] for node in content["Nodes"]]
-    if len(set(names)) < len(names):
-        raise UsageError(f"--model {path}: two nodes have the same name; expected unique names.")
-    valid: Mapping[str, Any] = content
-    return valid
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}). Correct the file.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds a JSON {type(content).__name__}; expected an object.")
+    return content

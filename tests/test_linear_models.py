@@ -1,366 +1,481 @@
-"""Models by formula, against statsmodels' own."""
+"""Models given as formulas, against statsmodels and against planted effects."""
 
-import json
-from dataclasses import replace
-from pathlib import Path
+import warnings
+from collections import Counter
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import statsmodels.formula.api as smf
-from hypothesis import given, settings
+from group_data import as_frame, group_study, labels, participants, row
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from models import estimate_row, find, simulate
 from scipy import stats
 from statsmodels.stats.anova import anova_lm
-from study import make_study, read_tsv
 
-from bids_secondlevel.cli import main
 from bids_secondlevel.errors import DataError, UsageError
 from bids_secondlevel.linear_models import fit_formula
+from bids_secondlevel.measures import data_dictionary
 from bids_secondlevel.model import ParticipantsTable
+from bids_secondlevel.model_table import ModelRow
+from bids_secondlevel.writing import read_table, write_table
 
-NOBODY = ParticipantsTable(Path("participants.tsv"))
-
-
-def coefficients(results, **cell):
-    rows = [r for r in results.rows if r.kind == "coefficient"]
-    return {r.name: r for r in rows if all(getattr(r, k) == v for k, v in cell.items())}
+NOBODY = ParticipantsTable()
 
 
-def test_least_squares_equal_statsmodels():
-    rows, table, frame = simulate()
-    results = fit_formula("estimate ~ age + group", rows, table)
-    cell = {"roi": "UR", "contrast": "ignore"}
-    theirs = smf.ols(
-        "estimate ~ age + group", frame[(frame.roi == "UR") & (frame.contrast == "ignore")]
-    ).fit()
-    ours = coefficients(results, **cell)
-    assert set(ours) == {"Intercept", "age", "group[T.b]"}
-    interval = theirs.conf_int()
-    for name, row in ours.items():
-        assert (row.value, row.se) == pytest.approx((theirs.params[name], theirs.bse[name]))
-        assert (row.test, row.df) == ("t", theirs.df_resid)
-        assert row.test_statistic == pytest.approx(theirs.tvalues[name])
-        assert row.p == pytest.approx(theirs.pvalues[name])
-        assert (row.ci95_low, row.ci95_high) == pytest.approx(tuple(interval.loc[name]))
-    residual = find(results, kind="variance", name="residual", **cell)
-    assert residual.value == pytest.approx(theirs.scale)
-    assert {row.fit for row in results.rows} == {"ols"}
-    # A fit for each ROI and contrast, as the formula names neither.
-    assert len({(row.roi, row.contrast) for row in results.rows}) == 6
+def only(rows, **columns):
+    return [r for r in rows if all(getattr(r, name) == v for name, v in columns.items())]
 
 
-def test_mixed_models_equal_statsmodels():
-    rows, table, frame = simulate()
+def one(results, **columns):
+    (found,) = only(results.rows, **columns)
+    return found
+
+
+@pytest.mark.parametrize(
+    "formula", ["estimate ~ age + group", "estimate ~ group * sex + age", "estimate ~ group * age"]
+)
+def test_one_number_per_participant_equals_statsmodels(formula):
+    rows, table = group_study(1)
+    results = fit_formula(formula, rows, table)
+    assert {(r.contrast, r.roi) for r in results.rows} == {
+        (c, r) for c in ("attend", "ignore") for r in ("UL", "UR")
+    }
+    for contrast in ("attend", "ignore"):
+        cell = only(rows, contrast=contrast, roi="UR")
+        expected = smf.ols(formula, as_frame(cell, table)).fit()
+        found = only(results.rows, contrast=contrast, roi="UR", quantity="coefficient")
+        assert {r.name for r in found} == set(expected.params.index)
+        intervals = expected.conf_int()
+        for r in found:
+            assert (r.fit, r.hemi, r.test, r.df_residual) == (
+                "ols",
+                "both",
+                "t",
+                expected.df_resid,
+            )
+            assert r.coefficient == pytest.approx(expected.params[r.name])
+            assert r.se == pytest.approx(expected.bse[r.name])
+            assert (r.value, r.p) == pytest.approx(
+                (expected.tvalues[r.name], expected.pvalues[r.name])
+            )
+            assert (r.ci95_low, r.ci95_high) == pytest.approx(tuple(intervals.loc[r.name]))
+            assert (r.n_rows, r.n_participants, r.excluded, r.note) == (24, 24, None, None)
+
+
+@given(
+    st.integers(0, 1000),
+    st.sampled_from(
+        [
+            "estimate ~ {group} * {sex} + age",
+            "estimate ~ {group} * age",
+            "estimate ~ {group} * {sex} * age",
+            "estimate ~ {sex} + {group}",
+            "estimate ~ age",
+        ]
+    ),
+)
+@settings(max_examples=25, deadline=None)
+def test_tests_of_terms_are_those_of_type_3(seed, formula):
+    rows, table = group_study(seed, n=40)
+    cells = Counter((cells["group"], cells["sex"]) for cells in table.values.values())
+    assume(len(cells) == 6 and min(cells.values()) > 2)
+    cell = only(rows, contrast="attend", roi="UL")
+    results = fit_formula(formula.format(group="group", sex="sex"), cell, table)
+    summed = {"group": "C(group, Sum)", "sex": "C(sex, Sum)"}
+    fitted = smf.ols(formula.format(**summed), as_frame(cell, table)).fit()
+    expected = anova_lm(fitted, typ=3)
+    tests = only(results.rows, quantity="omnibus")
+    assert len(tests) == len(expected) - 2
+    for test in tests:
+        reference = expected.loc[":".join(summed.get(part, part) for part in test.term.split(":"))]
+        assert (test.test, test.df, test.df_residual) == (
+            "F",
+            reference["df"],
+            fitted.df_resid,
+        )
+        assert (test.value, test.p) == pytest.approx((reference["F"], reference["PR(>F)"]))
+
+
+def test_several_numbers_per_participant_equal_a_mixed_model_of_statsmodels():
+    rows, table = group_study(2)
     formula = "estimate ~ roi * contrast + age + group"
     results = fit_formula(formula, rows, table)
-    theirs = smf.mixedlm(formula, frame, groups=frame.participant_id).fit()
-    ours = coefficients(results)
-    assert len(ours) == 8
-    for name, row in ours.items():
-        assert row.value == pytest.approx(theirs.fe_params[name], rel=1e-4)
-        assert row.se == pytest.approx(theirs.bse_fe[name], rel=1e-3)
-        assert row.p == pytest.approx(theirs.pvalues[name], rel=1e-2, abs=1e-12)
-        assert (row.test, row.roi, row.contrast, row.task) == ("z", None, None, "main")
-    variance = find(results, kind="variance", name="participant_id").value
-    assert variance == pytest.approx(float(theirs.cov_re.iloc[0, 0]), rel=1e-3)
-    row = find(results, kind="term", name="roi:contrast")
-    wald = theirs.wald_test_terms(scalar=True).table.loc["roi:contrast"]
-    assert (row.test, row.df) == ("chi2", 2)
-    assert row.test_statistic == pytest.approx(wald["statistic"], rel=1e-3)
-    assert {(r.fit, r.converged, r.n_rows, r.n_participants) for r in results.rows} == {
-        ("mixed", "yes", 144, 24)
+    frame = as_frame(rows, table)
+    expected = smf.mixedlm(formula, frame, groups=frame["participant_id"]).fit(method="powell")
+    found = only(results.rows, quantity="coefficient")
+    assert {r.name for r in found} == set(expected.fe_params.index)
+    for r in found:
+        assert (r.fit, r.test, r.df, r.df_residual, r.converged) == (
+            "mixed",
+            "z",
+            None,
+            None,
+            "yes",
+        )
+        assert (r.roi, r.contrast, r.hemi, r.task) == (None, None, "both", "main")
+        assert r.coefficient == pytest.approx(expected.fe_params[r.name], rel=1e-4)
+        assert r.se == pytest.approx(expected.bse_fe[r.name], rel=1e-3)
+        assert (r.value, r.p) == pytest.approx(
+            (expected.tvalues[r.name], expected.pvalues[r.name]), rel=1e-2, abs=1e-12
+        )
+        assert (r.n_rows, r.n_participants) == (96, 24)
+    assert one(results, name="residual").coefficient == pytest.approx(expected.scale, rel=1e-3)
+    assert one(results, name="participant_id").coefficient == pytest.approx(
+        expected.cov_re.iloc[0, 0], rel=1e-3
+    )
+
+
+def test_planted_effects_are_found():
+    rows, table = group_study(3, n=120)
+    results = fit_formula("estimate ~ roi + contrast + age + group", rows, table)
+    planted = {
+        "roi[T.UR]": 0.3,
+        "contrast[T.ignore]": -0.6,
+        "age": 0.02,
+        "group[T.patient]": 0.8,
+        "group[T.relative]": 0.0,
     }
+    for name, effect in planted.items():
+        found = one(results, name=name)
+        assert abs(found.coefficient - effect) < 4 * found.se
+        assert (found.p < 1e-4) == (effect != 0)
+    assert one(results, name="participant_id").coefficient == pytest.approx(0.25, rel=0.5)
+    assert one(results, name="residual").coefficient == pytest.approx(0.09, rel=0.2)
 
 
-def test_terms_are_tested_as_in_an_analysis_of_variance_of_type_iii():
-    # One estimate of each participant, and factors between participants that interact.
-    rows, table, frame = simulate(n=40, rois=("UL",), contrasts=("attend",))
-    results = fit_formula("estimate ~ group * site + age", rows, with_levels(table, "site"))
-    model = "estimate ~ C(group, Sum) * C(site, Sum) + age"
-    theirs = anova_lm(smf.ols(model, frame).fit(), typ=3)
-    names = {"group": "C(group, Sum)", "site": "C(site, Sum)", "age": "age"}
-    names["group:site"] = "C(group, Sum):C(site, Sum)"
-    for name, label in names.items():
-        row = find(results, kind="term", name=name)
-        assert (row.test, row.df) == ("F", theirs.df[label])
-        assert row.df_residual == theirs.df["Residual"]
-        assert row.test_statistic == pytest.approx(theirs.F[label])
-        assert row.p == pytest.approx(theirs["PR(>F)"][label])
-
-
-def with_levels(table, *names):
-    return replace(table, categorical=frozenset(names))
-
-
-def test_numbers_with_levels_are_labels():
-    rows, table, _ = simulate(rois=("UL",), contrasts=("attend",))
-    assert set(coefficients(fit_formula("estimate ~ site", rows, table))) == {"Intercept", "site"}
-    results = fit_formula("estimate ~ site", rows, with_levels(table, "site"))
-    assert set(coefficients(results)) == {"Intercept", "site[T.2]", "site[T.3]"}
-
-
-def test_two_contrasts_are_a_paired_test():
-    rows, _, frame = simulate(rois=("UL",))
-    row = coefficients(fit_formula("estimate ~ contrast", rows, NOBODY))["contrast[T.ignore]"]
-    wide = frame.pivot_table(index="participant_id", columns="contrast", values="estimate")
-    paired = stats.ttest_rel(wide["ignore"], wide["attend"])
-    assert row.value == pytest.approx((wide["ignore"] - wide["attend"]).mean())
-    assert row.test_statistic == pytest.approx(paired.statistic, rel=1e-3)
+def test_two_contrasts_of_complete_data_are_a_paired_test():
+    rows, table = group_study(4)
+    results = fit_formula("estimate ~ contrast", rows, table)
+    for roi in ("UL", "UR"):
+        first, second = (
+            [r.estimate for r in only(rows, roi=roi, contrast=c)] for c in ("attend", "ignore")
+        )
+        paired = stats.ttest_rel(second, first)
+        found = one(results, roi=roi, name="contrast[T.ignore]")
+        assert found.value == pytest.approx(paired.statistic, rel=1e-5)
+        assert found.coefficient == pytest.approx(np.mean(second) - np.mean(first))
+        test = one(results, roi=roi, quantity="omnibus")
+        assert (test.test, test.df) == ("chi2", 1)
+        assert test.value == pytest.approx(paired.statistic**2, rel=1e-5)
 
 
 def test_an_intercept_alone_is_the_one_sample_test():
-    rows, _, frame = simulate(rois=("UL",), contrasts=("attend",))
-    row = coefficients(fit_formula("estimate ~ 1", rows, NOBODY))["Intercept"]
-    expected = stats.ttest_1samp(frame.estimate, 0)
-    assert (row.test_statistic, row.p) == pytest.approx((expected.statistic, expected.pvalue))
+    rows, table = group_study(5)
+    results = fit_formula("estimate ~ 1", rows, table)
+    values = [r.estimate for r in only(rows, roi="UL", contrast="ignore")]
+    expected = stats.ttest_1samp(values, 0)
+    found = one(results, roi="UL", contrast="ignore")
+    assert (found.term, found.name) == ("1", "Intercept")
+    assert (found.value, found.p) == pytest.approx((expected.statistic, expected.pvalue))
 
 
-def test_hemispheres_where_they_are_modelled():
+def test_columns_of_the_estimates_table():
+    rng = np.random.default_rng(6)
     rows = [
-        estimate_row(f"sub-{i}", float(i % 3 + 2 * (hemi == "R")), hemi=hemi)
-        for i in range(9)
-        for hemi in ("L", "R", "both")
+        replace(row(i, rng.normal()), area_mm2=rng.uniform(100, 200), n_vertices=100)
+        for i in labels(12)
     ]
-    rows = [replace(r, estimate=r.estimate + 0.1 * (i % 5)) for i, r in enumerate(rows)]
-    results = fit_formula("estimate ~ hemi", rows, NOBODY)
-    assert set(coefficients(results)) == {"Intercept", "hemi[T.R]"}
-    assert {row.n_rows for row in results.rows} == {18}
-    pooled = fit_formula("estimate ~ 1", rows, NOBODY)
-    assert {(row.hemi, row.n_rows) for row in pooled.rows} == {("both", 9)}
+    expected = stats.linregress([r.area_mm2 for r in rows], [r.estimate for r in rows])
+    found = one(fit_formula("estimate ~ area_mm2", rows, NOBODY), name="area_mm2")
+    assert (found.coefficient, found.p) == pytest.approx((expected.slope, expected.pvalue))
+    found = one(fit_formula("area_mm2 ~ estimate", rows, NOBODY), name="estimate")
+    assert found.p == pytest.approx(expected.pvalue)
+    with pytest.raises(DataError, match=r"n_vertices is the same \(100.0\) for all 12 numbers"):
+        fit_formula("estimate ~ n_vertices", rows, NOBODY)
 
 
-def test_circular_estimates_are_never_fitted():
-    rows, table, _ = simulate(rois=("UL",), contrasts=("attend",))
-    circular = [replace(row, task="loc", independence="circular") for row in rows]
-    results = fit_formula("estimate ~ age", [*rows, *circular], table)
-    assert {row.task for row in results.rows} == {"main"}
-    with pytest.raises(DataError, match="circular"):
-        fit_formula("estimate ~ age", circular, table)
-
-
-def test_who_is_left_out_is_said():
-    rows, table, _ = simulate(n=12, contrasts=("attend",))
-    values = {name: dict(columns) for name, columns in table.values.items()}
-    values["sub-03"]["age"] = None
-    del values["sub-04"]
-    rows = [
-        replace(row, estimate=None, status="empty_roi")
-        if (row.participant_id, row.roi) in (("sub-05", "LL"), ("sub-03", "UL"))
-        else row
-        for row in rows
-    ]
-    table = replace(table, values=values)
-    apart = fit_formula("estimate ~ age", rows, table)
-    said = {row.roi: row.excluded for row in apart.rows}
-    assert said == {
-        "UL": "sub-03:empty_roi; sub-04:age n/a",
-        "UR": "sub-03:age n/a; sub-04:age n/a",
-        "LL": "sub-03:age n/a; sub-04:age n/a; sub-05:empty_roi",
-    }
-    together = fit_formula("estimate ~ roi + age", rows, table)
-    assert together.rows[0].excluded == (
-        "sub-03:empty_roi (1 of 3); sub-03:age n/a (2 of 3); sub-04:age n/a; "
-        "sub-05:empty_roi (1 of 3)"
+def test_hemispheres_only_where_the_formula_names_them():
+    rng = np.random.default_rng(7)
+    rows = [row(i, rng.normal(), hemi=h) for i in labels(8) for h in ("L", "R", "both")]
+    both = fit_formula("estimate ~ 1", rows, NOBODY)
+    assert [(r.hemi, r.n_rows) for r in both.rows] == [("both", 8)]
+    assert both.rows[0].coefficient == pytest.approx(
+        np.mean([r.estimate for r in rows if r.hemi == "both"])
     )
-    assert (together.rows[0].n_rows, together.rows[0].n_participants) == (29, 10)
+    halves = fit_formula("estimate ~ hemi", rows, NOBODY)
+    assert one(halves, name="hemi[T.R]").n_rows == 16
+    assert one(halves, name="Intercept").coefficient == pytest.approx(
+        np.mean([r.estimate for r in rows if r.hemi == "L"])
+    )
 
 
-@pytest.mark.parametrize(
-    ("formula", "error", "message"),
-    [
-        ("estimate ~ weight", UsageError, "no column weight; the table of estimates has"),
-        ("estimate ~ age +", UsageError, "is no formula"),
-        ("~ age", UsageError, "says not what is modelled"),
-        ("age", UsageError, "says not what is modelled"),
-        ("estimate + age ~ group", UsageError, "expected one response"),
-        ("group ~ age", UsageError, "is no number"),
-        ("estimate ~ age + (1 | participant_id)", UsageError, "random intercept"),
-        ("estimate ~ participant_id", UsageError, "leave participant_id out"),
-        ("estimate ~ .", UsageError, "is no formula"),
-        ("estimate ~ log(group)", UsageError, "cannot be evaluated"),
-        ("estimate ~ task", DataError, "column task of the table of estimates has the same value"),
-    ],
-)
-def test_wrong_formulas(formula, error, message):
-    rows, table, _ = simulate(n=8)
-    with pytest.raises(error, match=message):
-        fit_formula(formula, rows, table)
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "{{open({path!r}, 'w')}}",
-        "open({path!r}, 'w')",
-        "I(open({path!r}, 'w'))",
-        "C(age, open({path!r}, 'w'))",
-        "C(age, levels=[open({path!r}, 'w')])",
-        "I((lambda: open({path!r}, 'w'))())",
-        "I([open({path!r}, 'w') for x in (1,)])",
-        "I(age.__class__.__base__)",
-        "np.fromfile({path!r})",
-        "I(age[open({path!r}, 'w')])",
-        "I(age ** 9 ** 9 ** 9)",
-        "I(f'{{open({path!r})}}')",
-    ],
-)
-def test_nothing_but_columns_and_transformations_is_evaluated(tmp_path, expression):
-    rows, table, _ = simulate(n=8)
-    path = str(tmp_path / "made")
-    with pytest.raises(UsageError):
-        fit_formula(f"estimate ~ {expression.format(path=path)}", rows, table)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_transformations():
-    rows, table, frame = simulate(rois=("UL",), contrasts=("attend",))
-    results = fit_formula("estimate ~ center(age) + I(age ** 2) + log(age)", rows, table)
-    theirs = smf.ols("estimate ~ I(age - age.mean()) + I(age ** 2) + np.log(age)", frame).fit()
-    ours = [row.value for row in coefficients(results).values()]
-    assert ours == pytest.approx(list(theirs.params), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
-        (["7"] * 9, "column new of participants.tsv has the same value everywhere"),
-        (["1", "2", "3", *[None] * 6], "is n/a for 6 of 9 participants .*sub-03, sub-04"),
-    ],
-)
-def test_columns_that_explain_nothing(column, message):
-    rows, table, _ = simulate(n=9)
-    values = {n: {**v, "new": x} for (n, v), x in zip(table.values.items(), column, strict=True)}
-    table = replace(table, columns=(*table.columns, "new"), values=values)
-    with pytest.raises(DataError, match=message):
-        fit_formula("estimate ~ new", rows, table)
-
-
-def test_a_cell_that_cannot_be_fitted_says_why_and_the_others_are_fitted():
-    rows, table, _ = simulate(n=12, contrasts=("attend",))
-    groups = {name: columns["group"] for name, columns in table.values.items()}
+def test_sessions_and_spaces_are_not_mixed():
+    rng = np.random.default_rng(8)
     rows = [
-        row
-        for row in rows
-        if not (row.roi == "UL" and groups[row.participant_id] == "a")
-        and not (row.roi == "UR" and int(row.participant_id[-2:]) > 1)
+        row(i, rng.normal(), session=session, space=space)
+        for session in ("1", "2")
+        for space in ("fsnative", "fsaverage")
+        for i in labels(5)
     ]
+    results = fit_formula("estimate ~ 1", rows, NOBODY)
+    assert [(r.session, r.space, r.n_rows) for r in results.rows] == [
+        ("1", "fsnative", 5),
+        ("1", "fsaverage", 5),
+        ("2", "fsnative", 5),
+        ("2", "fsaverage", 5),
+    ]
+    results = fit_formula("estimate ~ session", rows, NOBODY)
+    assert {(r.session, r.space, r.n_rows) for r in results.rows} == {
+        (None, "fsnative", 10),
+        (None, "fsaverage", 10),
+    }
+    assert one(results, space="fsnative", quantity="coefficient", term="session").name == (
+        "session[T.2]"
+    )
+
+
+@pytest.mark.parametrize("levels", [(), ("group",)])
+def test_numbers_are_categories_where_the_dictionary_gives_levels(levels):
+    rng = np.random.default_rng(9)
+    table = participants(levels, group=[1, 2, 3] * 4)
+    rows = [row(i, rng.normal()) for i in labels(12)]
     results = fit_formula("estimate ~ group", rows, table)
-    notes = {row.roi: row.note for row in results.rows}
-    assert notes["UL"] == "group has the same value in all of these estimates"
-    assert notes["UR"]
-    assert notes["LL"] is None
-    assert [r.value for r in results.rows if r.roi in ("UL", "UR")] == [None, None]
+    names = [r.name for r in only(results.rows, term="group", quantity="coefficient")]
+    assert names == (["group[T.2]", "group[T.3]"] if levels else ["group"])
+    assert one(results, quantity="omnibus").df == (2 if levels else 1)
 
 
-def test_terms_that_determine_each_other():
-    rows, table, _ = simulate(n=10, rois=("UL",), contrasts=("attend",))
-    values = {n: {**v, "months": str(12 * float(v["age"]))} for n, v in table.values.items()}
-    table = replace(table, columns=(*table.columns, "months"), values=values)
-    (row,) = fit_formula("estimate ~ age + months", rows, table).rows
-    assert (row.value, row.p) == (None, None)
-    assert "determine each other" in row.note
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_few_participants(n):
-    rows = [estimate_row(f"sub-{i}", float(i**2)) for i in range(n)]
-    results = fit_formula("estimate ~ 1", rows, NOBODY) if n > 1 else None
-    if n == 1:
-        with pytest.raises(DataError, match="same value"):
-            fit_formula("estimate ~ 1", rows, NOBODY)
-    else:
-        assert coefficients(results)["Intercept"].df == n - 1
-
-
-def test_a_mixed_model_at_its_bound_says_so():
-    # Deviations that sum to zero in every participant: these do not differ at all.
-    rows = [
-        estimate_row(f"sub-{i}", float(value), roi=roi)
-        for i in range(6)
-        for roi, value in zip(("a", "b", "c"), np.roll([1, 2, -3], i), strict=True)
-    ]
-    results = fit_formula("estimate ~ roi", rows, NOBODY)
-    assert all("bound, 0" in row.note for row in results.rows)
-    assert find(results, kind="variance", name="participant_id").value == pytest.approx(0, abs=1e-4)
-    for row in coefficients(results).values():
-        assert np.isfinite([row.value, row.se, row.p]).all()
-
-
-@settings(deadline=None, max_examples=8)
-@given(st.sampled_from([1e-9, 0.01, 1000.0, 1e9]), st.randoms(use_true_random=False))
-def test_units_and_order_do_not_matter(factor, random):
-    rows, table, _ = simulate(n=10, contrasts=("attend",))
-    formula = "estimate ~ roi + age"
-    before = fit_formula(formula, rows, table)
-    changed = [replace(row, estimate=row.estimate * factor) for row in rows]
-    random.shuffle(changed)
-    after = fit_formula(formula, changed, table)
-    for row in before.rows:
-        other = find(after, kind=row.kind, name=row.name)
-        assert other.p == (None if row.p is None else pytest.approx(row.p, rel=1e-3))
-        if row.kind == "coefficient":
-            assert other.value == pytest.approx(row.value * factor, rel=1e-3)
-
-
-def test_the_summary_says_what_the_table_says():
-    rows, table, _ = simulate(n=10, rois=("UL",), contrasts=("attend",))
+def test_a_word_among_numbers_is_told():
+    table = participants(age=["31", "32", "3o", "35", "31", "32"])
+    rows = [row(i, float(int(i) ** 2)) for i in labels(6)]
     results = fit_formula("estimate ~ age", rows, table)
-    row = coefficients(results)["age"]
-    (line,) = [x for x in results.summary.splitlines() if x.startswith("age") and "[" in x]
-    assert line.split()[1:3] == [f"{row.value:.4g}", f"{row.se:.4g}"]
-    assert "10 estimates of 10 participants" in results.summary
+    assert "age is taken for categories, as '3o' in participants.tsv" in results.messages[0]
+    assert results.messages[0] in results.summary
 
 
-@pytest.fixture
-def grouped(tmp_path):
-    """Eight participants whose effects rise with age, and twice as much in group b."""
-    ages = [20, 25, 31, 38, 44, 52, 57, 63]
-    offsets = {f"{i:02}": 0.1 * age + (i % 3) / 10 for i, age in enumerate(ages)}
-    study = make_study(tmp_path / "bids", offsets)
-    lines = [f"sub-{i:02}\t{age}\t{'ab'[i % 2]}" for i, age in enumerate(ages)]
-    text = "\n".join(["participant_id\tage\tgroup", *lines, "sub-99\t30\ta"]) + "\n"
-    (study.root / "participants.tsv").write_text(text)
-    return study
+def test_who_is_left_out_is_named():
+    table = participants(age=[30, None, 35, 41, 50, 28])
+    rows = [row(i, 0.1 * int(i) ** 2) for i in ("01", "02", "03", "04", "06", "07")]
+    rows.append(row("05", None))
+    results = fit_formula("estimate ~ age", rows, table)
+    (said,) = {r.excluded for r in results.rows}
+    assert said == "sub-02:age n/a; sub-05:empty_roi; sub-07:not in participants.tsv"
+    assert {(r.n_rows, r.n_participants) for r in results.rows} == {(4, 4)}
+    expected = stats.linregress([30, 35, 41, 28], [0.1, 0.9, 1.6, 3.6])
+    assert one(results, name="age").coefficient == pytest.approx(expected.slope)
+    assert f"left out: {said}" in results.summary
 
 
-def test_from_files_to_the_table(grouped, output):
-    common = [str(grouped.root), str(output)]
-    assert main([*common, "participant", "--n-procs", "1"]) == 0
-    assert main([*common, "group", "--model", "estimate ~ age + group"]) == 0
-    rows = read_tsv(output / "group_model.tsv")
-    described = json.loads((output / "group_model.json").read_text())
-    assert set(rows[0]) <= set(described)
-    assert described["Model"] == "estimate ~ age + group"
-    (row,) = [r for r in rows if (r["roi"], r["kind"], r["name"]) == ("left", "coefficient", "age")]
-    ages = np.array([20, 25, 31, 38, 44, 52, 57, 63])
-    y = 0.1 * ages + np.arange(8) % 3 / 10
-    x = np.column_stack([np.ones(8), ages, np.arange(8) % 2])
-    assert float(row["value"]) == pytest.approx(np.linalg.lstsq(x, y)[0][1], rel=1e-4)
-    # Who is only in participants.tsv is listed, and named where the model lacks an estimate.
-    assert row["excluded"] == "sub-99:missing_participant"
-    text = (output / "logs" / "group_model.txt").read_text()
-    assert "Model: estimate ~ age + group" in text
-    assert main([*common, "group"]) == 0
-    assert not (output / "group_model.tsv").exists()
-    assert not (output / "logs" / "group_model.txt").exists()
+def test_parts_of_participants_that_are_left_out_are_named():
+    rows, table = group_study(10, n=8)
+    gone = {("sub-03", "ignore", "UR"), ("sub-05", "attend", "UL")}
+    rows = [
+        replace(r, estimate=None, status="missing_map")
+        if (r.participant_id, r.contrast, r.roi) in gone
+        else r
+        for r in rows
+    ]
+    rows += [row("09", None, contrast=c, roi=r) for c in ("attend", "ignore") for r in ("UL", "UR")]
+    (said,) = {r.excluded for r in fit_formula("estimate ~ roi * contrast", rows, table).rows}
+    assert said == (
+        "sub-03[ignore, UR]:missing_map; sub-05[attend, UL]:missing_map; sub-09:empty_roi"
+    )
 
 
-def test_a_wrong_model_costs_no_table(grouped, output, capsys):
-    common = [str(grouped.root), str(output)]
-    assert main([*common, "participant", "--n-procs", "1"]) == 0
-    assert main([*common, "group", "--model", "estimate ~ age"]) == 0
-    (output / "group_statistics.tsv").unlink()
-    assert main([*common, "group", "--model", "estimate ~ weight"]) == 64
-    assert "no column weight" in capsys.readouterr().err
-    assert (output / "group_statistics.tsv").exists()
-    assert not (output / "group_model.tsv").exists()
+def test_circular_estimates_are_never_used():
+    rng = np.random.default_rng(11)
+    main = [row(i, rng.normal()) for i in labels(6)]
+    circular = [row(i, 9 + rng.normal(), task="loc", independence="circular") for i in labels(6)]
+    results = fit_formula("estimate ~ 1", main + circular, NOBODY)
+    assert [r.task for r in results.rows] == ["main"]
+    assert any("task loc) are never tested" in message for message in results.messages)
+    with pytest.raises(DataError, match="only circular estimates are left"):
+        fit_formula("estimate ~ 1", circular, NOBODY)
+    with pytest.raises(DataError, match=r"task is the same \(main\)"):
+        fit_formula("estimate ~ task", main + circular, NOBODY)
+    mixed = [replace(main[0], independence="circular"), *main[1:]]
+    found = one(fit_formula("estimate ~ 1", mixed, NOBODY))
+    assert (found.n_rows, found.excluded) == (5, "sub-01:circular")
+    assert found.coefficient == pytest.approx(np.mean([r.estimate for r in main[1:]]))
 
 
-def test_a_broken_participants_file(grouped, output, caplog):
-    common = [str(grouped.root), str(output)]
-    assert main([*common, "participant", "--n-procs", "1"]) == 0
-    (grouped.root / "participants.tsv").write_text("subject\tage\n01\t3\n")
-    assert main([*common, "group"]) == 0
-    assert "has no column participant_id" in caplog.text
-    assert main([*common, "group", "--model", "estimate ~ age"]) == 65
+def test_no_number_at_all():
+    with pytest.raises(DataError, match="no participant has a number in the column estimate"):
+        fit_formula("estimate ~ 1", [row("01", None)], NOBODY)
+    with pytest.raises(DataError, match="no participant has a number in the column area_mm2"):
+        fit_formula("area_mm2 ~ 1", [row("01", 1.0), row("02", 2.0)], NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("ages", "said"),
+    [
+        ([30, 30, 30, 30, None], r"age is the same \(30.0\) for all 4 numbers"),
+        (["x", "x", None, "x", "x"], r"age is the same \(x\) for all 4"),
+        ([30, None, None, None, 31], "age is n/a for 3 of 5 participants with a number. "),
+        ([None] * 5, "age is n/a for 5 of 5"),
+        ([30, 31], r"age is n/a for 3 of 5 .* \(3 are not in participants.tsv\)"),
+    ],
+)
+def test_columns_that_cannot_be_used(ages, said):
+    rows = [row(i, float(int(i) ** 2)) for i in labels(5)]
+    with pytest.raises(DataError, match=said) as caught:
+        fit_formula("estimate ~ age", rows, participants(age=ages))
+    assert caught.value.exit_code == 65
+
+
+def test_a_column_of_the_estimates_that_cannot_be_used():
+    rows = [row(i, float(int(i) ** 2)) for i in labels(5)]
+    with pytest.raises(DataError, match=r"area_mm2 is n/a for 5 of 5 participants with a number\."):
+        fit_formula("estimate ~ area_mm2", rows, NOBODY)
+
+
+def test_half_of_the_participants_are_enough():
+    rows = [row(i, float(int(i) ** 2)) for i in labels(6)]
+    found = one(
+        fit_formula("estimate ~ age", rows, participants(age=[3, 4, 9, None, None, None])),
+        name="age",
+    )
+    assert found.n_participants == 3
+
+
+def test_a_name_that_is_nowhere():
+    rows, table = group_study(12)
+    with pytest.raises(
+        UsageError, match=r"no column agee; .*participants\.tsv has age, group, sex"
+    ):
+        fit_formula("estimate ~ agee", rows, table)
+    with pytest.raises(UsageError, match=r"participants\.tsv has none, or is not there"):
+        fit_formula("estimate ~ age", rows, NOBODY)
+    with pytest.raises(UsageError, match="no column participant_id"):
+        fit_formula("estimate ~ participant_id", rows, table)
+
+
+def test_a_name_in_both_tables_is_that_of_the_estimates():
+    table = participants(roi=["x", "y"] * 3)
+    rng = np.random.default_rng(13)
+    rows = [row(i, rng.normal(), roi=roi) for i in labels(6) for roi in ("UL", "UR")]
+    results = fit_formula("estimate ~ roi", rows, table)
+    assert one(results, quantity="coefficient", term="roi").name == "roi[T.UR]"
+    assert results.messages == (
+        "roi is in participants.tsv too; that of the estimates table is used.",
+    )
+
+
+def test_a_fit_that_cannot_be_made_is_a_row_that_says_why():
+    rng = np.random.default_rng(14)
+    table = participants(group=["a", "b"] * 4, age=[*range(30, 38)], months=[*range(360, 456, 12)])
+    everyone = [row(i, rng.normal()) for i in labels(8)]
+    cells = {
+        "same": [row(i, rng.normal(), roi="same") for i in ("01", "03", "05")],
+        "few": [row(i, rng.normal(), roi="few") for i in ("01", "02")],
+        "flat": [row(i, 2.5, roi="flat") for i in labels(8)],
+        "none": [row(i, None, roi="none") for i in labels(8)],
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = fit_formula("estimate ~ group", sum(cells.values(), everyone), table)
+    assert one(results, roi="UL", name="group[T.b]").p is not None
+    notes = {
+        "same": "the same for all numbers: group",
+        "few": "2 numbers for 2 coefficients: no residual degrees of freedom",
+        "flat": "no variation is left by the model, so nothing can be tested",
+        "none": "no number",
+    }
+    for roi, note in notes.items():
+        found = one(results, roi=roi)
+        assert found.note == note
+        assert {found.quantity, found.coefficient, found.se, found.value, found.p} == {None}
+        assert found.n_rows == sum(r.estimate is not None for r in cells[roi])
+    assert results.messages == ("4 of 5 models could not be fitted; the column note says why.",)
+    collinear = one(fit_formula("estimate ~ age + months", everyone, table))
+    assert collinear.note.startswith("3 coefficients, of which the data can tell 2")
+
+
+def test_a_transform_that_fails_in_some_fits_only():
+    rng = np.random.default_rng(15)
+    rows = [row(i, rng.normal()) for i in labels(6)]
+    rows += [row(i, rng.normal(), roi="UR") for i in labels(4)]
+    table = participants(group=["a", "b", "a", "b", "c", "c"])
+    results = fit_formula("estimate ~ C(group, contr.treatment('c'))", rows, table)
+    assert one(results, roi="UL", name="C(group, contr.treatment('c'))[T.a]").p is not None
+    assert "'c'" in one(results, roi="UR").note
+    rows += [row(i, None, roi="none") for i in labels(4)]
+    with pytest.raises(UsageError, match="'z'"):
+        fit_formula("estimate ~ C(group, contr.treatment('z'))", rows, table)
+
+
+def test_an_estimation_that_fails_is_reported():
+    # Two covariates that differ in the ninth digit, and several numbers of each participant.
+    rng = np.random.default_rng(16)
+    age = rng.uniform(20, 70, 12)
+    table = participants(age=list(age), again=[a * (1 + 1e-9 * i) for i, a in enumerate(age)])
+    rows = [row(i, rng.normal(), contrast=c) for i in labels(12) for c in "xyz"]
+    results = fit_formula("estimate ~ contrast + age + again", rows, table)
+    found = one(results)
+    assert (found.fit, found.converged, found.coefficient, found.p) == ("mixed", "no", None, None)
+    assert "did not converge" in found.note
+    assert "converged: no" in results.summary
+
+
+def test_a_variance_at_its_bound_is_told():
+    rows = [
+        row(i, value + sign, contrast=c)
+        for i, value in zip(labels(4), (1.0, -1.1, 2.0, -2.3), strict=True)
+        for c, sign in (("x", value), ("y", -3 * value))
+    ]
+    results = fit_formula("estimate ~ contrast", rows, NOBODY)
+    assert one(results, name="participant_id").coefficient == 0
+    assert all("bound of 0" in r.note for r in results.rows)
+
+
+@given(st.integers(0, 1000), st.floats(-5, 5), st.randoms(use_true_random=False))
+@settings(max_examples=15, deadline=None)
+def test_units_and_order_do_not_matter(seed, exponent, random):
+    rows, table = group_study(seed, n=9)
+    scale = 10**exponent
+    scaled = [replace(r, estimate=r.estimate * scale) for r in rows]
+    random.shuffle(scaled)
+    people = list(table.values.items())
+    random.shuffle(people)
+    other = replace(table, values=dict(people))
+    for formula in ("estimate ~ roi * contrast + age", "estimate ~ group + age"):
+        before = fit_formula(formula, rows, table).rows
+        after = fit_formula(formula, scaled, other).rows
+        assert len(before) == len(after)
+        for a, b in zip(*(sorted(rs, key=describe) for rs in (before, after)), strict=True):
+            assert describe(a) == describe(b)
+            if a.quantity in ("coefficient", "omnibus"):
+                assert (b.value, b.p) == pytest.approx((a.value, a.p), rel=1e-3, abs=1e-9)
+            if a.quantity == "coefficient":
+                assert (b.coefficient, b.se) == pytest.approx(
+                    (a.coefficient * scale, a.se * scale), rel=1e-3, abs=1e-9 * scale
+                )
+
+
+def describe(r):
+    return tuple(map(str, (r.contrast, r.roi, r.quantity, r.term, r.name, r.df, r.n_rows, r.note)))
+
+
+def test_the_same_input_gives_the_same_output():
+    rows, table = group_study(17, n=9)
+    first, second = (fit_formula("estimate ~ roi + age", rows, table) for _ in range(2))
+    assert first == second
+
+
+def test_the_text_says_what_was_done():
+    rows, table = group_study(18, n=10)
+    text = fit_formula("estimate ~ roi + age", rows, table).summary
+    assert text.startswith("Model: estimate ~ roi + age\n")
+    for part in (
+        "== task main, contrast attend, hemi both, space fsnative, statistic effect",
+        "linear mixed model with a random intercept per participant (REML); 20 numbers of 10",
+        "converged: yes",
+        "roi[T.UR]",
+        "95 % CI [",
+        "chi2(1) = ",
+        "residual ",
+    ):
+        assert part in text
+    assert text.count("==") == 2
+
+
+def test_the_table_can_be_written_and_read_back(tmp_path):
+    rows, table = group_study(19, n=9)
+    rows.append(row("10", None))
+    results = fit_formula("estimate ~ roi * contrast", rows, table)
+    path = tmp_path / "group_model.tsv"
+    write_table(path, results.rows, ModelRow, {})
+    assert read_table(path, ModelRow) == list(results.rows)
+    described = data_dictionary(ModelRow)
+    assert all(described[f.name]["Description"] for f in fields(ModelRow))
