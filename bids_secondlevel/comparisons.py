@@ -17,6 +17,12 @@ COMPARISONS: Mapping[Comparison, str] = {
     "hemi": "left against right hemisphere, in the same ROI and contrast",
 }
 
+DIFFERENCES = (
+    "all numbers are of the differences within participants, the first minus the one in versus: "
+    "mean is the mean difference, and cohens_d and hedges_g are divided by the standard deviation "
+    "of the differences (d_z), so that they cannot be compared with those of independent groups"
+)
+
 FAMILY = (
     "p_fwe and q_fdr are corrected for all tests of this table with the same kind of comparison "
     "whose estimates are independent or crossvalidated, whatever their session, task, contrast "

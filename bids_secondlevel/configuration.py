@@ -183,7 +183,8 @@ def read_exclusions(path: Path) -> Mapping[str, str]:
     where = f"--exclude {path}"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t", restval="")
+            # A quotation mark that is not closed must not swallow the lines below it.
+            reader = csv.DictReader(file, delimiter="\t", restval="", quoting=csv.QUOTE_NONE)
             columns = reader.fieldnames or ()
             rows = [row for row in reader if any(row.values())]
     except (OSError, ValueError, csv.Error) as error:

@@ -22,12 +22,14 @@ from bids_secondlevel.model import (
     RoiMasks,
 )
 from bids_secondlevel.model_table import ModelResults, ModelRow
+from bids_secondlevel.participants_table import read_json_object
 from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.runs import RunRow
 from bids_secondlevel.segmentations import write_segmentations
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, describe_tests
+from bids_secondlevel.stats_model_file import is_stats_model
 from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.writing import remove_files, write_atomically, write_json, write_table
 
@@ -282,14 +284,13 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
     """
     folder, n_flips = settings.output_dir, settings.n_permutations
     metadata = {**definition, "SoftwareVersion": __version__}
-    selection = {
-        "MinVertices": settings.rule.min_vertices,
-        "MinCoverage": settings.min_coverage,
-        "Excluded": {f"sub-{label}": why for label, why in settings.exclusions.items()},
-    }
-    estimated = {**metadata, "Selection": selection}
+    estimated = {**metadata, **_selection(settings)}
     tested = {**estimated, **describe_tests(n_flips, stats.FAMILY)}
-    compared = {**estimated, **describe_tests(n_flips, comparisons.FAMILY)}
+    compared = {
+        **estimated,
+        "Differences": comparisons.DIFFERENCES,
+        **describe_tests(n_flips, comparisons.FAMILY),
+    }
     write_table(folder / "group_quality.tsv", results.quality, QualityRow, metadata)
     write_table(folder / "group_estimates.tsv", results.rows, EstimateRow, estimated)
     write_table(folder / "group_statistics.tsv", results.statistics, StatisticRow, tested)
@@ -298,6 +299,23 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
     _write_or_remove(folder / "group_reliability.tsv", reliability, ReliabilityRow, estimated)
     _write_or_remove(folder / "group_sweep.tsv", results.sweep, SweepRow, estimated)
     write_atomically(folder / "logs" / "group_settings.toml", settings_text(settings).encode())
+
+
+def _selection(settings: Settings) -> dict[str, Any]:
+    """Say which estimates were left out, as the sidecars of the group's tables do."""
+    return {
+        "Selection": {
+            "MinVertices": settings.rule.min_vertices,
+            "MinCoverage": settings.min_coverage,
+            "Excluded": {f"sub-{label}": why for label, why in settings.exclusions.items()},
+        }
+    }
+
+
+def _model_as_given(model: str | None) -> str | None:
+    """Make the path of a file absolute, as settings may be passed back from elsewhere."""
+    is_file = model is not None and is_stats_model(model)
+    return str(Path(str(model)).absolute()) if is_file else model
 
 
 def write_model(results: ModelResults, definition: Mapping[str, Any], settings: Settings) -> None:
@@ -309,7 +327,11 @@ def write_model(results: ModelResults, definition: Mapping[str, Any], settings: 
         If a file cannot be written.
     """
     folder = settings.output_dir
-    metadata = {**definition, "Model": settings.model, "SoftwareVersion": __version__}
+    model = _model_as_given(settings.model)
+    about: dict[str, Any] = {**definition, "Model": model, **_selection(settings)}
+    if model is not None and is_stats_model(model):
+        about["ModelSpecification"] = read_json_object(Path(model))
+    metadata = {**about, "SoftwareVersion": __version__}
     write_table(folder / "group_model.tsv", results.rows, ModelRow, metadata)
     write_atomically(folder / "logs" / "group_model.txt", results.summary.encode())
 
@@ -404,7 +426,7 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         "exclude": str(settings.exclude.absolute()) if settings.exclude else None,
         "min-coverage": settings.min_coverage,
         "n-permutations": settings.n_permutations,
-        "model": settings.model,
+        "model": _model_as_given(settings.model),
         "skip-bids-validation": settings.skip_bids_validation,
         "roi": [
             {

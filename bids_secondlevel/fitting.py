@@ -19,6 +19,10 @@ at a ratio of 0, where the derivative with respect to its root is 0.
 _BOUND = 1e-6
 """Ratio of the variances of random intercepts and residuals that counts as 0."""
 
+_FEW_PARTICIPANTS = 20
+"""In simulations, z tests at 0.05 of covariates gave false positives in 13 % of samples of 6
+participants, and in 9 % of samples of 12."""
+
 _ROUNDING = 1e-10
 """Size of residuals, relative to the numbers fitted, that is rounding error."""
 
@@ -194,11 +198,14 @@ def _fit_mixed(values: Array, design: Array, owner: Array) -> Fit | NoFit:
         "the variance of the random intercepts is estimated at its bound of 0, as if all numbers "
         "were of different participants"
     )
+    notes = [note] if is_at_bound else []
+    if len(counts) < _FEW_PARTICIPANTS:
+        notes.append(f"z and chi2 tests are too liberal for {len(counts)} participants")
     return replace(
         fit,
         df_residual=None,
         variances={"participant_id": ratio * residual, "residual": residual},
-        note=note if is_at_bound else "",
+        note="; ".join(notes),
     )
 
 

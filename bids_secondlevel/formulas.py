@@ -279,7 +279,7 @@ def make_design(formula: ModelFormula, data: "pd.DataFrame", categorical: Sequen
 
     Categories have treatment coding: the reference is the first level of a column, others are
     compared with it. For omnibus tests the design is built again with sum-to-zero coding of those
-    categories that the formula names without ``C(...)``. Both designs span the same space, so that
+    categories whose coding the formula does not set. Both designs span the same space, so that
     the coefficients of the second are combinations of those of the first; these combinations are
     what is tested. A main effect is then one over all levels of what it interacts with, not at
     their reference (type III tests, as in SAS or in ``car::Anova``).
@@ -312,10 +312,11 @@ def make_design(formula: ModelFormula, data: "pd.DataFrame", categorical: Sequen
     )
     # Names of our own, as those of columns may be anything and are evaluated here.
     longest = max(map(len, data.columns), default=0)
-    aliases = {name: f"_{'x' * longest}{i}" for i, name in enumerate(categorical)}
+    aliases = {name: f"_{'x' * longest}{i}" for i, name in enumerate(data.columns)}
     factors = {
-        name: Factor(f"C({alias}, contr.sum)", eval_method="python")
+        spelled: Factor(f"C({alias}, contr.sum)", eval_method="python")
         for name, alias in aliases.items()
+        for spelled in ((name,) if name in categorical else ()) + (f"C({name})", f"C(`{name}`)")
     }
     terms = [Term([factors.get(f.expr, f) for f in term.factors]) for term in formula.terms]
     renamed = data.assign(**{alias: data[name] for name, alias in aliases.items()})

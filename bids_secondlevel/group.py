@@ -42,13 +42,13 @@ from bids_secondlevel.group_page import methods_of
 from bids_secondlevel.linear_models import fit_formula
 from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import EstimateRow
-from bids_secondlevel.model import ParticipantsTable, Status
+from bids_secondlevel.model import Status
 from bids_secondlevel.model_table import ModelResults, ModelRow
 from bids_secondlevel.participants_table import read_participants
 from bids_secondlevel.reliability import reliability
 from bids_secondlevel.run_tables import read_runs
 from bids_secondlevel.settings import RoiRule, Settings
-from bids_secondlevel.stats import StatisticRow, one_sample_tests
+from bids_secondlevel.stats import StatisticRow, one_sample_tests, with_reasons
 from bids_secondlevel.stats_model_file import is_stats_model, read_stats_model
 
 LOG = logging.getLogger("bids_secondlevel")
@@ -102,6 +102,9 @@ def run(settings: Settings) -> int:
     if settings.dry_run:
         paths = (table.path for of_label in tables.values() for table in of_label)
         print("\n".join(f"would read {path}" for path in paths))
+        if settings.model is not None:
+            for message in fit_model(settings.model, results.rows, settings).messages:
+                LOG.warning("--model: %s", message)
     else:
         derivatives.write_group(results, definition, settings)
         derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
@@ -152,7 +155,7 @@ def analyse(
             "No estimates left: the tables hold none of the sessions, tasks, contrasts, ROIs or "
             "space asked for."
         )
-    reasons = {f"sub-{label}": reason for label, reason in settings.exclusions.items()}
+    reasons = _reasons(settings)
     runs = read_runs({label: paths[label] for label in tables}, rows)
     every = (row for of_label in tables.values() for table in of_label for row in table.quality)
     quality = (row for row in every if is_asked(row.roi, settings.roi_contrasts))
@@ -161,7 +164,10 @@ def analyse(
         one_sample_tests(rows, settings.n_permutations, reasons),
         paired_tests(rows, settings.n_permutations, reasons),
         list(dict.fromkeys(quality)),
-        reliability(rows, runs),
+        [
+            replace(row, excluded=with_reasons(row.excluded, reasons))
+            for row in reliability(rows, runs)
+        ],
         read_sweeps(tables, settings),
     )
 
@@ -173,9 +179,9 @@ def _fit_and_write(
     derivatives.remove_model(settings.output_dir)
     if settings.model is None:
         return ()
-    model = fit_model(settings.model, results.rows, read_participants(settings.bids_dir))
-    _tell_model(model, settings)
+    model = fit_model(settings.model, results.rows, settings)
     derivatives.write_model(model, definition, settings)
+    _tell_model(model, settings)
     return model.rows
 
 
@@ -199,9 +205,7 @@ def _report(
     return True
 
 
-def fit_model(
-    model: str, rows: Sequence[EstimateRow], participants: ParticipantsTable
-) -> ModelResults:
+def fit_model(model: str, rows: Sequence[EstimateRow], settings: Settings) -> ModelResults:
     """Fit a formula, or the BIDS Stats Model of a file whose name ends in ``.json``.
 
     Raises
@@ -209,15 +213,29 @@ def fit_model(
     SecondLevelError
         If the model cannot be read, or does not fit what there is.
     """
+    participants = read_participants(settings.bids_dir)
     if is_stats_model(model):
-        return fit_stats_model(read_stats_model(Path(model)), rows, participants)
-    return fit_formula(model, rows, participants)
+        results = fit_stats_model(read_stats_model(Path(model)), rows, participants)
+    else:
+        results = fit_formula(model, rows, participants)
+    reasons = _reasons(settings)
+    fitted = [replace(row, excluded=with_reasons(row.excluded, reasons)) for row in results.rows]
+    return replace(results, rows=tuple(fitted))
+
+
+def _reasons(settings: Settings) -> dict[str, str]:
+    return {f"sub-{label}": reason for label, reason in settings.exclusions.items()}
 
 
 def _tell_model(model: ModelResults, settings: Settings) -> None:
     for message in model.messages:
         LOG.warning("--model: %s", message)
     LOG.info("--model: see %s", settings.output_dir / "logs" / "group_model.txt")
+    if all(row.quantity is None for row in model.rows):
+        raise DataError(
+            f"--model {settings.model}: could not be fitted anywhere; "
+            f"{settings.output_dir / 'group_model.tsv'} says why, in the column note."
+        )
 
 
 def choose_participants(settings: Settings) -> Participants:

@@ -1,6 +1,6 @@
 """Linear models across participants from a formula, with covariates of ``participants.tsv``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -87,13 +87,18 @@ def fit_formula(
     check_variables(usable, parsed.response, variables, participants)
     inside = [name for name in KEYS if name in parsed.names]
     groups = split(usable, [name for name in KEYS if name not in inside])
+    levels = {
+        v.name: sorted({str(v.value(r)) for r in usable if v.value(r) is not None})
+        for v in variables
+        if v.is_categorical
+    }
     results: list[ModelRow] = []
     refused: list[UsageError] = []
     for key, of_group in groups.items():
         sample = draw_sample(of_group, parsed.response, variables, participants, inside)
         row = ModelRow(parsed.text, _kind_of(sample), **keys_of(key))
         try:
-            results += _fit_sample(row, parsed, sample, variables)
+            results += _fit_sample(row, parsed, sample, variables, levels)
         except UsageError as error:
             refused.append(error)
             results.append(describe_sample(row, sample, note=str(error)))
@@ -114,16 +119,29 @@ def _kind_of(sample: Sample) -> FitKind:
 
 
 def _fit_sample(
-    row: ModelRow, formula: ModelFormula, sample: Sample, variables: Sequence[Variable]
+    row: ModelRow,
+    formula: ModelFormula,
+    sample: Sample,
+    variables: Sequence[Variable],
+    levels: Mapping[str, Sequence[str]],
 ) -> Iterator[ModelRow]:
-    """Fit one model; `row` says which."""
+    """Fit one model; `row` says which. `levels` are those of categories in all models."""
     values = [number_of(r, formula.response) for r in sample.rows]
     constant = [v.name for v in variables if len({v.value(r) for r in sample.rows}) == 1]
     if not values or constant:
         reason = f"the same for all numbers: {', '.join(constant)}" if values else "no number"
         yield describe_sample(row, sample, note=reason)
         return
-    categorical = [variable.name for variable in variables if variable.is_categorical]
+    for name, (reference, *_) in levels.items():
+        if reference not in {
+            str(v.value(r)) for v in variables if v.name == name for r in sample.rows
+        }:
+            reason = (
+                f"nobody here has {name} {reference}, the level that the others are compared with"
+            )
+            yield describe_sample(row, sample, note=reason)
+            return
+    categorical = list(levels)
     design = make_design(formula, _frame(sample, variables), categorical)
     rank = rank_of(design.matrix)
     if rank < len(design.columns):

@@ -79,6 +79,11 @@ def find_variable(name: str, participants: ParticipantsTable) -> tuple[Variable,
     Variable
     tuple of str
         What the user should be told of it.
+
+    Raises
+    ------
+    DataError
+        If a column holds numbers for the most part, and something else.
     """
     if name in ESTIMATE_COLUMNS:
         messages = (
@@ -94,6 +99,13 @@ def find_variable(name: str, participants: ParticipantsTable) -> tuple[Variable,
         if words and has_numbers and name not in participants.categorical
         else []
     )
+    values = [cells.get(name) for cells in participants.values.values()]
+    if said and 2 * len(words) < sum(value is not None for value in values):
+        raise DataError(
+            f"{name}: most values in participants.tsv are numbers, but not "
+            f"{', '.join(map(repr, dict.fromkeys(words)))}. Write n/a there, or give the column "
+            "Levels in participants.json if it holds categories."
+        )
     return variable, tuple(said)
 
 

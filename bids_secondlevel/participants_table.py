@@ -1,5 +1,6 @@
 """Read what is known about the participants: ``participants.tsv`` and ``participants.json``."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,15 @@ def _read_cells(path: Path) -> list[list[str | None]]:
     import pandas as pd
 
     try:
+        # A quotation mark that is not closed must not swallow the lines below it.
         table = pd.read_csv(
-            path, sep="\t", header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+            path,
+            sep="\t",
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            quoting=csv.QUOTE_NONE,
         )
     except (OSError, ValueError) as error:
         hint = " Fetch its content (datalad get)." if path.is_symlink() else ""
@@ -77,6 +85,8 @@ def _read_cells(path: Path) -> list[list[str | None]]:
 
 def _cell(value: object) -> str | None:
     text = value.strip() if isinstance(value, str) else ""  # a line that ends early
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('""', '"').strip()
     return None if text.casefold() in _MISSING else text
 
 

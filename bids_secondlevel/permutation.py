@@ -31,14 +31,11 @@ class SignFlipTests:
         Familywise, by the largest |t| of the family; NaN outside the family.
     n_flips : array of int
         Sign flips behind `p`: 2^n where these are all there are.
-    n_flips_fwe : int
-        Sign flips behind `p_fwe`.
     """
 
     p: Array
     p_fwe: Array
     n_flips: Array
-    n_flips_fwe: int
 
 
 def sign_flip_tests(
@@ -46,7 +43,7 @@ def sign_flip_tests(
 ) -> SignFlipTests:
     """Test means against 0 by flipping the signs of participants.
 
-    Under the null hypothesis a participant's value is as likely to be positive as negative. A
+    Under the null hypothesis the values come from a distribution that is symmetric about 0. A
     flip turns all values of a participant at once, which keeps the correlation between tests. All
     2^n flips are used where that is at most `n_permutations`, otherwise as many random ones; the
     data as they are count as one flip more, so that p is never 0.
@@ -57,7 +54,7 @@ def sign_flip_tests(
         NaN where a participant has no value; each test uses the participants it has.
     in_family : (n_tests,) array of bool
         Tests that share the familywise correction. Those with fewer than
-        :data:`SMALLEST_SAMPLE` participants are left out of it where others have more: they
+        :data:`SMALLEST_SAMPLE` participants are left out of it where others have that many: they
         cannot become significant, and would hide the others behind the few values their t takes.
     n_permutations : int
         How many random flips, or the largest number of all flips; 0 for no test at all.
@@ -96,7 +93,7 @@ def sign_flip_tests(
     p, p_fwe = np.full(n.size, np.nan), np.full(n.size, np.nan)
     n_flips = np.zeros(n.size, dtype=int)
     if not n_permutations or not tested.any():
-        return SignFlipTests(p, p_fwe, n_flips, 0)
+        return SignFlipTests(p, p_fwe, n_flips)
     anyone = present[:, tested].any(axis=1)
     p[tested], p_fwe[tested], n_joint = _flip(
         x[np.ix_(anyone, tested)], n[tested], family[tested], n_permutations, seed
@@ -112,7 +109,7 @@ def sign_flip_tests(
             p[here], _, n_flips[here] = _flip(
                 x[np.ix_(pattern, here)], n[here], outside, n_permutations, seed
             )
-    return SignFlipTests(p, p_fwe, n_flips, n_joint)
+    return SignFlipTests(p, p_fwe, n_flips)
 
 
 def _flip(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.measures import INDEPENDENCE, EstimateRow, Independence, column, depth
 from bids_secondlevel.runs import RunRow
+from bids_secondlevel.stats import weakest
 
 Over = Literal["sessions", "runs"]
 
@@ -273,7 +274,7 @@ def _over_sessions(rows: Sequence[EstimateRow], sessions: Sequence[str]) -> _Rep
             excluded[participant] = _gap_in(asked) or "missing_map"
     named = f"sessions {', '.join(chosen)} of {', '.join(sessions)}"
     notes = (named,) if len(chosen) < len(sessions) else ()
-    return _Repeated(estimates, excluded, _weakest(used or rows), notes)
+    return _Repeated(estimates, excluded, weakest(used or rows), notes)
 
 
 def _over_runs(rows: Sequence[tuple[EstimateRow, Sequence[RunRow]]], k: int | None) -> _Repeated:
@@ -291,16 +292,12 @@ def _over_runs(rows: Sequence[tuple[EstimateRow, Sequence[RunRow]]], k: int | No
             used += [run for run in runs if run.estimate is not None]
         else:
             excluded[row.participant_id] = _gap_in(runs) or f"{len(runs)}_runs"
-    return _Repeated(estimates, excluded, _weakest(used or [row for row, _ in rows]))
+    return _Repeated(estimates, excluded, weakest(used or [row for row, _ in rows]))
 
 
 def _gap_in(rows: Sequence[EstimateRow] | Sequence[RunRow]) -> str | None:
     """Say why one of some numbers is not there: the deepest reason."""
     return max((row.status for row in rows if row.estimate is None), key=depth, default=None)
-
-
-def _weakest(rows: Sequence[EstimateRow] | Sequence[RunRow]) -> Independence:
-    return max((row.independence for row in rows), key=list(INDEPENDENCE).index)
 
 
 def _result(

@@ -1,6 +1,6 @@
 """Estimates of single runs, where those of several were combined into one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from bids_secondlevel.measures import INDEPENDENCE, KEY, EstimateRow, Independence, column
 from bids_secondlevel.model import STATUSES, Status
@@ -48,20 +48,5 @@ class RunRow:
 
 def label_run(row: EstimateRow, run: str) -> RunRow:
     """Turn an estimate that was measured in the map of one run into a row of that run."""
-    return RunRow(
-        participant_id=row.participant_id,
-        session=row.session,
-        task=row.task,
-        contrast=row.contrast,
-        roi=row.roi,
-        hemi=row.hemi,
-        space=row.space,
-        statistic=row.statistic,
-        run=int(run),
-        estimate=row.estimate,
-        n_vertices=row.n_vertices,
-        n_finite=row.n_finite,
-        coverage=row.coverage,
-        status=row.status,
-        independence=row.independence,
-    )
+    shared = {f.name: getattr(row, f.name) for f in fields(RunRow) if f.name != "run"}
+    return RunRow(**shared, run=int(run))

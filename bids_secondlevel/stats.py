@@ -7,7 +7,7 @@ differences with the same :func:`run_tests`.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,9 @@ FAMILY = (
     "p_fwe and q_fdr are corrected for all tests of this table with hemi both whose estimates are "
     "independent or crossvalidated, whatever their session, task, contrast and ROI"
 )
+
+
+_LARGE_T = 1e3
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class GroupTest:
         "upper limit of the 95 % confidence interval of g", default=None
     )
     p_permutation: float | None = column(
-        "two-sided p value by flipping the signs of participants, not corrected", default=None
+        "two-sided p value of |t| by flipping the signs of participants, not corrected; supposes a "
+        "distribution that is symmetric about 0 where there is no effect",
+        default=None,
     )
     n_flips: int | None = column(
         "sign flips behind p_permutation; 2^n where these are all there are, otherwise random "
@@ -197,7 +202,26 @@ def why_excluded(row: EstimateRow, reasons: Mapping[str, str]) -> str:
     return f"{row.participant_id}:{row.status}" + (f" ({reason})" if reason else "")
 
 
-def weakest(rows: Sequence[EstimateRow]) -> Independence:
+def with_reasons(excluded: str | None, reasons: Mapping[str, str]) -> str | None:
+    """Add the user's reasons to a list of participants that are left out.
+
+    Examples
+    --------
+    >>> with_reasons("sub-01:excluded; sub-02:empty_roi", {"sub-01": "moved"})
+    'sub-01:excluded (moved); sub-02:empty_roi'
+    """
+    if excluded is None:
+        return None
+    told = {f"{name}:excluded": f"{name}:excluded ({why})" for name, why in reasons.items() if why}
+    return "; ".join(told.get(part, part) for part in excluded.split("; "))
+
+
+class _HasIndependence(Protocol):
+    @property
+    def independence(self) -> Independence: ...
+
+
+def weakest(rows: Iterable[_HasIndependence]) -> Independence:
     """Say what can be claimed of all rows: what holds for the weakest of them."""
     found = {row.independence for row in rows}
     return next(level for level in reversed(list(INDEPENDENCE)) if level in found)
@@ -257,7 +281,9 @@ def describe_tests(n_permutations: int, family: str) -> dict[str, Any]:
     """Say in a sidecar how tests were corrected."""
     return {
         "Family": f"{family}. Tests with fewer than {SMALLEST_SAMPLE} participants are not in the "
-        "family of p_fwe where others have more.",
+        f"family of p_fwe where others have {SMALLEST_SAMPLE} or more. A test with few "
+        "participants takes large values of |t| under many flips, which makes p_fwe of all others "
+        "larger; leave it out by the options that select where it is of no interest.",
         "MaximumNumberOfFlips": n_permutations,
         "RandomSeed": SEED,
     }
@@ -301,11 +327,27 @@ def _describe(sample: Sample) -> tuple[dict[str, Any], list[str]]:
     }
     if sample.independence == "circular":
         return numbers, ["no test on circular estimates"]
+    if not np.isfinite([mean, sem]).all():
+        return {}, ["the numbers are too large to compute with"]
     t = mean / sem
     p = float(2 * stats.t.sf(abs(t), df))
     return {**numbers, "t": t, "df": df, "p": p, **effect_sizes(t, n)}, (
         [] if n > 2 else ["Hedges' g needs three participants"]
     )
+
+
+def _noncentralities(t: float, df: int) -> tuple[float, float]:
+    """Find under which noncentralities t is at the 97.5th and at the 2.5th percentile.
+
+    A large t is next to the noncentrality divided by the root of chi-squared over df, where the
+    exact inverse takes for ever, and is inexact.
+    """
+    from scipy import special
+
+    if t > _LARGE_T:
+        low, high = (t * sqrt(special.chdtri(df, 1 - q) / df) for q in (0.025, 0.975))
+        return float(low), float(high)
+    return float(special.nctdtrinc(df, 0.975, t)), float(special.nctdtrinc(df, 0.025, t))
 
 
 def effect_sizes(t: float, n: int) -> dict[str, float]:
@@ -337,12 +379,11 @@ def effect_sizes(t: float, n: int) -> dict[str, float]:
     from scipy import special
 
     df = n - 1
-    d = {
-        "cohens_d": t,
-        "cohens_d_ci95_low": float(special.nctdtrinc(df, 0.975, t)),
-        "cohens_d_ci95_high": float(special.nctdtrinc(df, 0.025, t)),
-    }
-    d = {name: value / sqrt(n) for name, value in d.items()}
+    low, high = _noncentralities(abs(t), df)
+    if t < 0:
+        low, high = -high, -low
+    limits = {"cohens_d": t, "cohens_d_ci95_low": low, "cohens_d_ci95_high": high}
+    d = {name: value / sqrt(n) for name, value in limits.items()}
     if df < 2:
         return d
     correction = exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / sqrt(df / 2)

@@ -273,3 +273,19 @@ def test_a_second_run_gives_the_same_bytes(processed, output):
     assert statistic(output, **ATTEND)["n_flips"] == "10"
     assert group(processed, output, "--n-permutations", "10") == 0
     assert contents(output) == before
+
+
+def test_a_quotation_mark_in_a_reason_swallows_no_participant(processed, output, tmp_path):
+    options = exclusions(tmp_path / "out.tsv", '01\t"moved', "02\tslept", '03\t5" of motion')
+    assert group(processed, output, *options) == 0
+    row = statistic(output, **ATTEND)
+    assert (row["n"], float(row["mean"])) == ("1", 46.0)
+    sidecar = json.loads((output / "group_statistics.json").read_text())
+    assert set(sidecar["Selection"]["Excluded"]) == {"sub-01", "sub-02", "sub-03"}
+
+
+def test_the_sidecar_of_comparisons_says_that_they_are_differences(processed, output):
+    assert group(processed, output) == 0
+    described = json.loads((output / "group_comparisons.json").read_text())
+    assert "first minus the one in versus" in described["Differences"]
+    assert "Differences" not in json.loads((output / "group_statistics.json").read_text())

@@ -237,10 +237,10 @@ def test_numbers_are_categories_where_the_dictionary_gives_levels(levels):
 
 
 def test_a_word_among_numbers_is_told():
-    table = participants(age=["31", "32", "3o", "35", "31", "32"])
+    table = participants(age=["31", "old", "young", "31", "old", "young"])
     rows = [row(i, float(int(i) ** 2)) for i in labels(6)]
     results = fit_formula("estimate ~ age", rows, table)
-    assert "age is taken for categories, as '3o' in participants.tsv" in results.messages[0]
+    assert "age is taken for categories, as 'old' in participants.tsv" in results.messages[0]
     assert results.messages[0] in results.summary
 
 
@@ -479,3 +479,50 @@ def test_the_table_can_be_written_and_read_back(tmp_path):
     assert read_table(path, ModelRow) == list(results.rows)
     described = data_dictionary(ModelRow)
     assert all(described[f.name]["Description"] for f in fields(ModelRow))
+
+
+def by_term(formula, rows, table):
+    fitted = fit_formula(formula, rows, table).rows
+    return {r.term: r for r in fitted if r.quantity == "omnibus"}
+
+
+def test_a_factor_written_as_such_is_tested_like_its_name_alone():
+    rows, table = group_study(19)
+    plain = by_term("estimate ~ sex * roi", rows, table)
+    written = by_term("estimate ~ C(sex) * roi", rows, table)
+    assert written["roi"].value == pytest.approx(plain["roi"].value)
+    assert written["C(sex)"].value == pytest.approx(plain["sex"].value)
+    # A coding that the formula sets is kept: here, women alone tell of the ROIs.
+    treated = by_term("estimate ~ C(sex, contr.treatment) * roi", rows, table)
+    assert treated["roi"].value != pytest.approx(plain["roi"].value, rel=0.01)
+
+
+def test_coefficients_are_compared_with_the_same_level_everywhere():
+    rows, table = group_study(20)
+    rows = [r for r in rows if r.contrast == rows[0].contrast]
+    first = rows[0].roi
+    without = [
+        r
+        for r in rows
+        if not (r.roi == first and table.values[r.participant_id]["group"] == "control")
+    ]
+    fitted = fit_formula("estimate ~ group", without, table).rows
+    (lacking,) = [r for r in fitted if r.roi == first]
+    assert lacking.coefficient is None
+    assert "nobody here has group control" in lacking.note
+    assert any(r.coefficient is not None for r in fitted if r.roi != first)
+
+
+def test_few_participants_are_noted_with_mixed_models():
+    for n, expected in ((19, True), (20, False)):
+        rows, table = group_study(21, n=n)
+        fitted = fit_formula("estimate ~ roi + age", rows, table).rows
+        assert {"too liberal" in (r.note or "") for r in fitted} == {expected}
+
+
+def test_numbers_with_a_few_words_are_refused():
+    rows, table = group_study(22, n=12)
+    values = {name: dict(columns) for name, columns in table.values.items()}
+    values["sub-03"]["age"] = "89+"
+    with pytest.raises(DataError, match=r"'89\+'.*Levels"):
+        fit_formula("estimate ~ roi + age", rows, replace(table, values=values))

@@ -82,7 +82,6 @@ def test_columns_with_levels_are_categorical(tmp_path):
         ("participant_id\tage\tage\nsub-01\t3\t4\n", "the column age more than once"),
         ("participant_id\tage\nsub-01\t3\t4\n", "cannot be read"),
         ("participant_id\tage\n\t3\n", "a row has no participant_id"),
-        ('participant_id\tage\nsub-01\t"3\n', "cannot be read"),
     ],
 )
 def test_a_table_that_is_none(tmp_path, text, said):
@@ -108,3 +107,20 @@ def test_a_broken_dictionary_is_named(tmp_path, text):
     (tmp_path / "participants.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=r"participants\.json"):
         table_of(tmp_path, "participant_id\tage\nsub-01\t3\n")
+
+
+def test_a_quotation_mark_swallows_no_line(tmp_path):
+    lines = [
+        "participant_id\tnote\tage",
+        'sub-01\t"moved\t3',
+        'sub-02\t5" of it\t4',
+        'sub-03\t"a ""b"""\t5',
+    ]
+    (tmp_path / "participants.tsv").write_text("\n".join(lines) + "\n")
+    table = read_participants(tmp_path)
+    assert {name: cells["age"] for name, cells in table.values.items()} == {
+        "sub-01": "3",
+        "sub-02": "4",
+        "sub-03": "5",
+    }
+    assert table.values["sub-03"]["note"] == 'a "b"'

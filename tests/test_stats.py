@@ -208,3 +208,29 @@ def test_without_permutations_everything_else_is_there():
     test = result.test
     assert (test.p_permutation, test.n_flips, test.p_fwe, test.note) == (None, None, None, None)
     assert test.q_fdr == test.p
+
+
+@pytest.mark.parametrize("t", [2e4, 1e6, 1e8, 1e12])
+@pytest.mark.parametrize("n", [3, 6, 20, 500])
+def test_very_large_effects_have_limits_around_them(t, n):
+    sizes = effect_sizes(t, n)
+    # For so large a t, the noncentrality is next to t times the root of chi-squared over df.
+    low, high = (t * np.sqrt(stats.chi2.ppf(q, n - 1) / (n - 1) / n) for q in (0.025, 0.975))
+    assert (sizes["cohens_d_ci95_low"], sizes["cohens_d_ci95_high"]) == pytest.approx((low, high))
+    assert low < sizes["cohens_d"] < high
+    mirrored = effect_sizes(-t, n)
+    assert mirrored["cohens_d_ci95_low"] == -sizes["cohens_d_ci95_high"]
+
+
+def test_both_ways_to_the_limits_agree_where_they_meet():
+    below, above = effect_sizes(999.999, 12), effect_sizes(1000.001, 12)
+    for name, value in below.items():
+        assert above[name] == pytest.approx(value, rel=2e-4)
+
+
+def test_participants_that_differ_in_the_last_digit_of_a_32_bit_float():
+    values = np.full(6, np.float32(0.1))
+    values[3] = np.nextafter(values[3], np.float32(1))
+    result = result_of([row(i, float(value)) for i, value in enumerate(values)])
+    assert result.t > 1e6
+    assert result.cohens_d_ci95_low < result.cohens_d < result.cohens_d_ci95_high
