@@ -185,8 +185,9 @@ def read_exclusions(path: Path) -> Mapping[str, str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             # A quotation mark that is not closed must not swallow the lines below it.
             reader = csv.DictReader(file, delimiter="\t", restval="", quoting=csv.QUOTE_NONE)
-            columns = reader.fieldnames or ()
-            rows = [row for row in reader if any(row.values())]
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            columns = reader.fieldnames
+            rows = [row for row in reader if any(map(_stripped, row.values()))]
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(f"{where}: cannot be read as a table ({error}).") from error
     missing = [name for name in ("participant_id", "reason") if name not in columns]
@@ -197,12 +198,23 @@ def read_exclusions(path: Path) -> Mapping[str, str]:
         )
     exclusions: dict[str, str] = {}
     for row in rows:
-        label = checked_label("exclude", "sub-", row["participant_id"].strip())
+        try:
+            label = checked_label("exclude", "sub-", _stripped(row["participant_id"]))
+        except UsageError as error:
+            raise UsageError(
+                f"{where}: participant_id {row['participant_id']!r} is not a BIDS label; expected "
+                "letters and digits, with or without sub-."
+            ) from error
         if label in exclusions:
             raise UsageError(f"{where}: names sub-{label} twice.")
         reason = " ".join(row["reason"].replace(";", ",").split())
         exclusions[label] = "" if reason == "n/a" else reason
     return exclusions
+
+
+def _stripped(cell: object) -> str:
+    """Give a cell without spaces around it; those beyond the header are of no interest."""
+    return cell.strip() if isinstance(cell, str) else ""
 
 
 def _items(value: object) -> list[object]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.derivatives import quality_of, sweep_of
-from bids_secondlevel.errors import DataError
+from bids_secondlevel.errors import DataError, NothingSelectedError
 from bids_secondlevel.measures import KEY, EstimateRow
 from bids_secondlevel.model import Status
 from bids_secondlevel.quality import QualityRow
@@ -112,6 +112,32 @@ def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
         "Rois": definitions,
         **{name: first[name][0] for name in _DEFINITION if name != "Rois"},
     }
+
+
+def check_labels(tables: Mapping[str, Sequence[Table]], settings: Settings) -> None:
+    """Check that there is something of every label that was given.
+
+    Raises
+    ------
+    NothingSelectedError
+        If a session, task, contrast, ROI or space is in no table.
+    """
+    rows = [row for of_label in tables.values() for table in of_label for row in table.rows]
+    for option, name, given in (
+        ("--session-label", "session", settings.session_label),
+        ("--task-label", "task", settings.task_label),
+        ("--contrasts", "contrast", settings.contrasts),
+        ("--roi-contrasts", "roi", settings.roi_contrasts),
+        ("--space", "space", (settings.space,) if settings.space else ()),
+    ):
+        there = sorted({getattr(row, name) or "n/a" for row in rows}) if given else []
+        folded = {label.casefold() for label in there}
+        missing = [label for label in given if label.casefold() not in folded]
+        if missing:
+            raise NothingSelectedError(
+                f"{option}: the participants' tables have no {name} {', '.join(missing)}; there "
+                f"are: {', '.join(there)}."
+            )
 
 
 def merge_rows(tables: Sequence[Table], settings: Settings) -> dict[Cell, EstimateRow]:

@@ -30,6 +30,7 @@ from bids_secondlevel.errors import (
 )
 from bids_secondlevel.gathering import (
     Table,
+    check_labels,
     common_definition,
     complete_grid,
     is_asked,
@@ -65,7 +66,7 @@ class Participants:
     absent : mapping of str to Status
         Those who are listed without numbers, and why.
     unknown : tuple of str
-        Labels asked for that exist nowhere.
+        Labels that exist nowhere, of those asked for or excluded.
     """
 
     used: Mapping[str, Sequence[Path]]
@@ -148,6 +149,7 @@ def analyse(
     NothingSelectedError
         If there is no estimate that the settings ask for.
     """
+    check_labels(tables, settings)
     measured = {label: merge_rows(of_label, settings) for label, of_label in tables.items()}
     rows = screen(complete_grid(measured, absent), settings)
     if not rows:
@@ -263,11 +265,14 @@ def choose_participants(settings: Settings) -> Participants:
     excluded = [label for label in labels if label in settings.exclusions]
     missing = [label for label in labels if label not in found and label not in excluded]
     used = {x: found[x] for x in labels if x in found and x not in excluded}
+    if not used and excluded:
+        raise NothingSelectedError(
+            f"--exclude {settings.exclude}: leaves nobody who has a table in {settings.output_dir}."
+        )
     if not used:
-        others = f" and without those of --exclude {settings.exclude}" if excluded else ""
         raise NothingSelectedError(
             f"--participant-label: none of {', '.join(asked)} has a table in "
-            f"{settings.output_dir}{others}; there are: {', '.join(found)}."
+            f"{settings.output_dir}; there are: {', '.join(found)}."
         )
     if len(labels) < len(known):
         LOG.warning("--participant-label: %d of %d participants.", len(labels), len(known))
@@ -280,14 +285,21 @@ def choose_participants(settings: Settings) -> Participants:
     strangers = [label for label in settings.exclusions if label not in known]
     if strangers:
         named = ", ".join(f"sub-{label}" for label in strangers)
-        LOG.warning("--exclude %s: there is no %s in this dataset.", settings.exclude, named)
+        there = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+        LOG.error(
+            "--exclude %s: no participant %s in this dataset, so that nobody is left out by it; "
+            "there are: %s.",
+            settings.exclude,
+            named,
+            there,
+        )
     if excluded:
         LOG.warning("Excluded: %s.", ", ".join(f"sub-{label}" for label in excluded))
     absent: dict[str, Status] = {
         **dict.fromkeys(missing, "missing_participant"),
         **dict.fromkeys(excluded, "excluded"),
     }
-    return Participants(used, absent, unknown)
+    return Participants(used, absent, (*unknown, *strangers))
 
 
 def _listed(settings: Settings) -> list[str]:

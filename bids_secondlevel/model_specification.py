@@ -317,7 +317,7 @@ def _read_contrast(contrast: Mapping[str, Any], node: str, where: str) -> NodeCo
     rows = given if given and isinstance(given[0], list) else [given]
     try:
         weights = tuple(tuple(float(Fraction(str(weight))) for weight in row) for row in rows)
-    except (ValueError, ZeroDivisionError) as error:
+    except (ValueError, ArithmeticError) as error:
         _refuse(where, node, f"contrast {name}: a weight is no number ({error})")
     if len(set(conditions)) < len(conditions):
         _refuse(where, node, f"contrast {name}: a condition is in ConditionList twice")

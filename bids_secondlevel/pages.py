@@ -128,7 +128,7 @@ def write_participant(record: ParticipantRecord, output_dir: Path) -> None:
     figures = folder.figure(CORTEX).parent
     session = f"ses-{record.session}_"  # which the prefix says already
     own = {
-        figures / f"{folder.prefix}_{chart.name.removeprefix(session)}.svg": chart
+        figures / _chart_name(folder.prefix, chart.name.removeprefix(session)): chart
         for chart in charts.all
     }
     stale = [
@@ -136,8 +136,9 @@ def write_participant(record: ParticipantRecord, output_dir: Path) -> None:
         for path in figures.glob(f"{folder.prefix}_*.svg")
         if path not in own
         and not path.name.endswith(f"_{CORTEX}.svg")
-        # Those of jobs for single sessions lie in the same folder.
+        # Those of jobs for single sessions, and in other spaces, lie in the same folder.
         and (record.session or not path.name.startswith(f"{folder.prefix}_ses-"))
+        and ("_space-" not in path.name or f"_space-{record.space}_" in path.name)
     ]
     _write_charts(own, stale)
     html = render(participant_page(record, charts))
@@ -165,6 +166,21 @@ def _folder(record: ParticipantRecord, output_dir: Path) -> ParticipantFolder:
 
 def _record_path(folder: ParticipantFolder) -> Path:
     return folder.output_dir / "logs" / f"{folder.prefix}_report.json"
+
+
+def _chart_name(prefix: str, name: str) -> str:
+    """Name the file of a chart; what it shows is no suffix, which would be that of a table.
+
+    Examples
+    --------
+    >>> _chart_name("sub-01", "task-loc_desc-circular_estimates")
+    'sub-01_task-loc_desc-circularEstimates_chart.svg'
+    """
+    entities, _, shown = name.rpartition("_")
+    entities, is_circular, _ = entities.partition("desc-circular")
+    desc = f"circular{shown.capitalize()}" if is_circular else shown
+    parts = (prefix, entities.strip("_"), f"desc-{desc}", "chart.svg")
+    return "_".join(part for part in parts if part)
 
 
 def _write_charts(charts: Mapping[Path, Chart], stale: Iterable[Path]) -> None:
@@ -292,7 +308,7 @@ def write_group(record: GroupRecord, output_dir: Path) -> None:
     """
     charts = draw_group_charts(record, limits_in_use(record.definition))
     figures = output_dir / "figures"
-    own = {figures / f"group_{chart.name}.svg": chart for chart in charts.all}
+    own = {figures / _chart_name("group", chart.name): chart for chart in charts.all}
     _write_charts(own, [path for path in figures.glob("group_*.svg") if path not in own])
     participants = dict.fromkeys(row.participant_id for row in record.rows)
     pages = {

@@ -199,7 +199,7 @@ def test_the_table_it_prints_is_the_result(simulated):
         expected = [planted, *(float(row[name]) for name in ("mean", "ci95_low", "ci95_high"))]
         assert [float(number) for number in numbers.groups()] == pytest.approx(expected, abs=0.005)
     shown = re.findall(r"^  (/.+)$", printed, re.MULTILINE)
-    assert len(shown) == 4
+    assert len(shown) == 5
     assert all(Path(path).is_file() for path in shown)
 
 

@@ -12,12 +12,15 @@ from bids_secondlevel.cli import main
 @pytest.fixture
 def processed(group_study, output):
     """Four participants through the participant level; effects 0, 1, 2 and 5 higher."""
-    assert main([str(group_study.root), str(output), "participant", "--n-procs", "1"]) == 0
+    assert (
+        main([str(group_study.root), str(output), "participant", "--n-procs", "1", "--no-report"])
+        == 0
+    )
     return group_study
 
 
 def group(study, output, *options):
-    return main([str(study.root), str(output), "group", *options])
+    return main([str(study.root), str(output), "group", "--no-report", *options])
 
 
 def rows_of(output, name="group_estimates.tsv"):
@@ -122,6 +125,19 @@ def test_selected_tasks_and_contrasts_only(processed, output):
     assert group(processed, output, "--task-label", "rest") == 18
 
 
+@pytest.mark.parametrize(
+    ("option", "label", "there"),
+    [
+        ("--task-label", "main", "loc, main"),
+        ("--contrasts", "attend", "attend, left, right"),
+        ("--roi-contrasts", "left", "left, right"),
+    ],
+)
+def test_a_label_that_nothing_has_is_named(processed, output, capsys, *, option, label, there):
+    assert group(processed, output, option, label, "atend") == 18
+    assert f"atend; there are: {there}." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("damage", ["rubbish", "no column", "no number", "no sidecar"])
 def test_a_broken_table_costs_only_its_participant(processed, output, caplog, damage):
     (path,) = output.glob("sub-03/func/*_estimates.tsv")
@@ -199,8 +215,10 @@ def test_everybody_excluded(processed, output, tmp_path, capsys):
 
 
 def test_a_stranger_among_the_excluded_is_told(processed, output, tmp_path, caplog):
-    assert group(processed, output, *exclusions(tmp_path / "out.tsv", "77\tmoved")) == 0
-    assert "sub-77" in caplog.text
+    options = exclusions(tmp_path / "out.tsv", "77\tmoved", "  \t")
+    assert group(processed, output, *options) == 1
+    assert "no participant sub-77 in this dataset" in caplog.text
+    assert statistic(output, **ATTEND)["n"] == "4"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +252,10 @@ def test_small_rois_are_left_out_and_what_is_just_large_enough_is_kept(processed
 def test_sparsely_covered_rois_are_left_out(group_study, output):
     values = [float("nan") if vertex == 1 else 10.0 for vertex in range(12)]
     write_gifti(group_study.map_path("02", "main", "L", "attend", "effect"), values, "L")
-    assert main([str(group_study.root), str(output), "participant", "--n-procs", "1"]) == 0
+    assert (
+        main([str(group_study.root), str(output), "participant", "--n-procs", "1", "--no-report"])
+        == 0
+    )
     # One of the two vertices is left: a share of exactly 0.5.
     assert group(group_study, output, "--min-coverage", "0.5") == 0
     assert statistic(output, **{**ATTEND, "hemi": "L"})["n"] == "4"

@@ -25,7 +25,7 @@ def processed(tmp_path, output):
 
 
 def group(study, output, *options):
-    return main([str(study.root), str(output), "group", *options])
+    return main([str(study.root), str(output), "group", "--no-report", *options])
 
 
 def model_rows(output, **cell):

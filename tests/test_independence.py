@@ -16,7 +16,9 @@ from bids_secondlevel.settings import RoiDefinition
 
 
 def level(study, output, *options):
-    return main([str(study.root), str(output), "participant", "--n-procs", "1", *options])
+    return main(
+        [str(study.root), str(output), "participant", "--n-procs", "1", "--no-report", *options]
+    )
 
 
 def test_noise_biases_circular_estimates_and_not_cross_validated_ones():
@@ -207,6 +209,7 @@ min-vertices = 2
     }
     other = tmp_path / "other"
     settings = output / "logs" / "sub-01_settings.toml"
-    assert main([str(study.root), str(other), "participant", "--config", str(settings)]) == 0
+    again = [str(study.root), str(other), "participant", "--no-report", "--config", str(settings)]
+    assert main(again) == 0
     assert estimates(other) == rows
     assert main([str(study.root), str(output), "group"]) == 0

@@ -23,7 +23,7 @@ from bids_secondlevel.cli import main
 
 def level(study, output, *options, name="participant"):
     extra = ["--n-procs", "1"] if name == "participant" else []
-    return main([str(study.root), str(output), name, *extra, *options])
+    return main([str(study.root), str(output), name, "--no-report", *extra, *options])
 
 
 def respell(study, old, new, label="*", kind="*"):

@@ -244,7 +244,9 @@ def test_sessions_of_their_own_have_pages_of_their_own(study, output):
     assert main(common) == 0
     names = {path.name for path in output.glob("*.html")}
     assert names == {"sub-01.html", "sub-01_ses-1.html", "sub-01_ses-2.html"}
-    charts = {path.name.split("_task")[0] for path in output.glob("sub-01/figures/*estimates.svg")}
+    charts = {
+        path.name.split("_task")[0] for path in output.glob("sub-01/figures/*stimates_chart.svg")
+    }
     assert charts == {"sub-01_ses-1", "sub-01_ses-2"}
 
 

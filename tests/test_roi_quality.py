@@ -29,7 +29,7 @@ def areas(n):
 
 def level(study, output, *options, name="participant"):
     extra = ["--n-procs", "1"] if name == "participant" else []
-    return main([str(study.root), str(output), name, *extra, *options])
+    return main([str(study.root), str(output), name, "--no-report", *extra, *options])
 
 
 def table(output, name, label="01"):

@@ -30,7 +30,7 @@ ATTEND = {"task": "main", "contrast": "attend", "roi": "left", "hemi": "both"}
 
 def level(study, output, *options, name="participant"):
     extra = ["--n-procs", "1"] if name == "participant" else []
-    return main([str(study.root), str(output), name, *extra, *options])
+    return main([str(study.root), str(output), name, "--no-report", *extra, *options])
 
 
 def write_run(study, label, run, shift, *, session=None, stat="effect", hemispheres="LR"):
