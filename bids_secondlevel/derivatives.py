@@ -42,6 +42,13 @@ QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
 CORTEX = "desc-rois_cortex"
 
+_OF_GROUP = (
+    *("participant-label", "session-label", "task-label", "contrasts", "roi-contrasts", "space"),
+    *("exclude", "min-vertices", "min-coverage", "n-permutations", "model"),
+    "skip-bids-validation",
+)
+"""Options that have an effect at group level."""
+
 # What the BIDS schema does not know yet; the validator passes over these.
 _BIDSIGNORE = """\
 *_mask.label.gii
@@ -439,6 +446,8 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
             for roi in settings.rois
         ],
     }
+    if settings.analysis_level == "group":
+        options = {name: options[name] for name in _OF_GROUP}
     return {name: value for name, value in options.items() if value not in (None, [])}
 
 

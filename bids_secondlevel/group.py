@@ -44,7 +44,7 @@ from bids_secondlevel.linear_models import fit_formula
 from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.model import Status
-from bids_secondlevel.model_table import ModelResults, ModelRow
+from bids_secondlevel.model_table import ModelResults, ModelRow, summarize_models
 from bids_secondlevel.participants_table import read_participants
 from bids_secondlevel.reliability import reliability
 from bids_secondlevel.run_tables import read_runs
@@ -222,7 +222,7 @@ def fit_model(model: str, rows: Sequence[EstimateRow], settings: Settings) -> Mo
         results = fit_formula(model, rows, participants)
     reasons = _reasons(settings)
     fitted = [replace(row, excluded=with_reasons(row.excluded, reasons)) for row in results.rows]
-    return replace(results, rows=tuple(fitted))
+    return ModelResults(tuple(fitted), summarize_models(fitted, results.messages), results.messages)
 
 
 def _reasons(settings: Settings) -> dict[str, str]:
@@ -357,6 +357,17 @@ def _tell_result(
         if "ok" not in of_participant:
             why = ", ".join(sorted(of_participant))
             LOG.warning("%s contributes nothing: %s.", participant, why)
+    some = [
+        f"{participant} ({', '.join(sorted(of_participant - {'ok', 'empty_roi'}))})"
+        for participant, of_participant in statuses.items()
+        if "ok" in of_participant and of_participant - {"ok", "empty_roi"}
+    ]
+    if some:
+        LOG.warning(
+            "Without some of their estimates: %s%s.",
+            ", ".join(some[:20]),
+            f" and {len(some) - 20} more" if len(some) > 20 else "",
+        )
     circular = sum(row.test.independence == "circular" for row in statistics)
     LOG.info(
         "%d cells, %d tested (%d circular and so not tested): see %s",

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from bids_secondlevel.charts import Chart
 from bids_secondlevel.comparisons import ComparisonRow
@@ -26,9 +26,12 @@ from bids_secondlevel.roi_charts import draw_coverage, draw_sizes
 from bids_secondlevel.stats import StatisticRow
 from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.sweep_charts import Limits, draw_sweep
+from bids_secondlevel.wording import counted
+
+_Tested = TypeVar("_Tested", StatisticRow, ComparisonRow)
 
 _TEST_COLUMNS = (
-    "n mean ci95_low ci95_high t df p p_permutation p_fwe q_fdr cohens_d hedges_g excluded note"
+    "n mean ci95_low ci95_high p p_fwe q_fdr t df p_permutation hedges_g cohens_d excluded note"
 )
 
 
@@ -94,7 +97,7 @@ def draw_charts(record: GroupRecord, in_use: Limits) -> GroupCharts:
 def methods_of(record: GroupRecord) -> MethodsText:
     """Word how the group was measured and tested."""
     spaces = sorted({row.space for row in record.rows if row.space})
-    measured = {row.participant_id for row in record.rows if row.estimate is not None}
+    measured = _participants_with_numbers(record.rows)
     return join(
         describe_measurement(
             record.definition,
@@ -108,6 +111,11 @@ def methods_of(record: GroupRecord) -> MethodsText:
     )
 
 
+def _participants_with_numbers(rows: Sequence[EstimateRow]) -> set[str]:
+    """Name the participants who have an estimate of both hemispheres pooled."""
+    return {row.participant_id for row in rows if row.hemi == BOTH and row.estimate is not None}
+
+
 def group_page(record: GroupRecord, charts: GroupCharts, pages: Mapping[str, str]) -> Page:
     """Put together the page of the group.
 
@@ -118,7 +126,7 @@ def group_page(record: GroupRecord, charts: GroupCharts, pages: Mapping[str, str
     pages : mapping of str to str
         Names of the participants' own pages, beside this one, by participant.
     """
-    used = {row.participant_id for row in record.rows if row.estimate is not None}
+    used = _participants_with_numbers(record.rows)
     everyone = {row.participant_id for row in record.rows}
     tested = sum(row.test.p is not None for row in record.statistics)
     methods = methods_of(record)
@@ -151,36 +159,59 @@ def group_page(record: GroupRecord, charts: GroupCharts, pages: Mapping[str, str
     ]
     return Page(
         "Group: estimates in individual regions of interest",
-        f"{len(used)} of {len(everyone)} participants, {len(record.definition['Rois'])} ROIs, "
-        f"{tested} tests.",
+        f"{len(used)} of {len(everyone)} participants have estimates of both hemispheres; "
+        f"{counted(len(record.definition['Rois']), 'ROI')}, {counted(tested, 'test')}.",
         tuple(sections),
     )
 
 
 def _left_out_section(record: GroupRecord) -> Section:
     """Name who is not in the statistics, and why."""
-    statuses: dict[str, Counter[str]] = {}
+    pooled: dict[str, Counter[str]] = {}
+    single: dict[str, set[str]] = {}
     for row in record.rows:
         if row.hemi == BOTH:  # in one hemisphere, an ROI may well be empty
-            statuses.setdefault(row.participant_id, Counter())[row.status] += 1
+            pooled.setdefault(row.participant_id, Counter())[row.status] += 1
+        elif row.estimate is not None:
+            single.setdefault(row.participant_id, set()).add(row.hemi)
     notes = []
-    for participant, counts in statuses.items():
+    for participant, counts in pooled.items():
         if counts["ok"]:
             continue
         status = max(counts, key=lambda name: counts[name])
         meaning = record.exclusions.get(participant) or STATUSES[status]  # type: ignore[index]
-        notes.append(f"{participant} contributes nothing: {status} ({meaning}).")
-    some = sum(bool(counts["ok"]) and counts.total() > counts["ok"] for counts in statuses.values())
+        lacks = "contributes nothing"
+        if participant in single:
+            hemispheres = ", ".join(sorted(single[participant]))
+            lacks = f"has no estimate of both hemispheres, only of {hemispheres}"
+        notes.append(f"{participant} {lacks}: {status} ({meaning}).")
+    some = sum(bool(counts["ok"]) and counts.total() > counts["ok"] for counts in pooled.values())
     text = (
-        f"{some} participants lack some of the estimates of both hemispheres; the table of "
-        "participants below counts them, and the column excluded of each test names them."
+        f"{counted(some, 'participant')} lack some of the estimates of both hemispheres; the table "
+        "of participants below counts them, and the column excluded of each test names them."
         if some
         else f"Nobody{' else' if notes else ''} lacks an estimate of both hemispheres."
     )
     return Section("Who is left out", text=(text,), notes=notes)
 
 
+def _brief(rows: Sequence[_Tested]) -> list[_Tested]:
+    """Count the participants that are left out by reason; the tables beside the page name them."""
+    return [
+        replace(row, test=replace(row.test, excluded=_count_reasons(row.test.excluded)))
+        for row in rows
+    ]
+
+
+def _count_reasons(excluded: str | None) -> str | None:
+    if excluded is None:
+        return None
+    counts = Counter(part.partition(":")[2].partition(" ")[0] for part in excluded.split("; "))
+    return ", ".join(f"{n} {reason}" for reason, n in counts.items())
+
+
 def _statistics_tables(rows: Sequence[StatisticRow]) -> list[Table]:
+    rows = _brief(rows)
     columns = f"{_key_columns(rows)} {_of_tests(_TEST_COLUMNS)}"
     family = [r for r in rows if r.hemi == BOTH and r.test.independence != "circular"]
     others = [r for r in rows if r.hemi != BOTH and r.test.independence != "circular"]
@@ -210,6 +241,7 @@ def _comparison_tables(rows: Sequence[ComparisonRow]) -> list[Table]:
         "contrast": "Two contrasts, in the same ROI",
         "hemi": "Left against right hemisphere",
     }
+    rows = _brief(rows)
     columns = f"{_key_columns(rows)} versus {_of_tests(_TEST_COLUMNS)}"
     tables = [
         table_of(
@@ -226,17 +258,42 @@ def _comparison_tables(rows: Sequence[ComparisonRow]) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
+def _model_section(record: GroupRecord) -> Section:
+    """Show terms first, then coefficients; notes once for each fit."""
+    where = "node subset session task contrast roi hemi"
+    notes = dict.fromkeys(
+        f"{' '.join(str(v) for v in (row.task, row.contrast, row.roi) if v)}: {row.note}"
+        for row in record.fitted
+        if row.note
+    )
+    tables = [
+        table_of(
+            caption,
+            [row for row in record.fitted if row.quantity in quantities],
+            f"{where} {columns} n_rows n_participants",
+        )
+        for caption, quantities, columns in (
+            ("Terms", ("omnibus",), "term p test value df df_residual"),
+            (
+                "Coefficients and contrasts",
+                ("coefficient", "contrast"),
+                "name coefficient ci95_low ci95_high p se test value df_residual",
+            ),
+            ("Variances", ("variance",), "name coefficient"),
+        )
+    ]
+    return Section(
+        "Model",
+        text=(f"{record.model}; see group_model.tsv and logs/group_model.txt.",),
+        notes=tuple(notes),
+        tables=[table for table in tables if table.rows],
+    )
+
+
 def _optional_sections(record: GroupRecord, charts: GroupCharts) -> list[Section]:
     sections = []
     if record.fitted:
-        columns = (
-            "node subset task contrast roi hemi quantity term name coefficient se ci95_low "
-            "ci95_high test value df df_residual p n_rows n_participants converged excluded note"
-        )
-        table = table_of("Coefficients, terms and variances", record.fitted, columns)
-        sections.append(
-            Section("Model", text=(f"{record.model}; see logs/group_model.txt.",), tables=(table,))
-        )
+        sections.append(_model_section(record))
     if charts.sweep:
         sections.append(
             Section(

@@ -195,7 +195,12 @@ def _announce(
 
 
 def _write_methods(reference: Sequence[ParticipantIndex], settings: Settings) -> None:
-    """Write how ROIs are defined and measured, the same whichever participants a job is for."""
+    """Write how ROIs are defined and measured, the same whichever participants a job is for.
+
+    The text of the group level says this too, and stays with the tables that it is about.
+    """
+    if (settings.output_dir / "group_statistics.tsv").exists():
+        return
     try:
         plan = make_plan(reference, (), settings)
         files = [select_files(index, plan, settings) for index in reference]

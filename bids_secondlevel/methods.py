@@ -72,7 +72,7 @@ def describe_measurement(
     maps = []
     for tag in sources:
         meaning, key = SOURCES.get(tag, ("", ""))
-        maps.append(f"`{tag}`" + (f" ({meaning}; {_cite(key)})" if key else ""))
+        maps.append(tag + (f" ({meaning}; {_cite(key)})" if key else ""))
         cited += [key] if key else []
     where = f"surface space {space}" if space else "cortical surface"
     sentences = [
@@ -149,7 +149,7 @@ def describe_inference(
     left_out = ""
     if excluded:
         named = ", ".join(f"{name} ({why})" if why else name for name, why in excluded.items())
-        left_out = f" {len(excluded)} participants were excluded: {named}."
+        left_out = f" Excluded: {named}."
     tests = [
         f"Estimates of {n_participants} participants were analysed.{left_out} For every ROI, task "
         "and contrast, the mean was tested against 0 with Student's t; differences between ROIs, "
@@ -171,7 +171,7 @@ def describe_inference(
         cited.append("seabold2010")
         how = _listed([FIT_KINDS[fit] for fit in dict.fromkeys(row.fit for row in fitted)])
         tests.append(
-            f"The model `{model}` was fitted with statsmodels ({_cite('seabold2010')}; {how})"
+            f"The model “{model}” was fitted with statsmodels ({_cite('seabold2010')}; {how})"
             + (
                 "; terms were tested with Wald tests."
                 if any(row.quantity == "omnibus" for row in fitted)

@@ -106,7 +106,7 @@ def _inputs(files: ParticipantFiles) -> Iterator[Input]:
 
 
 def write_participant(record: ParticipantRecord, output_dir: Path) -> None:
-    """Write the page of a participant, its charts as files, and what it takes to do so again.
+    """Write the page of a participant, and its charts as files.
 
     Raises
     ------
@@ -114,16 +114,6 @@ def write_participant(record: ParticipantRecord, output_dir: Path) -> None:
         If a file cannot be written.
     """
     folder = _folder(record, output_dir)
-    write_json(
-        _record_path(folder),
-        {
-            "Session": record.session,
-            "Space": record.space,
-            "Inputs": [[used.role, used.uri] for used in record.inputs],
-            "Messages": list(record.messages),
-            "Errors": list(record.errors),
-        },
-    )
     charts = draw_charts(record)
     figures = folder.figure(CORTEX).parent
     session = f"ses-{record.session}_"  # which the prefix says already
@@ -131,32 +121,55 @@ def write_participant(record: ParticipantRecord, output_dir: Path) -> None:
         figures / _chart_name(folder.prefix, chart.name.removeprefix(session)): chart
         for chart in charts.all
     }
-    stale = [
-        path
-        for path in figures.glob(f"{folder.prefix}_*.svg")
-        if path not in own
-        and not path.name.endswith(f"_{CORTEX}.svg")
-        # Those of jobs for single sessions, and in other spaces, lie in the same folder.
-        and (record.session or not path.name.startswith(f"{folder.prefix}_ses-"))
-        and ("_space-" not in path.name or f"_space-{record.space}_" in path.name)
-    ]
-    _write_charts(own, stale)
+    _write_charts(own, [path for path in _charts_of(folder) if path not in own])
     html = render(participant_page(record, charts))
     write_atomically(output_dir / f"{folder.prefix}.html", html.encode())
 
 
-def remove_participant(label: str, settings: Settings) -> None:
-    """Remove the page of an earlier run, which would pass for that of this one.
+def write_record(record: ParticipantRecord, output_dir: Path) -> None:
+    """Write what it takes to write the page again, beside the tables.
 
     Raises
     ------
     OutputError
-        If it cannot be removed.
+        If it cannot be written.
+    """
+    write_json(
+        _record_path(_folder(record, output_dir)),
+        {
+            "Session": record.session,
+            "Space": record.space,
+            "Inputs": [[used.role, used.uri] for used in record.inputs],
+            "Messages": list(record.messages),
+            "Errors": list(record.errors),
+            "CortexDrawn": record.portrait is not None,
+        },
+    )
+
+
+def remove_participant(label: str, space: str | None, settings: Settings) -> None:
+    """Remove the page and the charts of an earlier run, which would pass for those of this one.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be removed.
     """
     sessions = settings.session_label
     session = sessions[0] if len(sessions) == 1 else None
-    folder = ParticipantFolder(settings.output_dir, label, None, session)
-    remove_files((settings.output_dir / f"{folder.prefix}.html", _record_path(folder)))
+    folder = ParticipantFolder(settings.output_dir, label, space, session)
+    page = settings.output_dir / f"{folder.prefix}.html"
+    remove_files((page, _record_path(folder), *_charts_of(folder)))
+
+
+def _charts_of(folder: ParticipantFolder) -> list[Path]:
+    """List the charts of a participant: others than those of other sessions' jobs and spaces."""
+    return [
+        path
+        for path in folder.figure(CORTEX).parent.glob(f"{folder.prefix}_*_chart.svg")
+        if (folder.session or not path.name.startswith(f"{folder.prefix}_ses-"))
+        and ("_space-" not in path.name or f"_space-{folder.space}_" in path.name)
+    ]
 
 
 def _folder(record: ParticipantRecord, output_dir: Path) -> ParticipantFolder:
@@ -210,12 +223,16 @@ def _read_participant(label: str, path: Path, output_dir: Path) -> ParticipantRe
         session, space = content["Session"], content["Space"]
         inputs = tuple(Input(role, uri) for role, uri in content["Inputs"])
         messages, errors = tuple(content["Messages"]), tuple(content["Errors"])
+        was_drawn = content["CortexDrawn"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: cannot be read ({error}). Run the participant level again."
         ) from error
     folder = ParticipantFolder(output_dir, label, space, session)
     estimates, sweep, portrait = folder.table(ESTIMATES), folder.table(SWEEP), folder.figure(CORTEX)
+    if was_drawn and not portrait.exists():
+        lost = f"{portrait.name} is not there any more. Run the participant level again to draw it."
+        messages = (*messages, lost)
     sidecar = read_sidecar(estimates)
     return ParticipantRecord(
         f"sub-{label}",
@@ -309,7 +326,7 @@ def write_group(record: GroupRecord, output_dir: Path) -> None:
     charts = draw_group_charts(record, limits_in_use(record.definition))
     figures = output_dir / "figures"
     own = {figures / _chart_name("group", chart.name): chart for chart in charts.all}
-    _write_charts(own, [path for path in figures.glob("group_*.svg") if path not in own])
+    _write_charts(own, [path for path in figures.glob("group_*_chart.svg") if path not in own])
     participants = dict.fromkeys(row.participant_id for row in record.rows)
     pages = {
         name: f"{name}.html" for name in participants if (output_dir / f"{name}.html").exists()
@@ -319,14 +336,14 @@ def write_group(record: GroupRecord, output_dir: Path) -> None:
 
 
 def remove_group(output_dir: Path) -> None:
-    """Remove the page of an earlier run, which would pass for that of this one.
+    """Remove the page and the charts of an earlier run, which would pass for those of this one.
 
     Raises
     ------
     OutputError
-        If it cannot be removed.
+        If a file cannot be removed.
     """
-    remove_files((output_dir / "group.html",))
+    remove_files((output_dir / "group.html", *(output_dir / "figures").glob("group_*_chart.svg")))
 
 
 def write_methods(text: MethodsText, output_dir: Path) -> None:

@@ -31,6 +31,7 @@ def run(settings: Settings) -> int:
     """
     if settings.analysis_level == "group":
         pages.write_group(pages.read_group(settings.output_dir), settings.output_dir)
+        LOG.info("%s: written", settings.output_dir / "group.html")
         return DONE
     found = derivatives.find_estimates(settings.output_dir)
     if not found:
@@ -55,8 +56,7 @@ def _write(label: str, settings: Settings) -> bool:
         return False
     if not records:
         LOG.error(
-            "sub-%s: there is no record of its run in logs/ (the run was with --no-report, or has "
-            "failed). Run the participant level again.",
+            "sub-%s: there is no record of its run in logs/. Run the participant level again.",
             label,
         )
         return False

@@ -66,6 +66,10 @@ from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import RoiDefinition, Settings
 from bids_secondlevel.sweep import SweepRow, sweep_variants
 
+_NOT_DRAWN = Portrait(
+    None, ("the cortex was not drawn (--no-report). Run the participant level again to draw it.",)
+)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -192,13 +196,15 @@ def _with_report(
     """Draw the cortex and write the page, last of all: whatever fails here costs no number."""
     files = results.files
     try:
-        pages.remove_participant(files.label, settings)
-        portrait = draw_portrait(shown, files, plan) if settings.report else Portrait(None)
+        pages.remove_participant(files.label, plan.space, settings)
+        portrait = draw_portrait(shown, files, plan) if settings.report else _NOT_DRAWN
         derivatives.write_portrait(portrait.svg, files.label, plan, settings)
-        if settings.report:
-            told = (*outcome.messages, *portrait.messages), outcome.errors
-            record = pages.participant_record(results, plan, settings, told, portrait.svg)
-            pages.write_participant(record, settings.output_dir)
+        told = (*outcome.messages, *portrait.messages), outcome.errors
+        record = pages.participant_record(results, plan, settings, told, portrait.svg)
+        pages.write_record(record, settings.output_dir)
+        if not settings.report:
+            return outcome
+        pages.write_participant(record, settings.output_dir)
     except Exception as error:  # noqa: BLE001
         with suppress(SecondLevelError):  # an earlier picture would pass for that of this run
             derivatives.write_portrait(None, files.label, plan, settings)

@@ -15,6 +15,7 @@ from bids_secondlevel.references import reference_list
 from bids_secondlevel.report import Page, Section, Table, table_of
 from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.sweep_charts import Limits, draw_sweep
+from bids_secondlevel.wording import counted
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def participant_page(record: ParticipantRecord, charts: ParticipantCharts) -> Pa
     return Page(
         f"{record.participant_id}{session}: individual regions of interest",
         f"{with_number} of {len(record.rows)} estimates have a number, in "
-        f"{len(record.definition['Rois'])} ROIs"
+        f"{counted(len(record.definition['Rois']), 'ROI')}"
         f"{f' on the surface {record.space}' if record.space else ''}.",
         tuple(section for section in sections if section is not None),
     )

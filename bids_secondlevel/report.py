@@ -41,6 +41,15 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
+    @property
+    def is_numeric(self) -> list[bool]:
+        """Tell for each column whether it holds numbers."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
+        return [
+            any(map(_is_number, column)) and all(c is None or _is_number(c) for c in column)
+            for column in map(tuple, columns)
+        ]
+
 
 @dataclass(frozen=True)
 class Section:
@@ -89,7 +98,7 @@ def render(page: Page) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"shown": shown, "data_uri": _data_uri}
-    environment.tests |= {"numeric": _is_number, "link": lambda cell: isinstance(cell, Link)}
+    environment.tests |= {"link": lambda cell: isinstance(cell, Link)}
     template = files("bids_secondlevel").joinpath("data", "page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(page=page)
 
@@ -114,7 +123,7 @@ def shown(value: Cell) -> str:
 
 
 def _is_number(value: Cell) -> bool:
-    return value is None or isinstance(value, (int, float))
+    return isinstance(value, (int, float))
 
 
 def _data_uri(svg: bytes) -> str:
@@ -122,7 +131,7 @@ def _data_uri(svg: bytes) -> str:
 
 
 def table_of(caption: str, rows: Sequence[object], columns: str) -> Table:
-    """Show some columns of the rows of a table of ours.
+    """Show some columns of the rows of a table of ours, those that hold anything.
 
     Parameters
     ----------
@@ -131,6 +140,11 @@ def table_of(caption: str, rows: Sequence[object], columns: str) -> Table:
     columns : str
         Attributes of the rows, separated by spaces; with a dot for those declared together.
     """
-    values = [attrgetter(column) for column in columns.split()]
-    header = [column.rpartition(".")[2] for column in columns.split()]
-    return Table(caption, header, [[value(row) for value in values] for row in rows])
+    cells = {
+        column.rpartition(".")[2]: [attrgetter(column)(row) for row in rows]
+        for column in columns.split()
+    }
+    shown_columns = {
+        name: values for name, values in cells.items() if any(v is not None for v in values)
+    }
+    return Table(caption, list(shown_columns), list(zip(*shown_columns.values(), strict=True)))

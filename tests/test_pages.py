@@ -142,7 +142,7 @@ def test_the_page_of_the_group_says_what_the_tables_say(results):
             assert float(cells[name]) == pytest.approx(float(row[name]), rel=1e-3)
     circular = page.records("Control analysis: circular estimates, not tested")
     assert all("p" not in row for row in circular)
-    assert "4 of 4 participants" in page.text
+    assert "4 of 4 participants have estimates of both hemispheres" in page.text
 
 
 def test_who_is_left_out_is_named_with_the_reason(results, group_study, tmp_path):
@@ -177,10 +177,36 @@ def test_without_pages_the_numbers_are_the_same(group_study, results, tmp_path):
     common = [str(group_study.root), str(bare)]
     assert main([*common, "participant", "--sweep", "--no-report", "--n-procs", "1"]) == 0
     assert main([*common, "group", "--no-report"]) == 0
-    left = {name for name in contents(bare) if "dataset_description" not in name}
+    others = ("dataset_description.json", "_report.json")
+    left = {name for name in contents(bare) if not name.endswith(others)}
     assert not any(name.endswith((".html", ".svg")) for name in left)
     with_pages = contents(results)
     assert {n: contents(bare)[n] for n in left} == {n: with_pages[n] for n in left}
+    # Pages can be had later; only the cortex has to be drawn from the maps.
+    assert main([*common, "participant", "--reports-only"]) == 0
+    assert any("--no-report" in text for text in read(bare / "sub-01.html").texts)
+
+
+def test_without_pages_those_of_an_earlier_run_go(results, group_study):
+    common = [str(group_study.root), str(results)]
+    assert main([*common, "participant", "--no-report", "--n-procs", "1"]) == 0
+    assert main([*common, "group", "--no-report"]) == 0
+    assert not [name for name in contents(results) if name.endswith((".html", ".svg"))]
+
+
+def test_who_has_one_hemisphere_only_is_told_apart(group_study, output, caplog):
+    (group_study.surf("04") / "rh.benson14_eccen.mgz").unlink()
+    common = [str(group_study.root), str(output)]
+    assert main([*common, "participant", "--n-procs", "1"]) == 1
+    assert main([*common, "group"]) == 0
+    page = read(output / "group.html")
+    assert any(
+        text.startswith("sub-04 has no estimate of both hemispheres, only of L: missing_retinotopy")
+        for text in page.texts
+    )
+    assert "3 of 4 participants have estimates of both hemispheres" in page.text
+    assert "Estimates of 3 participants" in (output / "logs" / "CITATION.md").read_text()
+    assert "Without some of their estimates: sub-04 (missing_retinotopy)" in caplog.text
 
 
 def test_pages_are_written_again_from_the_results_alone(results, group_study):
@@ -276,7 +302,7 @@ def test_numbers_for_readers(value, text):
 
 def test_the_methods_text_says_what_was_done(results, group_study):
     text = (results / "logs" / "CITATION.md").read_text()
-    assert "`benson14`" in text
+    assert "retinotopic maps: benson14 (" in text
     assert "Benson et al., 2014" in text
     assert "z > 1.96" in text
     assert "Estimates of 4 participants were analysed" in text
@@ -285,9 +311,15 @@ def test_the_methods_text_says_what_was_done(results, group_study):
     common = [str(group_study.root), str(results)]
     assert main([*common, "group", "--n-permutations", "0"]) == 0
     assert "Nichols" not in (results / "logs" / "CITATION.md").read_text()
-    again = [*common, "participant", "--n-procs", "1", "--tail", "less", "--summary", "median"]
-    assert main(again) == 0
-    text = (results / "logs" / "CITATION.md").read_text()
+    assert main([*common, "participant", "--n-procs", "1"]) == 0
+    assert "participants were analysed" in (results / "logs" / "CITATION.md").read_text()
+
+
+def test_the_methods_text_of_other_rules(study, output):
+    options = ["--tail", "less", "--summary", "median", "--eccentricity", "1", "4"]
+    assert main([str(study.root), str(output), "participant", *options]) == 0
+    text = (output / "logs" / "CITATION.md").read_text()
     assert "z < -1.96" in text
+    assert "above 1 and below 4 degrees" in text
     assert "summarized by their median" in text
     assert "participants were analysed" not in text
