@@ -40,7 +40,7 @@ from bids_secondlevel.gathering import (
     screen,
 )
 from bids_secondlevel.group_page import methods_of
-from bids_secondlevel.linear_models import fit_formula
+from bids_secondlevel.linear_models import check_formula, fit_formula
 from bids_secondlevel.masks import describe_rule
 from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.model import Status
@@ -90,6 +90,8 @@ def run(settings: Settings) -> int:
     """
     description = check_bids_dir(settings)
     check_output_dir(settings)
+    if settings.model is not None:
+        check_model(settings.model, settings)
     participants = choose_participants(settings)
     tables, unreadable = read_tables(participants.used)
     definition = common_definition(list(chain.from_iterable(tables.values())))
@@ -205,6 +207,20 @@ def _report(
         LOG.debug("", exc_info=True)
         return False
     return True
+
+
+def check_model(model: str, settings: Settings) -> None:
+    """Check a model as far as that can be done before anything is read and written.
+
+    Raises
+    ------
+    SecondLevelError
+        If it cannot be read, or names a column that is not there.
+    """
+    if is_stats_model(model):
+        read_stats_model(Path(model))
+    else:
+        check_formula(model, read_participants(settings.bids_dir))
 
 
 def fit_model(model: str, rows: Sequence[EstimateRow], settings: Settings) -> ModelResults:

@@ -75,11 +75,7 @@ def fit_formula(
         If there is nothing but circular estimates, or a column does not vary or is n/a for more
         than half of the participants.
     """
-    tables = {
-        "the estimates table": [name for name in ESTIMATE_COLUMNS if name != "participant_id"],
-        "participants.tsv": participants.columns,
-    }
-    parsed = parse_formula(formula, tables, RESPONSES)
+    parsed = check_formula(formula, participants)
     found = [find_variable(name, participants) for name in parsed.names]
     variables = [variable for variable, _ in found]
     hemis = HEMISPHERES if "hemi" in parsed.names else (BOTH,)
@@ -111,6 +107,21 @@ def fit_formula(
             f"{failed} of {len(groups)} models could not be fitted; the column note says why."
         )
     return ModelResults(tuple(results), summarize_models(results, messages), tuple(messages))
+
+
+def check_formula(formula: str, participants: ParticipantsTable) -> ModelFormula:
+    """Parse a formula; all that can be said of it without the estimates.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or names a column that is not there.
+    """
+    tables = {
+        "the estimates table": [name for name in ESTIMATE_COLUMNS if name != "participant_id"],
+        "participants.tsv": participants.columns,
+    }
+    return parse_formula(formula, tables, RESPONSES)
 
 
 def _kind_of(sample: Sample) -> FitKind:

@@ -80,11 +80,23 @@ def test_reasons_and_selection_are_with_the_model(processed, output, tmp_path):
     assert described["Selection"]["Excluded"] == {"sub-00": "moved"}
 
 
-def test_a_wrong_model_costs_no_table_and_leaves_none_of_an_earlier_run(processed, output, capsys):
+def test_a_wrong_model_is_told_before_anything_is_written(processed, output, capsys):
     assert group(processed, output, "--model", "estimate ~ age") == 0
-    (output / "group_statistics.tsv").unlink()
+    before = contents(output)
     assert group(processed, output, "--model", "estimate ~ weight") == 64
     assert "there is no column weight" in capsys.readouterr().err
+    assert group(processed, output, "--model", "none.json") == 66
+    assert contents(output) == before
+
+
+def test_a_model_that_does_not_fit_the_data_costs_no_table(processed, output, capsys):
+    path = processed.root / "participants.tsv"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{header}\tsite", *(f"{line}\t1" for line in lines)]) + "\n")
+    assert group(processed, output, "--model", "estimate ~ age") == 0
+    (output / "group_statistics.tsv").unlink()
+    assert group(processed, output, "--model", "estimate ~ site") == 65
+    assert "site is the same (1.0) for all" in capsys.readouterr().err
     assert (output / "group_statistics.tsv").exists()
     assert not (output / "group_model.tsv").exists()
     assert not (output / "logs" / "group_model.txt").exists()
