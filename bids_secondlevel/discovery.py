@@ -15,25 +15,46 @@ from typing import Any
 
 from bids_secondlevel.datasets import PARTICIPANT_FOLDER, folders_in
 from bids_secondlevel.errors import DataError, UsageError
-from bids_secondlevel.model import Dataset, IndexedFile, ParticipantIndex, SourceFile, SurfaceFile
-from bids_secondlevel.settings import FILTER_QUERIES
+from bids_secondlevel.model import (
+    HEMISPHERES,
+    AreaFile,
+    Dataset,
+    Hemisphere,
+    IndexedFile,
+    ParticipantIndex,
+    SourceFile,
+    SurfaceFile,
+)
+from bids_secondlevel.settings import AREA_ENDINGS, FILTER_QUERIES
+from bids_secondlevel.spaces import OWN
 
 RETINOTOPIC_MAPS = ("varea", "eccen", "angle", "sigma", "vexpl")
 
 _SURFACE_NAME = re.compile(
-    r"(?P<side>[lr])h\.(?P<kind>midthickness|graymid|white|inflated|sphere|sulc|curv)"
+    r"(?P<side>[lr])h\.(?P<kind>midthickness|graymid|white|inflated|sphere|sphere\.reg|sulc|curv)"
     r"|sub-[^/]*_hemi-(?P<hemi>[LR])_(?:[^/]*_)?"
     r"(?P<bids>midthickness|white|smoothwm|inflated|sphere)\.surf\.gii"
 )
 _TEMPLATES = ("fsaverage", "fsaverage5", "fsaverage6")
-_KINDS = ("statistical", "retinotopic", "volume", "foreign", "misnamed", "other")
-_BIDS_NAME = re.compile(rf"[^/]*_(?:statmap|{'|'.join(RETINOTOPIC_MAPS)})\.(?!json$)[^/]+")
+# Spheres of fMRIPrep that are registered to a template: fsaverage where their names have none.
+_REGISTERED = re.compile(r"_desc-(?:reg|msmsulc)_sphere\.surf\.gii$")
+_KINDS = ("statistical", "retinotopic", "foreign", "misnamed", "other")
 _FREESURFER_NAME = re.compile(
     r"(?:sub-(?P<subject>[0-9A-Za-z+]+)_(?:[0-9A-Za-z]+-[0-9A-Za-z+]+_)*)?"
     rf"(?P<hemi>[lr])h\.(?P<tag>[^/]+)_(?P<suffix>{'|'.join(RETINOTOPIC_MAPS)})"
     r"(?P<extension>\.mgz|\.mgh|(?:\.func|\.shape|\.label)?\.gii|\.nii\.gz|)"
 )
-_STATMAP_NAME = re.compile(r"sub-[0-9A-Za-z+]+_(?:[a-z]+-[0-9A-Za-z+]+_)*statmap\.[^/]+")
+_FREESURFER_VOLUME = re.compile(
+    rf"(?!sub-|[lr]h\.)(?P<tag>[^/]+)_(?P<suffix>{'|'.join(RETINOTOPIC_MAPS)})"
+    r"(?P<extension>\.mgz|\.mgh|\.nii|\.nii\.gz)"
+)
+_AREA_NAME = re.compile(
+    r"(?:(?P<side>[lr])h\.|sub-[^/]*_hemi-(?P<hemi>[LR])_)"
+    rf"(?P<name>[^/]*(?:{'|'.join(map(re.escape, AREA_ENDINGS))}))"
+)
+_STATMAP_NAME = re.compile(
+    r"sub-[0-9A-Za-z+]+_(?:[A-Za-z]+-[0-9A-Za-z+]+_)*[0-9A-Za-z]+\.[^/]+"
+)
 _SURFACE_EXTENSIONS = (
     ".func.gii",
     ".shape.gii",
@@ -43,6 +64,15 @@ _SURFACE_EXTENSIONS = (
     ".mgh",
     ".nii.gz",
 )
+_VOLUME_EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
+_CIFTI_EXTENSIONS = (".dscalar.nii", ".dlabel.nii")
+# What other tools call the statistic that a map holds; asked for by suffix in a filter file.
+_STATISTICS = {
+    **dict.fromkeys(("con", "beta", "cope"), "effect"),
+    **dict.fromkeys(("varcope",), "variance"),
+    **dict.fromkeys(("spmT", "tstat", "tmap"), "t"),
+    **dict.fromkeys(("spmZ", "zstat", "zmap"), "z"),
+}
 _TAG_ENTITIES = ("desc", "atlas", "model", "segmentation", "label")
 # What FreeSurfer keeps beside surf/ and label/: many files, none of them on a surface.
 _PRUNED_FOLDERS = {"mri", "scripts", "stats", "touch", "tmp", "trash", "figures", "log"}
@@ -74,22 +104,29 @@ def index_participant(
     found: dict[str, list[IndexedFile]] = {kind: [] for kind in _KINDS}
     surfaces: list[SurfaceFile] = []
     templates: list[SurfaceFile] = []
+    areas: list[AreaFile] = []
+    suffixes = _suffixes(filters)
+    named_like_maps = re.compile(rf"[^/]*_(?:{'|'.join(suffixes)})\.(?!json$)[^/]+")
     for dataset in datasets:
         templates += _template_files(dataset)
         for folder in _participant_folders(dataset.root, label):
             paths = list(_file_names(folder))
             surfaces += _surface_files(dataset, paths)
-            named = [_freesurfer_file(dataset, path, filters) for path in paths]
-            maps = [file for file in named if file is not None]
-            if any(_BIDS_NAME.fullmatch(path.name) for path in paths):
-                maps += _bids_files(dataset, folder, filters)
+            areas += _area_files(dataset, paths)
+            maps = [
+                file
+                for path in (*paths, *_freesurfer_volumes(folder))
+                for file in _freesurfer_maps(dataset, path, filters)
+            ]
+            if any(named_like_maps.fullmatch(path.name) for path in paths):
+                maps += _bids_files(dataset, folder, suffixes, filters)
             for file in maps:
                 found[_kind(file, label)].append(file)
     return ParticipantIndex(
         label,
         tuple(found["statistical"]),
         tuple(found["retinotopic"]),
-        tuple(file.source for file in found["volume"]),
+        tuple(areas),
         tuple(file.source for file in found["foreign"]),
         tuple(file.source for file in found["misnamed"]),
         tuple(surfaces),
@@ -105,7 +142,8 @@ def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:
         except OSError:  # not there, or not to be read, which costs a picture at the most
             continue
         for file in _surface_files(dataset, paths):
-            yield replace(file, space=space)
+            kind = "sphere" if file.kind == "registered" else file.kind
+            yield replace(file, space=space, kind=kind)
 
 
 def _surface_files(dataset: Dataset, paths: Iterable[Path]) -> Iterator[SurfaceFile]:
@@ -115,27 +153,53 @@ def _surface_files(dataset: Dataset, paths: Iterable[Path]) -> Iterator[SurfaceF
             continue
         space = re.search(r"_space-([0-9A-Za-z+]+)_", path.name)
         named = space[1] if space else None
+        kind = match["kind"] or match["bids"]
+        is_registered = kind == "sphere.reg" or _REGISTERED.search(path.name) is not None
         yield SurfaceFile(
             source_file(dataset, path),
-            "L" if (match["side"] or match["hemi"]).upper() == "L" else "R",
-            match["kind"] or match["bids"],
-            None if named == "fsnative" else named,
+            _hemisphere(match["side"] or match["hemi"]),
+            "registered" if is_registered else kind,
+            named or "fsaverage" if is_registered else None if named == OWN else named,
         )
+
+
+def _area_files(dataset: Dataset, paths: Iterable[Path]) -> Iterator[AreaFile]:
+    for path in paths:
+        match = _AREA_NAME.fullmatch(path.name)
+        if match is not None:
+            hemi = _hemisphere(match["side"] or match["hemi"])
+            yield AreaFile(source_file(dataset, path), hemi, match["name"])
+
+
+def _hemisphere(letter: str) -> Hemisphere:
+    return "L" if letter in "lL" else "R"
 
 
 def _kind(file: IndexedFile, label: str) -> str:
     """Tell what a file is good for."""
-    is_statistical = file.entities["suffix"] == "statmap"
-    name = file.source.path.name
+    is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
     if file.entities.get("subject", label) != label:
         return "foreign"
-    if is_statistical and not _STATMAP_NAME.fullmatch(name):
+    if is_statistical and not _STATMAP_NAME.fullmatch(file.source.path.name):
         return "misnamed"
     if "hemi" in file.entities:
         return "statistical" if is_statistical else "retinotopic"
-    if "_hemi-" in name:
-        return "misnamed"
-    return "volume" if is_statistical else "other"
+    return "misnamed" if is_statistical or "_hemi-" in file.source.path.name else "other"
+
+
+def _suffixes(filters: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """List the suffixes of maps: those of BIDS and neuropythy, and those of the filter file."""
+    asked = [
+        value
+        for entities in filters.values()
+        for value in _listed(entities.get("suffix"))
+        if isinstance(value, str) and value.isalnum()
+    ]
+    return tuple(dict.fromkeys(("statmap", *RETINOTOPIC_MAPS, *asked)))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def unrecognised(datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex]) -> Iterator[str]:
@@ -156,7 +220,10 @@ def source_file(dataset: Dataset, path: Path) -> SourceFile:
 
 
 def _bids_files(
-    dataset: Dataset, folder: Path, filters: Mapping[str, Mapping[str, Any]]
+    dataset: Dataset,
+    folder: Path,
+    suffixes: Sequence[str],
+    filters: Mapping[str, Mapping[str, Any]],
 ) -> list[IndexedFile]:
     """Let pybids read the entities of a participant's maps, and apply the filters."""
     from bids import BIDSLayout, BIDSLayoutIndexer
@@ -167,7 +234,7 @@ def _bids_files(
     # Folders pass through the same patterns as files, and may have a dot in their name.
     ignored = re.compile(
         rf"/(?:{pruned}|\.[^/]*)$"
-        rf"|/(?![^/]*_(?:statmap|{'|'.join(RETINOTOPIC_MAPS)})\.)[^/]+\.(?:{_FILE_ENDINGS})$"
+        rf"|/(?![^/]*_(?:{'|'.join(suffixes)})\.)[^/]+\.(?:{_FILE_ENDINGS})$"
     )
     try:
         layout = BIDSLayout(
@@ -186,7 +253,7 @@ def _bids_files(
         }
         found = [
             (folder / file.relpath, file.path, file.get_entities())
-            for file in layout.get(suffix=["statmap", *RETINOTOPIC_MAPS])
+            for file in layout.get(suffix=list(suffixes))
         ]
     finally:  # pybids leaves its database in memory open
         layout.session.close()
@@ -194,7 +261,8 @@ def _bids_files(
     indexed = []
     for path, indexed_path, values in found:
         entities = {name: str(value) for name, value in values.items()}
-        if entities.get("extension") == ".json":
+        is_freesurfer_volume = _FREESURFER_VOLUME.fullmatch(path.name)
+        if entities.get("extension") == ".json" or is_freesurfer_volume:
             continue
         if "hemi" in entities:
             entities["hemi"] = entities["hemi"][0].upper()
@@ -202,11 +270,41 @@ def _bids_files(
                 continue
         if "run" in entities:
             entities["run"] = str(int(entities["run"]))
-        if entities["suffix"] != "statmap":
+        if entities["suffix"] in RETINOTOPIC_MAPS:
             entities["desc"] = _retinotopy_tag(path.name, entities)
+        else:
+            entities = _with_statistic(entities)
         queries = frozenset(query for query, paths in passing.items() if indexed_path in paths)
-        indexed.append(IndexedFile(source_file(dataset, path), entities, dataset.name, queries))
+        file = IndexedFile(source_file(dataset, path), entities, dataset.name, queries)
+        indexed += _of_both_hemispheres(file)
     return indexed
+
+
+def _with_statistic(entities: Mapping[str, str]) -> dict[str, str]:
+    """Say statistic and contrast as BIDS does where another tool says them by other means."""
+    suffix = entities["suffix"]
+    if suffix == "statmap":
+        return dict(entities)
+    contrast = entities.get("contrast") or entities.get("desc") or entities.get("label")
+    implied = {"stat": _STATISTICS.get(suffix), "contrast": contrast}
+    return {**{k: v for k, v in implied.items() if v}, **entities, "suffix": "statmap"}
+
+
+def _of_both_hemispheres(file: IndexedFile) -> list[IndexedFile]:
+    """List a file for each hemisphere that it holds."""
+    extension = file.entities.get("extension")
+    if "hemi" in file.entities or "_hemi-" in file.source.path.name:
+        return [file]
+    if extension in _CIFTI_EXTENSIONS:
+        source = replace(file.source, kind="cifti")
+        entities = {"space": "fsLR", **file.entities}  # the surface of CIFTI in BIDS
+    elif extension in _VOLUME_EXTENSIONS:
+        source, entities = replace(file.source, kind="volume"), {**file.entities}
+    else:
+        return [file]
+    return [
+        replace(file, source=source, entities={**entities, "hemi": hemi}) for hemi in HEMISPHERES
+    ]
 
 
 def _filtered(layout: Any, entities: Mapping[str, Any]) -> Iterable[Any]:
@@ -245,20 +343,34 @@ def _retinotopy_tag(name: str, entities: Mapping[str, str]) -> str:
     return "_".join(unkeyed) or (keyed[0] if keyed else "unnamed")
 
 
-def _freesurfer_file(
+def _freesurfer_volumes(folder: Path) -> list[Path]:
+    """List the volumes of retinotopy beside FreeSurfer's own, as neuropythy writes them."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder / "mri"))
+    except OSError:  # not there, or not to be read, which costs no surface
+        return []
+    return [folder / "mri" / name for name in names if _FREESURFER_VOLUME.fullmatch(name)]
+
+
+def _freesurfer_maps(
     dataset: Dataset, path: Path, filters: Mapping[str, Mapping[str, Any]]
-) -> IndexedFile | None:
-    match = _FREESURFER_NAME.fullmatch(path.name)
-    if match is None or path.parent.name == "mri":  # where lh. and rh. are volumes too
-        return None
+) -> list[IndexedFile]:
+    """Index a map of retinotopy under a FreeSurfer name; a volume is one of each hemisphere."""
+    in_mri = path.parent.name == "mri"  # where lh. and rh. are volumes too
+    match = None if in_mri else _FREESURFER_NAME.fullmatch(path.name)
+    volume = _FREESURFER_VOLUME.fullmatch(path.name)
+    named = match or volume
+    if named is None:
+        return []
     entities = {
-        "hemi": match["hemi"].upper(),
-        "desc": match["tag"],
-        "suffix": match["suffix"],
-        "extension": match["extension"],
+        "desc": named["tag"],
+        "suffix": named["suffix"],
+        "extension": named["extension"],
     }
-    if match["subject"]:
-        entities["subject"] = match["subject"]
+    if match is not None:
+        entities["hemi"] = match["hemi"].upper()
+        if match["subject"]:
+            entities["subject"] = match["subject"]
     # pybids does not know these names; of a filter, what they can tell is applied.
     wanted = filters.get("retinotopy", {})
     passes = all(
@@ -268,7 +380,8 @@ def _freesurfer_file(
         if name in entities
     )
     queries = frozenset(FILTER_QUERIES) if passes else frozenset[str]()
-    return IndexedFile(source_file(dataset, path), entities, dataset.name, queries)
+    file = IndexedFile(source_file(dataset, path), entities, dataset.name, queries)
+    return _of_both_hemispheres(file)
 
 
 def _participant_folders(root: Path, label: str) -> list[Path]:

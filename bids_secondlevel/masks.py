@@ -117,7 +117,7 @@ def write_masks(
             part = masks[roi.name]
             task = plan.localizer_task if roi.contrasts else None
             shared = roi.rule.retinotopic_part == rule.retinotopic_part
-            areas = "".join(rule.visual_areas) if shared else roi.name
+            areas = rule.areas_name if shared else roi.name
             retinotopy = files.retinotopy[hemi].files if hemi in files.retinotopy else ()
             localizer = localizer_files(roi, hemi, files)
             for path, mask, sources, metadata in (

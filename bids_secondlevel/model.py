@@ -1,6 +1,7 @@
 """Values that pass between the parts of the program: which files, which arrays, which reasons.
 
-Arrays are one-dimensional, one value per vertex of one hemisphere's surface.
+Arrays are one-dimensional: one value per vertex of one hemisphere's surface, or per voxel of a
+volume, in which the voxels of the other hemisphere belong to nothing.
 """
 
 from collections.abc import Mapping
@@ -56,7 +57,7 @@ STATUSES: Mapping[Status, str] = {
     "missing_surface": "areas of vertices are needed, and there is no surface to get them from",
     "missing_map": "the map to be measured was not found or its content is not on this computer",
     "unreadable_map": "the map to be measured could not be read or was refused",
-    "vertex_mismatch": "maps that belong together differ in their number of vertices",
+    "vertex_mismatch": "maps that belong together are on different surfaces or grids",
     "missing_localizer": "the localizer map that defines the ROI was not found",
     "unreadable_localizer": "the localizer map could not be read or was refused",
     "missing_retinotopy": "visual-area or eccentricity map was not found",
@@ -95,12 +96,21 @@ class Dataset:
     root: Path
 
 
+FileKind = Literal["surface", "cifti", "volume"]
+"""What a map is given on. CIFTI files and volumes hold both hemispheres."""
+
+
 @dataclass(frozen=True, order=True)
 class SourceFile:
-    """A file of an input dataset, at its path as found (symbolic links are not resolved)."""
+    """A file of an input dataset, at its path as found (symbolic links are not resolved).
+
+    `map_name` chooses one of the maps of a CIFTI file that holds several.
+    """
 
     path: Path
     uri: str
+    kind: FileKind = "surface"
+    map_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,18 +163,25 @@ Localizers = Mapping[str, Mapping[Hemisphere, MapSource]]
 
 @dataclass(frozen=True)
 class RetinotopySource:
-    """The retinotopic maps of one hemisphere, from the same source; some may not exist."""
+    """The retinotopic maps of one hemisphere, from the same source; some may not exist.
 
-    visual_area: SourceFile
+    `areas` are the files of visual areas that are given in files of their own, by their names
+    in :class:`~bids_secondlevel.settings.RoiRule`; `space` is that of the maps, ``None`` where
+    their names have none.
+    """
+
+    visual_area: SourceFile | None
     eccentricity: SourceFile
     polar_angle: SourceFile | None = None
     variance_explained: SourceFile | None = None
+    areas: Mapping[str, SourceFile] = field(default_factory=dict)
+    space: str | None = None
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
         """All files to be read."""
         every = (self.visual_area, self.eccentricity, self.polar_angle, self.variance_explained)
-        return tuple(file for file in every if file is not None)
+        return (*(file for file in every if file is not None), *self.areas.values())
 
 
 @dataclass(frozen=True)
@@ -219,7 +236,13 @@ class Plan:
     Attributes
     ----------
     space : str or None
-        Surface space of the maps; ``None`` where their names have none.
+        Space in which ROIs are defined and measured; ``None`` where names have none.
+    maps_space : str or None
+        Space of the statistical maps, from which they are carried to `space` if it is another.
+    density : str or None
+        Density of `space`, where one was asked for.
+    is_volume : bool
+        Whether the maps are volumes.
     localizer_task : str or None
         Task whose contrasts define the ROIs; ``None`` where none is needed.
     rois : tuple of RoiDefinition
@@ -238,6 +261,9 @@ class Plan:
     measured: tuple[tuple[str, str], ...]
     sessions: Mapping[str, tuple[str | None, ...]]
     messages: tuple[str, ...] = ()
+    maps_space: str | None = None
+    density: str | None = None
+    is_volume: bool = False
 
 
 @dataclass(frozen=True)
@@ -259,6 +285,8 @@ class ParticipantFiles:
         Mesh on which areas are measured.
     views : mapping of hemisphere to tuple of SurfaceFile
         Meshes to draw maps on, and what they can be shaded by; the best first.
+    spheres : mapping of hemisphere to tuple of SurfaceFile
+        Spheres of the participant that are registered to a template, and those of templates.
     folds : tuple of Fold
         For cross-validation; empty where it was not asked for or is not possible.
     messages : tuple of str
@@ -272,6 +300,7 @@ class ParticipantFiles:
     estimates: tuple[EstimateSource, ...]
     surfaces: Mapping[Hemisphere, SourceFile] = field(default_factory=dict)
     views: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
+    spheres: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
     folds: tuple[Fold, ...] = ()
     messages: tuple[str, ...] = ()
 
@@ -283,19 +312,27 @@ class Retinotopy:
     Attributes
     ----------
     visual_area : (n_vertices,) array of int
-        Label of the visual area; 0 is none.
+        Label of the visual area; 0 is none, or an area of `other_areas`.
     eccentricity : (n_vertices,) array of float
         Degrees of visual angle.
     polar_angle : (n_vertices,) array of float, optional
         Degrees clockwise from the upper vertical meridian, positive in the right visual field.
     variance_explained : (n_vertices,) array of float, optional
         In the unit of the file: a fraction, or percent.
+    other_areas : mapping of str to (n_vertices,) array of bool
+        Visual areas that are given in files of their own, by name.
     """
 
     visual_area: NDArray[np.integer[Any]]
     eccentricity: Array
     polar_angle: Array | None = None
     variance_explained: Array | None = None
+    other_areas: Mapping[str, Mask] = field(default_factory=dict)
+
+    @property
+    def inside(self) -> Mask:
+        """Vertices of any visual area."""
+        return np.any([self.visual_area > 0, *self.other_areas.values()], axis=0)
 
 
 @dataclass(frozen=True)
@@ -347,13 +384,19 @@ class IndexedFile:
     dataset: str
     queries: frozenset[str]
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is a volume."""
+        return self.source.kind == "volume"
+
 
 @dataclass(frozen=True)
 class SurfaceFile:
     """A surface mesh of a participant or of a template, or what it can be shaded by.
 
     `kind` is ``midthickness``, ``graymid``, ``white``, ``smoothwm``, ``inflated`` or ``sphere``,
-    or ``sulc`` or ``curv`` for one value per vertex; `space` is ``None`` for the participant's
+    or ``sulc`` or ``curv`` for one value per vertex; ``registered`` is a sphere in the
+    coordinates of the template `space`. Of the others, `space` is ``None`` for the participant's
     own.
     """
 
@@ -361,6 +404,18 @@ class SurfaceFile:
     hemisphere: Hemisphere
     kind: str
     space: str | None
+
+
+@dataclass(frozen=True)
+class AreaFile:
+    """A file that may hold a visual area: a label, an annotation, or one number per vertex.
+
+    `name` is that of the file without what tells participant and hemisphere.
+    """
+
+    source: SourceFile
+    hemisphere: Hemisphere
+    name: str
 
 
 @dataclass(frozen=True)
@@ -372,11 +427,11 @@ class ParticipantIndex:
     label : str
         Participant label without ``sub-``.
     statistical_maps : tuple of IndexedFile
-        Of one hemisphere's surface each.
+        Of one hemisphere each; files that hold both are listed for each of them.
     retinotopic_maps : tuple of IndexedFile
-        Of one hemisphere's surface each.
-    volumes : tuple of SourceFile
-        Statistical maps that are volumes, which are not used.
+        Of one hemisphere each, likewise.
+    area_files : tuple of AreaFile
+        Files that may hold visual areas of their own.
     foreign : tuple of SourceFile
         Files in the participant's folders that name another participant; they are not used.
     misnamed : tuple of SourceFile
@@ -389,7 +444,7 @@ class ParticipantIndex:
     label: str
     statistical_maps: tuple[IndexedFile, ...] = ()
     retinotopic_maps: tuple[IndexedFile, ...] = ()
-    volumes: tuple[SourceFile, ...] = ()
+    area_files: tuple[AreaFile, ...] = ()
     foreign: tuple[SourceFile, ...] = ()
     misnamed: tuple[SourceFile, ...] = ()
     surfaces: tuple[SurfaceFile, ...] = ()

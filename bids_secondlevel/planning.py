@@ -10,6 +10,7 @@ from itertools import chain
 from bids_secondlevel.errors import InputMissingError, NothingSelectedError, UsageError
 from bids_secondlevel.model import IndexedFile, ParticipantIndex, Plan
 from bids_secondlevel.settings import RoiDefinition, Settings
+from bids_secondlevel.space_choice import choose_space, is_in
 
 
 def make_plan(
@@ -42,30 +43,42 @@ def make_plan(
     indexes = (*reference, *others)
     maps = [file for index in indexes for file in index.statistical_maps]
     if not maps:
-        raise InputMissingError(_no_surface_maps(indexes))
+        raise InputMissingError(_no_maps(indexes))
     deciding = [file for index in reference for file in index.statistical_maps] or maps
-    _check_retinotopy_source(indexes, settings)
-    space, space_messages = _choose_space(deciding, settings)
-    further = [label for label in labels_of(maps, "space") if not same(space, label)]
+    chosen = choose_space(deciding, settings)
+    space_messages = chosen.messages
+    _check_retinotopy_source(indexes, settings, is_volume=chosen.is_volume)
+    alike = [file for file in maps if file.is_volume == chosen.is_volume]
+    further = [label for label in labels_of(alike, "space") if not same(chosen.maps_space, label)]
     if further and not space_messages and settings.space is None:
-        message = f"Some participants have maps in space {', '.join(further)}; using {space}."
+        message = f"Some participants have maps in space {', '.join(further)}; using {chosen.space}."
         space_messages = (message,)
-    in_space = [file for file in maps if file.entities.get("space") == space]
-    deciding = [file for file in deciding if file.entities.get("space") == space]
+    in_space = [file for file in maps if is_in(file, chosen)]
+    deciding = [file for file in deciding if is_in(file, chosen)]
     task, rois, roi_messages = _choose_rois(in_space, deciding, settings)
     measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
     return Plan(
-        space,
+        chosen.space,
         task,
         rois,
         measured,
         sessions,
         (*space_messages, *roi_messages, *measured_messages),
+        chosen.maps_space,
+        settings.density,
+        chosen.is_volume,
     )
 
 
-def _check_retinotopy_source(indexes: Iterable[ParticipantIndex], settings: Settings) -> None:
-    maps = [file for index in indexes for file in index.retinotopic_maps]
+def _check_retinotopy_source(
+    indexes: Iterable[ParticipantIndex], settings: Settings, *, is_volume: bool
+) -> None:
+    maps = [
+        file
+        for index in indexes
+        for file in index.retinotopic_maps
+        if file.is_volume == is_volume
+    ]
     found = labels_of(maps, "desc")
     source = settings.retinotopy_source
     if maps and source is not None and matching(source, found) is None:
@@ -74,32 +87,13 @@ def _check_retinotopy_source(indexes: Iterable[ParticipantIndex], settings: Sett
         )
 
 
-def _choose_space(
-    maps: Iterable[IndexedFile], settings: Settings
-) -> tuple[str | None, tuple[str, ...]]:
-    found = sorted({file.entities.get("space") or "" for file in maps})
-    shown = ", ".join(space or "(no space entity)" for space in found)
-    if settings.space is not None:
-        space = matching(settings.space, found)
-        if space is None:
-            raise NothingSelectedError(
-                f"--space {settings.space}: no surface maps in this space; there are: {shown}."
-            )
-        return space, ()
-    if len(found) == 1:
-        return found[0] or None, ()
-    if "fsnative" in found:
-        return "fsnative", (f"Surface maps in several spaces ({shown}); using fsnative.",)
-    raise UsageError(f"Surface maps in several spaces ({shown}): choose one with --space.")
-
-
 def _choose_rois(
     maps: Sequence[IndexedFile], deciding: Sequence[IndexedFile], settings: Settings
 ) -> tuple[str | None, tuple[RoiDefinition, ...], list[str]]:
     """Choose the localizer task, and define a ROI for each of its contrasts or as asked for."""
     rule = settings.rule
     if settings.retinotopy_only:
-        name = "".join(rule.visual_areas) + "retinotopy"
+        name = rule.areas_name + "retinotopy"
         return None, (RoiDefinition(name, (), rule),), []
     if settings.rois and not any(roi.needed for roi in settings.rois):
         return None, settings.rois, []
@@ -119,7 +113,7 @@ def _choose_rois(
         )
         for roi in settings.rois
     )
-    areas = "".join(rule.visual_areas).casefold()
+    areas = rule.areas_name.casefold()
     for roi in rois:
         if roi.name.casefold() == areas and roi.rule.retinotopic_part != rule.retinotopic_part:
             raise UsageError(
@@ -131,7 +125,7 @@ def _choose_rois(
 
 def _choose_localizer_task(maps: Iterable[IndexedFile], settings: Settings) -> str:
     tasks = labels_of(maps, "task")
-    shown = f"tasks with surface maps: {', '.join(tasks) or 'none'}"
+    shown = f"tasks with maps: {', '.join(tasks) or 'none'}"
     if settings.localizer_task is not None:
         task = matching(settings.localizer_task, tasks)
         if task is None:
@@ -186,7 +180,7 @@ def _choose_measured(
         if settings.session_label:
             asked += f" in session {', '.join(settings.session_label)}"
         raise NothingSelectedError(
-            f"No surface maps to measure: looked for {asked}; there are: "
+            f"No maps to measure: looked for {asked}; there are: "
             f"{', '.join(f'stat-{s}' for s in labels_of(maps, 'stat'))}, in "
             f"{', '.join(f'session {s}' for s in labels_of(maps, 'session')) or 'no session'}. "
             "Choose with --statistic, --session-label and --bids-filter-file (estimates)."
@@ -237,21 +231,12 @@ def _asked(
     return tuple(match or label for label, match in spelled.items()), messages
 
 
-def _no_surface_maps(indexes: Sequence[ParticipantIndex]) -> str:
-    volumes = [volume for index in indexes for volume in index.volumes]
+def _no_maps(indexes: Sequence[ParticipantIndex]) -> str:
     labels = ", ".join(dict.fromkeys(f"sub-{index.label}" for index in indexes))
-    message = (
-        f"No statistical surface maps found for {labels}: expected names such as "
-        "sub-01_task-loc_hemi-L_space-fsnative_contrast-X_stat-z_statmap.func.gii below a "
-        "participant's folder of a derivative dataset."
-    )
-    if not volumes:
-        return message + " Name the dataset with --derivatives."
-    shown = "".join(f"\n  {volume.path}" for volume in volumes[:3])
     return (
-        f"{message} There are {len(volumes)} statistical maps without a hemi entity, which are "
-        f"volumes or CIFTI and cannot be used, such as:{shown}\nProject them to the surface, or "
-        "run the first-level model on surface data."
+        f"No statistical maps found for {labels}: expected names such as "
+        "sub-01_task-loc_hemi-L_space-fsnative_contrast-X_stat-z_statmap.func.gii below a "
+        "participant's folder of a derivative dataset. Name the dataset with --derivatives."
     )
 
 

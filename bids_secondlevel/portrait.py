@@ -21,7 +21,8 @@ from bids_secondlevel.model import (
 from bids_secondlevel.painting import Cortex
 from bids_secondlevel.settings import VISUAL_AREAS, RoiRule
 from bids_secondlevel.surfaces import read_map_like, read_mesh
-from bids_secondlevel.templates import TemplateKind, template_density, template_surface
+from bids_secondlevel.spaces import density_of
+from bids_secondlevel.templates import TemplateKind, template_surface
 
 _SHADINGS = ("sulc", "curv")
 _FLAT = ", unrolled around the visual areas"
@@ -158,7 +159,7 @@ def _template_surface(space: str | None, hemi: Hemisphere, n_vertices: int) -> _
     InputMissingError, DataError
         If there is none, or it cannot be read.
     """
-    density = template_density(space, n_vertices)
+    density = density_of(space, n_vertices)
     if space is None or density is None:
         raise InputMissingError(
             "no surface with these vertices was found. FreeSurfer's surf/?h.inflated or "

@@ -1,19 +1,23 @@
 """Choose the retinotopic maps of a participant: one source, one folder, all maps from there."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bids_secondlevel.errors import AmbiguousInputError
 from bids_secondlevel.model import (
     HEMISPHERES,
+    AreaFile,
     Hemisphere,
     IndexedFile,
+    ParticipantIndex,
     Plan,
     RetinotopySource,
     SourceFile,
 )
-from bids_secondlevel.planning import labels_of, matching, tie
+from bids_secondlevel.planning import labels_of, matching, same, tie
 from bids_secondlevel.settings import Settings
+from bids_secondlevel.spaces import OWN, family, is_own_volume
 
 # Where one retinotopic map lies in several formats, the first of these is read.
 _RETINOTOPY_EXTENSIONS = (
@@ -24,6 +28,9 @@ _RETINOTOPY_EXTENSIONS = (
     ".label.gii",
     ".gii",
     ".nii.gz",
+    ".nii",
+    ".dscalar.nii",
+    ".dlabel.nii",
     "",
 )
 
@@ -32,9 +39,12 @@ Found = dict[Hemisphere, RetinotopySource]
 
 
 def choose_retinotopy(
-    maps: Iterable[IndexedFile], plan: Plan, settings: Settings
+    index: ParticipantIndex, plan: Plan, settings: Settings
 ) -> tuple[str | None, Found, list[str]]:
     """Choose visual-area and eccentricity maps of one source; both from the same folder.
+
+    Maps in the space of the ROIs are preferred, then those whose names have no space, the
+    participant's own surface, and other spaces from which they can be carried.
 
     Returns
     -------
@@ -52,32 +62,116 @@ def choose_retinotopy(
     """
     usable = [
         file
-        for file in maps
-        if "retinotopy" in file.queries and file.entities.get("space", plan.space) == plan.space
+        for file in index.retinotopic_maps
+        if "retinotopy" in file.queries and file.is_volume == plan.is_volume
     ]
-    complete = {
-        tag: found for tag in labels_of(usable, "desc") if (found := _by_folder(usable, tag))
-    }
-    tag, messages = _choose_tag(sorted(complete), settings)
+    needs_areas = any(roi.rule.area_labels for roi in plan.rois)
+    messages: list[str] = []
+    if plan.is_volume:
+        usable, messages = _in_volume(usable, plan.space)
+    asked = settings.retinotopy_source
+    complete: dict[str, dict[Path, Found]] = {}
+    for in_space in _by_space(usable, plan):
+        complete = {
+            tag: found
+            for tag in labels_of(in_space, "desc")
+            if (found := _by_folder(in_space, tag, needs_areas=needs_areas))
+        }
+        if any(asked is None or same(asked, tag) for tag in complete):
+            break
+    tag, more = _choose_tag(sorted(complete), settings)
+    messages += more
     for other in labels_of([file for file in usable if _is_needed(file)], "desc"):
-        if other not in complete:
+        if other not in complete and needs_areas:
             lone = [f.source.path for f in usable if f.entities["desc"] == other and _is_needed(f)]
             messages.append(
                 f"Retinotopy {other} is incomplete and not used: visual area and eccentricity are "
-                f"needed, found only {', '.join(map(str, lone))}."
+                f"needed, found only {', '.join(map(str, dict.fromkeys(lone)))}."
             )
     if tag is None:
         return None, {}, messages
-    folder = _one_folder(tag, complete[tag], settings)
-    return tag, complete[tag][folder], messages
+    chosen = complete[tag][_one_folder(tag, complete[tag], settings)]
+    names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.other_areas)
+    with_areas = {
+        hemi: replace(source, areas=_find_areas(index.area_files, names, hemi))
+        for hemi, source in chosen.items()
+    }
+    return tag, with_areas, messages
 
 
-def _by_folder(maps: Iterable[IndexedFile], tag: str) -> dict[Path, Found]:
+def _in_volume(
+    maps: Sequence[IndexedFile], space: str | None
+) -> tuple[list[IndexedFile], list[str]]:
+    """Keep the volumes that lie in the same world as the maps, and say which do not."""
+    usable = [
+        file
+        for file in maps
+        if file.entities.get("space") == space
+        or (is_own_volume(space) and is_own_volume(file.entities.get("space")))
+    ]
+    if usable or not maps:
+        return usable, []
+    return [], [
+        f"{maps[0].source.path}: retinotopy in space {maps[0].entities.get('space') or 'of the participant'}, "
+        f"and the maps are in {space}; volumes are not warped from one to the other. Give retinotopy in "
+        f"{space} (sub-..._space-{space}_desc-..._varea.nii.gz), or maps in the participant's own "
+        "space (--space)."
+    ]
+
+
+def _by_space(maps: Sequence[IndexedFile], plan: Plan) -> Iterator[list[IndexedFile]]:
+    """Group maps by space, the best to use first."""
+
+    def rank(space: str | None) -> tuple[bool, bool, bool, str]:
+        same_family = family(space) == family(plan.space)
+        return space not in (plan.space, None), not same_family, space != OWN, space or ""
+
+    spaces = sorted({file.entities.get("space") for file in maps}, key=rank)
+    ahead = [space for space in spaces if space in (plan.space, None)]
+    for group in (ahead, *([space] for space in spaces if space not in ahead)):
+        yield [file for file in maps if file.entities.get("space") in group]
+
+
+def _find_areas(
+    files: Iterable[AreaFile], names: Iterable[str], hemi: Hemisphere
+) -> dict[str, SourceFile]:
+    """Find the files of visual areas of their own.
+
+    Raises
+    ------
+    AmbiguousInputError
+        If there are several of one name.
+    """
+    of_hemisphere = [file for file in files if file.hemisphere == hemi]
+    areas: dict[str, SourceFile] = {}
+    for name in names:
+        wanted = name.partition(":")[0]
+        found = [
+            file.source
+            for file in of_hemisphere
+            if file.name == wanted or file.name.endswith(f"_{wanted}")
+        ]
+        if len({source.path.resolve() for source in found}) > 1:
+            shown = "".join(f"\n  {source.path}" for source in found)
+            raise AmbiguousInputError(
+                f"--visual-areas {name}: several files could be meant:{shown}\n"
+                "Choose with --derivatives, or with more of the file's name."
+            )
+        if found:
+            areas[name] = found[0]
+    return areas
+
+
+def _by_folder(
+    maps: Iterable[IndexedFile], tag: str, *, needs_areas: bool
+) -> dict[Path, Found]:
     """Find the folders in which a source is complete for at least one hemisphere."""
     of_tag = [file for file in maps if file.entities["desc"] == tag]
     folders = dict.fromkeys(file.source.path.parent for file in of_tag)
     found = {
-        folder: _retinotopy_in([f for f in of_tag if f.source.path.parent == folder])
+        folder: _retinotopy_in(
+            [f for f in of_tag if f.source.path.parent == folder], needs_areas=needs_areas
+        )
         for folder in folders
     }
     return {folder: there for folder, there in found.items() if there}
@@ -118,7 +212,9 @@ def _choose_tag(found: Sequence[str], settings: Settings) -> tuple[str | None, l
     )
 
 
-def _retinotopy_in(maps: Sequence[IndexedFile]) -> dict[Hemisphere, RetinotopySource]:
+def _retinotopy_in(
+    maps: Sequence[IndexedFile], *, needs_areas: bool
+) -> dict[Hemisphere, RetinotopySource]:
     found: dict[Hemisphere, RetinotopySource] = {}
     for hemi in HEMISPHERES:
         kinds = {
@@ -126,8 +222,11 @@ def _retinotopy_in(maps: Sequence[IndexedFile]) -> dict[Hemisphere, RetinotopySo
             for kind in ("varea", "eccen", "angle", "vexpl")
         }
         area, eccentricity = kinds["varea"], kinds["eccen"]
-        if area is not None and eccentricity is not None:
-            found[hemi] = RetinotopySource(area, eccentricity, kinds["angle"], kinds["vexpl"])
+        if eccentricity is not None and (area is not None or not needs_areas):
+            space = next(f.entities.get("space") for f in maps if f.source == eccentricity)
+            found[hemi] = RetinotopySource(
+                area, eccentricity, kinds["angle"], kinds["vexpl"], space=space
+            )
     return found
 
 

@@ -72,6 +72,8 @@ def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
     low, high = rule.eccentricity
     eccentricity = retinotopy.eccentricity
     in_areas = np.isin(retinotopy.visual_area, rule.area_labels)
+    for name in rule.other_areas:
+        in_areas |= retinotopy.other_areas[name]
     mask: Mask = in_areas & (eccentricity > low) & (eccentricity < high)
     if rule.polar_angle is not None:
         assert retinotopy.polar_angle is not None

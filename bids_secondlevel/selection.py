@@ -27,6 +27,8 @@ from bids_secondlevel.model import (
 from bids_secondlevel.planning import is_measured, same, sessions_of, tie
 from bids_secondlevel.retinotopy_choice import choose_retinotopy
 from bids_secondlevel.settings import Settings
+from bids_secondlevel.space_choice import is_in
+from bids_secondlevel.spaces import OWN
 
 # Kinds of surfaces, the best first: to measure areas on, and to draw on or shade by.
 _SURFACES = ("midthickness", "graymid", "white", "smoothwm")
@@ -44,14 +46,14 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
     AmbiguousInputError
         If two files could both be meant.
     """
-    maps = [file for file in index.statistical_maps if file.entities.get("space") == plan.space]
+    maps = [file for file in index.statistical_maps if is_in(file, plan)]
     needed = dict.fromkeys(chain.from_iterable(roi.needed for roi in plan.rois))
     localizers = {
         contrast: _by_hemisphere(maps, plan.localizer_task, contrast, _localizer_source)
         for contrast in needed
     }
     folds = _folds(maps, tuple(needed), plan, settings) if settings.cross_validate else ()
-    source, retinotopy, messages = choose_retinotopy(index.retinotopic_maps, plan, settings)
+    source, retinotopy, messages = choose_retinotopy(index, plan, settings)
     if settings.cross_validate and not folds:
         messages.append(
             "--cross-validate: there are no maps of at least two runs of the localizer in which "
@@ -66,16 +68,22 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
         estimates=tuple(_estimate_sources(maps, plan, settings)),
         surfaces=_choose_surfaces(index.surfaces, plan),
         views=_rank_views(index, plan),
+        spheres=_list_spheres(index),
         folds=folds,
         messages=tuple(messages),
     )
 
 
 def _choose_surfaces(surfaces: Iterable[SurfaceFile], plan: Plan) -> dict[Hemisphere, SourceFile]:
-    """Choose the mesh nearest to the middle of the cortex; of equal ones the first found."""
-    space = None if plan.space == "fsnative" else plan.space
-    usable = [s for s in surfaces if s.space == space and s.kind in _SURFACES]
-    ranked = sorted(usable, key=lambda surface: _SURFACES.index(surface.kind))
+    """Choose the mesh nearest to the middle of the cortex; of equal ones the first found.
+
+    One in the space of the ROIs, else one of the participant's own, which can be carried there.
+    """
+    if plan.is_volume:
+        return {}
+    space = None if plan.space == OWN else plan.space
+    usable = [s for s in surfaces if s.space in (space, None) and s.kind in _SURFACES]
+    ranked = sorted(usable, key=lambda s: (s.space != space, _SURFACES.index(s.kind)))
     chosen: dict[Hemisphere, SourceFile] = {}
     for surface in ranked:
         chosen.setdefault(surface.hemisphere, surface.source)
@@ -87,13 +95,24 @@ def _rank_views(index: ParticipantIndex, plan: Plan) -> dict[Hemisphere, tuple[S
 
     A folded surface hides what lies in the sulci, so that even a sphere shows more.
     """
-    space = None if plan.space == "fsnative" else plan.space
-    own = [surface for surface in index.surfaces if surface.space == space]
-    others = [surface for surface in index.templates if surface.space == space]
+    if plan.is_volume:
+        return {}
+    space = None if plan.space == OWN else plan.space
+    own = [s for s in index.surfaces if s.space == space and s.kind in _VIEWS]
+    others = [s for s in index.templates if s.space == space and s.kind in _VIEWS]
     ranked = [
         s for found in (own, others) for s in sorted(found, key=lambda s: _VIEWS.index(s.kind))
     ]
     return {hemi: tuple(s for s in ranked if s.hemisphere == hemi) for hemi in HEMISPHERES}
+
+
+def _list_spheres(index: ParticipantIndex) -> dict[Hemisphere, tuple[SurfaceFile, ...]]:
+    """List the registered spheres of a participant, and the spheres of templates beside it."""
+    own = [surface for surface in index.surfaces if surface.kind == "registered"]
+    # fMRIPrep makes maps in fsLR through the MSMSulc sphere where it has one.
+    own.sort(key=lambda surface: "_desc-msmsulc_" not in surface.source.path.name)
+    spheres = [*own, *(s for s in index.templates if s.kind in ("registered", "sphere"))]
+    return {hemi: tuple(s for s in spheres if s.hemisphere == hemi) for hemi in HEMISPHERES}
 
 
 def _by_hemisphere(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bids_secondlevel.errors import UsageError
+from bids_secondlevel.spaces import DENSITIES, known_space, vertex_counts
 
 AnalysisLevel = Literal["participant", "group"]
 
@@ -33,12 +34,20 @@ VISUAL_AREAS: Mapping[str, int] = MappingProxyType(
 FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
 """What ``--bids-filter-file`` can narrow down."""
 
+AREA_ENDINGS = (
+    *(".label", ".annot", ".label.gii", ".func.gii", ".shape.gii", ".gii", ".mgz", ".mgh"),
+)
+"""Endings of files that may hold visual areas of their own."""
+
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
+_AREA_FILE = re.compile(rf"[^/\s:]+(?:{'|'.join(map(re.escape, AREA_ENDINGS))})(?::[^/:]+)?")
 
 
 ThresholdKind = Literal["z", "top-n", "top-percent", "fdr"]
 Tail = Literal["greater", "less", "two-sided"]
 Combine = Literal["all", "any"]
+HemisphereRow = Literal["L", "R", "both"]
+HEMISPHERE_ROWS: tuple[HemisphereRow, ...] = ("L", "R", "both")
 SummaryKind = Literal["mean", "median", "area-weighted-mean"]
 
 THRESHOLD_KINDS: Mapping[ThresholdKind, str] = MappingProxyType(
@@ -59,7 +68,9 @@ class RoiRule:
     Attributes
     ----------
     visual_areas : tuple of str
-        Names of the visual areas, keys of :data:`VISUAL_AREAS`, or their numbers.
+        Names of the visual areas, keys of :data:`VISUAL_AREAS`, or their numbers; or files that
+        hold an area of their own, named without participant and hemisphere: ``V1_exvivo.label``
+        for ``lh.V1_exvivo.label``, with a colon and the name of a label where a file has several.
     eccentricity : tuple of float
         Lower and upper limit, in degrees of visual angle.
     polar_angle : tuple of float or None
@@ -104,15 +115,25 @@ class RoiRule:
     def __post_init__(self) -> None:
         by_key = {name.casefold(): name for name in VISUAL_AREAS}
         by_key |= {str(number): name for name, number in VISUAL_AREAS.items()}
+        by_key |= {n.casefold(): n for n in self.visual_areas if _AREA_FILE.fullmatch(n)}
         unknown = [name for name in self.visual_areas if name.casefold() not in by_key]
         if unknown or not self.visual_areas:
             raise UsageError(
                 f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
-                f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces."
+                f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces; "
+                "or name a file such as V1_exvivo.label, aparc.annot:pericalcarine or "
+                "wang15_mplbl.mgz:1, without its lh. or rh."
             )
         names = tuple(by_key[name.casefold()] for name in self.visual_areas)
         if len(set(names)) < len(names):
             raise UsageError(f"--visual-areas: an area is named twice in {' '.join(names)}.")
+        for name in names:
+            file, _, label = name.partition(":")
+            if (file.endswith(".annot") and not label) or (file.endswith(".label") and label):
+                raise UsageError(
+                    f"--visual-areas: {name}; expected an annotation with the name of a structure "
+                    "(aparc.annot:pericalcarine), and a .label file without."
+                )
         object.__setattr__(self, "visual_areas", names)
         low, high = self.eccentricity
         if not (isfinite(low) and isfinite(high) and low < high):
@@ -167,7 +188,25 @@ class RoiRule:
     @property
     def area_labels(self) -> tuple[int, ...]:
         """Integers that stand for the chosen areas in a visual-area map."""
-        return tuple(VISUAL_AREAS[name] for name in self.visual_areas)
+        return tuple(VISUAL_AREAS[name] for name in self.visual_areas if name in VISUAL_AREAS)
+
+    @property
+    def other_areas(self) -> tuple[str, ...]:
+        """Chosen areas that are given in files of their own."""
+        return tuple(name for name in self.visual_areas if name not in VISUAL_AREAS)
+
+    @property
+    def areas_name(self) -> str:
+        """What the areas are called together, as a label in file names.
+
+        Examples
+        --------
+        >>> RoiRule(visual_areas=("V1", "V2")).areas_name
+        'V1V2'
+        >>> RoiRule(visual_areas=("V1_exvivo.thresh.label",)).areas_name
+        'V1exvivothresh'
+        """
+        return "".join(map(_area_name, self.visual_areas))
 
     @property
     def retinotopic_part(self) -> tuple[object, ...]:
@@ -242,7 +281,8 @@ class Settings:
 
     Labels are kept without their ``sub-`` or ``ses-`` prefix; an empty tuple or ``None`` means
     "all" or "decide from the data". `bids_filters` is the content of `bids_filter_file`, and
-    `exclusions` that of `exclude`: reasons by label.
+    `exclusions` that of `exclude`: reasons by label. `density` is split off from a `space` such
+    as ``fsLR-59k``.
 
     Raises
     ------
@@ -273,6 +313,8 @@ class Settings:
     sweep_thresholds: tuple[float, ...] = (1.64, 1.96, 2.33, 2.58, 3.09)
     sweep_eccentricities: tuple[float, ...] = ()
     space: str | None = None
+    density: str | None = field(default=None, init=False)
+    hemi: tuple[HemisphereRow, ...] = ()
     report: bool = True
     reports_only: bool = False
     n_procs: int | None = None
@@ -296,6 +338,10 @@ class Settings:
         ):
             labels = tuple(checked_label(name, prefix, v) for v in getattr(self, name))
             object.__setattr__(self, name, tuple(dict.fromkeys(labels)))
+        space, hyphen, density = (self.space or "").removeprefix("space-").rpartition("-")
+        if hyphen and re.fullmatch(r"\d+k", density):
+            object.__setattr__(self, "space", space)
+            object.__setattr__(self, "density", density)
         for name, prefix in (
             ("localizer_task", "task-"),
             ("space", "space-"),
@@ -305,6 +351,7 @@ class Settings:
             if value is not None:
                 object.__setattr__(self, name, checked_label(name, prefix, value))
         object.__setattr__(self, "statistic", self.statistic.lower())
+        self._check_space()
         self._check_filters()
         self._check_sweep()
         if self.reports_only and not self.report:
@@ -329,6 +376,17 @@ class Settings:
                 "of --config; give only one of them."
             )
 
+    def _check_space(self) -> None:
+        space = self.space and (known_space(self.space) or self.space)
+        object.__setattr__(self, "space", space)
+        if self.density and not vertex_counts(space, self.density):
+            raise UsageError(
+                f"--space {space}-{self.density}: no such density; expected one of "
+                f"{', '.join(f'{n}-{d}' for n, densities in DENSITIES.items() for d in densities)}."
+            )
+        if len(set(self.hemi)) < len(self.hemi) or set(self.hemi) - set(HEMISPHERE_ROWS):
+            raise UsageError(f"--hemi: {' '.join(self.hemi)} given; expected L, R, both, or some.")
+
     def _check_filters(self) -> None:
         unknown = set(self.bids_filters) - set(FILTER_QUERIES)
         if unknown:
@@ -348,6 +406,15 @@ class Settings:
         for name in ("sweep_thresholds", "sweep_eccentricities"):
             if not all(isfinite(value) for value in getattr(self, name)):
                 raise UsageError(f"--{name.replace('_', '-')}: expected numbers.")
+
+
+def _area_name(name: str) -> str:
+    """Name an area as a label: a structure by its name, a file by its own without the ending."""
+    file, _, label = name.partition(":")
+    for ending in sorted(AREA_ENDINGS, key=len, reverse=True):
+        file = file.removesuffix(ending)
+    chosen = label if label and not label.isdigit() else f"{file}{label}"
+    return re.sub("[^0-9A-Za-z]", "", chosen)
 
 
 def checked_label(option: str, prefix: str, value: str) -> str:

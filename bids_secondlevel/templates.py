@@ -8,33 +8,25 @@ import io
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bids_secondlevel.errors import InputMissingError
 from bids_secondlevel.model import Hemisphere
+from bids_secondlevel.spaces import family
 
 TemplateKind = Literal["inflated", "sphere", "sulc"]
 """A mesh, or the depth of the sulci."""
 
-_FSAVERAGE = {2562: "3k", 10242: "10k", 40962: "41k", 163842: "164k"}
-_FSLR = {32492: "32k", 59292: "59k", 163842: "164k"}
 _NILEARN: dict[TemplateKind, str] = {"inflated": "infl", "sphere": "sphere", "sulc": "sulc"}
 
 
-def template_density(space: str | None, n_vertices: int) -> str | None:
-    """Tell the density of a template by its number of vertices; ``None`` if it is no template.
-
-    Examples
-    --------
-    >>> template_density("fsaverage6", 40962), template_density("fsnative", 40962)
-    ('41k', None)
-    """
-    if space == "fsLR":
-        return _FSLR.get(n_vertices)
-    return _FSAVERAGE.get(n_vertices) if _is_fsaverage(space) else None
-
-
-def template_surface(space: str, density: str, hemisphere: Hemisphere, kind: TemplateKind) -> Path:
+def template_surface(
+    space: str,
+    density: str,
+    hemisphere: Hemisphere,
+    kind: TemplateKind,
+    registered_to: str | None = None,
+) -> Path:
     """Find a surface of a template space, fetching it if need be.
 
     Parameters
@@ -42,9 +34,11 @@ def template_surface(space: str, density: str, hemisphere: Hemisphere, kind: Tem
     space : str
         ``fsaverage``, also with a number (``fsaverage5``), or ``fsLR``.
     density : str
-        As :func:`template_density` names it.
+        As :func:`~.spaces.density_of` names it.
     hemisphere : {"L", "R"}
     kind : {"inflated", "sphere", "sulc"}
+    registered_to : str, optional
+        Of a sphere, another template in whose coordinates it is.
 
     Returns
     -------
@@ -56,20 +50,31 @@ def template_surface(space: str, density: str, hemisphere: Hemisphere, kind: Tem
     InputMissingError
         If it cannot be had.
     """
-    if _is_fsaverage(space) and density == "10k":
+    is_fsaverage = family(space) == "fsaverage"
+    if is_fsaverage and density == "10k":
         from nilearn.datasets import fetch_surf_fsaverage
 
         side = "left" if hemisphere == "L" else "right"
         return Path(fetch_surf_fsaverage("fsaverage5")[f"{_NILEARN[kind]}_{side}"])
-    template = "fsLR" if space == "fsLR" else "fsaverage"
+    template = "fsaverage" if is_fsaverage else space
     extension = ".shape.gii" if kind == "sulc" else ".surf.gii"
     what = (
-        f"TemplateFlow's {kind} surface of {template}, density {density}, hemisphere {hemisphere}"
+        f"TemplateFlow's {kind} surface of {template}"
+        f"{f' in the coordinates of {registered_to}' if registered_to else ''}, density {density}, "
+        f"hemisphere {hemisphere}"
     )
     how = (
         "On a computer with a network, get it into the same TEMPLATEFLOW_HOME with: templateflow "
         f"get {template} --density {density} --suffix {kind} --extension {extension}"
+        f"{f' --space {registered_to}' if registered_to else ''}"
     )
+    query = {
+        "density": density,
+        "hemi": hemisphere,
+        "suffix": kind,
+        "extension": extension,
+        "space": registered_to,
+    }
     try:
         # What it prints and warns about is told below, if it matters.
         with (
@@ -79,22 +84,18 @@ def template_surface(space: str, density: str, hemisphere: Hemisphere, kind: Tem
         ):
             from templateflow import api
 
-            found = api.get(
-                template,
-                density=density,
-                hemi=hemisphere,
-                suffix=kind,
-                extension=extension,
-                space=None,
-                desc=None,
-            )
+            # The sphere of fsaverage is there under two names, with the same vertices.
+            for desc in (None, "std"):
+                present = [p for p in _listed(api.ls(template, desc=desc, **query)) if _is_whole(p)]
+                if len(present) == 1:
+                    return present[0]
+            found = api.get(template, desc=None, **query)
     except Exception as error:  # failures of the network, of its folder, and of its own
         text = " ".join(str(error).split())
         raise InputMissingError(
             f"{what}, cannot be had ({type(error).__name__}: {text}). {how}"
         ) from error
-    paths = [found] if isinstance(found, Path) else list(found)
-    whole = [path for path in paths if path.is_file() and path.stat().st_size]
+    whole = [path for path in _listed(found) if _is_whole(path)]
     if len(whole) != 1:
         raise InputMissingError(
             f"{what}: found {len(whole)} files of it, expected one. TEMPLATEFLOW_HOME may be "
@@ -103,5 +104,9 @@ def template_surface(space: str, density: str, hemisphere: Hemisphere, kind: Tem
     return whole[0]
 
 
-def _is_fsaverage(space: str | None) -> bool:
-    return space in ("fsaverage", "fsaverage3", "fsaverage4", "fsaverage5", "fsaverage6")
+def _listed(found: Any) -> list[Path]:
+    return [found] if isinstance(found, Path) else [Path(path) for path in found]
+
+
+def _is_whole(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0

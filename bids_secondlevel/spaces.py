@@ -1,0 +1,108 @@
+"""What the names of surface and volume spaces stand for.
+
+A number of vertices alone does not tell a space: 163,842 is both fsaverage and fsLR.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+OWN = "fsnative"
+"""The participant's own surface."""
+
+DENSITIES: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {
+        "fsaverage": {"3k": 2562, "10k": 10242, "41k": 40962, "164k": 163842},
+        "fsLR": {"32k": 32492, "59k": 59292, "164k": 163842},
+    }
+)
+"""Vertices of each hemisphere by template and density, as TemplateFlow names them."""
+
+_NUMBERED: Mapping[str, int] = MappingProxyType(
+    {
+        "fsaverage3": 642,
+        "fsaverage4": 2562,
+        "fsaverage5": 10242,
+        "fsaverage6": 40962,
+        "fsaverage7": 163842,
+    }
+)
+_DEFAULT_DENSITY = {"fsaverage": "164k", "fsLR": "32k"}
+_OWN_VOLUMES = ("t1w", "t2w", "anat", "individual", "native", "func", "boldref", "bold", "orig")
+
+
+def family(space: str | None) -> str | None:
+    """Name the template that a space is a density of; other spaces are their own.
+
+    Examples
+    --------
+    >>> family("fsaverage5"), family("fsLR"), family("fsnative"), family(None)
+    ('fsaverage', 'fsLR', 'fsnative', None)
+    """
+    return "fsaverage" if space in _NUMBERED else space
+
+
+def known_space(label: str) -> str | None:
+    """Spell a surface space that maps can be carried to, whatever its case; else ``None``.
+
+    Examples
+    --------
+    >>> known_space("fslr"), known_space("fsaverage5"), known_space("MNI152NLin6Asym")
+    ('fsLR', 'fsaverage5', None)
+    """
+    known = {name.casefold(): name for name in (OWN, *DENSITIES, *_NUMBERED)}
+    return known.get(label.casefold())
+
+
+def vertex_counts(space: str | None, density: str | None = None) -> tuple[int, ...]:
+    """List the numbers of vertices that a hemisphere may have in a template space.
+
+    Parameters
+    ----------
+    space : str or None
+    density : str, optional
+        As TemplateFlow names it.
+
+    Returns
+    -------
+    tuple of int
+        Empty where the space is no template; the density meant where none is named comes first.
+
+    Examples
+    --------
+    >>> vertex_counts("fsaverage5"), vertex_counts("fsLR", "59k"), vertex_counts("fsnative")
+    ((10242,), (59292,), ())
+    >>> vertex_counts("fsLR")
+    (32492, 59292, 163842)
+    """
+    if space in _NUMBERED:
+        return (_NUMBERED[space],)
+    densities = DENSITIES.get(space or "", {})
+    if density is not None:
+        return (densities[density],) if density in densities else ()
+    default = _DEFAULT_DENSITY.get(space or "")
+    return tuple(sorted(densities.values(), key=lambda n: (n != densities.get(default or ""), n)))
+
+
+def density_of(space: str | None, n_vertices: int) -> str | None:
+    """Tell the density of a template by its number of vertices; ``None`` if it is no template.
+
+    Examples
+    --------
+    >>> density_of("fsaverage6", 40962), density_of("fsnative", 40962)
+    ('41k', None)
+    """
+    densities = DENSITIES.get(family(space) or "", {})
+    return next((name for name, count in densities.items() if count == n_vertices), None)
+
+
+def is_own_volume(space: str | None) -> bool:
+    """Tell whether a volume space is that of the participant's own head, and no template.
+
+    Volumes that FreeSurfer and neuropythy write lie in the same world coordinates as these.
+
+    Examples
+    --------
+    >>> is_own_volume("T1w"), is_own_volume(None), is_own_volume("MNI152NLin2009cAsym")
+    (True, True, False)
+    """
+    return space is None or space.casefold() in (*_OWN_VOLUMES, OWN)
