@@ -1,9 +1,8 @@
-"""Read and write surfaces and files of one value per vertex. The only module that knows nibabel."""
+"""Read and write surfaces and files of one value per vertex."""
 
 import gzip
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.errors import DataError, InputMissingError
+from bids_secondlevel.errors import DataError
+from bids_secondlevel.inputs import check_present, explained
 from bids_secondlevel.mesh import check_triangles
 from bids_secondlevel.model import Array, Hemisphere, Mesh, Retinotopy, RetinotopySource
 from bids_secondlevel.palette import components
@@ -59,7 +59,7 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
         says that it belongs to another structure.
     """
     check_present(path)
-    with _explained(path, "map"):
+    with explained(path, "surface map"):
         values = _read_gifti(path, hemisphere) if _is_gifti(path) else _read_other(path)
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
@@ -90,7 +90,7 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
         If it cannot be read, is no mesh, or says that it belongs to another structure.
     """
     check_present(path)
-    with _explained(path, "mesh"):
+    with explained(path, "surface mesh"):
         if _is_gifti(path):
             mesh = _read_gifti_mesh(path, hemisphere)
         else:
@@ -105,24 +105,6 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     return mesh
 
 
-def check_present(path: Path) -> None:
-    """Check that a file is there, and say how to get it if it is a link to nothing.
-
-    Raises
-    ------
-    InputMissingError
-        If it is not there.
-    """
-    if path.is_file():
-        return
-    if path.is_symlink():
-        raise InputMissingError(
-            f"{path}: a symbolic link to content that is not on this computer. In a DataLad "
-            f"dataset, get it with: datalad get {path}"
-        )
-    raise InputMissingError(f"{path}: there is no such file.")
-
-
 def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
     """Read the retinotopic maps of one hemisphere, as many as there are.
 
@@ -135,20 +117,41 @@ def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinot
     area_path = source.visual_area.path
     area = read_map(area_path, hemisphere)
     eccentricity = read_map_like(source.eccentricity.path, hemisphere, area.size, area_path)
-    area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
-    if not np.isfinite(area).all() or not np.array_equal(area, np.round(area)):
-        raise DataError(
-            f"{area_path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
-            f"holds values such as {_first_odd(area):g}. A probability map cannot be used."
-        )
-    angle, explained = (
+    labels = whole_numbers(area, area_path)
+    angle, variance = (
         None if optional is None else read_map_like(optional.path, hemisphere, area.size, area_path)
         for optional in (source.polar_angle, source.variance_explained)
     )
-    labels = area.astype(np.int32)
     if angle is not None:
         angle = to_visual_field(angle, labels, hemisphere)
-    return Retinotopy(labels, eccentricity, angle, explained)
+    return Retinotopy(labels, eccentricity, angle, variance)
+
+
+def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
+    """Take the values of a map of visual areas as labels; NaN is no area.
+
+    Parameters
+    ----------
+    area : (n_vertices,) array of numbers
+    path : Path
+        Where they were read from.
+
+    Returns
+    -------
+    (n_vertices,) array of int32
+
+    Raises
+    ------
+    DataError
+        If they are no whole numbers.
+    """
+    area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
+    if not np.isfinite(area).all() or not np.array_equal(area, np.round(area)):
+        raise DataError(
+            f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
+            f"holds values such as {_first_odd(area):g}. A probability map cannot be used."
+        )
+    return area.astype(np.int32)
 
 
 def read_map_like(
@@ -327,24 +330,5 @@ def _check_structure(path: Path, image: nib.gifti.GiftiImage, hemisphere: Hemisp
             )
 
 
-@contextmanager
-def _explained(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a parser raises into a message that names the file."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:  # each parser has failures of its own
-        raise DataError(
-            f"{path}: cannot be read as a surface {kind} ({_cause(error)}). The file may be cut "
-            "short or damaged; write or fetch it again."
-        ) from error
-
-
 def _first_odd(area: Array) -> float:
     return float(area[~(np.isfinite(area) & (area == np.round(area)))][0])
-
-
-def _cause(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
