@@ -51,7 +51,8 @@ def make_plan(
     alike = [file for file in maps if file.is_volume == chosen.is_volume]
     further = [label for label in labels_of(alike, "space") if not same(chosen.maps_space, label)]
     if further and not space_messages and settings.space is None:
-        message = f"Some participants have maps in space {', '.join(further)}; using {chosen.space}."
+        others = ", ".join(further)
+        message = f"Some participants have maps in space {others}; using {chosen.space}."
         space_messages = (message,)
     in_space = [file for file in maps if is_in(file, chosen)]
     deciding = [file for file in deciding if is_in(file, chosen)]

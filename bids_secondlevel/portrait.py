@@ -20,8 +20,8 @@ from bids_secondlevel.model import (
 )
 from bids_secondlevel.painting import Cortex
 from bids_secondlevel.settings import VISUAL_AREAS, RoiRule
-from bids_secondlevel.surfaces import read_map_like, read_mesh
 from bids_secondlevel.spaces import density_of
+from bids_secondlevel.surfaces import read_map_like, read_mesh
 from bids_secondlevel.templates import TemplateKind, template_surface
 
 _SHADINGS = ("sulc", "curv")

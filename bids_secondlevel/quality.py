@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from bids_secondlevel.grid import Grid
 from bids_secondlevel.measures import column, worst
 from bids_secondlevel.mesh import Triangles, patches
 from bids_secondlevel.model import (
@@ -153,12 +154,15 @@ class VertexMaps:
     area : (n_vertices,) array of float or None
         In mm^2: :func:`bids_secondlevel.mesh.vertex_areas`.
     triangles : (n_triangles, 3) array of int or None
+    grid : Grid or None
+        Of a volume, which has no triangles.
     """
 
     polar_angle: Array | None = None
     eccentricity: Array | None = None
     area: Array | None = None
     triangles: Triangles | None = None
+    grid: Grid | None = None
 
 
 def describe_rois(

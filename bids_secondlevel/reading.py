@@ -1,12 +1,11 @@
 """Read the maps chosen for a participant; where one cannot be had, say why in its place."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from bids_secondlevel.errors import DataError, InputMissingError
-from bids_secondlevel.inputs import check_present
+from bids_secondlevel.grid import Grid
 from bids_secondlevel.measures import combine_runs, worst
-from bids_secondlevel.mesh import vertex_areas
 from bids_secondlevel.model import (
     HEMISPHERES,
     Absent,
@@ -16,46 +15,15 @@ from bids_secondlevel.model import (
     Localizers,
     MapSource,
     ParticipantFiles,
+    Plan,
     Retinotopy,
-    RetinotopySource,
     SourceFile,
     Status,
 )
-from bids_secondlevel.quality import VertexMaps
-from bids_secondlevel.rois import to_visual_field
-from bids_secondlevel.settings import RoiDefinition
-from bids_secondlevel.surfaces import (
-    read_map,
-    read_map_like,
-    read_mesh,
-    read_retinotopy,
-)
-
-
-def retinotopy_gap(
-    files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
-) -> Absent | None:
-    """Say why the retinotopic maps of one hemisphere are not there, if they are not."""
-    source = files.retinotopy.get(hemisphere)
-    side = f"{hemisphere.lower()}h"
-    if source is None:
-        error = InputMissingError(
-            f"no retinotopy of hemisphere {hemisphere} found: expected visual area and "
-            f"eccentricity of one source, such as {side}.benson14_varea.mgz and "
-            f"{side}.benson14_eccen.mgz, in the participant's folder of a dataset (or in surf/ "
-            "below it). Name the dataset with --derivatives."
-        )
-        return Absent("missing_retinotopy", error)
-    return _unfetched(_needed(source, rois).files, "missing_retinotopy")
-
-
-def _needed(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> RetinotopySource:
-    """Leave out the maps that no ROI is defined by."""
-    if not any(roi.rule.polar_angle for roi in rois):
-        source = replace(source, polar_angle=None)
-    if not any(roi.rule.min_variance_explained is not None for roi in rois):
-        source = replace(source, variance_explained=None)
-    return source
+from bids_secondlevel.registration import Alignment, align_surfaces, align_volumes
+from bids_secondlevel.retinotopy_reading import carry_map, unfetched
+from bids_secondlevel.values import of_hemisphere, read_values
+from bids_secondlevel.volumes import read_grid
 
 
 def localizer_gap(localizers: Localizers, contrast: str, hemisphere: Hemisphere) -> Absent | None:
@@ -76,93 +44,80 @@ def measured_gap(estimate: EstimateSource, hemisphere: Hemisphere) -> Absent | N
     return _gap(estimate.maps, hemisphere, what, "missing_map")
 
 
-def read_participant_retinotopy(
-    files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
-) -> Retinotopy | Absent:
-    """Read the retinotopic maps of one hemisphere that the definition of the ROIs needs."""
-    gap = retinotopy_gap(files, hemisphere, rois)
-    if gap is not None:
-        return gap
-    try:
-        return read_retinotopy(_needed(files.retinotopy[hemisphere], rois), hemisphere)
-    except DataError as error:
-        return Absent("unreadable_retinotopy", error)
-
-
-def read_vertex_maps(
-    files: ParticipantFiles, hemisphere: Hemisphere, retinotopy: Retinotopy | Absent
-) -> tuple[VertexMaps, list[str]]:
-    """Read what describes the ROIs but does not define them: polar angle, mesh, areas.
-
-    Returns
-    -------
-    maps : VertexMaps
-        What could not be had, or does not fit the retinotopy, is ``None`` in it.
-    messages : list of str
-        Why something that is there was not used.
-    """
-    if isinstance(retinotopy, Absent):
-        return VertexMaps(), []
-    messages: list[str] = []
-    maps = VertexMaps(polar_angle=retinotopy.polar_angle, eccentricity=retinotopy.eccentricity)
-    angle = files.retinotopy[hemisphere].polar_angle
-    try:
-        if angle is not None and maps.polar_angle is None:
-            values = read_map_like(angle.path, hemisphere, retinotopy.visual_area.size)
-            field = to_visual_field(values, retinotopy.visual_area, hemisphere)
-            maps = replace(maps, polar_angle=field)
-    except (DataError, InputMissingError) as error:
-        messages.append(f"polar angle is not used: {error}")
-    surface = files.surfaces.get(hemisphere)
-    try:
-        if surface is not None:
-            mesh = read_mesh(surface.path, hemisphere)
-            if len(mesh.coordinates) != retinotopy.visual_area.size:
-                raise DataError(
-                    f"{surface.path} has {len(mesh.coordinates)} vertices, and the maps have "
-                    f"{retinotopy.visual_area.size}."
-                )
-            area = vertex_areas(mesh.coordinates, mesh.triangles)
-            maps = replace(maps, area=area, triangles=mesh.triangles)
-    except (DataError, InputMissingError) as error:
-        messages.append(f"areas are not measured: {error}")
-    return maps, messages
-
-
 def read_localizers(
-    files: ParticipantFiles,
-    localizers: Localizers,
-    hemisphere: Hemisphere,
-    retinotopy: Retinotopy | Absent,
+    localizers: Localizers, hemisphere: Hemisphere
 ) -> dict[str, Array | Absent]:
-    """Read the z maps of localizer contrasts in one hemisphere."""
-    return {
-        contrast: _read_localizer(files, localizers, contrast, hemisphere, retinotopy)
-        for contrast in localizers
-    }
+    """Read the z maps of localizer contrasts in one hemisphere, on the surface they are on."""
+    return {contrast: _read_localizer(localizers, contrast, hemisphere) for contrast in localizers}
 
 
 def _read_localizer(
-    files: ParticipantFiles,
-    localizers: Localizers,
-    contrast: str,
-    hemisphere: Hemisphere,
-    retinotopy: Retinotopy | Absent,
+    localizers: Localizers, contrast: str, hemisphere: Hemisphere
 ) -> Array | Absent:
-    """Read the z map of a localizer contrast; it must have the vertices of the retinotopy."""
     gap = localizer_gap(localizers, contrast, hemisphere)
     if gap is not None:
         return gap
     source = localizers[contrast][hemisphere]
     statuses: Sequence[Status] = ("missing_localizer", "unreadable_localizer")
-    z = _combine(source, [_read(file, hemisphere, *statuses) for file in source.files])
-    return _fitting(z, source, retinotopy, files, hemisphere)
+    return _combine(source, [_read(file, hemisphere, *statuses) for file in source.files])
+
+
+def carry_localizers(
+    z_maps: Mapping[str, Array | Absent],
+    localizers: Localizers,
+    files: ParticipantFiles,
+    hemisphere: Hemisphere,
+    alignment: Alignment,
+) -> dict[str, Array | Absent]:
+    """Bring z maps of one hemisphere to where the ROIs are defined."""
+    return {
+        contrast: _carried(z, localizers[contrast].get(hemisphere), files, hemisphere, alignment)
+        for contrast, z in z_maps.items()
+    }
+
+
+def align(
+    own: Retinotopy | Absent,
+    z_maps: Mapping[str, Array | Absent],
+    files: ParticipantFiles,
+    hemisphere: Hemisphere,
+    plan: Plan,
+) -> Alignment:
+    """Find how retinotopy and maps of one hemisphere come to share their vertices.
+
+    Parameters
+    ----------
+    own : Retinotopy or Absent
+        On its own surface.
+    z_maps : mapping of str to (n_vertices,) array or Absent
+        On the surface of the maps.
+    files : ParticipantFiles
+    hemisphere : {"L", "R"}
+    plan : Plan
+    """
+    if plan.is_volume:
+        return align_volumes(files, hemisphere)
+    n_own = None if isinstance(own, Absent) else own.eccentricity.size
+    # One damaged map does not change what surface the others are on.
+    counts = Counter(z.size for z in z_maps.values() if not isinstance(z, Absent))
+    n_maps = counts.most_common(1)[0][0] if counts else _first_size(files, hemisphere)
+    return align_surfaces(n_own, n_maps, files, hemisphere, plan)
+
+
+def _first_size(files: ParticipantFiles, hemisphere: Hemisphere) -> int | None:
+    """Count the vertices of the first map to be measured that can be read."""
+    for estimate in files.estimates:
+        for file in estimate.maps[hemisphere].files if hemisphere in estimate.maps else ():
+            values = _read(file, hemisphere, "missing_map", "unreadable_map")
+            if not isinstance(values, Absent):
+                return values.size
+    return None
 
 
 def read_measured(
     files: ParticipantFiles,
     estimate: EstimateSource,
-    retinotopy: Mapping[Hemisphere, Retinotopy | Absent],
+    alignments: Mapping[Hemisphere, Alignment],
 ) -> tuple[dict[Hemisphere, Array | Absent], dict[str, dict[Hemisphere, Array | Absent]]]:
     """Read the maps of a contrast to be measured, each file once.
 
@@ -170,8 +125,8 @@ def read_measured(
     ----------
     files : ParticipantFiles
     estimate : EstimateSource
-    retinotopy : mapping of hemisphere to Retinotopy or Absent
-        Maps must have its vertices.
+    alignments : mapping of hemisphere to Alignment
+        How maps come to where the ROIs are defined.
 
     Returns
     -------
@@ -193,7 +148,7 @@ def read_measured(
             if gap is None:
                 source = chosen.maps[hemi]
                 values = _combine(source, [read[hemi, file] for file in source.files])
-                made[hemi] = _fitting(values, source, retinotopy[hemi], files, hemi)
+                made[hemi] = _carried(values, source, files, hemi, alignments[hemi])
             else:
                 made[hemi] = gap
         return made
@@ -206,7 +161,7 @@ def _gap(
 ) -> Absent | None:
     source = sources.get(hemisphere)
     if source is not None:
-        return _unfetched(source.files, missing)
+        return unfetched(source.files, missing)
     if not sources:
         return Absent(missing)
     other = next(iter(sources.values())).maps[0].path
@@ -214,20 +169,11 @@ def _gap(
     return Absent(missing, InputMissingError(message))
 
 
-def _unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
-    for source in sources:
-        try:
-            check_present(source.path)
-        except InputMissingError as error:
-            return Absent(missing, error)
-    return None
-
-
 def _read(
     file: SourceFile, hemisphere: Hemisphere, missing: Status, unreadable: Status
 ) -> Array | Absent:
     try:
-        return read_map(file.path, hemisphere)
+        return read_values(file, hemisphere)
     except InputMissingError as error:
         return Absent(missing, error)
     except DataError as error:
@@ -251,23 +197,44 @@ def _combine(source: MapSource, read: Sequence[Array | Absent]) -> Array | Absen
     return combine_runs(maps[:n_runs], maps[n_runs:], source.combination)
 
 
-def _fitting(
+def _carried(
     values: Array | Absent,
-    source: MapSource,
-    retinotopy: Retinotopy | Absent,
+    source: MapSource | None,
     files: ParticipantFiles,
     hemisphere: Hemisphere,
+    alignment: Alignment,
 ) -> Array | Absent:
-    """Pass on a map that has the vertices of the retinotopy."""
-    if isinstance(values, Absent) or isinstance(retinotopy, Absent):
+    """Bring a map that is on the surface of the maps, or on their grid, to that of the ROIs."""
+    if isinstance(values, Absent) or source is None:
         return values
-    expected = retinotopy.visual_area.size
-    if values.size == expected:
-        return values
+    if alignment.grid is not None:
+        misfit = _misfit(source, alignment.grid)
+        if misfit is not None:
+            return Absent("vertex_mismatch", misfit)
+        return of_hemisphere(values, alignment.grid.hemisphere(hemisphere))
+    if alignment.n_maps in (None, values.size):
+        return carry_map(values, alignment)
+    retinotopy = files.retinotopy.get(hemisphere)
+    other = retinotopy.eccentricity.path if retinotopy else "the other maps"
     message = (
-        f"{source.files[0].path} has {values.size} vertices, but "
-        f"{files.retinotopy[hemisphere].visual_area.path} has {expected}: they are not on the "
+        f"{source.files[0].path} has {values.size} vertices, and {alignment.n_maps} are expected "
+        f"beside {other}: they are not on the "
         "same surface. Check that both belong to this participant and hemisphere, and that the "
         "maps are in the space of the retinotopy (--space, --retinotopy-source)."
     )
     return Absent("vertex_mismatch", DataError(message))
+
+
+def _misfit(source: MapSource, grid: Grid) -> DataError | None:
+    """Say which volume of a map is on another grid than the first map, if one is."""
+    for file in source.files:
+        try:
+            own = read_grid(file.path)
+        except (DataError, InputMissingError) as error:
+            return DataError(str(error))
+        if not own.matches(grid):
+            return DataError(
+                f"{file.path} has {own.describe()}; the first map has {grid.describe()}. Maps are "
+                "measured on one grid and are not resampled to it: write them all on the same."
+            )
+    return None

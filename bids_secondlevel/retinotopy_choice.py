@@ -111,11 +111,12 @@ def _in_volume(
     ]
     if usable or not maps:
         return usable, []
+    own = maps[0].entities.get("space") or "of the participant's head"
     return [], [
-        f"{maps[0].source.path}: retinotopy in space {maps[0].entities.get('space') or 'of the participant'}, "
-        f"and the maps are in {space}; volumes are not warped from one to the other. Give retinotopy in "
-        f"{space} (sub-..._space-{space}_desc-..._varea.nii.gz), or maps in the participant's own "
-        "space (--space)."
+        f"{maps[0].source.path}: retinotopy in space {own}, and the maps are in {space}; volumes "
+        f"are not warped from one to the other. Give retinotopy in {space} "
+        f"(sub-..._space-{space}_desc-..._varea.nii.gz), or maps in the participant's own space "
+        "(--space)."
     ]
 
 

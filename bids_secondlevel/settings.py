@@ -113,28 +113,7 @@ class RoiRule:
     exclusive: bool = False
 
     def __post_init__(self) -> None:
-        by_key = {name.casefold(): name for name in VISUAL_AREAS}
-        by_key |= {str(number): name for name, number in VISUAL_AREAS.items()}
-        by_key |= {n.casefold(): n for n in self.visual_areas if _AREA_FILE.fullmatch(n)}
-        unknown = [name for name in self.visual_areas if name.casefold() not in by_key]
-        if unknown or not self.visual_areas:
-            raise UsageError(
-                f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
-                f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces; "
-                "or name a file such as V1_exvivo.label, aparc.annot:pericalcarine or "
-                "wang15_mplbl.mgz:1, without its lh. or rh."
-            )
-        names = tuple(by_key[name.casefold()] for name in self.visual_areas)
-        if len(set(names)) < len(names):
-            raise UsageError(f"--visual-areas: an area is named twice in {' '.join(names)}.")
-        for name in names:
-            file, _, label = name.partition(":")
-            if (file.endswith(".annot") and not label) or (file.endswith(".label") and label):
-                raise UsageError(
-                    f"--visual-areas: {name}; expected an annotation with the name of a structure "
-                    "(aparc.annot:pericalcarine), and a .label file without."
-                )
-        object.__setattr__(self, "visual_areas", names)
+        object.__setattr__(self, "visual_areas", _checked_areas(self.visual_areas))
         low, high = self.eccentricity
         if not (isfinite(low) and isfinite(high) and low < high):
             raise UsageError(
@@ -329,28 +308,7 @@ class Settings:
     skip_bids_validation: bool = False
 
     def __post_init__(self) -> None:
-        for name, prefix in (
-            ("participant_label", "sub-"),
-            ("session_label", "ses-"),
-            ("task_label", "task-"),
-            ("roi_contrasts", "contrast-"),
-            ("contrasts", "contrast-"),
-        ):
-            labels = tuple(checked_label(name, prefix, v) for v in getattr(self, name))
-            object.__setattr__(self, name, tuple(dict.fromkeys(labels)))
-        space, hyphen, density = (self.space or "").removeprefix("space-").rpartition("-")
-        if hyphen and re.fullmatch(r"\d+k", density):
-            object.__setattr__(self, "space", space)
-            object.__setattr__(self, "density", density)
-        for name, prefix in (
-            ("localizer_task", "task-"),
-            ("space", "space-"),
-            ("statistic", "stat-"),
-        ):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, checked_label(name, prefix, value))
-        object.__setattr__(self, "statistic", self.statistic.lower())
+        self._check_labels()
         self._check_space()
         self._check_filters()
         self._check_sweep()
@@ -375,6 +333,30 @@ class Settings:
                 "ROIs are defined by --roi-contrasts, by --retinotopy-only, or by [[roi]] tables "
                 "of --config; give only one of them."
             )
+
+    def _check_labels(self) -> None:
+        for name, prefix in (
+            ("participant_label", "sub-"),
+            ("session_label", "ses-"),
+            ("task_label", "task-"),
+            ("roi_contrasts", "contrast-"),
+            ("contrasts", "contrast-"),
+        ):
+            labels = tuple(checked_label(name, prefix, v) for v in getattr(self, name))
+            object.__setattr__(self, name, tuple(dict.fromkeys(labels)))
+        space, hyphen, density = (self.space or "").removeprefix("space-").rpartition("-")
+        if hyphen and re.fullmatch(r"\d+k", density):
+            object.__setattr__(self, "space", space)
+            object.__setattr__(self, "density", density)
+        for name, prefix in (
+            ("localizer_task", "task-"),
+            ("space", "space-"),
+            ("statistic", "stat-"),
+        ):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, checked_label(name, prefix, value))
+        object.__setattr__(self, "statistic", self.statistic.lower())
 
     def _check_space(self) -> None:
         space = self.space and (known_space(self.space) or self.space)
@@ -406,6 +388,32 @@ class Settings:
         for name in ("sweep_thresholds", "sweep_eccentricities"):
             if not all(isfinite(value) for value in getattr(self, name)):
                 raise UsageError(f"--{name.replace('_', '-')}: expected numbers.")
+
+
+def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Spell visual areas as they are known, and check that there are such."""
+    by_key = {name.casefold(): name for name in VISUAL_AREAS}
+    by_key |= {str(number): name for name, number in VISUAL_AREAS.items()}
+    by_key |= {n.casefold(): n for n in given if _AREA_FILE.fullmatch(n)}
+    unknown = [name for name in given if name.casefold() not in by_key]
+    if unknown or not given:
+        raise UsageError(
+            f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
+            f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces; "
+            "or name a file such as V1_exvivo.label, aparc.annot:pericalcarine or "
+            "wang15_mplbl.mgz:1, without its lh. or rh."
+        )
+    names = tuple(by_key[name.casefold()] for name in given)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--visual-areas: an area is named twice in {' '.join(names)}.")
+    for name in names:
+        file, _, label = name.partition(":")
+        if (file.endswith(".annot") and not label) or (file.endswith(".label") and label):
+            raise UsageError(
+                f"--visual-areas: {name}; expected an annotation with the name of a structure "
+                "(aparc.annot:pericalcarine), and a .label file without."
+            )
+    return names
 
 
 def _area_name(name: str) -> str:

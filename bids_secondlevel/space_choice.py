@@ -59,12 +59,12 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
             if match is not None:
                 return SpaceChoice(match, match, is_volume)
         if known_space(asked) is None or not surfaces:
-            hint = (
-                " A volume is not projected to a surface here; nilearn's vol_to_surf or FreeSurfer's "
-                "mri_vol2surf do that."
-                if known_space(asked)
-                else ""
-            )
+            hint = ""
+            if known_space(asked):
+                hint = (
+                    " A volume is not projected to a surface here; nilearn's vol_to_surf and "
+                    "FreeSurfer's mri_vol2surf do that."
+                )
             raise NothingSelectedError(f"--space {asked}: no maps in this space; {shown}.{hint}")
         maps_space = _preferred(surfaces)
         if maps_space is _UNDECIDED:

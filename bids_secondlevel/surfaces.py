@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from bids_secondlevel.errors import DataError
 from bids_secondlevel.inputs import check_present, explained
 from bids_secondlevel.mesh import check_triangles
-from bids_secondlevel.model import Array, Hemisphere, Mesh, Retinotopy, RetinotopySource
+from bids_secondlevel.model import Array, Hemisphere, Mesh
 from bids_secondlevel.palette import components
-from bids_secondlevel.rois import to_visual_field
 
 STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
@@ -103,55 +102,6 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     if not mesh.triangles.size:
         raise DataError(f"{path}: holds no triangle; expected a surface mesh.")
     return mesh
-
-
-def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
-    """Read the retinotopic maps of one hemisphere, as many as there are.
-
-    Raises
-    ------
-    InputMissingError, DataError
-        As :func:`read_map`; also if visual areas are no whole numbers, or the maps differ in
-        length.
-    """
-    area_path = source.visual_area.path
-    area = read_map(area_path, hemisphere)
-    eccentricity = read_map_like(source.eccentricity.path, hemisphere, area.size, area_path)
-    labels = whole_numbers(area, area_path)
-    angle, variance = (
-        None if optional is None else read_map_like(optional.path, hemisphere, area.size, area_path)
-        for optional in (source.polar_angle, source.variance_explained)
-    )
-    if angle is not None:
-        angle = to_visual_field(angle, labels, hemisphere)
-    return Retinotopy(labels, eccentricity, angle, variance)
-
-
-def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
-    """Take the values of a map of visual areas as labels; NaN is no area.
-
-    Parameters
-    ----------
-    area : (n_vertices,) array of numbers
-    path : Path
-        Where they were read from.
-
-    Returns
-    -------
-    (n_vertices,) array of int32
-
-    Raises
-    ------
-    DataError
-        If they are no whole numbers.
-    """
-    area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
-    if not np.isfinite(area).all() or not np.array_equal(area, np.round(area)):
-        raise DataError(
-            f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
-            f"holds values such as {_first_odd(area):g}. A probability map cannot be used."
-        )
-    return area.astype(np.int32)
 
 
 def read_map_like(

@@ -1,0 +1,301 @@
+"""Read the retinotopic maps of a participant, and carry them to where the ROIs are defined."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bids_secondlevel.errors import DataError, InputMissingError, SecondLevelError
+from bids_secondlevel.inputs import check_present
+from bids_secondlevel.labels import read_area
+from bids_secondlevel.mesh import vertex_areas
+from bids_secondlevel.model import (
+    Absent,
+    Array,
+    Hemisphere,
+    Mask,
+    Mesh,
+    ParticipantFiles,
+    Retinotopy,
+    RetinotopySource,
+    SourceFile,
+    Status,
+)
+from bids_secondlevel.quality import VertexMaps
+from bids_secondlevel.registration import Alignment
+from bids_secondlevel.resampling import angles_by_interpolation, by_interpolation, by_nearest
+from bids_secondlevel.rois import to_visual_field
+from bids_secondlevel.settings import RoiDefinition
+from bids_secondlevel.surfaces import read_mesh
+from bids_secondlevel.values import read_values
+from bids_secondlevel.volumes import resample_nearest
+
+
+def retinotopy_gap(
+    files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
+) -> Absent | None:
+    """Say why the retinotopic maps of one hemisphere are not there, if they are not."""
+    source = files.retinotopy.get(hemisphere)
+    side = f"{hemisphere.lower()}h"
+    others = dict.fromkeys(name for roi in rois for name in roi.rule.other_areas)
+    if source is None:
+        area = "" if others else f"{side}.benson14_varea.mgz and "
+        error = InputMissingError(
+            f"no retinotopy of hemisphere {hemisphere} found: expected visual area and "
+            f"eccentricity of one source, such as {area}"
+            f"{side}.benson14_eccen.mgz, in the participant's folder of a dataset (or in surf/ "
+            "below it). Name the dataset with --derivatives."
+        )
+        return Absent("missing_retinotopy", error)
+    for name in others:
+        if name not in source.areas:
+            file = name.partition(":")[0]
+            error = InputMissingError(
+                f"--visual-areas {name}: no file {side}.{file} (nor "
+                f"sub-{files.label}_hemi-{hemisphere}_..._{file}) in the participant's folders. "
+                "Name its dataset with --derivatives."
+            )
+            return Absent("missing_retinotopy", error)
+    return unfetched(_needed(source, rois).files, "missing_retinotopy")
+
+
+def unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
+    """Say which file of a source is not on this computer, if one is not."""
+    for source in sources:
+        try:
+            check_present(source.path)
+        except InputMissingError as error:
+            return Absent(missing, error)
+    return None
+
+
+def _needed(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> RetinotopySource:
+    """Leave out the maps that no ROI is defined by."""
+    if not any(roi.rule.polar_angle for roi in rois):
+        source = replace(source, polar_angle=None)
+    if not any(roi.rule.min_variance_explained is not None for roi in rois):
+        source = replace(source, variance_explained=None)
+    return source
+
+
+def read_own_retinotopy(
+    files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
+) -> Retinotopy | Absent:
+    """Read the retinotopic maps of one hemisphere that the definition of the ROIs needs.
+
+    Returns
+    -------
+    Retinotopy or Absent
+        On their own surface or grid, with polar angles as they are written; volumes are whole.
+    """
+    gap = retinotopy_gap(files, hemisphere, rois)
+    if gap is not None:
+        return gap
+    try:
+        return read_retinotopy(_needed(files.retinotopy[hemisphere], rois), hemisphere)
+    except DataError as error:
+        return Absent("unreadable_retinotopy", error)
+
+
+def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
+    """Read the retinotopic maps of one hemisphere, as many as there are.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        If a map cannot be read; also if visual areas are no whole numbers, or the maps differ
+        in length.
+    """
+    first = source.visual_area or source.eccentricity
+    values = read_values(first, hemisphere)
+    area = _whole_numbers(first.path, values) if source.visual_area else np.zeros(values.size, "i4")
+    eccentricity, angle, explained = (
+        None if file is None else values if file is first else _like(file, hemisphere, first, area)
+        for file in (source.eccentricity, source.polar_angle, source.variance_explained)
+    )
+    assert eccentricity is not None
+    others = {
+        name: read_area(file.path, hemisphere, name.partition(":")[2], area.size)
+        for name, file in source.areas.items()
+    }
+    return Retinotopy(area, eccentricity, angle, explained, others)
+
+
+def _like(file: SourceFile, hemisphere: Hemisphere, first: SourceFile, area: Array) -> Array:
+    """Read a map that must have as many vertices as another."""
+    values = read_values(file, hemisphere)
+    if values.size != area.size:
+        raise DataError(
+            f"{first.path} has {area.size} vertices and {file.path} has {values.size}; expected "
+            "the same number, from the same surface."
+        )
+    return values
+
+
+def _whole_numbers(path: Path, area: Array) -> Array:
+    area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
+    odd = ~(np.isfinite(area) & (area == np.round(area)))
+    if odd.any():
+        raise DataError(
+            f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
+            f"holds values such as {float(area[odd][0]):g}. A probability map cannot be used."
+        )
+    return area.astype(np.int32)
+
+
+def carry_retinotopy(
+    own: Retinotopy | Absent, alignment: Alignment, hemisphere: Hemisphere
+) -> Retinotopy | Absent:
+    """Bring retinotopic maps to where the ROIs are defined.
+
+    Visual areas come from the nearest vertex, eccentricities and variance explained by
+    interpolation; where there is neither area nor eccentricity, the atlas has ended, and its 0
+    is no value to interpolate. In volumes everything comes from the nearest voxel, and voxels of
+    the other hemisphere belong to no area.
+
+    Returns
+    -------
+    Retinotopy or Absent
+        With polar angles in the visual field.
+    """
+    if isinstance(own, Absent):
+        return own
+    if alignment.no_retinotopy is not None:
+        return alignment.no_retinotopy
+    link, grid, own_grid = alignment.retinotopy, alignment.grid, alignment.own_grid
+    carried = own
+    if link is not None:
+        carry, beyond = link.resampling, _beyond(own)
+        angle, explained = own.polar_angle, own.variance_explained
+        carried = Retinotopy(
+            by_nearest(carry, own.visual_area),
+            by_interpolation(carry, own.eccentricity, beyond),
+            None if angle is None else angles_by_interpolation(carry, angle, beyond),
+            None if explained is None else by_interpolation(carry, explained, beyond),
+            {name: by_nearest(carry, area) for name, area in own.other_areas.items()},
+        )
+    elif grid is not None:
+        if own_grid is None or own_grid.n_voxels != own.eccentricity.size:
+            return _out_of_view("the volumes of the retinotopy differ in their grids")
+        angle, explained = own.polar_angle, own.variance_explained
+        half = grid.hemisphere(hemisphere)
+        carried = Retinotopy(
+            np.where(half, resample_nearest(own.visual_area, own_grid, grid), 0),
+            resample_nearest(own.eccentricity, own_grid, grid),
+            None if angle is None else resample_nearest(angle, own_grid, grid),
+            None if explained is None else resample_nearest(explained, own_grid, grid),
+        )
+        if own.inside.any() and not resample_nearest(own.inside, own_grid, grid).any():
+            return _out_of_view(
+                f"no visual area lies within the field of view of the maps ({grid.describe()}); "
+                f"the retinotopy has {own_grid.describe()}. Check that both are in the same space"
+            )
+    if carried.polar_angle is None:
+        return carried
+    field = to_visual_field(carried.polar_angle, carried.inside, hemisphere)
+    return replace(carried, polar_angle=field)
+
+
+def _beyond(own: Retinotopy) -> Mask:
+    """Find the vertices outside an atlas, where its eccentricity 0 stands for nothing."""
+    beyond: Mask = ~own.inside & (own.eccentricity == 0)
+    return beyond
+
+
+def _out_of_view(message: str) -> Absent:
+    return Absent("vertex_mismatch", DataError(f"{message}."))
+
+
+def read_vertex_maps(
+    files: ParticipantFiles,
+    hemisphere: Hemisphere,
+    own: Retinotopy | Absent,
+    retinotopy: Retinotopy | Absent,
+    alignment: Alignment,
+) -> tuple[VertexMaps, list[str]]:
+    """Read what describes the ROIs but does not define them: polar angle, mesh, areas.
+
+    Parameters
+    ----------
+    files : ParticipantFiles
+    hemisphere : {"L", "R"}
+    own : Retinotopy or Absent
+        On its own surface.
+    retinotopy : Retinotopy or Absent
+        Where the ROIs are defined.
+    alignment : Alignment
+
+    Returns
+    -------
+    maps : VertexMaps
+        What could not be had, or does not fit the retinotopy, is ``None`` in it.
+    messages : list of str
+        Why something that is there was not used.
+    """
+    if isinstance(retinotopy, Absent) or isinstance(own, Absent):
+        return VertexMaps(), []
+    messages: list[str] = []
+    maps = VertexMaps(polar_angle=retinotopy.polar_angle, eccentricity=retinotopy.eccentricity)
+    source = files.retinotopy[hemisphere]
+    try:
+        if source.polar_angle is not None and maps.polar_angle is None:
+            angle = _like(source.polar_angle, hemisphere, source.eccentricity, own.eccentricity)
+            carried = carry_retinotopy(replace(own, polar_angle=angle), alignment, hemisphere)
+            assert not isinstance(carried, Absent)
+            maps = replace(maps, polar_angle=carried.polar_angle)
+    except (DataError, InputMissingError) as error:
+        messages.append(f"polar angle is not used: {error}")
+    if alignment.grid is not None:
+        return replace(maps, grid=alignment.grid), messages
+    surface = files.surfaces.get(hemisphere)
+    try:
+        if surface is not None:
+            mesh = _carried_mesh(surface.path, hemisphere, retinotopy.eccentricity.size, alignment)
+            area = vertex_areas(mesh.coordinates, mesh.triangles)
+            maps = replace(maps, area=area, triangles=mesh.triangles)
+    except SecondLevelError as error:
+        messages.append(f"areas are not measured: {error}")
+    return maps, messages
+
+
+def _carried_mesh(
+    path: Path, hemisphere: Hemisphere, n_vertices: int, alignment: Alignment
+) -> Mesh:
+    """Read a mesh; one of the participant's own is carried to where the ROIs are defined.
+
+    Raises
+    ------
+    DataError
+        If it has other vertices than both surfaces.
+    """
+    mesh = read_mesh(path, hemisphere)
+    if len(mesh.coordinates) == n_vertices:
+        return mesh
+    link = alignment.retinotopy
+    if (
+        link is not None
+        and link.triangles is not None
+        and link.resampling.n_source == len(mesh.coordinates)
+    ):
+        return Mesh(by_interpolation(link.resampling, mesh.coordinates), link.triangles)
+    raise DataError(
+        f"{path} has {len(mesh.coordinates)} vertices, and the maps have {n_vertices}."
+    )
+
+
+def carried_maps(
+    values: Mapping[str, Array | Absent], alignment: Alignment
+) -> dict[str, Array | Absent]:
+    """Bring maps, each of the vertices they are expected to have, to where the ROIs are."""
+    return {name: carry_map(map_, alignment) for name, map_ in values.items()}
+
+
+def carry_map(values: Array | Absent, alignment: Alignment) -> Array | Absent:
+    """Bring a map to where the ROIs are defined, by interpolation."""
+    if isinstance(values, Absent):
+        return values
+    if alignment.no_maps is not None:
+        return alignment.no_maps
+    link = alignment.maps
+    return values if link is None else by_interpolation(link.resampling, values)
