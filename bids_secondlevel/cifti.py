@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,8 @@ def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array
     InputMissingError
         If the file is not there, or is a link to content that has not been fetched.
     DataError
-        If it cannot be read, is another kind of file, contradicts itself, has no such
-        hemisphere or map, or holds no real numbers.
+        If it cannot be read, is another kind of file, contradicts itself, or has no such
+        hemisphere or map. (nibabel refuses complex values.)
     """
     check_present(path)
     with explained(path, "CIFTI file"):
@@ -111,8 +112,6 @@ def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array
         start = int(model.index_offset)
         values = np.asarray(image.dataobj[row, start : start + int(model.index_count)])
         vertices = np.asarray(model.vertex_indices, dtype=np.int64)
-    if values.dtype.kind not in "iuf":
-        raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
     n_vertices = int(model.surface_number_of_vertices)
     _check_vertices(path, vertices, values.size, n_vertices)
     surface = np.full(n_vertices, np.nan, dtype=np.result_type(values.dtype, np.float32))
@@ -121,6 +120,13 @@ def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array
 
 
 def _load(path: Path) -> Any:
+    status = path.stat()
+    return _parsed(path, (status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=8)  # nibabel takes half a second for a header, which every map needs
+def _parsed(path: Path, _version: tuple[int, int]) -> Any:
+    """Read the header of a file, once for as long as the file stays the same."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a shape that differs: checked below
         image = nib.load(path)
@@ -143,14 +149,15 @@ def _content(path: Path, image: Any) -> tuple[tuple[str, ...], list[Any]]:
             f"{path}: holds {found}; expected scalars or labels x brain_models (.dscalar.nii, "
             ".dlabel.nii). A time series, parcels or connectivity cannot be used here."
         )
-    declared = matrix.get_data_shape()
+    names = tuple(str(named.map_name) for named in dimensions[0].named_maps)
+    models = list(dimensions[1].brain_models)
+    declared = (len(names), sum(int(model.index_count) for model in models))
     if image.shape != declared:
         raise DataError(
             f"{path}: holds {' x '.join(map(str, image.shape))} values, but its header declares "
             f"{' x '.join(map(str, declared))}. The file is damaged; write or fetch it again."
         )
-    names = tuple(str(named.map_name) for named in dimensions[0].named_maps)
-    return names, list(dimensions[1].brain_models)
+    return names, models
 
 
 def _row(path: Path, names: tuple[str, ...], map_name: str) -> int:

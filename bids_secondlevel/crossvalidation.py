@@ -96,6 +96,7 @@ def _average(rows: Sequence[EstimateRow]) -> EstimateRow:
         n_finite=round(mean("n_finite") or 0),
         coverage=mean("coverage"),
         area_mm2=mean("area_mm2"),
+        volume_mm3=mean("volume_mm3"),
         n_runs=len(used),
         independence="crossvalidated",
     )

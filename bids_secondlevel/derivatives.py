@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,12 @@ import tomli_w
 
 from bids_secondlevel import __version__, comparisons, stats
 from bids_secondlevel.comparisons import ComparisonRow
-from bids_secondlevel.masks import ParticipantFolder, describe_definition, write_masks
+from bids_secondlevel.masks import (
+    ParticipantFolder,
+    describe_alignment,
+    describe_definition,
+    write_masks,
+)
 from bids_secondlevel.measures import COMBINATIONS, EstimateRow
 from bids_secondlevel.model import (
     Dataset,
@@ -24,6 +29,7 @@ from bids_secondlevel.model import (
 from bids_secondlevel.model_table import ModelResults, ModelRow
 from bids_secondlevel.participants_table import read_json_object
 from bids_secondlevel.quality import OverlapRow, QualityRow
+from bids_secondlevel.registration import Alignment
 from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.runs import RunRow
 from bids_secondlevel.segmentations import write_segmentations
@@ -83,6 +89,8 @@ class ParticipantResults:
         Empty where no sweep was asked for.
     runs : sequence of RunRow
         Empty where no runs were combined.
+    alignments : mapping of hemisphere to Alignment
+        How retinotopy and maps came to share their vertices.
     """
 
     files: ParticipantFiles
@@ -92,6 +100,7 @@ class ParticipantResults:
     overlaps: Sequence[OverlapRow]
     sweep: Sequence[SweepRow] = ()
     runs: Sequence[RunRow] = ()
+    alignments: Mapping[Hemisphere, Alignment] = field(default_factory=dict)
 
 
 def write_participant(results: ParticipantResults, plan: Plan, settings: Settings) -> None:
@@ -106,13 +115,13 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     """
     files = results.files
     folder = _folder(files.label, plan.space, settings)
-    write_masks(results.rois, files, plan, settings.rule, folder)
-    write_segmentations(results.rois, files, plan, folder)
+    write_masks(results.rois, results.alignments, files, plan, settings.rule, folder)
+    write_segmentations(results.rois, results.alignments, files, plan, folder)
     write_atomically(
         settings.output_dir / "logs" / f"{folder.prefix}_settings.toml",
         settings_text(settings).encode(),
     )
-    definition = definition_of(files, plan, settings)
+    definition = definition_of(files, plan, settings, results.alignments)
     software = {"SoftwareVersion": __version__}
     surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
     described = {**definition, **software, **surfaces}
@@ -136,13 +145,18 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
             "CombinedRuns": _combined_runs(files.estimates),
             **software,
             "RowCount": len(results.rows),
-            "Sources": measured,
+            "Sources": list(dict.fromkeys(measured)),
         },
         folder.entities,
     )
 
 
-def definition_of(files: ParticipantFiles, plan: Plan, settings: Settings) -> dict[str, Any]:
+def definition_of(
+    files: ParticipantFiles,
+    plan: Plan,
+    settings: Settings,
+    alignments: Mapping[Hemisphere, Alignment],
+) -> dict[str, Any]:
     """Say how the ROIs were defined and measured, as the sidecars of tables do."""
     return {
         "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
@@ -150,6 +164,8 @@ def definition_of(files: ParticipantFiles, plan: Plan, settings: Settings) -> di
         "Statistic": settings.statistic,
         "Summary": settings.summary,
         "RetinotopySource": files.retinotopy_source,
+        "MapsAre": "volumes" if plan.is_volume else "surfaces",
+        **describe_alignment(alignments.values()),
     }
 
 
@@ -429,7 +445,8 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         "sweep": settings.sweep,
         "sweep-thresholds": list(settings.sweep_thresholds),
         "sweep-eccentricities": list(settings.sweep_eccentricities),
-        "space": settings.space,
+        "space": f"{settings.space}-{settings.density}" if settings.density else settings.space,
+        "hemi": list(settings.hemi),
         "exclude": str(settings.exclude.absolute()) if settings.exclude else None,
         "min-coverage": settings.min_coverage,
         "n-permutations": settings.n_permutations,

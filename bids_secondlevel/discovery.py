@@ -52,9 +52,7 @@ _AREA_NAME = re.compile(
     r"(?:(?P<side>[lr])h\.|sub-[^/]*_hemi-(?P<hemi>[LR])_)"
     rf"(?P<name>[^/]*(?:{'|'.join(map(re.escape, AREA_ENDINGS))}))"
 )
-_STATMAP_NAME = re.compile(
-    r"sub-[0-9A-Za-z+]+_(?:[A-Za-z]+-[0-9A-Za-z+]+_)*[0-9A-Za-z]+\.[^/]+"
-)
+_STATMAP_NAME = re.compile(r"sub-[0-9A-Za-z+]+_(?:[A-Za-z]+-[0-9A-Za-z+]+_)*[0-9A-Za-z]+\.[^/]+")
 _SURFACE_EXTENSIONS = (
     ".func.gii",
     ".shape.gii",
@@ -274,6 +272,8 @@ def _bids_files(
             entities["desc"] = _retinotopy_tag(path.name, entities)
         else:
             entities = _with_statistic(entities)
+            if dataset.task is not None:
+                entities.setdefault("task", dataset.task)
         queries = frozenset(query for query, paths in passing.items() if indexed_path in paths)
         file = IndexedFile(source_file(dataset, path), entities, dataset.name, queries)
         indexed += _of_both_hemispheres(file)

@@ -27,7 +27,8 @@ _DEFINITION = ("Rois", "LocalizerTask", "Statistic", "Summary")
 class Table:
     """A table written by the participant level, and how its ROIs were defined.
 
-    `source` is the tag of the retinotopic maps.
+    `source` is the tag of the retinotopic maps; `resampling` says how they or the maps were
+    carried to another surface or grid, and `maps_are` what the maps are.
     """
 
     path: Path
@@ -35,6 +36,8 @@ class Table:
     definition: Mapping[str, Any]
     source: str | None
     quality: Sequence[QualityRow]
+    resampling: tuple[str, ...] = ()
+    maps_are: str = "surfaces"
 
 
 def read_tables(
@@ -248,6 +251,8 @@ def _read_table(path: Path) -> Table:
         {name: sidecar.get(name) for name in _DEFINITION},
         sidecar.get("RetinotopySource"),
         read_table(quality_of(path), QualityRow),
+        tuple(sidecar.get("Resampling") or ()),
+        sidecar.get("MapsAre") or "surfaces",
     )
 
 

@@ -100,7 +100,13 @@ def run(settings: Settings) -> int:
 
     unread: dict[str, Status] = dict.fromkeys(unreadable, "unreadable_table")
     results = analyse(tables, participants.used, {**participants.absent, **unread}, settings)
-    definition = {**definition, "RetinotopySources": sources}
+    every = list(chain.from_iterable(tables.values()))
+    definition = {
+        **definition,
+        "RetinotopySources": sources,
+        "MapsAre": " and ".join(sorted({table.maps_are for table in every})),
+        "Resampling": sorted({method for table in every for method in table.resampling}),
+    }
     is_complete = True
     if settings.dry_run:
         paths = (table.path for of_label in tables.values() for table in of_label)

@@ -26,6 +26,7 @@ from bids_secondlevel.errors import (
     OutputError,
     SecondLevelError,
 )
+from bids_secondlevel.indexing import index_participant
 from bids_secondlevel.methods import describe_measurement
 from bids_secondlevel.model import (
     HEMISPHERES,
@@ -137,7 +138,7 @@ def preview_participant(
     )
     summary = "dry run, nothing written"
     return summarize_outcome(
-        index, files, gaps, is_measured=is_measured, summary=summary, space=plan.space
+        index, files, gaps, is_measured=is_measured, summary=summary, space=plan.maps_space
     )
 
 
@@ -152,7 +153,7 @@ def survey(
     indexes = []
     for label in islice(labels, MAX_SURVEYED):
         try:
-            indexes.append(discovery.index_participant(datasets, label, settings.bids_filters))
+            indexes.append(index_participant(datasets, label, settings.bids_filters))
         except DataError:  # told when this participant is processed
             continue
         if sum(bool(index.statistical_maps) for index in indexes) == SURVEYED:
@@ -210,7 +211,7 @@ def _write_methods(reference: Sequence[ParticipantIndex], settings: Settings) ->
         return
     sources = {of.retinotopy_source for of in files if of.retinotopy_source}
     text = describe_measurement(
-        derivatives.definition_of(files[0], plan, settings),
+        derivatives.definition_of(files[0], plan, settings, {}),
         sorted(sources),
         plan.space,
         cross_validated=any(of.folds for of in files),

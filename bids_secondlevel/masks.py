@@ -1,14 +1,19 @@
 """Name the files of a participant, and write the masks with what defined them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.measures import COMBINATIONS
 from bids_secondlevel.model import (
     Absent,
+    Array,
     Hemisphere,
     Mask,
     ParticipantFiles,
@@ -17,9 +22,14 @@ from bids_secondlevel.model import (
     SourceFile,
 )
 from bids_secondlevel.palette import MASK_COLOUR
+from bids_secondlevel.registration import Alignment
 from bids_secondlevel.settings import RoiDefinition, RoiRule
+from bids_secondlevel.spaces import is_own_volume
 from bids_secondlevel.surfaces import Label, label_gifti
+from bids_secondlevel.volumes import label_nifti
 from bids_secondlevel.writing import remove_files, write_atomically, write_json
+
+_MASK_ENDINGS = (".label.gii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -44,15 +54,20 @@ class ParticipantFolder:
         """Name the file of a table, such as :data:`ESTIMATES`."""
         return self.path / f"{self._name(space=self.space)}_{name}.tsv"
 
-    def mask(self, hemisphere: Hemisphere, label: str, desc: str, task: str | None = None) -> Path:
-        """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``."""
-        name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
-        return self.path / f"{name}_mask.label.gii"
+    def mask(
+        self, hemisphere: Hemisphere | None, label: str, desc: str, task: str | None = None
+    ) -> Path:
+        """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``.
 
-    def segmentation(self, hemisphere: Hemisphere) -> Path:
-        """Name the label file of all ROIs in one hemisphere."""
+        A mask without a hemisphere is a volume.
+        """
+        name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
+        return self.path / f"{name}_mask{_MASK_ENDINGS[hemisphere is None]}"
+
+    def segmentation(self, hemisphere: Hemisphere | None) -> Path:
+        """Name the label file of all ROIs in one hemisphere, or in a volume."""
         name = self._name(hemi=hemisphere, space=self.space, seg="roi")
-        return self._folder("anat") / f"{name}_dseg.label.gii"
+        return self._folder("anat") / f"{name}_dseg{_MASK_ENDINGS[hemisphere is None]}"
 
     @property
     def segmentation_table(self) -> Path:
@@ -84,8 +99,9 @@ class ParticipantFolder:
         return "_".join(f"{key}-{value}" for key, value in known.items() if value is not None)
 
 
-def write_masks(
+def write_masks(  # noqa: PLR0917
     rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    alignments: Mapping[Hemisphere, Alignment],
     files: ParticipantFiles,
     plan: Plan,
     rule: RoiRule,
@@ -99,6 +115,7 @@ def write_masks(
     ----------
     rois : mapping of hemisphere to name to RoiMasks
         Masks that could not be had are not written.
+    alignments : mapping of hemisphere to Alignment
     files : ParticipantFiles
     plan : Plan
     rule : RoiRule
@@ -112,18 +129,18 @@ def write_masks(
         If a file cannot be written.
     """
     written: set[Path] = set()
-    for hemi, masks in rois.items():
+    for part in parts_to_write(rois, alignments, plan):
         for roi in plan.rois:
-            part = masks[roi.name]
+            masks = part.masks[roi.name]
             task = plan.localizer_task if roi.contrasts else None
             shared = roi.rule.retinotopic_part == rule.retinotopic_part
             areas = rule.areas_name if shared else roi.name
-            retinotopy = files.retinotopy[hemi].files if hemi in files.retinotopy else ()
-            localizer = localizer_files(roi, hemi, files)
+            retinotopy = files.retinotopy[part.side].files if part.side in files.retinotopy else ()
+            localizer = localizer_files(roi, part.side, files)
             for path, mask, sources, metadata in (
                 (
-                    folder.mask(hemi, areas, "retinotopy"),
-                    part.retinotopic,
+                    folder.mask(part.hemisphere, areas, "retinotopy"),
+                    masks.retinotopic,
                     retinotopy,
                     {
                         "Description": "Vertices of the visual areas within the limits of the rule",
@@ -131,31 +148,111 @@ def write_masks(
                     },
                 ),
                 (
-                    folder.mask(hemi, roi.name, "localizer", task),
-                    part.localized,
+                    folder.mask(part.hemisphere, roi.name, "localizer", task),
+                    masks.localized,
                     localizer,
                     {
                         "Description": "Vertices that the localizer activates",
-                        "Rule": _describe_used(roi, hemi, files, plan),
+                        "Rule": _describe_used(roi, part.side, files, plan),
                     },
                 ),
                 (
-                    folder.mask(hemi, roi.name, "combined", task),
-                    part.roi,
+                    folder.mask(part.hemisphere, roi.name, "combined", task),
+                    masks.roi,
                     (*retinotopy, *localizer),
                     {
                         "Description": "Individual ROI: retinotopy and localizer mask intersected",
-                        "Rule": _describe_used(roi, hemi, files, plan),
+                        "Rule": _describe_used(roi, part.side, files, plan),
                     },
                 ),
             ):
                 if mask is not None and not isinstance(mask, Absent):
                     written |= {path, sidecar_of(path)}
-                    _write_mask(path, mask, hemi, sources, metadata)
-    for desc in ("retinotopy", "localizer", "combined"):
-        for path in folder.path.glob(f"{folder.prefix}_*_desc-{desc}_mask.label.gii"):
+                    _write_mask(path, mask, part, sources, metadata)
+    for desc, ending in product(("retinotopy", "localizer", "combined"), _MASK_ENDINGS):
+        for path in folder.path.glob(f"{folder.prefix}_*desc-{desc}_mask{ending}"):
             if path not in written and _is_ours(path, folder):
                 remove_files((path, sidecar_of(path)))
+
+
+@dataclass(frozen=True, eq=False)
+class PartToWrite:
+    """Masks that make a file each: those of a hemisphere, or of a volume.
+
+    Attributes
+    ----------
+    hemisphere : {"L", "R"} or None
+        ``None`` for a volume.
+    masks : mapping of str to RoiMasks
+        By the name of the ROI.
+    alignment : Alignment
+    is_template : bool
+        Whether a volume is in the space of a template.
+    """
+
+    hemisphere: Hemisphere | None
+    masks: Mapping[str, RoiMasks]
+    alignment: Alignment
+    is_template: bool = False
+
+    @property
+    def side(self) -> Hemisphere:
+        """The hemisphere whose sources are those of the files."""
+        return self.hemisphere or "L"
+
+    def encode(self, labels: NDArray[np.integer[Any] | np.bool_], named: Sequence[Label]) -> bytes:
+        """Encode labels of these vertices, or voxels, as a file."""
+        if self.hemisphere is not None:
+            return label_gifti(labels, self.hemisphere, named)
+        assert self.alignment.grid is not None
+        return label_nifti(labels, self.alignment.grid, is_template=self.is_template)
+
+    def describe(self, labels: Array) -> dict[str, Any]:
+        """Say how labels came to be on these vertices, and how many these are."""
+        size = "SurfaceVertexCount" if self.hemisphere else "GridVoxelCount"
+        return {**describe_alignment((self.alignment,)), size: int(labels.size)}
+
+
+def parts_to_write(
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    alignments: Mapping[Hemisphere, Alignment],
+    plan: Plan,
+) -> list[PartToWrite]:
+    """Say what makes a file each: every hemisphere, or both together in a volume."""
+    if not plan.is_volume:
+        return [PartToWrite(hemi, masks, alignments[hemi]) for hemi, masks in rois.items()]
+    left, right = rois.values()
+    whole = {
+        name: RoiMasks(
+            _union(left[name].retinotopic, right[name].retinotopic),
+            _union(left[name].localized, right[name].localized),
+            _union(left[name].roi, right[name].roi),
+        )
+        for name in left
+    }
+    return [PartToWrite(None, whole, alignments["L"], not is_own_volume(plan.space))]
+
+
+@overload
+def _union(left: Mask | Absent, right: Mask | Absent) -> Mask | Absent: ...
+@overload
+def _union(left: Mask | Absent | None, right: Mask | Absent | None) -> Mask | Absent | None: ...
+def _union(left: Mask | Absent | None, right: Mask | Absent | None) -> Mask | Absent | None:
+    """Put the halves of a volume together; where one is absent, both are."""
+    if left is None or isinstance(left, Absent):
+        return left
+    if right is None or isinstance(right, Absent):
+        return right
+    return left | right
+
+
+def describe_alignment(alignments: Iterable[Alignment]) -> dict[str, Any]:
+    """Say how retinotopy and maps came to the surface or grid of the ROIs, if they were carried."""
+    every = list(alignments)
+    methods = dict.fromkeys(method for alignment in every for method in alignment.methods)
+    spheres = dict.fromkeys(sphere for alignment in every for sphere in alignment.spheres)
+    described: dict[str, Any] = {"Resampling": list(methods)} if methods else {}
+    return {**described, "RegistrationSpheres": list(spheres)} if spheres else described
 
 
 def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
@@ -172,7 +269,10 @@ def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
 
 def sidecar_of(path: Path) -> Path:
     """Name the JSON file beside a mask."""
-    return path.with_name(path.name.replace(".label.gii", ".json"))
+    for ending in _MASK_ENDINGS:
+        if path.name.endswith(ending):
+            return path.with_name(f"{path.name.removesuffix(ending)}.json")
+    raise ValueError(f"{path} is no mask")
 
 
 def describe_definition(roi: RoiDefinition, rois: Sequence[RoiDefinition]) -> dict[str, Any]:
@@ -245,7 +345,7 @@ def localizer_files(
 def _write_mask(
     path: Path,
     mask: Mask,
-    hemisphere: Hemisphere,
+    part: PartToWrite,
     sources: Sequence[SourceFile],
     metadata: Mapping[str, Any],
 ) -> None:
@@ -254,9 +354,9 @@ def _write_mask(
     sidecar = {
         "Type": "ROI",
         **metadata,
-        "Sources": [source.uri for source in sources],
-        "VertexCount": int(mask.sum()),
-        "SurfaceVertexCount": int(mask.size),
+        "Sources": list(dict.fromkeys(source.uri for source in sources)),
+        "VertexCount" if part.hemisphere else "VoxelCount": int(mask.sum()),
+        **part.describe(mask),
     }
     write_json(sidecar_of(path), sidecar)
-    write_atomically(path, label_gifti(mask, hemisphere, [Label(1, label, MASK_COLOUR)]))
+    write_atomically(path, part.encode(mask, [Label(1, label, MASK_COLOUR)]))

@@ -1,7 +1,7 @@
 """Measure maps inside regions of interest, and declare every column of the estimates table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_type_hints
 
@@ -39,16 +39,27 @@ COMBINATIONS: Mapping[Combination, str] = {
 }
 
 
+_OPTIONAL = "only where it has values"
+
+
 def column(
-    description: str, *, units: str = "", levels: Mapping[Any, str] | None = None, **default: Any
+    description: str,
+    *,
+    units: str = "",
+    levels: Mapping[Any, str] | None = None,
+    optional: bool = False,
+    **default: Any,
 ) -> Any:
-    """Declare a column: a dataclass field that carries its own data dictionary entry."""
+    """Declare a column: a dataclass field that carries its own data dictionary entry.
+
+    An optional column is in a table only where it has values.
+    """
     entry: dict[str, Any] = {"Description": description}
     if units:
         entry["Units"] = units
     if levels:
         entry["Levels"] = dict(levels)
-    return field(metadata=entry, **default)
+    return field(metadata={**entry, _OPTIONAL: optional}, **default)
 
 
 def shared_columns() -> Any:
@@ -75,12 +86,14 @@ class EstimateRow:
     hemi: str = column(
         "hemisphere",
         levels={
-            "L": "left hemisphere",
-            "R": "right hemisphere",
+            "L": "left hemisphere; in volumes, x < 0 in world coordinates",
+            "R": "right hemisphere; in volumes, x >= 0 in world coordinates",
             "both": "ROI vertices of both hemispheres pooled",
         },
     )
-    space: str | None = column("surface space of the maps; n/a where their names have none")
+    space: str | None = column(
+        "space in which the ROI was defined and measured; n/a where names have none"
+    )
     statistic: str = column("what the map holds, the stat entity of its name")
     estimate: float | None = column(
         "mean over the finite vertices of the ROI, unless Summary in this file says otherwise",
@@ -98,7 +111,9 @@ class EstimateRow:
         units="those of the measured map",
         default=None,
     )
-    n_vertices: int | None = column("number of vertices of the ROI", default=None)
+    n_vertices: int | None = column(
+        "number of vertices of the ROI, in volumes of voxels", default=None
+    )
     n_finite: int | None = column(
         "number of vertices of the ROI that are neither NaN nor infinite in the map", default=None
     )
@@ -107,6 +122,12 @@ class EstimateRow:
         "area of the ROI on the participant's own midthickness (or white) surface; n/a where no "
         "such surface was used",
         units="mm^2",
+        default=None,
+    )
+    volume_mm3: float | None = column(
+        "volume of the ROI; only where maps are volumes",
+        units="mm^3",
+        optional=True,
         default=None,
     )
     n_runs: int | None = column(
@@ -147,11 +168,14 @@ class Column:
         Of its values.
     entry : mapping
         Its entry in the data dictionary.
+    is_optional : bool
+        Whether it is in a table only where it has values.
     """
 
     path: str
     hint: Any
     entry: Mapping[str, Any]
+    is_optional: bool = False
 
 
 def columns(row_type: type) -> dict[str, Column]:
@@ -161,11 +185,10 @@ def columns(row_type: type) -> dict[str, Column]:
     for f in fields(row_type):
         if is_dataclass(hints[f.name]):
             inner = columns(hints[f.name])
-            listed |= {
-                name: Column(f"{f.name}.{c.path}", c.hint, c.entry) for name, c in inner.items()
-            }
+            listed |= {name: replace(c, path=f"{f.name}.{c.path}") for name, c in inner.items()}
         else:
-            listed[f.name] = Column(f.name, hints[f.name], f.metadata)
+            entry = {key: value for key, value in f.metadata.items() if key != _OPTIONAL}
+            listed[f.name] = Column(f.name, hints[f.name], entry, f.metadata[_OPTIONAL])
     return listed
 
 
@@ -191,12 +214,14 @@ class Key:
 class Part:
     """A ROI and a map in one hemisphere, each of ``n_vertices``, or why there is none.
 
-    `areas` are the areas of the vertices in mm^2, ``None`` where there is no surface.
+    `areas` are the areas of the vertices in mm^2, ``None`` where there is no surface;
+    `voxel_volume` is that of a voxel in mm^3, ``None`` on surfaces.
     """
 
     roi: Mask | Absent
     values: Array | Absent
     areas: Array | None = None
+    voxel_volume: float | None = None
 
 
 @dataclass(frozen=True)
@@ -283,6 +308,7 @@ class Summary:
     n_finite: int | None = None
     coverage: float | None = None
     area_mm2: float | None = None
+    volume_mm3: float | None = None
     status: Status = "ok"
 
 
@@ -309,10 +335,14 @@ def summarize(parts: Sequence[Part], method: Method = Method()) -> Summary:
     ]
     size = sum(int(roi.sum()) for roi in rois) if len(rois) == len(parts) else None
     area = float(sum(a.sum() for a in areas)) if len(areas) == len(parts) else None
+    voxel = parts[0].voxel_volume
+    volume = None if voxel is None or size is None else size * voxel
     values = [values_in_roi(part.roi, part.values) for part in parts]
     absent = [part for part in values if isinstance(part, Absent)]
     if absent:
-        return Summary(n_vertices=size, area_mm2=area, status=worst(absent).status)
+        return Summary(
+            n_vertices=size, area_mm2=area, volume_mm3=volume, status=worst(absent).status
+        )
     pooled = np.concatenate([np.asarray(part, dtype=np.float64) for part in values])
     is_finite = np.isfinite(pooled)
     finite = pooled[is_finite]
@@ -324,6 +354,7 @@ def summarize(parts: Sequence[Part], method: Method = Method()) -> Summary:
             n_finite=finite.size,
             coverage=finite.size / pooled.size if pooled.size else None,
             area_mm2=area,
+            volume_mm3=volume,
             status=status,
         )
     estimates = {"mean": finite.mean, "median": lambda: np.median(finite)}
@@ -336,6 +367,7 @@ def summarize(parts: Sequence[Part], method: Method = Method()) -> Summary:
         n_finite=finite.size,
         coverage=finite.size / pooled.size,
         area_mm2=area,
+        volume_mm3=volume,
     )
 
 

@@ -74,15 +74,22 @@ def describe_measurement(
         meaning, key = SOURCES.get(tag, ("", ""))
         maps.append(tag + (f" ({meaning}; {_cite(key)})" if key else ""))
         cited += [key] if key else []
-    where = f"surface space {space}" if space else "cortical surface"
+    if definition.get("MapsAre") == "volumes":
+        where = f"voxels of the maps{f' in space {space}' if space else ''}"
+    else:
+        where = f"vertices of the {f'surface space {space}' if space else 'cortical surface'}"
     sentences = [
         "Individual regions of interest (ROIs) were defined and measured with bids_secondlevel "
         f"{own}, a BIDS App ({_cite('gorgolewski2017')}) for data in the Brain Imaging Data "
-        f"Structure ({_cite('gorgolewski2016')}), on the vertices of the {where} of each "
+        f"Structure ({_cite('gorgolewski2016')}), on the {where} of each "
         "participant and hemisphere.",
         f"Visual areas and eccentricities were taken from retinotopic maps: {' and '.join(maps)}."
         if maps
         else "Visual areas and eccentricities were taken from retinotopic maps.",
+        *(
+            f"Carried to the space of the ROIs: {how}."
+            for how in definition.get("Resampling") or ()
+        ),
         *describe_rois(definition),
     ]
     measured = [

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.errors import SecondLevelError
-from bids_secondlevel.settings import RoiDefinition
+from bids_secondlevel.settings import HEMISPHERE_ROWS, HemisphereRow, RoiDefinition
 
 Hemisphere = Literal["L", "R"]
 HEMISPHERES: tuple[Hemisphere, Hemisphere] = ("L", "R")
@@ -90,10 +90,14 @@ class ParticipantsTable:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of one tool's results; `name` is what BIDS URIs call it."""
+    """A folder of one tool's results; `name` is what BIDS URIs call it.
+
+    `task` is the name that the user gave it, if any: of maps whose names have no task, it is that.
+    """
 
     name: str
     root: Path
+    task: str | None = None
 
 
 FileKind = Literal["surface", "cifti", "volume"]
@@ -243,6 +247,8 @@ class Plan:
         Density of `space`, where one was asked for.
     is_volume : bool
         Whether the maps are volumes.
+    hemi : tuple of str
+        Rows to be written of each estimate: ``L``, ``R``, ``both``.
     localizer_task : str or None
         Task whose contrasts define the ROIs; ``None`` where none is needed.
     rois : tuple of RoiDefinition
@@ -264,6 +270,7 @@ class Plan:
     maps_space: str | None = None
     density: str | None = None
     is_volume: bool = False
+    hemi: tuple[HemisphereRow, ...] = HEMISPHERE_ROWS
 
 
 @dataclass(frozen=True)
@@ -332,7 +339,8 @@ class Retinotopy:
     @property
     def inside(self) -> Mask:
         """Vertices of any visual area."""
-        return np.any([self.visual_area > 0, *self.other_areas.values()], axis=0)
+        inside: Mask = np.any([self.visual_area > 0, *self.other_areas.values()], axis=0)
+        return inside
 
 
 @dataclass(frozen=True)
@@ -436,6 +444,8 @@ class ParticipantIndex:
         Files in the participant's folders that name another participant; they are not used.
     misnamed : tuple of SourceFile
         Statistical maps whose names are no BIDS names; they are not used.
+    unreadable : tuple of SecondLevelError
+        Why files that hold several maps could not be listed.
     surfaces : tuple of SurfaceFile
     templates : tuple of SurfaceFile
         Of the templates that FreeSurfer puts beside its participants.
@@ -449,6 +459,7 @@ class ParticipantIndex:
     misnamed: tuple[SourceFile, ...] = ()
     surfaces: tuple[SurfaceFile, ...] = ()
     templates: tuple[SurfaceFile, ...] = ()
+    unreadable: tuple[SecondLevelError, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

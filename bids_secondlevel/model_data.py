@@ -12,7 +12,17 @@ from bids_secondlevel.model import ParticipantsTable
 from bids_secondlevel.model_table import KEYS, ModelRow
 
 RESPONSES = (
-    *("estimate", "sd", "median", "n_vertices", "n_finite", "coverage", "area_mm2", "n_runs"),
+    *(
+        "estimate",
+        "sd",
+        "median",
+        "n_vertices",
+        "n_finite",
+        "coverage",
+        "area_mm2",
+        "volume_mm3",
+        "n_runs",
+    ),
 )
 """Columns of the estimates table that hold numbers."""
 

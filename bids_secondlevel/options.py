@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bids_secondlevel import __version__
 from bids_secondlevel.settings import (
+    HEMISPHERE_ROWS,
     TAILS,
     THRESHOLD_KINDS,
     VISUAL_AREAS,
@@ -124,8 +125,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--visual-areas",
         nargs="+",
         metavar="NAME",
-        help=f"visual areas, out of {', '.join(VISUAL_AREAS)}, or their numbers "
-        f"(default: {' '.join(rule.visual_areas)})",
+        help=f"visual areas, out of {', '.join(VISUAL_AREAS)}, or their numbers; or files that "
+        "hold an area, without their lh. or rh.: V1_exvivo.label, aparc.annot:pericalcarine, "
+        f"wang15_mplbl.mgz:1 (default: {' '.join(rule.visual_areas)})",
     )
     roi.add_argument(
         "--eccentricity",
@@ -205,41 +207,19 @@ def build_parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--space",
         metavar="LABEL",
-        help="surface space of the maps (default: the only one, and fsnative where there are "
-        "several)",
+        help="space in which ROIs are defined and measured (default: that of the maps; fsnative "
+        "where there are several). Maps in another surface space are carried to fsnative, "
+        "fsaverage, fsaverage5, fsaverage6 or fsLR, with a density such as fsLR-59k if need be",
+    )
+    measure.add_argument(
+        "--hemi",
+        nargs="+",
+        choices=HEMISPHERE_ROWS,
+        help="which rows there are of each estimate (default: L R both; for volumes both; there, "
+        "the hemispheres are x below 0 and from 0 on)",
     )
 
-    group = parser.add_argument_group("group level")
-    group.add_argument(
-        "--exclude",
-        type=Path,
-        metavar="FILE",
-        help="TSV file with the columns participant_id and reason: participants to be left out "
-        "of all statistics",
-    )
-    group.add_argument(
-        "--min-coverage",
-        type=float,
-        metavar="SHARE",
-        help="leave out estimates from ROIs with a smaller share of finite vertices, 0 to 1; "
-        "--min-vertices works here too (default: "
-        f"{default.min_coverage:g})",
-    )
-    group.add_argument(
-        "--n-permutations",
-        type=int,
-        metavar="N",
-        help="random sign flips; all of them where there are no more than this "
-        f"(default: {default.n_permutations})",
-    )
-
-    group.add_argument(
-        "--model",
-        metavar="FORMULA|FILE",
-        help="fit a model to the estimates: a formula such as 'estimate ~ roi * contrast + age' "
-        "with columns of the estimates table and of participants.tsv, or a BIDS Stats Model "
-        "(a file that ends in .json)",
-    )
+    _add_group_level(parser)
 
     running = parser.add_argument_group("running")
     running.add_argument(
@@ -280,6 +260,41 @@ def build_parser() -> argparse.ArgumentParser:
     )
     running.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
+
+
+def _add_group_level(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only the group level has."""
+    group = parser.add_argument_group("group level")
+    group.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="FILE",
+        help="TSV file with the columns participant_id and reason: participants to be left out "
+        "of all statistics",
+    )
+    group.add_argument(
+        "--min-coverage",
+        type=float,
+        metavar="SHARE",
+        help="leave out estimates from ROIs with a smaller share of finite vertices, 0 to 1; "
+        "--min-vertices works here too (default: "
+        f"{Settings.min_coverage:g})",
+    )
+    group.add_argument(
+        "--n-permutations",
+        type=int,
+        metavar="N",
+        help="random sign flips; all of them where there are no more than this "
+        f"(default: {Settings.n_permutations})",
+    )
+
+    group.add_argument(
+        "--model",
+        metavar="FORMULA|FILE",
+        help="fit a model to the estimates: a formula such as 'estimate ~ roi * contrast + age' "
+        "with columns of the estimates table and of participants.tsv, or a BIDS Stats Model "
+        "(a file that ends in .json)",
+    )
 
 
 def _derivative(text: str) -> DerivativePath:

@@ -49,7 +49,10 @@ from bids_secondlevel.writing import (
 
 LOG = logging.getLogger("bids_secondlevel")
 
-_DEFINITION = ("Rois", "LocalizerTask", "Statistic", "Summary", "RetinotopySource")
+_DEFINITION = (
+    *("Rois", "LocalizerTask", "Statistic", "Summary", "RetinotopySource"),
+    *("MapsAre", "Resampling"),
+)
 
 
 def participant_record(
@@ -77,7 +80,7 @@ def participant_record(
         f"sub-{results.files.label}",
         sessions[0] if len(sessions) == 1 else None,
         plan.space,
-        derivatives.definition_of(results.files, plan, settings),
+        derivatives.definition_of(results.files, plan, settings, results.alignments),
         tuple(_inputs(results.files)),
         tuple(messages),
         tuple(errors),

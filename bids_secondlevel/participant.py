@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from bids_secondlevel import derivatives, discovery, pages
+from bids_secondlevel import derivatives, pages
 from bids_secondlevel.crossvalidation import (
     runs_with_cross_validation,
     with_cross_validation,
@@ -23,6 +23,7 @@ from bids_secondlevel.errors import (
     InputMissingError,
     SecondLevelError,
 )
+from bids_secondlevel.indexing import index_participant, subcortex_notes
 from bids_secondlevel.measures import (
     EstimateRow,
     Independence,
@@ -54,10 +55,11 @@ from bids_secondlevel.quality import (
     compare_rois,
     describe_rois,
 )
-from bids_secondlevel.reading import (
-    read_localizers,
-    read_measured,
-    read_participant_retinotopy,
+from bids_secondlevel.reading import align, carry_localizers, read_localizers, read_measured
+from bids_secondlevel.registration import Alignment
+from bids_secondlevel.retinotopy_reading import (
+    carry_retinotopy,
+    read_own_retinotopy,
     read_vertex_maps,
 )
 from bids_secondlevel.rois import define_rois
@@ -113,15 +115,23 @@ def process_participant(
     """
     index, plan, files = choose_files(label, reference, settings, datasets)
 
-    retinotopy = {h: read_participant_retinotopy(files, h, plan.rois) for h in HEMISPHERES}
-    z_maps = {h: read_localizers(files, files.localizers, h, retinotopy[h]) for h in HEMISPHERES}
+    own = {h: read_own_retinotopy(files, h, plan.rois) for h in HEMISPHERES}
+    z_read = {h: read_localizers(files.localizers, h) for h in HEMISPHERES}
+    alignments = {h: align(own[h], z_read[h], files, h, plan) for h in HEMISPHERES}
+    retinotopy = {h: carry_retinotopy(own[h], alignments[h], h) for h in HEMISPHERES}
+    z_maps = {
+        h: carry_localizers(z_read[h], files.localizers, files, h, alignments[h])
+        for h in HEMISPHERES
+    }
     rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
     variants = [
         (variant, {h: define_rois(variant.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES})
         for variant in (sweep_variants(plan.rois, settings) if settings.sweep else ())
     ]
 
-    described = {h: read_vertex_maps(files, h, retinotopy[h]) for h in HEMISPHERES}
+    described = {
+        h: read_vertex_maps(files, h, own[h], retinotopy[h], alignments[h]) for h in HEMISPHERES
+    }
     vertices = {hemi: maps for hemi, (maps, _) in described.items()}
 
     rows: list[EstimateRow] = []
@@ -132,7 +142,7 @@ def process_participant(
         p.roi for parts in rois.values() for p in parts.values() if isinstance(p.roi, Absent)
     ]
     for source in files.estimates:
-        maps, maps_of_runs = read_measured(files, source, retinotopy)
+        maps, maps_of_runs = read_measured(files, source, alignments)
         absent += _absent(maps)
         rows += measure_in_rois(source, maps, rois, vertices, files, plan, settings)
         for run, of_run in maps_of_runs.items():
@@ -143,14 +153,16 @@ def process_participant(
             in_variant = measure_in_rois(source, maps, swept, vertices, files, plan, settings)
             sweep += [variant.label(row) for row in in_variant if row.roi in variant.values]
     folds, runs_of_folds, absent_in_folds = _cross_validate(
-        files, retinotopy, vertices, plan, settings
+        files, retinotopy, alignments, vertices, plan, settings
     )
     rows = with_cross_validation(rows, folds)
     runs = runs_with_cross_validation(runs, runs_of_folds, rows)
     absent += absent_in_folds
     quality, overlaps = _describe(rois, vertices, files, plan)
 
-    results = derivatives.ParticipantResults(files, rois, rows, quality, overlaps, sweep, runs)
+    results = derivatives.ParticipantResults(
+        files, rois, rows, quality, overlaps, sweep, runs, alignments
+    )
     derivatives.write_participant(results, plan, settings)
     outcome = summarize_outcome(
         index,
@@ -158,7 +170,7 @@ def process_participant(
         absent,
         is_measured=any(row.n_finite is not None for row in rows),
         summary=_summary(rows, len(plan.rois)),
-        space=plan.space,
+        space=plan.maps_space,
     )
     angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
     shown = MapsShown(retinotopy, angles, z_maps, rois)
@@ -181,9 +193,10 @@ def choose_files(
         If nothing could be decided.
     """
     known = next((index for index in reference if index.label == label), None)
-    index = known or discovery.index_participant(datasets, label, settings.bids_filters)
+    index = known or index_participant(datasets, label, settings.bids_filters)
     plan = make_plan(reference, (index,), settings)
-    return index, plan, select_files(index, plan, settings)
+    files = select_files(index, plan, settings)
+    return index, plan, replace(files, messages=(*files.messages, *subcortex_notes(index)))
 
 
 def _with_report(
@@ -243,7 +256,7 @@ def measure_in_rois(  # noqa: PLR0917
     Yields
     ------
     EstimateRow
-        For L, R and both, ROI by ROI.
+        For L, R and both, or those of them that are asked for, ROI by ROI.
     """
     n_runs = {hemi: len(source.maps[hemi].maps) for hemi in HEMISPHERES if hemi in source.maps}
     for roi in plan.rois:
@@ -256,13 +269,18 @@ def measure_in_rois(  # noqa: PLR0917
             space=plan.space,
             statistic=settings.statistic,
         )
-        yield from measure(
+        parts = {
+            h: Part(rois[h][roi.name].roi, maps[h], vertices[h].area, vertices[h].voxel_volume)
+            for h in HEMISPHERES
+        }
+        measured = measure(
             key,
-            {h: Part(rois[h][roi.name].roi, maps[h], vertices[h].area) for h in HEMISPHERES},
+            parts,
             Method(settings.summary, roi.rule.min_vertices),
             n_runs=n_runs,
             independence=_independence(source, roi, files, plan),
         )
+        yield from (row for row in measured if row.hemi in plan.hemi)
 
 
 def _independence(
@@ -290,9 +308,10 @@ def _shaped_by(roi: RoiDefinition, plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chain.from_iterable(other.needed for other in rois)))
 
 
-def _cross_validate(
+def _cross_validate(  # noqa: PLR0917
     files: ParticipantFiles,
     retinotopy: Mapping[Hemisphere, Retinotopy | Absent],
+    alignments: Mapping[Hemisphere, Alignment],
     vertices: Mapping[Hemisphere, VertexMaps],
     plan: Plan,
     settings: Settings,
@@ -303,11 +322,16 @@ def _cross_validate(
     runs: list[RunRow] = []
     absent: list[Absent] = []
     for fold in files.folds:
-        z_maps = {h: read_localizers(files, fold.localizers, h, retinotopy[h]) for h in HEMISPHERES}
+        z_maps = {
+            h: carry_localizers(
+                read_localizers(fold.localizers, h), fold.localizers, files, h, alignments[h]
+            )
+            for h in HEMISPHERES
+        }
         rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
         absent += chain.from_iterable(map(_absent, z_maps.values()))
         for source in fold.estimates:
-            maps, _ = read_measured(files, source, retinotopy)
+            maps, _ = read_measured(files, source, alignments)
             absent += _absent(maps)
             measured = measure_in_rois(source, maps, rois, vertices, files, plan, settings)
             in_fold = [row for row in measured if row.roi in localized]
@@ -327,9 +351,11 @@ def _describe(
     masks = {name: {h: rois[h][name].roi for h in HEMISPHERES} for name in names}
     retinotopic = {name: {h: rois[h][name].retinotopic for h in HEMISPHERES} for name in names}
     participant = f"sub-{files.label}"
+    quality = describe_rois(participant, plan.space, masks, retinotopic, vertices)
+    overlaps = compare_rois(participant, plan.space, masks)
     return (
-        describe_rois(participant, plan.space, masks, retinotopic, vertices),
-        compare_rois(participant, plan.space, masks),
+        [row for row in quality if row.hemi in plan.hemi],
+        [row for row in overlaps if row.hemi in plan.hemi],
     )
 
 
@@ -344,6 +370,7 @@ def summarize_outcome(
 ) -> Outcome:
     """Say how it went, from what could not be had."""
     errors: list[SecondLevelError] = [part.error for part in absent if part.error]
+    errors += index.unreadable
     if index.foreign:
         named = ", ".join(str(source.path) for source in index.foreign)
         errors.append(

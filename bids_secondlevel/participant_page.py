@@ -172,8 +172,9 @@ def _roi_section(record: ParticipantRecord, charts: ParticipantCharts) -> Sectio
         "table desc-roi_quality)",
         record.quality,
         (
-            "roi hemi n_vertices area_mm2 retinotopic_share n_patches largest_patch "
-            "laterality_index mean_eccentricity mean_polar_angle quadrant quadrant_agreement status"
+            f"roi hemi n_vertices {_size_column(record.quality)} retinotopic_share n_patches "
+            "largest_patch laterality_index mean_eccentricity mean_polar_angle quadrant "
+            "quadrant_agreement status"
         ),
     )
     tables = [quality]
@@ -188,9 +189,15 @@ def _roi_section(record: ParticipantRecord, charts: ParticipantCharts) -> Sectio
     )
 
 
+def _size_column(rows: Sequence[EstimateRow] | Sequence[QualityRow]) -> str:
+    """Choose how the size of a ROI is told: its area on a surface, its volume in a volume."""
+    return "volume_mm3" if any(row.volume_mm3 is not None for row in rows) else "area_mm2"
+
+
 def _estimates_table(rows: Sequence[EstimateRow]) -> Table:
     columns = (
-        "session task contrast roi hemi estimate sd median n_vertices coverage area_mm2 n_runs "
+        "session task contrast roi hemi estimate sd median n_vertices coverage "
+        f"{_size_column(rows)} n_runs "
         "status independence"
     )
     if all(row.session is None for row in rows):

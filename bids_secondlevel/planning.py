@@ -9,8 +9,9 @@ from itertools import chain
 
 from bids_secondlevel.errors import InputMissingError, NothingSelectedError, UsageError
 from bids_secondlevel.model import IndexedFile, ParticipantIndex, Plan
-from bids_secondlevel.settings import RoiDefinition, Settings
-from bids_secondlevel.space_choice import choose_space, is_in
+from bids_secondlevel.settings import HEMISPHERE_ROWS, RoiDefinition, Settings
+from bids_secondlevel.space_choice import SpaceChoice, choose_space, is_in
+from bids_secondlevel.spaces import OWN, family
 
 
 def make_plan(
@@ -41,18 +42,19 @@ def make_plan(
         If an option is needed to decide.
     """
     indexes = (*reference, *others)
-    maps = [file for index in indexes for file in index.statistical_maps]
+    maps = _maps_of_tasks(indexes)
     if not maps:
         raise InputMissingError(_no_maps(indexes))
-    deciding = [file for index in reference for file in index.statistical_maps] or maps
+    deciding = _maps_of_tasks(reference) or maps
     chosen = choose_space(deciding, settings)
+    _check_spheres(indexes, chosen)
     space_messages = chosen.messages
     _check_retinotopy_source(indexes, settings, is_volume=chosen.is_volume)
     alike = [file for file in maps if file.is_volume == chosen.is_volume]
     further = [label for label in labels_of(alike, "space") if not same(chosen.maps_space, label)]
     if further and not space_messages and settings.space is None:
-        others = ", ".join(further)
-        message = f"Some participants have maps in space {others}; using {chosen.space}."
+        shown = ", ".join(further)
+        message = f"Some participants have maps in space {shown}; using {chosen.space}."
         space_messages = (message,)
     in_space = [file for file in maps if is_in(file, chosen)]
     deciding = [file for file in deciding if is_in(file, chosen)]
@@ -68,17 +70,33 @@ def make_plan(
         chosen.maps_space,
         settings.density,
         chosen.is_volume,
+        settings.hemi or (("both",) if chosen.is_volume else HEMISPHERE_ROWS),
     )
+
+
+def _maps_of_tasks(indexes: Iterable[ParticipantIndex]) -> list[IndexedFile]:
+    return [f for index in indexes for f in index.statistical_maps if f.entities.get("task")]
+
+
+def _check_spheres(indexes: Iterable[ParticipantIndex], chosen: SpaceChoice) -> None:
+    """Check that maps can be carried to where they are asked for, for anybody at all."""
+    ends = (family(chosen.maps_space) or OWN, family(chosen.space) or OWN)
+    if chosen.space == chosen.maps_space or OWN not in ends or len(set(ends)) == 1:
+        return
+    if not any(s.kind == "registered" for index in indexes for s in index.surfaces):
+        raise InputMissingError(
+            f"--space {chosen.space}: no sphere registered to a template found, which it takes to "
+            f"carry maps there from {chosen.maps_space or 'an unnamed space'}: expected "
+            "surf/lh.sphere.reg of FreeSurfer or sub-..._hemi-L_desc-reg_sphere.surf.gii of "
+            "fMRIPrep. Name its dataset with --derivatives."
+        )
 
 
 def _check_retinotopy_source(
     indexes: Iterable[ParticipantIndex], settings: Settings, *, is_volume: bool
 ) -> None:
     maps = [
-        file
-        for index in indexes
-        for file in index.retinotopic_maps
-        if file.is_volume == is_volume
+        file for index in indexes for file in index.retinotopic_maps if file.is_volume == is_volume
     ]
     found = labels_of(maps, "desc")
     source = settings.retinotopy_source
@@ -233,6 +251,13 @@ def _asked(
 
 
 def _no_maps(indexes: Sequence[ParticipantIndex]) -> str:
+    without_task = [file for index in indexes for file in index.statistical_maps]
+    if without_task:
+        return (
+            f"{without_task[0].source.path}: the names of statistical maps say no task (task-...), "
+            "so that localizer and other tasks cannot be told apart. Where a dataset holds one "
+            "task, give it the name of the task: --derivatives TASK=PATH."
+        )
     labels = ", ".join(dict.fromkeys(f"sub-{index.label}" for index in indexes))
     return (
         f"No statistical maps found for {labels}: expected names such as "

@@ -13,7 +13,8 @@ from bids_secondlevel.model import (
     ParticipantFiles,
     Plan,
 )
-from bids_secondlevel.reading import localizer_gap, measured_gap, retinotopy_gap
+from bids_secondlevel.reading import localizer_gap, measured_gap
+from bids_secondlevel.retinotopy_reading import retinotopy_gap
 from bids_secondlevel.settings import RoiDefinition
 
 
@@ -55,6 +56,8 @@ def describe_run(files: ParticipantFiles, plan: Plan) -> str:
 def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
     yield f"sub-{files.label}"
     yield f"  space: {plan.space or 'none in the names'}"
+    if plan.maps_space != plan.space:
+        yield f"  maps are carried there from space {plan.maps_space or 'not named'}"
     yield f"  retinotopy: {files.retinotopy_source or 'MISSING'}"
     for hemi, source in files.retinotopy.items():
         for file in source.files:
@@ -71,11 +74,11 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
         session = f"session {estimate.session}, " if estimate.session else ""
         yield f"    {session}task {estimate.task}, contrast {estimate.contrast}"
         yield from _sources(estimate.maps)
-    n_hemi = len(HEMISPHERES) + 1
+    n_hemi = len(plan.hemi)
     n_rows = len(files.estimates) * len(plan.rois) * n_hemi
     yield (
         f"  rows to be expected: {n_rows} ({len(files.estimates)} contrasts x "
-        f"{len(plan.rois)} ROIs x {n_hemi} for L, R and both)"
+        f"{len(plan.rois)} ROIs x {n_hemi} for {', '.join(plan.hemi)})"
     )
 
 

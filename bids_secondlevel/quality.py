@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from bids_secondlevel.grid import Grid
+from bids_secondlevel.grid import Grid, voxel_patches
 from bids_secondlevel.measures import column, worst
 from bids_secondlevel.mesh import Triangles, patches
 from bids_secondlevel.model import (
@@ -66,12 +66,22 @@ class QualityRow:
     participant_id: str = column("participant, with its sub- prefix")
     roi: str = column("region of interest")
     hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column("surface space of the maps; n/a where their names have none")
-    n_vertices: int | None = column("number of vertices of the ROI", default=None)
+    space: str | None = column(
+        "space in which the ROI was defined and measured; n/a where names have none"
+    )
+    n_vertices: int | None = column(
+        "number of vertices of the ROI, in volumes of voxels", default=None
+    )
     area_mm2: float | None = column(
         "area of the ROI on the participant's own surface, where a vertex has a third of the area "
         "of each triangle it belongs to; n/a where no such surface was used",
         units="mm^2",
+        default=None,
+    )
+    volume_mm3: float | None = column(
+        "volume of the ROI; only where maps are volumes",
+        units="mm^3",
+        optional=True,
         default=None,
     )
     retinotopic_share: float | None = column(
@@ -80,7 +90,8 @@ class QualityRow:
         default=None,
     )
     n_patches: int | None = column(
-        "number of connected patches of the ROI on the surface mesh; n/a where no mesh was used",
+        "number of connected patches of the ROI on the surface mesh, or of voxels that share a "
+        "face; n/a where no mesh was used",
         default=None,
     )
     largest_patch: int | None = column(
@@ -124,7 +135,9 @@ class OverlapRow:
     roi: str = column("region of interest")
     other_roi: str = column("region of interest it is compared with")
     hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column("surface space of the maps; n/a where their names have none")
+    space: str | None = column(
+        "space in which the ROI was defined and measured; n/a where names have none"
+    )
     n_shared: int | None = column(
         "number of vertices in both ROIs; n/a where one of them could not be defined, for the "
         "reason in the table of their quality",
@@ -163,6 +176,11 @@ class VertexMaps:
     area: Array | None = None
     triangles: Triangles | None = None
     grid: Grid | None = None
+
+    @property
+    def voxel_volume(self) -> float | None:
+        """Volume of a voxel in mm^3; ``None`` on a surface."""
+        return None if self.grid is None else self.grid.voxel_volume
 
 
 def describe_rois(
@@ -265,7 +283,12 @@ def _describe(
     masks = _present(rois)
     n_vertices, n_retinotopic = _count(masks), _count(_present(retinotopic))
     area = _pool(masks, [hemi.area for hemi in maps])
-    sizes = _patch_sizes(masks, [hemi.triangles for hemi in maps])
+    grids = [hemi.grid for hemi in maps if hemi.grid is not None]
+    sizes = (
+        voxel_patches(np.any(masks, axis=0), grids[0].shape)
+        if grids
+        else _patch_sizes(masks, [hemi.triangles for hemi in maps])
+    )
     eccentricity = _finite(_pool(masks, [hemi.eccentricity for hemi in maps]))
     angles = _finite(_pool(masks, [hemi.polar_angle for hemi in maps]))
     mean_angle, quadrant, agreement = _position(angles)
@@ -273,6 +296,7 @@ def _describe(
         key,
         n_vertices=n_vertices,
         area_mm2=None if area is None else float(area.sum()),
+        volume_mm3=n_vertices * grids[0].voxel_volume if grids else None,
         retinotopic_share=n_vertices / n_retinotopic if n_retinotopic else None,
         n_patches=None if sizes is None else len(sizes),
         largest_patch=None if sizes is None else max(sizes, default=0),

@@ -44,9 +44,7 @@ def measured_gap(estimate: EstimateSource, hemisphere: Hemisphere) -> Absent | N
     return _gap(estimate.maps, hemisphere, what, "missing_map")
 
 
-def read_localizers(
-    localizers: Localizers, hemisphere: Hemisphere
-) -> dict[str, Array | Absent]:
+def read_localizers(localizers: Localizers, hemisphere: Hemisphere) -> dict[str, Array | Absent]:
     """Read the z maps of localizer contrasts in one hemisphere, on the surface they are on."""
     return {contrast: _read_localizer(localizers, contrast, hemisphere) for contrast in localizers}
 
@@ -215,12 +213,14 @@ def _carried(
     if alignment.n_maps in (None, values.size):
         return carry_map(values, alignment)
     retinotopy = files.retinotopy.get(hemisphere)
-    other = retinotopy.eccentricity.path if retinotopy else "the other maps"
+    is_beside = retinotopy is not None and not (alignment.retinotopy or alignment.no_retinotopy)
+    others = "the other maps have"
+    if retinotopy is not None and is_beside:
+        others = f"{(retinotopy.visual_area or retinotopy.eccentricity).path} has"
     message = (
-        f"{source.files[0].path} has {values.size} vertices, and {alignment.n_maps} are expected "
-        f"beside {other}: they are not on the "
-        "same surface. Check that both belong to this participant and hemisphere, and that the "
-        "maps are in the space of the retinotopy (--space, --retinotopy-source)."
+        f"{source.files[0].path} has {values.size} vertices, but {others} {alignment.n_maps}: they "
+        "are not on the same surface. Check that both belong to this participant and hemisphere, "
+        "and that the maps are in the space of the retinotopy (--space, --retinotopy-source)."
     )
     return Absent("vertex_mismatch", DataError(message))
 

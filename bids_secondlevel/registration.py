@@ -182,9 +182,7 @@ def _grid_of(paths: Sequence[object]) -> Grid | None:
     return None
 
 
-def _surface_of_retinotopy(
-    n_own: int, maps: Surface, spheres: "_Spheres", plan: Plan
-) -> Surface:
+def _surface_of_retinotopy(n_own: int, maps: Surface, spheres: "_Spheres", plan: Plan) -> Surface:
     """Tell which surface the retinotopy is on; FreeSurfer's names do not say it.
 
     Files under such names are on FreeSurfer's surfaces: on fsLR only with a number of vertices
@@ -202,9 +200,7 @@ def _surface_of_retinotopy(
     return Surface("fsaverage", n_own)
 
 
-def _shared_surface(
-    own: Surface | None, maps: Surface, spheres: "_Spheres", plan: Plan
-) -> Surface:
+def _shared_surface(own: Surface | None, maps: Surface, spheres: "_Spheres", plan: Plan) -> Surface:
     """Tell the vertices of the surface that was asked for.
 
     Raises
@@ -230,18 +226,20 @@ def _link(source: Surface, target: Surface, spheres: "_Spheres") -> Link:
         If a sphere is missing or cannot be read.
     """
     both = {source.space, target.space}
-    names = f"from {source} to {target}"
+    names = " to ".join(
+        OWN if surface.space == OWN else str(surface) for surface in (source, target)
+    )
     if both == {"fsaverage"} and target.n_vertices < source.n_vertices:
         return Link(
-            nested(source.n_vertices, target.n_vertices), f"{names} by the order of vertices"
+            nested(source.n_vertices, target.n_vertices), f"from {names} by the order of vertices"
         )
     template = "fsLR" if both == {"fsLR"} or spheres.has_own_in("fsLR", both) else "fsaverage"
     mesh, its_file = spheres.find(source, template)
     target_mesh, other_file = spheres.find(target, template)
     return Link(
         on_spheres(mesh, target_mesh.coordinates),
-        f"{names} over spheres registered to {template} (labels from the nearest vertex, values "
-        "by barycentric interpolation)",
+        f"from {names} over spheres registered to {template} (labels from the nearest vertex, "
+        "values by barycentric interpolation)",
         (its_file, other_file),
         target_mesh.triangles,
     )

@@ -89,13 +89,13 @@ def on_spheres(source: Mesh, target: Array) -> Resampling:
     vertices, points = _on_unit_sphere(source.coordinates), _on_unit_sphere(target)
     tree = KDTree(vertices)
     n_neighbours = min(_NEIGHBOURS, len(vertices))
-    _, nearest = tree.query(points)
+    nearest = np.asarray(tree.query(points)[1], dtype=np.intp)
     search = _Search(vertices, np.asarray(source.triangles, dtype=np.intp))
     triangle, weights = search.around(points, nearest)
     outside = np.flatnonzero(weights.min(axis=1) < -_TINY)
     if outside.size:
-        _, around = tree.query(points[outside], k=n_neighbours)
-        for neighbour in np.atleast_2d(around.T)[1:]:
+        around = np.asarray(tree.query(points[outside], k=range(2, n_neighbours + 1))[1])
+        for neighbour in around.T:
             other, its_weights = search.around(points[outside], neighbour)
             better = its_weights.min(axis=1) > weights[outside].min(axis=1)
             triangle[outside[better]] = other[better]
@@ -105,9 +105,7 @@ def on_spheres(source: Mesh, target: Array) -> Resampling:
     corners[lost] = nearest[lost, np.newaxis]
     weights[lost] = (1.0, 0.0, 0.0)
     weights[weights < _TINY] = 0.0
-    return Resampling(
-        len(vertices), nearest, corners, weights / weights.sum(axis=1, keepdims=True)
-    )
+    return Resampling(len(vertices), nearest, corners, weights / weights.sum(axis=1, keepdims=True))
 
 
 def by_nearest(resampling: Resampling, values: Array) -> Array:
@@ -132,9 +130,7 @@ def by_nearest(resampling: Resampling, values: Array) -> Array:
     return carried
 
 
-def by_interpolation(
-    resampling: Resampling, values: Array, undefined: Mask | None = None
-) -> Array:
+def by_interpolation(resampling: Resampling, values: Array, undefined: Mask | None = None) -> Array:
     """Carry continuous values: weighted means of the corners of the triangle around a vertex.
 
     Parameters
@@ -175,8 +171,9 @@ def by_interpolation(
     at_corners = np.asarray(values, dtype=np.float64)[corners]
     shares = weights.reshape(weights.shape + (1,) * (values.ndim - 1))
     with np.errstate(invalid="ignore"):  # infinite values of opposite signs
-        summed = np.where(shares > 0, shares * at_corners, 0.0).sum(axis=1)
-    return summed.astype(values.dtype if values.dtype.kind == "f" else np.float64)
+        summed: Array = np.where(shares > 0, shares * at_corners, 0.0).sum(axis=1)
+    kind = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+    return summed.astype(kind)
 
 
 def angles_by_interpolation(
@@ -257,7 +254,8 @@ class _Search:
         # The line through the point has to meet the triangle on this side of the sphere.
         usable = (triangle >= 0) & (total * self._volumes[triangle] > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(usable[:, np.newaxis], shares / total[:, np.newaxis], -np.inf)
+            inside: Array = np.where(usable[:, np.newaxis], shares / total[:, np.newaxis], -np.inf)
+        return inside
 
 
 def _on_unit_sphere(coordinates: Array) -> Array:
@@ -265,7 +263,8 @@ def _on_unit_sphere(coordinates: Array) -> Array:
     radius = np.linalg.norm(points, axis=1, keepdims=True)
     if not (radius > 0).all():
         raise ValueError("a vertex lies at the centre of the sphere")
-    return points / radius
+    on_sphere: Array = points / radius
+    return on_sphere
 
 
 def _check_size(resampling: Resampling, values: Array) -> None:

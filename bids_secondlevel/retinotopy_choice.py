@@ -163,9 +163,7 @@ def _find_areas(
     return areas
 
 
-def _by_folder(
-    maps: Iterable[IndexedFile], tag: str, *, needs_areas: bool
-) -> dict[Path, Found]:
+def _by_folder(maps: Iterable[IndexedFile], tag: str, *, needs_areas: bool) -> dict[Path, Found]:
     """Find the folders in which a source is complete for at least one hemisphere."""
     of_tag = [file for file in maps if file.entities["desc"] == tag]
     folders = dict.fromkeys(file.source.path.parent for file in of_tag)

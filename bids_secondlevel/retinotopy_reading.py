@@ -27,7 +27,7 @@ from bids_secondlevel.registration import Alignment
 from bids_secondlevel.resampling import angles_by_interpolation, by_interpolation, by_nearest
 from bids_secondlevel.rois import to_visual_field
 from bids_secondlevel.settings import RoiDefinition
-from bids_secondlevel.surfaces import read_mesh
+from bids_secondlevel.surfaces import read_mesh, whole_numbers
 from bids_secondlevel.values import read_values
 from bids_secondlevel.volumes import resample_nearest
 
@@ -109,7 +109,7 @@ def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinot
     """
     first = source.visual_area or source.eccentricity
     values = read_values(first, hemisphere)
-    area = _whole_numbers(first.path, values) if source.visual_area else np.zeros(values.size, "i4")
+    area = whole_numbers(values, first.path) if source.visual_area else np.zeros(values.size, "i4")
     eccentricity, angle, explained = (
         None if file is None else values if file is first else _like(file, hemisphere, first, area)
         for file in (source.eccentricity, source.polar_angle, source.variance_explained)
@@ -131,17 +131,6 @@ def _like(file: SourceFile, hemisphere: Hemisphere, first: SourceFile, area: Arr
             "the same number, from the same surface."
         )
     return values
-
-
-def _whole_numbers(path: Path, area: Array) -> Array:
-    area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
-    odd = ~(np.isfinite(area) & (area == np.round(area)))
-    if odd.any():
-        raise DataError(
-            f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
-            f"holds values such as {float(area[odd][0]):g}. A probability map cannot be used."
-        )
-    return area.astype(np.int32)
 
 
 def carry_retinotopy(
@@ -279,9 +268,7 @@ def _carried_mesh(
         and link.resampling.n_source == len(mesh.coordinates)
     ):
         return Mesh(by_interpolation(link.resampling, mesh.coordinates), link.triangles)
-    raise DataError(
-        f"{path} has {len(mesh.coordinates)} vertices, and the maps have {n_vertices}."
-    )
+    raise DataError(f"{path} has {len(mesh.coordinates)} vertices, and the maps have {n_vertices}.")
 
 
 def carried_maps(

@@ -16,7 +16,9 @@ class RunRow:
     contrast: str = column("first-level contrast of the measured map")
     roi: str = column("region of interest")
     hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column("surface space of the maps; n/a where their names have none")
+    space: str | None = column(
+        "space in which the ROI was defined and measured; n/a where names have none"
+    )
     statistic: str = column("what the map holds, the stat entity of its name")
     run: int = column("run of the measured map")
     estimate: float | None = column(

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.masks import (
     ParticipantFolder,
+    PartToWrite,
     describe_definition,
     localizer_files,
+    parts_to_write,
     sidecar_of,
 )
 from bids_secondlevel.model import (
-    HEMISPHERES,
     Absent,
     Hemisphere,
     Mask,
@@ -23,7 +24,8 @@ from bids_secondlevel.model import (
     RoiMasks,
 )
 from bids_secondlevel.palette import OVERLAP_COLOUR, roi_colours
-from bids_secondlevel.surfaces import Label, label_gifti
+from bids_secondlevel.registration import Alignment
+from bids_secondlevel.surfaces import Label
 from bids_secondlevel.writing import remove_files, write_atomically, write_json
 
 
@@ -82,6 +84,7 @@ def segment(masks: Sequence[Mask]) -> NDArray[np.int32]:
 
 def write_segmentations(
     rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    alignments: Mapping[Hemisphere, Alignment],
     files: ParticipantFiles,
     plan: Plan,
     folder: ParticipantFolder,
@@ -97,18 +100,18 @@ def write_segmentations(
         If a file cannot be written.
     """
     table = lookup_table([roi.name for roi in plan.rois])
-    for hemi in HEMISPHERES:
-        path = folder.segmentation(hemi)
-        masks = [rois[hemi][roi.name].roi for roi in plan.rois]
+    for part in parts_to_write(rois, alignments, plan):
+        path = folder.segmentation(part.hemisphere)
+        masks = [part.masks[roi.name].roi for roi in plan.rois]
         there = [mask for mask in masks if not isinstance(mask, Absent)]
         if len(there) < len(masks):
             remove_files((path, sidecar_of(path)))
             continue
         labels = segment(there)
-        write_json(sidecar_of(path), _sidecar(labels, table, hemi, files, plan))
+        write_json(sidecar_of(path), _sidecar(labels, table, part, files, plan))
         named = [Label(row.index, row.name, row.color) for row in table]
-        write_atomically(path, label_gifti(labels, hemi, named))
-    names = f"{folder.prefix}_hemi-*_seg-roi_dseg.label.gii"
+        write_atomically(path, part.encode(labels, named))
+    names = f"{folder.prefix}_*seg-roi_dseg.[ln]i*"
     if any(folder.segmentation_table.parent.glob(names)):
         # No JSON beside it: by BIDS' inheritance it would describe the label files too.
         lines = [("index", "name", "color"), *((str(r.index), r.name, r.color) for r in table)]
@@ -121,16 +124,17 @@ def write_segmentations(
 def _sidecar(
     labels: NDArray[np.int32],
     table: Sequence[SegmentationRow],
-    hemi: Hemisphere,
+    part: PartToWrite,
     files: ParticipantFiles,
     plan: Plan,
 ) -> dict[str, Any]:
     """Say where the labels come from (BIDS specification, "Segmentations")."""
-    retinotopy = files.retinotopy[hemi]
+    retinotopy = files.retinotopy[part.side]
+    localizers = [f for roi in plan.rois for f in localizer_files(roi, part.side, files)]
     # A map has the vertices of its surface, also where the surface itself is not there.
-    reference = files.surfaces.get(hemi, retinotopy.visual_area)
-    localizers = (localizer_files(roi, hemi, files) for roi in plan.rois)
-    sources = (*retinotopy.files, *(file for of_roi in localizers for file in of_roi))
+    on_it = localizers[0] if localizers and part.alignment.methods else retinotopy.eccentricity
+    reference = files.surfaces.get(part.side, on_it)
+    sources = (*retinotopy.files, *localizers)
     counts = np.bincount(labels, minlength=len(table) + 1)
     return {
         "Description": "Individual ROIs; vertices of several ROIs have a label of their own",
@@ -138,6 +142,8 @@ def _sidecar(
         "SpatialReference": reference.uri,
         "Sources": list(dict.fromkeys(file.uri for file in sources)),
         "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
-        "VertexCount": {row.name: int(counts[row.index]) for row in table},
-        "SurfaceVertexCount": labels.size,
+        "VertexCount" if part.hemisphere else "VoxelCount": {
+            row.name: int(counts[row.index]) for row in table
+        },
+        **part.describe(labels),
     }

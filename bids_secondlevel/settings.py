@@ -61,6 +61,41 @@ THRESHOLD_KINDS: Mapping[ThresholdKind, str] = MappingProxyType(
 TAILS: tuple[Tail, ...] = ("greater", "less", "two-sided")
 
 
+def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Spell visual areas as they are known, and check that there are such."""
+    by_key = {name.casefold(): name for name in VISUAL_AREAS}
+    by_key |= {str(number): name for name, number in VISUAL_AREAS.items()}
+    by_key |= {n.casefold(): n for n in given if _AREA_FILE.fullmatch(n)}
+    unknown = [name for name in given if name.casefold() not in by_key]
+    if unknown or not given:
+        raise UsageError(
+            f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
+            f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces; "
+            "or name a file such as V1_exvivo.label, aparc.annot:pericalcarine or "
+            "wang15_mplbl.mgz:1, without its lh. or rh."
+        )
+    names = tuple(by_key[name.casefold()] for name in given)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--visual-areas: an area is named twice in {' '.join(names)}.")
+    for name in names:
+        file, _, label = name.partition(":")
+        if (file.endswith(".annot") and not label) or (file.endswith(".label") and label):
+            raise UsageError(
+                f"--visual-areas: {name}; expected an annotation with the name of a structure "
+                "(aparc.annot:pericalcarine), and a .label file without."
+            )
+    return names
+
+
+def _area_name(name: str) -> str:
+    """Name an area as a label: a structure by its name, a file by its own without the ending."""
+    file, _, label = name.partition(":")
+    for ending in sorted(AREA_ENDINGS, key=len, reverse=True):
+        file = file.removesuffix(ending)
+    chosen = label if label and not label.isdigit() else f"{file}{label}"
+    return re.sub("[^0-9A-Za-z]", "", chosen)
+
+
 @dataclass(frozen=True)
 class RoiRule:
     """How a region of interest (ROI) is defined; all limits are strict.
@@ -388,41 +423,6 @@ class Settings:
         for name in ("sweep_thresholds", "sweep_eccentricities"):
             if not all(isfinite(value) for value in getattr(self, name)):
                 raise UsageError(f"--{name.replace('_', '-')}: expected numbers.")
-
-
-def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Spell visual areas as they are known, and check that there are such."""
-    by_key = {name.casefold(): name for name in VISUAL_AREAS}
-    by_key |= {str(number): name for name, number in VISUAL_AREAS.items()}
-    by_key |= {n.casefold(): n for n in given if _AREA_FILE.fullmatch(n)}
-    unknown = [name for name in given if name.casefold() not in by_key]
-    if unknown or not given:
-        raise UsageError(
-            f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
-            f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces; "
-            "or name a file such as V1_exvivo.label, aparc.annot:pericalcarine or "
-            "wang15_mplbl.mgz:1, without its lh. or rh."
-        )
-    names = tuple(by_key[name.casefold()] for name in given)
-    if len(set(names)) < len(names):
-        raise UsageError(f"--visual-areas: an area is named twice in {' '.join(names)}.")
-    for name in names:
-        file, _, label = name.partition(":")
-        if (file.endswith(".annot") and not label) or (file.endswith(".label") and label):
-            raise UsageError(
-                f"--visual-areas: {name}; expected an annotation with the name of a structure "
-                "(aparc.annot:pericalcarine), and a .label file without."
-            )
-    return names
-
-
-def _area_name(name: str) -> str:
-    """Name an area as a label: a structure by its name, a file by its own without the ending."""
-    file, _, label = name.partition(":")
-    for ending in sorted(AREA_ENDINGS, key=len, reverse=True):
-        file = file.removesuffix(ending)
-    chosen = label if label and not label.isdigit() else f"{file}{label}"
-    return re.sub("[^0-9A-Za-z]", "", chosen)
 
 
 def checked_label(option: str, prefix: str, value: str) -> str:

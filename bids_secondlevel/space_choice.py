@@ -77,7 +77,7 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
     found, is_volume = (surfaces, False) if surfaces else (volumes, True)
     space = _preferred(found)
     if space is _UNDECIDED:
-        raise UsageError(f"Maps in several spaces: choose one with --space; {shown}.")
+        raise UsageError(f"Maps in several spaces ({_shown(surfaces, volumes)}): choose --space.")
     messages = []
     if len(found) > 1:
         messages.append(f"Maps in several spaces ({_shown(found, ())}); using {space}.")

@@ -38,7 +38,7 @@ def family(space: str | None) -> str | None:
     >>> family("fsaverage5"), family("fsLR"), family("fsnative"), family(None)
     ('fsaverage', 'fsLR', 'fsnative', None)
     """
-    return "fsaverage" if space in _NUMBERED else space
+    return "fsaverage" if space and space in _NUMBERED else space
 
 
 def known_space(label: str) -> str | None:
@@ -74,7 +74,7 @@ def vertex_counts(space: str | None, density: str | None = None) -> tuple[int, .
     >>> vertex_counts("fsLR")
     (32492, 59292, 163842)
     """
-    if space in _NUMBERED:
+    if space and space in _NUMBERED:
         return (_NUMBERED[space],)
     densities = DENSITIES.get(space or "", {})
     if density is not None:

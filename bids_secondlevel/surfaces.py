@@ -104,6 +104,33 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     return mesh
 
 
+def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
+    """Take the values of a map of visual areas as labels; NaN is no area.
+
+    Parameters
+    ----------
+    area : (n_vertices,) array of numbers
+    path : Path
+        Where they were read from.
+
+    Returns
+    -------
+    (n_vertices,) array of int32
+
+    Raises
+    ------
+    DataError
+        If they are no whole numbers.
+    """
+    area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
+    if not np.isfinite(area).all() or not np.array_equal(area, np.round(area)):
+        raise DataError(
+            f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
+            f"holds values such as {_first_odd(area):g}. A probability map cannot be used."
+        )
+    return area.astype(np.int32)
+
+
 def read_map_like(
     path: Path, hemisphere: Hemisphere, n_vertices: int, like: Path | None = None
 ) -> Array:

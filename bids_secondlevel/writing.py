@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bids_secondlevel.errors import DataError, OutputError
-from bids_secondlevel.measures import columns, data_dictionary
+from bids_secondlevel.measures import columns
 
 MISSING = "n/a"
 
@@ -106,14 +106,18 @@ def write_table(
     OutputError
         If it cannot be written.
     """
-    declared = columns(row_type)
+    declared = {
+        name: c
+        for name, c in columns(row_type).items()
+        if not c.is_optional or any(attrgetter(c.path)(row) is not None for row in rows)
+    }
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
     writer.writerow(declared)
     values = [attrgetter(declared_column.path) for declared_column in declared.values()]
     for row in rows:
         writer.writerow(_cell(value(row)) for value in values)
-    dictionary = data_dictionary(row_type)
+    dictionary = {name: dict(c.entry) for name, c in declared.items()}
     columns_of_name = {k: v for k, v in (entities or {}).items() if k in dictionary}
     described = {name: dictionary[name] for name in columns_of_name}
     sidecar = {**dictionary, **columns_of_name, **metadata}
@@ -136,7 +140,8 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t")
-            missing = [name for name in declared if name not in (reader.fieldnames or ())]
+            there = reader.fieldnames or ()
+            missing = [n for n, c in declared.items() if n not in there and not c.is_optional]
             if missing:
                 raise DataError(
                     f"{path}: has no column {', '.join(missing)}; expected the table that the "
@@ -146,6 +151,8 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
             for row in reader:
                 cells: dict[str, dict[str, Any]] = {"": {}, **{part: {} for part in parts}}
                 for name, c in declared.items():
+                    if name not in there:
+                        continue
                     part = c.path.rpartition(".")[0]
                     cells[part][name] = _value(name, row[name], c.hint)
                 whole = {part: kind(**cells[part]) for part, kind in parts.items()}

@@ -96,6 +96,14 @@ def test_a_map_that_is_not_there_or_not_chosen(tmp_path, name):
         read_cortex(path, "L", name)
 
 
+def test_a_file_that_was_written_again_is_read_again(tmp_path):
+    path = write(tmp_path / "a.dscalar.nii", np.ones(10))
+    assert np.nanmax(read_cortex(path, "L")) == 1
+    write(path, np.full((2, 10), 2.0), names=["a", "b"])
+    assert describe(path).map_names == ("a", "b")
+    assert np.nanmax(read_cortex(path, "L", "b")) == 2
+
+
 def test_two_maps_of_one_name_are_refused(tmp_path):
     path = write(tmp_path / "a.dscalar.nii", np.ones((2, 10)), names=["z", "z"])
     with pytest.raises(DataError, match="holds 2 maps named 'z'"):

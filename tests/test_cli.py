@@ -98,6 +98,7 @@ task-label = ["main"]
 contrasts = ["attend"]
 statistic = "t"
 space = "fsaverage"
+hemi = ["both"]
 exclude = "{exclude}"
 min-coverage = 0.5
 n-permutations = 99
@@ -118,7 +119,7 @@ verbose = 2
         "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
-        f"--space fsaverage --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
+        f"--space fsaverage --hemi both --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
         "--n-procs 3 --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
     arguments += ["--model", "estimate ~ age"]

@@ -186,14 +186,28 @@ class TestStatisticalMaps:
         assert list(files.localizers) == ["left"]
         assert [len(source.maps) for source in files.localizers["left"].values()] == [1, 1]
 
-    def test_volumes_only_are_named(self, bids):
+    def test_volumes_are_used_where_there_is_no_surface(self, bids):
+        folder = "node-runLevel/sub-01/sub-01_task-loc_run-1_space-MNI_contrast-left"
         touch(
             bids / "derivatives" / "fitlins",
-            "node-runLevel/sub-01/sub-01_task-loc_run-1_space-MNI_contrast-left_stat-z_statmap.nii.gz",
-            "node-subjectLevel/sub-01/sub-01_space-fsLR_contrast-left_stat-z_statmap.dscalar.nii",
+            f"{folder}_stat-z_statmap.nii.gz",
+            f"{folder}_stat-effect_statmap.nii.gz",
         )
-        with pytest.raises(InputMissingError, match=r"(?s)volumes.*node-runLevel/sub-01/sub-01_"):
+        for source in chosen(bids).localizers["left"].values():
+            assert [file.kind for file in source.maps] == ["volume"]
+        firstlevel(bids, *both(), *both(stat="effect"))
+        assert {file.kind for s in chosen(bids).localizers["left"].values() for file in s.maps} == {
+            "surface"
+        }
+
+    def test_the_name_of_a_dataset_is_the_task_of_maps_without_one(self, bids):
+        glm = bids / "derivatives" / "node-subjectLevel"
+        for stat in ("z", "effect"):
+            touch(glm, f"sub-01/sub-01_space-fsLR_contrast-left_stat-{stat}_statmap.dscalar.nii")
+        with pytest.raises(InputMissingError, match="--derivatives TASK=PATH"):
             chosen(bids)
+        files = chosen(bids, derivatives=(DerivativePath(glm, "loc"),))
+        assert set(files.localizers["left"]) == {"L", "R"}
 
     def test_a_map_pooled_over_runs_wins_over_the_runs(self, bids):
         firstlevel(
@@ -321,7 +335,7 @@ class TestChoices:
             ({"contrasts": ("up",)}, "--contrasts up: nothing found; there are: left"),
             ({"task_label": ("rest",)}, "--task-label rest: nothing found; there are: loc"),
             ({"statistic": "t"}, "stat-t"),
-            ({"session_label": ("9",)}, "No surface maps to measure"),
+            ({"session_label": ("9",)}, "No maps to measure"),
         ],
     )
     def test_filters_that_select_nothing(self, bids, options, message):
@@ -445,12 +459,15 @@ class TestRetinotopy:
         assert source == tag
         assert set(used) == {"L", "R"}
 
-    def test_bids_names_in_another_space_are_not_used(self, bids):
-        for hemi in "LR":
-            for kind in ("varea", "eccen"):
-                name = f"sub-01_hemi-{hemi}_space-fsaverage_desc-benson14_{kind}.func.gii"
-                freesurfer(bids, f"sub-01/anat/{name}")
-        assert self.used(bids) == (None, {})
+    def test_bids_names_in_the_space_of_the_maps_win_over_those_in_another(self, bids):
+        for space in ("fsaverage", "fsnative"):
+            for hemi in "LR":
+                for kind in ("varea", "eccen"):
+                    name = f"sub-01_hemi-{hemi}_space-{space}_desc-benson14_{kind}.func.gii"
+                    freesurfer(bids, f"sub-01/anat/{name}")
+            source, used = self.used(bids)
+            assert source == "benson14"
+            assert f"space-{space}_" in str(used["L"])
 
     def test_half_a_source_is_no_source(self, bids):
         freesurfer(bids, "sub-01/surf/lh.benson14_varea.mgz")
@@ -497,7 +514,7 @@ class TestCost:
         with self.counted(bids) as reads:
             index = index_participant(datasets, "001", {})
         assert len(index.statistical_maps) == 4
-        assert len(index.retinotopic_maps) == 4
+        assert len([file for file in index.retinotopic_maps if not file.is_volume]) == 4
         return reads
 
     @pytest.fixture

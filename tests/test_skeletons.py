@@ -121,10 +121,10 @@ def test_cneuromod_retinotopy(bids, tmp_path):
     }
 
 
-def test_cneuromod_volumes_are_named_and_not_used(bids, tmp_path):
+def test_cneuromod_volumes_have_no_z_maps(bids, tmp_path):
     lay_out("cneuromod_floc", tmp_path / "floc.rois")
-    with pytest.raises(InputMissingError, match=r"(?s)volumes.*floc\.rois/sub-01/glm/sub-01_task"):
-        choose(bids, "01", tmp_path / "floc.rois")
+    with pytest.raises(InputMissingError, match=r"task floc has no z maps.*hold: betas, tscores"):
+        choose(bids, "01", tmp_path / "floc.rois", localizer_task="floc")
 
 
 def test_ds004194(bids):
@@ -139,8 +139,13 @@ def test_ds004194(bids):
 
 def test_fitlins(bids, tmp_path):
     lay_out("fitlins", tmp_path / "fitlins")
-    with pytest.raises(InputMissingError, match=r"5 statistical maps without a hemi entity"):
-        choose(bids, "01", tmp_path / "fitlins")
+    files = choose(bids, "01", tmp_path / "fitlins")
+    for source in files.localizers["left"].values():
+        (file,) = source.maps
+        assert file.kind == "volume"
+        assert file.path.name == (
+            "sub-01_task-loc_run-1_space-MNI152NLin2009cAsym_contrast-left_stat-z_statmap.nii.gz"
+        )
 
 
 def test_laion(bids):

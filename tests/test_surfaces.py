@@ -8,6 +8,7 @@ from study import cut_short, write_curv, write_gifti, write_mgz, write_volume
 
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.model import RetinotopySource, SourceFile
+from bids_secondlevel.retinotopy_reading import read_retinotopy
 from bids_secondlevel.surfaces import (
     Label,
     label_gifti,
@@ -15,7 +16,6 @@ from bids_secondlevel.surfaces import (
     map_mgz,
     read_map,
     read_mesh,
-    read_retinotopy,
 )
 
 VALUES = np.array([0.5, -1.96, 1.96, np.nan, 3.0, 7.0])

@@ -12,8 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bids_secondlevel.spaces import density_of
 from bids_secondlevel.surfaces import read_map, read_mesh
-from bids_secondlevel.templates import template_density, template_surface
+from bids_secondlevel.templates import template_surface
 
 ASK = """
 import sys
@@ -89,7 +90,7 @@ def test_fsaverage5_comes_with_nilearn(hemisphere, kind):
     ],
 )
 def test_density_by_the_number_of_vertices(space, n_vertices, density):
-    assert template_density(space, n_vertices) == density
+    assert density_of(space, n_vertices) == density
 
 
 def test_offline_an_empty_file_of_the_skeleton_is_no_surface(skeleton):
