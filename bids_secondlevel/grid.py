@@ -47,7 +47,8 @@ class Grid:
     @property
     def voxel_volume(self) -> float:
         """Volume of a voxel in mm^3."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])))
+        first, second, third = self.affine[:3, :3].T  # exact where axes are along the world's
+        return float(abs(np.dot(np.cross(first, second), third)))
 
     def hemisphere(self, hemisphere: Hemisphere) -> Mask:
         """Find the voxels on one side of the midline.

@@ -1,7 +1,7 @@
 """Name the files of a participant, and write the masks with what defined them."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -30,6 +30,7 @@ from bids_secondlevel.volumes import label_nifti
 from bids_secondlevel.writing import remove_files, write_atomically, write_json
 
 _MASK_ENDINGS = (".label.gii", ".nii.gz")
+_MASK_KINDS = ("retinotopy", "localizer", "combined")
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,16 @@ class ParticipantFolder:
     ) -> Path:
         """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``.
 
-        A mask without a hemisphere is a volume.
+        A mask without a hemisphere is a volume, which BIDS has in ``func`` only with a task.
         """
         name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
-        return self.path / f"{name}_mask{_MASK_ENDINGS[hemisphere is None]}"
+        folder = self._folder("anat") if task is None and hemisphere is None else self.path
+        return folder / f"{name}_mask{_MASK_ENDINGS[hemisphere is None]}"
+
+    def masks(self) -> Iterator[Path]:
+        """Find the masks that there are, of whatever run."""
+        for datatype, desc, ending in product(("func", "anat"), _MASK_KINDS, _MASK_ENDINGS):
+            yield from self._folder(datatype).glob(f"{self.prefix}_*desc-{desc}_mask{ending}")
 
     def segmentation(self, hemisphere: Hemisphere | None) -> Path:
         """Name the label file of all ROIs in one hemisphere, or in a volume."""
@@ -169,10 +176,9 @@ def write_masks(  # noqa: PLR0917
                 if mask is not None and not isinstance(mask, Absent):
                     written |= {path, sidecar_of(path)}
                     _write_mask(path, mask, part, sources, metadata)
-    for desc, ending in product(("retinotopy", "localizer", "combined"), _MASK_ENDINGS):
-        for path in folder.path.glob(f"{folder.prefix}_*desc-{desc}_mask{ending}"):
-            if path not in written and _is_ours(path, folder):
-                remove_files((path, sidecar_of(path)))
+    for path in list(folder.masks()):
+        if path not in written and _is_ours(path, folder):
+            remove_files((path, sidecar_of(path)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,8 +215,11 @@ class PartToWrite:
 
     def describe(self, labels: Array) -> dict[str, Any]:
         """Say how labels came to be on these vertices, and how many these are."""
-        size = "SurfaceVertexCount" if self.hemisphere else "GridVoxelCount"
-        return {**describe_alignment((self.alignment,)), size: int(labels.size)}
+        described = describe_alignment((self.alignment,))
+        file = self.alignment.grid_file
+        if file is None:
+            return {**described, "SurfaceVertexCount": int(labels.size)}
+        return {**described, "SpatialReference": file.uri, "GridVoxelCount": int(labels.size)}
 
 
 def parts_to_write(

@@ -44,7 +44,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PLACES = {"L": -0.24, BOTH: 0.0, "R": 0.24}
-_SIZES = {"n_vertices": "number of vertices", "area_mm2": "area (mm²)"}
+_SIZES = {
+    "n_vertices": "number of vertices",
+    "area_mm2": "area (mm²)",
+    "volume_mm3": "volume (mm³)",
+}
+_MEASURES = {"area_mm2": "area on the participant's own surface", "volume_mm3": "volume"}
 _MARKERS = {"L": "<", BOTH: "o", "R": ">"}
 
 
@@ -168,9 +173,11 @@ def draw_sizes(rows: Sequence[QualityRow]) -> list[Chart]:
     list of Chart
         One, or none where there is no ROI. It has a second panel where areas are known.
     """
-    rows = [row for row in rows if row.hemi in HEMISPHERES]
+    halves = [row for row in rows if row.hemi in HEMISPHERES]
+    rows = halves or rows
     if not rows:
         return []
+    unit = "voxels" if any(row.volume_mm3 is not None for row in rows) else "vertices"
     rois = list(dict.fromkeys(row.roi for row in rows))
     reasons = list(dict.fromkeys(row.status for row in rows if row.n_vertices is None))
     columns = [c for c in _SIZES if any(getattr(row, c) is not None for row in rows)]
@@ -182,16 +189,18 @@ def draw_sizes(rows: Sequence[QualityRow]) -> list[Chart]:
         axes = figure.subplots(grid.rows(len(columns)), grid.columns, squeeze=False).ravel()
         for axis, column in zip(axes, columns, strict=True):
             _paint_sizes(axis, rows, column, rois)
-            axis.set_ylabel(_SIZES[column])
+            axis.set_ylabel(_SIZES[column].replace("vertices", unit))
             name_rois(axis, grid)
-        left = swatch(HEMISPHERE_NAMES["L"], GREY, DARK)
-        right = swatch(HEMISPHERE_NAMES["R"], "white", DARK, hatch="////")
-        explain(figure, [left, right])
+        if halves:
+            left = swatch(HEMISPHERE_NAMES["L"], GREY, DARK)
+            right = swatch(HEMISPHERE_NAMES["R"], "white", DARK, hatch="////")
+            explain(figure, [left, right])
 
     told = "; ".join(
         f"{clean(row.roi)} {row.hemi} "
-        + (f"n/a ({row.status})" if row.n_vertices is None else f"{row.n_vertices} vertices")
+        + (f"n/a ({row.status})" if row.n_vertices is None else f"{row.n_vertices} {unit}")
         + ("" if row.area_mm2 is None else f", {number(row.area_mm2)} mm²")
+        + ("" if row.volume_mm3 is None else f", {number(row.volume_mm3)} mm³")
         for row in rows
     )
     return [
@@ -199,8 +208,8 @@ def draw_sizes(rows: Sequence[QualityRow]) -> list[Chart]:
             name,
             render(name, title, grid.size(len(columns)), paint),
             title,
-            "Number of vertices of each ROI in each hemisphere"
-            + (", and its area on the participant's own surface." if len(columns) > 1 else ".")
+            f"Number of {unit} of each ROI{' in each hemisphere' if halves else ''}"
+            + (f", and its {_MEASURES[columns[-1]]}." if len(columns) > 1 else ".")
             + (f" n/a: {'; '.join(reasons)}." if reasons else ""),
             f"{told}.",
         )
@@ -213,9 +222,9 @@ def _paint_sizes(
     """Draw bars with their numbers, beside each other for the two hemispheres."""
     colours = inks(rois)
     for row in rows:
-        x = rois.index(row.roi) + (-0.21 if row.hemi == "L" else 0.21)
+        x = rois.index(row.roi) + {"L": -0.21, "R": 0.21}.get(row.hemi, 0.0)
         size: float | None = getattr(row, column)
-        is_left = row.hemi == "L"
+        is_left = row.hemi != "R"
         bar = axes.bar(
             [x],
             [size or 0],

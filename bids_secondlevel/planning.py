@@ -35,12 +35,26 @@ def make_plan(
     Raises
     ------
     InputMissingError
-        If there are no surface maps, or none of the localizer.
+        If there are no maps, or none of the localizer.
+    DataError
+        If there are none, and a file that may hold them cannot be read.
     NothingSelectedError
         If the labels given select nothing.
     UsageError
         If an option is needed to decide.
     """
+    try:
+        return _make_plan(reference, others, settings)
+    except (InputMissingError, NothingSelectedError):
+        for index in (*reference, *others):
+            for problem in index.unreadable:  # where what is missing may be
+                raise problem from None
+        raise
+
+
+def _make_plan(
+    reference: Sequence[ParticipantIndex], others: Sequence[ParticipantIndex], settings: Settings
+) -> Plan:
     indexes = (*reference, *others)
     maps = _maps_of_tasks(indexes)
     if not maps:

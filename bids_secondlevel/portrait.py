@@ -76,6 +76,8 @@ class _Surface:
 
 def draw_portrait(shown: MapsShown, files: ParticipantFiles, plan: Plan) -> Portrait:
     """Draw retinotopy, localizer and ROIs of a participant, on the surfaces that can be had."""
+    if plan.is_volume:
+        return Portrait(None, ("maps are volumes, so that there is no picture of the cortex.",))
     cortices: dict[Hemisphere, Cortex] = {}
     messages: list[str] = []
     reasons: dict[str, list[str]] = {}

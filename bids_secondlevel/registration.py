@@ -4,7 +4,6 @@ Two surfaces are linked where each has a sphere in the coordinates of the same t
 participant's registered sphere, those of fsaverage, and those of fsLR.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +11,15 @@ import numpy as np
 from bids_secondlevel.errors import DataError, InputMissingError, SecondLevelError
 from bids_secondlevel.grid import Grid
 from bids_secondlevel.mesh import Triangles
-from bids_secondlevel.model import Absent, Hemisphere, Mesh, ParticipantFiles, Plan, SurfaceFile
+from bids_secondlevel.model import (
+    Absent,
+    Hemisphere,
+    Mesh,
+    ParticipantFiles,
+    Plan,
+    SourceFile,
+    SurfaceFile,
+)
 from bids_secondlevel.resampling import Resampling, nested, on_spheres
 from bids_secondlevel.spaces import OWN, density_of, family, vertex_counts
 from bids_secondlevel.surfaces import read_mesh
@@ -66,6 +73,8 @@ class Alignment:
         How they are carried to the surface of the ROIs; ``None`` where they are on it.
     grid : Grid or None
         Of the maps, where these are volumes.
+    grid_file : SourceFile or None
+        The map whose grid that is.
     own_grid : Grid or None
         Of the retinotopy, where that is a volume.
     no_retinotopy, no_maps : Absent or None
@@ -76,6 +85,7 @@ class Alignment:
     retinotopy: Link | None = None
     maps: Link | None = None
     grid: Grid | None = None
+    grid_file: SourceFile | None = None
     own_grid: Grid | None = None
     no_retinotopy: Absent | None = None
     no_maps: Absent | None = None
@@ -165,21 +175,20 @@ def align_volumes(files: ParticipantFiles, hemisphere: Hemisphere) -> Alignment:
     localizers = (s for of in files.localizers.values() for h, s in of.items() if h == hemisphere)
     measured = (s for e in files.estimates for h, s in e.maps.items() if h == hemisphere)
     source = files.retinotopy.get(hemisphere)
-    own_grid = None if source is None else _grid_of((source.eccentricity.path,))
-    for maps in (*localizers, *measured):
-        grid = _grid_of([file.path for file in maps.files])
+    own_grid = None if source is None else _grid_of(source.eccentricity)
+    for file in (file for maps in (*localizers, *measured) for file in maps.files):
+        grid = _grid_of(file)
         if grid is not None:
-            return Alignment(grid.n_voxels, grid=grid, own_grid=own_grid)
-    return Alignment(None, grid=own_grid, own_grid=own_grid)
+            return Alignment(grid.n_voxels, grid=grid, grid_file=file, own_grid=own_grid)
+    own = None if source is None else source.eccentricity
+    return Alignment(None, grid=own_grid, grid_file=own, own_grid=own_grid)
 
 
-def _grid_of(paths: Sequence[object]) -> Grid | None:
-    for path in paths:
-        try:
-            return read_grid(path)  # type: ignore[arg-type]
-        except (DataError, InputMissingError):  # told when the map is read
-            continue
-    return None
+def _grid_of(file: SourceFile) -> Grid | None:
+    try:
+        return read_grid(file.path)
+    except (DataError, InputMissingError):  # told when the map is read
+        return None
 
 
 def _surface_of_retinotopy(n_own: int, maps: Surface, spheres: "_Spheres", plan: Plan) -> Surface:

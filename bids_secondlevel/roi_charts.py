@@ -113,6 +113,18 @@ class _Sizes:
         return [names[i] for i in outlying[furthest_first]]
 
 
+def _size_shown(rows: Sequence[QualityRow]) -> tuple[str, str, str]:
+    """Choose the column of sizes that is drawn, with its unit and the name of its axis."""
+    for column, unit, label in (
+        ("area_mm2", "mm²", "area (mm²)"),
+        ("volume_mm3", "mm³", "volume (mm³)"),
+    ):
+        sizes = [getattr(row, column) for row in rows if row.n_vertices]
+        if None not in sizes and any(sizes):
+            return column, unit, label
+    return "n_vertices", "vertices", "number of vertices"
+
+
 def draw_sizes(rows: Sequence[QualityRow]) -> list[Chart]:
     """Draw how large the ROIs of all participants are, and name those that stand out.
 
@@ -124,23 +136,21 @@ def draw_sizes(rows: Sequence[QualityRow]) -> list[Chart]:
     Returns
     -------
     list of Chart
-        One, or none where there is no ROI: areas where all ROIs have one, else numbers of
-        vertices. Hemispheres are apart only where there is nothing pooled.
+        One, or none where there is no ROI: areas (in volumes, volumes) where all ROIs have one,
+        else numbers of vertices. Hemispheres are apart only where there is nothing pooled.
     """
     found = [row for row in rows if row.n_vertices is not None]
     hemispheres = hemispheres_shown(found)
     found = [row for row in found if row.hemi in hemispheres]
     if not found:
         return []
-    has_areas = all(row.area_mm2 is not None for row in found if row.n_vertices)
-    has_areas = has_areas and any(row.area_mm2 for row in found)
+    column, unit, label = _size_shown(found)
     sizes: dict[tuple[str, str], dict[str, float]] = {}
     for row in found:
-        size = (row.area_mm2 or 0.0) if has_areas else float(row.n_vertices or 0)
+        size = float(getattr(row, column) or 0)
         sizes.setdefault((row.hemi, row.roi), {})[row.participant_id] = size
     groups = [_Sizes(roi, hemi, of_roi) for (hemi, roi), of_roi in sizes.items()]
     rois = list(dict.fromkeys(row.roi for row in rows))
-    unit = "mm²" if has_areas else "vertices"
     name, title = stem("sizes"), "Sizes of the ROIs"
     grid = Grid(tuple(rois), 1, min(WIDTH, max(5.0, 1 + 0.8 * len(rois))))
 
@@ -148,7 +158,7 @@ def draw_sizes(rows: Sequence[QualityRow]) -> list[Chart]:
         axes = figure.subplots(len(hemispheres), sharey=True, squeeze=False).ravel()
         for axis, hemi in zip(axes, hemispheres, strict=True):
             axis.set_title(HEMISPHERE_NAMES[hemi])
-            axis.set_ylabel("area (mm²)" if has_areas else "number of vertices")
+            axis.set_ylabel(label)
             _paint_sizes(axis, [group for group in groups if group.hemi == hemi], rois)
             name_rois(axis, grid)
             axis.set_xlim(-0.6, len(rois) - 0.2)  # names stand to the right

@@ -191,3 +191,146 @@ def test_polar_angles_are_carried_on_the_circle(study, output):
         e = eccentricity(coordinates)
         truth = (visual_area(coordinates) == 1) & (e > 0) & (e < 5) & (np.abs(angle) > 135)
         assert dice(mask_of(output, hemi, "fsaverage5"), truth) > 0.9
+
+
+class TestTemplateFlow:
+    """Maps on fsLR, in a folder of TemplateFlow that holds no more than a test needs."""
+
+    N_FSLR = 32492
+
+    @pytest.fixture
+    def home(self, tmp_path, monkeypatch):
+        home = tmp_path / "templateflow"
+        monkeypatch.setenv("TEMPLATEFLOW_HOME", str(home))
+        monkeypatch.setenv("TEMPLATEFLOW_AUTOUPDATE", "off")
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        return home
+
+    def fslr(self, hemi):
+        return uneven_sphere(self.N_FSLR, seed=3 if hemi == "L" else 4)
+
+    def add_template(self, home, name):
+        for hemi in "LR":
+            write_sphere(home / "tpl-fsLR" / name.format(hemi=hemi), *self.fslr(hemi), hemi)
+
+    @pytest.fixture
+    def fslr_study(self, study):
+        func = study / "derivatives" / "firstlevel" / "sub-01" / "func"
+        for path in func.iterdir():
+            path.unlink()
+        for hemi in "LR":
+            write_maps(func, self.fslr(hemi)[0], hemi, "fsLR")
+        return study
+
+    def check(self, output):
+        for hemi in "LR":
+            roi = mask_of(output, hemi, "fsLR")
+            assert roi.size == self.N_FSLR
+            assert dice(roi, expected_roi(self.fslr(hemi)[0])) > 0.97
+
+    def test_own_retinotopy_is_carried_to_fslr_through_fsaverage(self, fslr_study, output, home):
+        self.add_template(home, "tpl-fsLR_space-fsaverage_hemi-{hemi}_den-32k_sphere.surf.gii")
+        finished = run(fslr_study, output, "participant", "--no-report")
+        assert finished.returncode == 0, finished.stderr
+        self.check(output)
+
+    def test_or_through_a_sphere_registered_to_fslr_itself(self, fslr_study, output, home):
+        self.add_template(home, "tpl-fsLR_hemi-{hemi}_den-32k_sphere.surf.gii")
+        anat = fslr_study / "derivatives" / "fmriprep" / "sub-01" / "anat"
+        for hemi in "LR":
+            name = f"sub-01_hemi-{hemi}_space-fsLR_desc-msmsulc_sphere.surf.gii"
+            write_sphere(anat / name, *own_sphere(hemi), hemi)
+        finished = run(fslr_study, output, "participant", "--no-report")
+        assert finished.returncode == 0, finished.stderr
+        self.check(output)
+
+    @pytest.mark.parametrize("state", ["absent", "empty files", "read-only"])
+    def test_what_cannot_be_had_is_told(self, fslr_study, output, home, state):
+        if state == "empty files":
+            self.add_template(home, "tpl-fsLR_space-fsaverage_hemi-{hemi}_den-32k_sphere.surf.gii")
+            for path in (home / "tpl-fsLR").iterdir():
+                path.write_bytes(b"")
+        elif state == "read-only":
+            home.parent.joinpath("file").write_text("")
+            home.symlink_to(home.parent / "file")  # a folder that nobody can make, root included
+        finished = run(fslr_study, output, "participant", "--no-report")
+        assert finished.returncode == 66
+        assert "TemplateFlow's sphere surface of fsLR in the coordinates of fsaverage" in (
+            finished.stderr
+        )
+        assert "templateflow get fsLR --density 32k" in finished.stderr
+        assert "Traceback" not in finished.stderr
+        rows = estimates(output)
+        assert {row["status"] for row in rows.values()} == {"vertex_mismatch"}
+
+
+class TestAreasOfTheirOwn:
+    """Eccentricity without visual areas, and V1 from another file."""
+
+    @pytest.fixture
+    def native(self, tmp_path):
+        root = tmp_path / "bids"
+        firstlevel, freesurfer = start_study(root)
+        folder = freesurfer / "sub-01"
+        for hemi in "LR":
+            coordinates, triangles = own_sphere(hemi)
+            side = f"{hemi.lower()}h"
+            write_mgz(folder / "surf" / f"{side}.prf_eccen.mgz", 50 * (1 - coordinates[:, 1] / 100))
+            write_sphere(folder / "surf" / f"{side}.sphere.reg", coordinates, triangles, hemi)
+            write_maps(firstlevel / "sub-01" / "func", coordinates, hemi, "fsnative")
+            area = visual_area(coordinates)
+            self.write_label(folder / "label" / f"{side}.V1_exvivo.label", area == 1, coordinates)
+            colours = np.array([[0, 0, 0, 0], [255, 0, 0, 0], [0, 255, 0, 0]])
+            annotation = folder / "label" / f"{side}.areas.annot"
+            nib.freesurfer.write_annot(
+                annotation, area.astype("i4"), colours, ["unknown", "V1", "V2"], fill_ctab=True
+            )
+            write_mgz(folder / "surf" / f"{side}.wang15_mplbl.mgz", area, "i4")
+        return root
+
+    def write_label(self, path, mask, coordinates):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        vertices = np.flatnonzero(mask)
+        lines = [f"{v} {' '.join(f'{c:.3f}' for c in coordinates[v])} 1.0" for v in vertices]
+        path.write_text("\n".join(["#!ascii label", str(len(lines)), *lines]) + "\n")
+
+    @pytest.mark.parametrize(
+        ("area", "label"),
+        [
+            ("V1_exvivo.label", "V1exvivo"),
+            ("areas.annot:V1", "V1"),
+            ("wang15_mplbl.mgz:1", "wang15mplbl1"),
+        ],
+    )
+    def test_the_area_comes_from_a_file(self, native, output, area, label):
+        finished = run(native, output, "participant", "--visual-areas", area)
+        assert finished.returncode == 0, finished.stderr
+        assert list(output.glob(f"sub-01/func/*_label-{label}_desc-retinotopy_mask.label.gii"))
+        for hemi in "LR":
+            truth = expected_roi(own_sphere(hemi)[0])
+            assert np.array_equal(mask_of(output, hemi, "fsnative"), truth)
+
+    def test_it_is_carried_with_the_eccentricity(self, native, output):
+        func = native / "derivatives" / "firstlevel" / "sub-01" / "func"
+        for path in func.iterdir():
+            path.unlink()
+        for hemi in "LR":
+            write_maps(func, fsaverage5(hemi)[0], hemi, "fsaverage5")
+        options = ("--visual-areas", "V1_exvivo.label", "--no-report")
+        finished = run(native, output, "participant", *options)
+        assert finished.returncode == 0, finished.stderr
+        for hemi in "LR":
+            truth = expected_roi(fsaverage5(hemi)[0])
+            assert dice(mask_of(output, hemi, "fsaverage5"), truth) > 0.97
+
+    def test_without_areas_nothing_is_complete(self, native, output):
+        finished = run(native, output, "participant", "--no-report")
+        assert finished.returncode == 66
+        assert "no retinotopy of hemisphere L found" in finished.stderr
+
+    def test_a_missing_file_is_named(self, native, output):
+        next(native.rglob("rh.V1_exvivo.label")).unlink()
+        finished = run(native, output, "participant", "--visual-areas", "V1_exvivo.label")
+        assert finished.returncode == 66
+        assert "no file rh.V1_exvivo.label" in finished.stderr
+        assert estimates(output)["main", "attend", "side", "L"]["status"] == "ok"
