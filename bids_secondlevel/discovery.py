@@ -39,9 +39,12 @@ _TEMPLATES = ("fsaverage", "fsaverage5", "fsaverage6")
 # Spheres of fMRIPrep that are registered to a template: fsaverage where their names have none.
 _REGISTERED = re.compile(r"_desc-(?:reg|msmsulc)_sphere\.surf\.gii$")
 _KINDS = ("statistical", "retinotopic", "foreign", "misnamed", "other")
+# What pRF tools call these maps, of which some have no tag either.
+_OTHER_NAMES = {"ecc": "eccen", "ang": "angle", "R2": "vexpl"}
 _FREESURFER_NAME = re.compile(
     r"(?:sub-(?P<subject>[0-9A-Za-z+]+)_(?:[0-9A-Za-z]+-[0-9A-Za-z+]+_)*)?"
-    rf"(?P<hemi>[lr])h\.(?P<tag>[^/]+)_(?P<suffix>{'|'.join(RETINOTOPIC_MAPS)})"
+    r"(?P<hemi>[lr])h\.(?:(?P<tag>[^/]+)_)?"
+    rf"(?P<suffix>{'|'.join((*RETINOTOPIC_MAPS, *_OTHER_NAMES))})"
     r"(?P<extension>\.mgz|\.mgh|(?:\.func|\.shape|\.label)?\.gii|\.nii\.gz|)"
 )
 _FREESURFER_VOLUME = re.compile(
@@ -64,13 +67,15 @@ _SURFACE_EXTENSIONS = (
 )
 _VOLUME_EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
 _CIFTI_EXTENSIONS = (".dscalar.nii", ".dlabel.nii")
+_SPM_T = "spmT"  # t values, which become z by the degrees of freedom in their header
 # What other tools call the statistic that a map holds; asked for by suffix in a filter file.
 _STATISTICS = {
     **dict.fromkeys(("con", "beta", "cope"), "effect"),
     **dict.fromkeys(("varcope",), "variance"),
-    **dict.fromkeys(("spmT", "tstat", "tmap"), "t"),
-    **dict.fromkeys(("spmZ", "zstat", "zmap"), "z"),
+    **dict.fromkeys(("tstat", "tmap"), "t"),
+    **dict.fromkeys((_SPM_T, "spmZ", "zstat", "zmap"), "z"),
 }
+_UNNAMED = "unnamed"
 _TAG_ENTITIES = ("desc", "atlas", "model", "segmentation", "label")
 # What FreeSurfer keeps beside surf/ and label/: many files, none of them on a surface.
 _PRUNED_FOLDERS = {"mri", "scripts", "stats", "touch", "tmp", "trash", "figures", "log"}
@@ -260,6 +265,7 @@ def _bids_files(
     for path, indexed_path, values in found:
         entities = {name: str(value) for name, value in values.items()}
         is_freesurfer_volume = _FREESURFER_VOLUME.fullmatch(path.name)
+        is_t = False
         if entities.get("extension") == ".json" or is_freesurfer_volume:
             continue
         if "hemi" in entities:
@@ -271,11 +277,13 @@ def _bids_files(
         if entities["suffix"] in RETINOTOPIC_MAPS:
             entities["desc"] = _retinotopy_tag(path.name, entities)
         else:
+            is_t = entities["suffix"] == _SPM_T
             entities = _with_statistic(entities)
             if dataset.task is not None:
                 entities.setdefault("task", dataset.task)
         queries = frozenset(query for query, paths in passing.items() if indexed_path in paths)
-        file = IndexedFile(source_file(dataset, path), entities, dataset.name, queries)
+        source = replace(source_file(dataset, path), is_t=is_t)
+        file = IndexedFile(source, entities, dataset.name, queries)
         indexed += _of_both_hemispheres(file)
     return indexed
 
@@ -340,7 +348,7 @@ def _retinotopy_tag(name: str, entities: Mapping[str, str]) -> str:
     """Find what tells one set of retinotopic maps from another in a BIDS name."""
     unkeyed = [part for part in name.split("_")[1:-1] if "-" not in part]
     keyed = [entities[entity] for entity in _TAG_ENTITIES if entity in entities]
-    return "_".join(unkeyed) or (keyed[0] if keyed else "unnamed")
+    return "_".join(unkeyed) or (keyed[0] if keyed else _UNNAMED)
 
 
 def _freesurfer_volumes(folder: Path) -> list[Path]:
@@ -363,8 +371,8 @@ def _freesurfer_maps(
     if named is None:
         return []
     entities = {
-        "desc": named["tag"],
-        "suffix": named["suffix"],
+        "desc": named["tag"] or _UNNAMED,
+        "suffix": _OTHER_NAMES.get(named["suffix"], named["suffix"]),
         "extension": named["extension"],
     }
     if match is not None:

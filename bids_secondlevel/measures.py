@@ -384,6 +384,32 @@ def _gap_in(n_vertices: int, weights: Array | None, n_finite: int, method: Metho
     return None
 
 
+def t_to_z(t: Array, degrees_of_freedom: float) -> Array:
+    """Turn t values into z values with the same tail probability.
+
+    Parameters
+    ----------
+    t : (n,) array of float
+    degrees_of_freedom : float
+
+    Returns
+    -------
+    (n,) array of float
+        In the precision of `t`, with the sign of t; NaN stays NaN. Where the probability is too
+        small for a float, infinite.
+
+    Examples
+    --------
+    >>> t_to_z(np.array([-2.0, 0.0, 2.228]), 10).round(2)
+    array([-1.79, -0.  ,  1.96])
+    """
+    from scipy import special
+
+    upper = special.stdtr(degrees_of_freedom, -np.abs(np.asarray(t, dtype=np.float64)))
+    z: Array = np.sign(t) * -special.ndtri(upper)
+    return z.astype(t.dtype if t.dtype.kind == "f" else np.float64)
+
+
 def combine_runs(
     maps: Sequence[Array], variances: Sequence[Array], combination: Combination
 ) -> Array:

@@ -108,13 +108,15 @@ FileKind = Literal["surface", "cifti", "volume"]
 class SourceFile:
     """A file of an input dataset, at its path as found (symbolic links are not resolved).
 
-    `map_name` chooses one of the maps of a CIFTI file that holds several.
+    `map_name` chooses one of the maps of a CIFTI file that holds several; `is_t` tells t values
+    of SPM, which are read as z.
     """
 
     path: Path
     uri: str
     kind: FileKind = "surface"
     map_name: str = ""
+    is_t: bool = False
 
 
 @dataclass(frozen=True)

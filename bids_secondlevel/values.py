@@ -3,9 +3,10 @@
 import numpy as np
 
 from bids_secondlevel.cifti import read_cortex
+from bids_secondlevel.measures import t_to_z
 from bids_secondlevel.model import Array, Hemisphere, SourceFile
 from bids_secondlevel.surfaces import read_map
-from bids_secondlevel.volumes import read_volume
+from bids_secondlevel.volumes import read_degrees_of_freedom, read_volume
 
 
 def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
@@ -30,7 +31,7 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
         return read_cortex(file.path, hemisphere, file.map_name)
     if file.kind == "volume":
         values, _ = read_volume(file.path)
-        return values
+        return t_to_z(values, read_degrees_of_freedom(file.path)) if file.is_t else values
     return read_map(file.path, hemisphere)
 
 

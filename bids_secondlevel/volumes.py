@@ -1,6 +1,7 @@
 """Read, resample and write volumes: one value per voxel of a grid."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,26 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
     return values.astype(values.dtype.newbyteorder("="), copy=False), grid
+
+
+def read_degrees_of_freedom(path: Path) -> float:
+    """Read the degrees of freedom of a map of t values that SPM has written.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        As :func:`read_grid`; also if its description (``SPM{T_[123.0]} - contrast 1: ...``) does
+        not say them.
+    """
+    with _opened(path) as (image, _):
+        described = image.header["descrip"].item() if "descrip" in image.header else b""
+    match = re.match(rb"SPM\{T_\[(\d+(?:\.\d+)?)\]\}", described)
+    if match is None or not float(match[1]):
+        raise DataError(
+            f"{path}: expected a map of t values by SPM, whose header says the degrees of freedom "
+            f"(SPM{{T_[123.0]}} ...), to turn them into z; it says {described.decode('latin-1')!r}."
+        )
+    return float(match[1])
 
 
 def resample_nearest(values: Array, grid: Grid, target: Grid) -> Array:

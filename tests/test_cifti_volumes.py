@@ -305,3 +305,49 @@ def test_the_output_of_volumes_is_valid_bids(volume_study, output):
     issues = json.loads(finished.stdout)["issues"]["issues"]
     errors = [issue for issue in issues if issue["severity"] == "error"]
     assert errors == []
+
+
+class TestOtherNames:
+    """Maps under the names of SPM and bidspm, chosen by a filter file."""
+
+    @pytest.fixture
+    def spm_study(self, tmp_path):
+        root = tmp_path / "bids"
+        describe(root, "spm", "raw")
+        (root / "sub-01").mkdir()
+        area, eccentricity, _, effect = volumes()
+        func = root / "derivatives" / "bidspm" / "sub-01" / "stats"
+        save(func.parent / "inferred_varea.nii.gz", area)
+        save(func.parent / "inferred_eccen.nii.gz", eccentricity)
+        # With 10 degrees of freedom, z is 1.96 at a t of 2.228: a t of 2.2 does not pass.
+        t = np.full(SHAPE, 2.2, "f4")
+        t[:, :2, :] = 2.3
+        image = nib.Nifti1Image(t, AFFINE)
+        image.header["descrip"] = b"SPM{T_[10.0]} - contrast 1: up"
+        name = "sub-01_task-{}_space-individual_desc-{}_label-0001_p-0050_k-000_MC-FWE_{}.nii"
+        func.mkdir(parents=True)
+        nib.save(image, func / name.format("loc", "up", "spmT"))
+        save(func / name.format("loc", "up", "con"), t)
+        save(func / name.format("main", "attend", "con"), effect)
+        filters = {"localizer": {"suffix": "spmT"}, "estimates": {"suffix": "con"}}
+        (root / "filters.json").write_text(json.dumps(filters))
+        return root
+
+    def run(self, root, output):
+        options = ("--bids-filter-file", root / "filters.json", "--no-report")
+        return run(root, output, "participant", *options)
+
+    def test_t_values_become_z_by_the_degrees_of_freedom_in_the_header(self, spm_study, output):
+        finished = self.run(spm_study, output)
+        assert finished.returncode == 0, finished.stderr
+        row = estimates(output)["main", "attend", "up", "both"]
+        assert (row["n_vertices"], row["n_finite"], row["estimate"]) == ("16", "8", "15.0")
+
+    def test_t_values_without_degrees_of_freedom_are_refused(self, spm_study, output):
+        (path,) = spm_study.rglob("*_spmT.nii")
+        save(path, np.asarray(nib.load(path).dataobj))
+        finished = self.run(spm_study, output)
+        assert finished.returncode == 65
+        assert "degrees of freedom" in finished.stderr
+        status = estimates(output)["main", "attend", "up", "both"]["status"]
+        assert status == "unreadable_localizer"

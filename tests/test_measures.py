@@ -1,9 +1,10 @@
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from bids_secondlevel.crossvalidation import average_folds, with_cross_validation
 from bids_secondlevel.measures import (
@@ -12,10 +13,12 @@ from bids_secondlevel.measures import (
     Key,
     Method,
     Part,
+    columns,
     combine_runs,
     data_dictionary,
     measure,
     summarize,
+    t_to_z,
 )
 from bids_secondlevel.model import STATUSES, Absent
 
@@ -230,7 +233,8 @@ class TestCrossValidation:
 
 
 def test_columns_are_those_of_the_contract():
-    assert [f.name for f in fields(EstimateRow)] == [
+    always = [name for name, c in columns(EstimateRow).items() if not c.is_optional]
+    assert always == [
         *KEY,
         "estimate",
         "sd",
@@ -243,9 +247,19 @@ def test_columns_are_those_of_the_contract():
         "status",
         "independence",
     ]
+    assert set(columns(EstimateRow)) - set(always) == {"volume_mm3"}  # of volumes only
 
 
 def test_every_column_is_described():
     dictionary = data_dictionary(EstimateRow)
     assert all(entry["Description"] for entry in dictionary.values())
     assert dictionary["status"]["Levels"] == dict(STATUSES)
+
+
+@given(st.floats(-30, 30), st.integers(2, 500))
+def test_z_of_t_has_the_same_tail_probability(t, degrees_of_freedom):
+    z = t_to_z(np.array([t]), degrees_of_freedom)[0]
+    assert stats.norm.logsf(abs(z)) == pytest.approx(
+        stats.t.logsf(abs(t), degrees_of_freedom), rel=1e-6, abs=1e-9
+    )
+    assert np.sign(z) * np.sign(t) >= 0
