@@ -130,7 +130,8 @@ def process_participant(
     ]
 
     described = {
-        h: read_vertex_maps(files, h, own[h], retinotopy[h], alignments[h]) for h in HEMISPHERES
+        h: read_vertex_maps(files, h, own[h], retinotopy[h], alignments[h], plan)
+        for h in HEMISPHERES
     }
     vertices = {hemi: maps for hemi, (maps, _) in described.items()}
 

@@ -19,12 +19,13 @@ from bids_secondlevel.model import (
     SurfaceFile,
 )
 from bids_secondlevel.painting import Cortex
-from bids_secondlevel.settings import VISUAL_AREAS, RoiRule
+from bids_secondlevel.settings import VISUAL_AREAS, RoiRule, area_name
 from bids_secondlevel.spaces import density_of
 from bids_secondlevel.surfaces import read_map_like, read_mesh
 from bids_secondlevel.templates import TemplateKind, template_surface
 
 _SHADINGS = ("sulc", "curv")
+_FIRST_OTHER = max(VISUAL_AREAS.values()) + 1  # what areas from files of their own are labelled
 _FLAT = ", unrolled around the visual areas"
 _FOLDED = ", folded: what lies deep in a sulcus may be hidden"
 
@@ -83,7 +84,7 @@ def draw_portrait(shown: MapsShown, files: ParticipantFiles, plan: Plan) -> Port
     reasons: dict[str, list[str]] = {}
     described: dict[str, None] = {}
     for hemi, maps in shown.retinotopy.items():
-        if isinstance(maps, Absent) or not (maps.visual_area > 0).any():
+        if isinstance(maps, Absent) or not maps.inside.any():
             continue  # there is nothing to see, and the reason is told elsewhere
         n_vertices = maps.visual_area.size
         surface, passed_over = _own_surface(files, hemi, n_vertices)
@@ -114,11 +115,14 @@ def _cortex(shown: MapsShown, hemi: Hemisphere, maps: Retinotopy, surface: _Surf
     """Put together what is drawn of a hemisphere."""
     parts = shown.rois[hemi]
     retinotopic = [p.retinotopic for p in parts.values() if not isinstance(p.retinotopic, Absent)]
+    areas = maps.visual_area.copy()
+    for number, area in enumerate(maps.other_areas.values(), _FIRST_OTHER):
+        areas[area] = number
     return Cortex(
         surface.mesh,
         surface.is_sphere,
         surface.shading,
-        maps.visual_area,
+        areas,
         maps.eccentricity,
         shown.polar_angles[hemi],
         {name: _if_there(z) for name, z in shown.z_maps[hemi].items()},
@@ -217,10 +221,17 @@ def _legend(
         f"sub-{files.label}, {f'space {plan.space}' if plan.space else 'space not named'}, "
         f"retinotopy {files.retinotopy_source}",
         tuple(notes),
-        {number: name for name, number in VISUAL_AREAS.items()},
+        {
+            **{number: name for name, number in VISUAL_AREAS.items()},
+            **dict(enumerate(map(area_name, _other_areas(files)), _FIRST_OTHER)),
+        },
         (min(low for low, _ in limits), max(high for _, high in limits)),
         common,
     )
+
+
+def _other_areas(files: ParticipantFiles) -> list[str]:
+    return list(dict.fromkeys(name for s in files.retinotopy.values() for name in s.areas))
 
 
 def _describe_retinotopic(rules: Sequence[RoiRule]) -> str:

@@ -17,6 +17,7 @@ from bids_secondlevel.model import (
     Mesh,
     ParticipantFiles,
     Plan,
+    RetinotopySource,
     SourceFile,
     SurfaceFile,
 )
@@ -132,10 +133,13 @@ def align_surfaces(
     -------
     Alignment
         Without links where the surfaces are the same, and where they are of the same participant
-        and differ, which is told of each map.
+        and differ, or maps have another number of vertices than their space, which is told of
+        each map.
     """
     carries_maps = plan.space != plan.maps_space or plan.density is not None
-    if n_maps is None or (n_own is None and not carries_maps):
+    counts = vertex_counts(plan.maps_space)
+    is_damaged = bool(counts) and n_maps not in counts and not carries_maps
+    if n_maps is None or is_damaged or (n_own is None and not carries_maps):
         return Alignment(n_own)
     spheres = _Spheres(files, hemisphere)
     maps = Surface(family(plan.maps_space) or OWN, n_maps)
@@ -175,13 +179,29 @@ def align_volumes(files: ParticipantFiles, hemisphere: Hemisphere) -> Alignment:
     localizers = (s for of in files.localizers.values() for h, s in of.items() if h == hemisphere)
     measured = (s for e in files.estimates for h, s in e.maps.items() if h == hemisphere)
     source = files.retinotopy.get(hemisphere)
-    own_grid = None if source is None else _grid_of(source.eccentricity)
+    own_grid, gap = (None, None) if source is None else _own_grid(source)
     for file in (file for maps in (*localizers, *measured) for file in maps.files):
         grid = _grid_of(file)
         if grid is not None:
-            return Alignment(grid.n_voxels, grid=grid, grid_file=file, own_grid=own_grid)
+            return Alignment(
+                grid.n_voxels, grid=grid, grid_file=file, own_grid=own_grid, no_retinotopy=gap
+            )
     own = None if source is None else source.eccentricity
-    return Alignment(None, grid=own_grid, grid_file=own, own_grid=own_grid)
+    return Alignment(None, grid=own_grid, grid_file=own, own_grid=own_grid, no_retinotopy=gap)
+
+
+def _own_grid(source: RetinotopySource) -> tuple[Grid | None, Absent | None]:
+    """Find the grid that the volumes of a retinotopy share, or say that they do not."""
+    grid = _grid_of(source.eccentricity)
+    for file in source.files:
+        other = _grid_of(file)
+        if grid is not None and other is not None and not other.matches(grid):
+            error = DataError(
+                f"{file.path} has {other.describe()}, and {source.eccentricity.path} has "
+                f"{grid.describe()}; expected the same grid for all maps of a retinotopy."
+            )
+            return grid, Absent("unreadable_retinotopy", error)
+    return grid, None
 
 
 def _grid_of(file: SourceFile) -> Grid | None:

@@ -1,8 +1,7 @@
 """Read the retinotopic maps of a participant, and carry them to where the ROIs are defined."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from bids_secondlevel.model import (
     Mask,
     Mesh,
     ParticipantFiles,
+    Plan,
     Retinotopy,
     RetinotopySource,
     SourceFile,
@@ -27,6 +27,7 @@ from bids_secondlevel.registration import Alignment
 from bids_secondlevel.resampling import angles_by_interpolation, by_interpolation, by_nearest
 from bids_secondlevel.rois import to_visual_field
 from bids_secondlevel.settings import RoiDefinition
+from bids_secondlevel.spaces import OWN
 from bids_secondlevel.surfaces import read_mesh, whole_numbers
 from bids_secondlevel.values import read_values
 from bids_secondlevel.volumes import resample_nearest
@@ -165,8 +166,7 @@ def carry_retinotopy(
             {name: by_nearest(carry, area) for name, area in own.other_areas.items()},
         )
     elif grid is not None:
-        if own_grid is None or own_grid.n_voxels != own.eccentricity.size:
-            return _out_of_view("the volumes of the retinotopy differ in their grids")
+        assert own_grid is not None  # its maps have been read
         angle, explained = own.polar_angle, own.variance_explained
         half = grid.hemisphere(hemisphere)
         carried = Retinotopy(
@@ -196,12 +196,13 @@ def _out_of_view(message: str) -> Absent:
     return Absent("vertex_mismatch", DataError(f"{message}."))
 
 
-def read_vertex_maps(
+def read_vertex_maps(  # noqa: PLR0917
     files: ParticipantFiles,
     hemisphere: Hemisphere,
     own: Retinotopy | Absent,
     retinotopy: Retinotopy | Absent,
     alignment: Alignment,
+    plan: Plan,
 ) -> tuple[VertexMaps, list[str]]:
     """Read what describes the ROIs but does not define them: polar angle, mesh, areas.
 
@@ -214,6 +215,7 @@ def read_vertex_maps(
     retinotopy : Retinotopy or Absent
         Where the ROIs are defined.
     alignment : Alignment
+    plan : Plan
 
     Returns
     -------
@@ -240,42 +242,31 @@ def read_vertex_maps(
     surface = files.surfaces.get(hemisphere)
     try:
         if surface is not None:
-            mesh = _carried_mesh(surface.path, hemisphere, retinotopy.eccentricity.size, alignment)
-            area = vertex_areas(mesh.coordinates, mesh.triangles)
-            maps = replace(maps, area=area, triangles=mesh.triangles)
+            n_vertices = retinotopy.eccentricity.size
+            mesh = _carried_mesh(read_mesh(surface.path, hemisphere), n_vertices, alignment)
+            if len(mesh.coordinates) == n_vertices:
+                area = vertex_areas(mesh.coordinates, mesh.triangles)
+                maps = replace(maps, area=area, triangles=mesh.triangles)
+            elif plan.space in (None, OWN):  # in a template, that of the participant does not do
+                messages.append(
+                    f"areas are not measured: {surface.path} has {len(mesh.coordinates)} vertices, "
+                    f"and the maps have {n_vertices}."
+                )
     except SecondLevelError as error:
         messages.append(f"areas are not measured: {error}")
     return maps, messages
 
 
-def _carried_mesh(
-    path: Path, hemisphere: Hemisphere, n_vertices: int, alignment: Alignment
-) -> Mesh:
-    """Read a mesh; one of the participant's own is carried to where the ROIs are defined.
-
-    Raises
-    ------
-    DataError
-        If it has other vertices than both surfaces.
-    """
-    mesh = read_mesh(path, hemisphere)
-    if len(mesh.coordinates) == n_vertices:
-        return mesh
+def _carried_mesh(mesh: Mesh, n_vertices: int, alignment: Alignment) -> Mesh:
+    """Carry a mesh to where the ROIs are defined, if it is the one the retinotopy comes from."""
     link = alignment.retinotopy
-    if (
-        link is not None
-        and link.triangles is not None
-        and link.resampling.n_source == len(mesh.coordinates)
-    ):
-        return Mesh(by_interpolation(link.resampling, mesh.coordinates), link.triangles)
-    raise DataError(f"{path} has {len(mesh.coordinates)} vertices, and the maps have {n_vertices}.")
-
-
-def carried_maps(
-    values: Mapping[str, Array | Absent], alignment: Alignment
-) -> dict[str, Array | Absent]:
-    """Bring maps, each of the vertices they are expected to have, to where the ROIs are."""
-    return {name: carry_map(map_, alignment) for name, map_ in values.items()}
+    is_source = link is not None and link.resampling.n_source == len(mesh.coordinates)
+    if len(mesh.coordinates) == n_vertices or not is_source:
+        return mesh
+    assert link is not None
+    if link.triangles is None:
+        return mesh
+    return Mesh(by_interpolation(link.resampling, mesh.coordinates), link.triangles)
 
 
 def carry_map(values: Array | Absent, alignment: Alignment) -> Array | Absent:

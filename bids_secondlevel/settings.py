@@ -87,7 +87,7 @@ def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _area_name(name: str) -> str:
+def area_name(name: str) -> str:
     """Name an area as a label: a structure by its name, a file by its own without the ending."""
     file, _, label = name.partition(":")
     for ending in sorted(AREA_ENDINGS, key=len, reverse=True):
@@ -220,7 +220,7 @@ class RoiRule:
         >>> RoiRule(visual_areas=("V1_exvivo.thresh.label",)).areas_name
         'V1exvivothresh'
         """
-        return "".join(map(_area_name, self.visual_areas))
+        return "".join(map(area_name, self.visual_areas))
 
     @property
     def retinotopic_part(self) -> tuple[object, ...]:
