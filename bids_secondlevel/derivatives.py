@@ -50,6 +50,7 @@ CORTEX = "desc-rois_cortex"
 
 _OF_GROUP = (
     *("participant-label", "session-label", "task-label", "contrasts", "roi-contrasts", "space"),
+    "hemi",
     *("exclude", "min-vertices", "min-coverage", "n-permutations", "model"),
     "skip-bids-validation",
 )

@@ -268,6 +268,7 @@ def _is_wanted(row: EstimateRow | SweepRow, settings: Settings) -> bool:
         (row.contrast, settings.contrasts),
         (row.roi, settings.roi_contrasts),
         (row.space, (settings.space,) if settings.space else ()),
+        (row.hemi, settings.hemi),
     )
     return all(is_asked(value, labels) for value, labels in asked)
 
