@@ -22,6 +22,8 @@ release = version = __version__
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
 nitpicky = True
+highlight_language = "none"
+smartquotes = False
 
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3

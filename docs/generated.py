@@ -8,6 +8,7 @@ import argparse
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -51,12 +52,19 @@ def options(_: list[str]) -> str:
     """Describe every option of the command line, under the headings of ``--help``."""
     parser = build_parser()
     text = []
-    for group in parser._action_groups:  # noqa: SLF001 argparse has no public list of them
-        actions = group._group_actions  # noqa: SLF001
-        if actions:
-            heading = "other" if group.title == "options" else group.title
-            text += [f"## {str(heading).capitalize()}", *(_option(parser, a) for a in actions)]
+    for title, actions in option_groups(parser).items():
+        text += [f"## {title.capitalize()}", *(_option(parser, action) for action in actions)]
     return "\n\n".join(text)
+
+
+def option_groups(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
+    """List the options of a parser by the headings under which ``--help`` has them."""
+    groups = {
+        str(group.title): list(group._group_actions)  # noqa: SLF001 argparse has no public list
+        for group in parser._action_groups  # noqa: SLF001
+    }
+    groups["other"] = groups.pop("options")
+    return {title: actions for title, actions in groups.items() if actions}
 
 
 def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
@@ -142,7 +150,7 @@ def messages_of(module: str) -> Iterator[tuple[str, str]]:
 
     What is filled in when the program runs is shown as an ellipsis.
     """
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    tree = _tree(PACKAGE / f"{module}.py")
     calls = ((n, scope) for scope in tree.body for n in ast.walk(scope) if isinstance(n, ast.Call))
     for call, scope in calls:
         kind = _kind(call)
@@ -153,6 +161,11 @@ def messages_of(module: str) -> Iterator[tuple[str, str]]:
             text = re.sub(r"%[sd]", "…", message)
             if re.search(r"[A-Za-z]{3}.*[A-Za-z]{3}", text):
                 yield " ".join(text.split()), kind
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _kind(call: ast.Call) -> str | None:
@@ -178,21 +191,22 @@ def _texts(said: ast.expr, scope: ast.AST) -> list[str]:
     """Read an expression as texts, one for each alternative."""
     match said:
         case ast.Constant(value=str(text)):
-            return [text]
+            texts = [text]
         case ast.JoinedStr(values=parts):
-            return ["".join(p) for p in product(*(_texts(part, scope) for part in parts))]
+            texts = ["".join(p) for p in product(*(_texts(part, scope) for part in parts))]
         case ast.BinOp(left=left, right=right):
-            return [a + b for a, b in product(_texts(left, scope), _texts(right, scope))]
+            texts = [a + b for a, b in product(_texts(left, scope), _texts(right, scope))]
         case ast.IfExp(body=body, orelse=orelse):
-            return [*_texts(body, scope), *_texts(orelse, scope)]
+            texts = [*_texts(body, scope), *_texts(orelse, scope)]
         case ast.FormattedValue(value=ast.IfExp() as chosen):
-            return _texts(chosen, scope)
+            texts = _texts(chosen, scope)
         case ast.Name(id=name):
-            return _assigned(name, scope) or ["…"]
+            texts = _assigned(name, scope) or ["…"]
         case ast.Call(func=ast.Name(id=name)):
-            return _returned(name) or ["…"]
+            texts = _returned(name) or ["…"]
         case _:
-            return ["…"]
+            texts = ["…"]
+    return texts
 
 
 def _assigned(name: str, scope: ast.AST) -> list[str]:
@@ -213,8 +227,7 @@ def _assigned(name: str, scope: ast.AST) -> list[str]:
 def _returned(name: str) -> list[str]:
     """Find the texts that a function of the package returns."""
     for path in sorted(PACKAGE.glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.FunctionDef) and node.name == name:
                 returns = (n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value)
                 return [text for value in returns for text in _texts(value, node)]
@@ -229,4 +242,6 @@ def _code(text: str) -> str:
 def _escaped(text: str) -> str:
     """Keep Markdown from reading more into a sentence of the program than there is."""
     parts = re.split(r"(`[^`]*`)", text)
-    return "".join(p if p.startswith("`") else re.sub(r"([\\*_\[\]|<>$~^])", r"\\\1", p) for p in parts)
+    return "".join(
+        p if p.startswith("`") else re.sub(r"([\\*_\[\]|<>$~^])", r"\\\1", p) for p in parts
+    )
