@@ -130,7 +130,7 @@ def test_jobs_of_sessions_have_options_of_their_own_and_leave_no_scratch(cluster
     assert list((folder / "tmp").iterdir()) == []
 
 
-@pytest.mark.skipif(SHELLCHECK is None, reason="needs the extra dev")
+@pytest.mark.skipif(SHELLCHECK is None, reason="needs shellcheck")
 def test_scripts_pass_shellcheck():
     scripts = [SCRIPTS / "submit.sh", *SCRIPTS.glob("*.sbatch")]
     finished = subprocess.run([SHELLCHECK, *scripts], capture_output=True, text=True, check=False)

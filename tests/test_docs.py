@@ -112,6 +112,12 @@ def test_every_column_is_in_the_reference(site):
             assert f"{name} {column.entry['Description'][:30]}" in text
 
 
+def test_every_module_with_messages_is_named_in_the_faq_once():
+    markers = re.findall(r"generated: messages (.*) -->", (DOCS / "faq.md").read_text())
+    named = sorted(module for marker in markers for module in marker.split())
+    assert named == [module for module in MODULES if list(generated.messages_of(module))]
+
+
 def test_every_message_is_in_the_faq(site):
     text = Page(site / "faq.html").text
     found = [message for module in MODULES for message, _ in generated.messages_of(module)]
