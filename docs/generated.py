@@ -1,0 +1,247 @@
+"""Write the parts of the documentation that follow from the program: nothing here is a copy.
+
+A page asks for a part by a line of its own, such as ``<!-- generated: options -->`` or
+``<!-- generated: messages datasets discovery -->``.
+"""
+
+import argparse
+import ast
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import bids_secondlevel
+from bids_secondlevel import errors
+from bids_secondlevel.comparisons import ComparisonRow
+from bids_secondlevel.measures import EstimateRow, data_dictionary
+from bids_secondlevel.model import STATUSES
+from bids_secondlevel.model_table import ModelRow
+from bids_secondlevel.options import build_parser
+from bids_secondlevel.quality import OverlapRow, QualityRow
+from bids_secondlevel.references import REFERENCES, reference_list
+from bids_secondlevel.reliability import ReliabilityRow
+from bids_secondlevel.runs import RunRow
+from bids_secondlevel.stats import StatisticRow
+from bids_secondlevel.sweep import SweepRow
+
+PACKAGE = Path(bids_secondlevel.__file__).parent
+
+TABLES = {
+    "`*_desc-roi_estimates.tsv` and `group_estimates.tsv`": EstimateRow,
+    "`*_desc-runs_estimates.tsv`": RunRow,
+    "`*_desc-sweep_estimates.tsv` and `group_sweep.tsv`": SweepRow,
+    "`*_desc-roi_quality.tsv` and `group_quality.tsv`": QualityRow,
+    "`*_desc-roi_overlap.tsv`": OverlapRow,
+    "`group_statistics.tsv`": StatisticRow,
+    "`group_comparisons.tsv`": ComparisonRow,
+    "`group_model.tsv`": ModelRow,
+    "`group_reliability.tsv`": ReliabilityRow,
+}
+
+_MARKER = re.compile(r"^<!-- generated: (\w+) ?(.*) -->$", re.MULTILINE)
+
+
+def fill(text: str) -> str:
+    """Put what a page asks for in the place of its markers."""
+    return _MARKER.sub(lambda marker: PARTS[marker[1]](marker[2].split()), text)
+
+
+def options(_: list[str]) -> str:
+    """Describe every option of the command line, under the headings of ``--help``."""
+    parser = build_parser()
+    text = []
+    for title, actions in option_groups(parser).items():
+        text += [f"## {title.capitalize()}", *(_option(parser, action) for action in actions)]
+    return "\n\n".join(text)
+
+
+def option_groups(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
+    """List the options of a parser by the headings under which ``--help`` has them."""
+    groups = {
+        str(group.title): list(group._group_actions)  # noqa: SLF001 argparse has no public list
+        for group in parser._action_groups  # noqa: SLF001
+    }
+    groups["other"] = groups.pop("options")
+    return {title: actions for title, actions in groups.items() if actions}
+
+
+def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    names = ", ".join(f"`{name}`" for name in action.option_strings)
+    metavar = action.metavar or (action.choices and f"{{{','.join(map(str, action.choices))}}}")
+    if action.nargs == 0 or not metavar:
+        value = ""
+    elif isinstance(metavar, tuple):
+        value = " ".join(metavar)
+    else:
+        value = f"{metavar} ..." if action.nargs == "+" else str(metavar)
+    said = (action.help or "") % {**vars(action), "prog": parser.prog}
+    if action.option_strings and action.dest not in ("help", "version", "config"):
+        said += f". In a `--config` file: {_toml(action)}"
+    return f"{names} {f'`{value}`' if value else ''}\n: {_escaped(said)}."
+
+
+def _toml(action: argparse.Action) -> str:
+    kind = {int: "a whole number", float: "a number"}.get(action.type, "a string")  # type: ignore[arg-type]
+    if action.dest == "verbose":
+        return "a whole number"
+    if action.nargs == 0:
+        return "`true`"
+    if action.nargs is None:
+        return kind
+    return f"a list of {kind.removeprefix('a ').removeprefix('whole ')}s"
+
+
+def columns(_: list[str]) -> str:
+    """Describe every column of every table, as the JSON files beside the tables do."""
+    return "\n\n".join(f"## {name}\n\n{_columns(row)}" for name, row in TABLES.items())
+
+
+def _columns(row_type: type) -> str:
+    lines = ["| column | description | unit |", "|---|---|---|"]
+    for name, entry in data_dictionary(row_type).items():
+        said = _escaped(entry["Description"])
+        levels = entry.get("Levels", {})
+        if levels == STATUSES:
+            said += "; see [](#every-status)"
+        elif levels:
+            said += ": " + "; ".join(f"`{level}`: {_escaped(v)}" for level, v in levels.items())
+        lines.append(f"| `{name}` | {said} | {entry.get('Units', '')} |")
+    return "\n".join(lines)
+
+
+def statuses(_: list[str]) -> str:
+    """List every status, from the mildest to the one that wins over others."""
+    lines = ["| status | meaning |", "|---|---|"]
+    return "\n".join([*lines, *(f"| `{name}` | {said} |" for name, said in STATUSES.items())])
+
+
+def references(_: list[str]) -> str:
+    """List what the methods texts of the program cite."""
+    return "\n".join(f"- {line}" for line in reference_list(REFERENCES))
+
+
+def pages(names: list[str]) -> str:
+    """List the pages that are there, for a table of contents."""
+    return "\n".join(name for name in names if (Path(__file__).parent / f"{name}.md").is_file())
+
+
+def messages(modules: list[str]) -> str:
+    """List the messages of errors and warnings that some modules of the package can give."""
+    found = dict.fromkeys(line for name in modules for line in messages_of(name))
+    if not found:
+        raise ValueError(f"{', '.join(modules)}: no message there")
+    return "\n".join(f"- {_code(message)} ({kind})" for message, kind in found)
+
+
+PARTS: dict[str, Callable[[list[str]], str]] = {
+    "options": options,
+    "columns": columns,
+    "statuses": statuses,
+    "references": references,
+    "pages": pages,
+    "messages": messages,
+}
+
+
+def messages_of(module: str) -> Iterator[tuple[str, str]]:
+    """Find the messages in the source of a module, each with what it comes with.
+
+    What is filled in when the program runs is shown as an ellipsis.
+    """
+    tree = _tree(PACKAGE / f"{module}.py")
+    calls = ((n, scope) for scope in tree.body for n in ast.walk(scope) if isinstance(n, ast.Call))
+    for call, scope in calls:
+        kind = _kind(call)
+        if kind is None or not call.args:
+            continue
+        said = call.args[-1] if _is_refusal(call) else call.args[0]
+        for message in _texts(said, scope):
+            text = re.sub(r"%[sd]", "…", message)
+            if re.search(r"[A-Za-z]{3}.*[A-Za-z]{3}", text):
+                yield " ".join(text.split()), kind
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _kind(call: ast.Call) -> str | None:
+    """Say what comes with the message of a call: an exit code, or that it is only told."""
+    if isinstance(call.func, ast.Name):
+        error = vars(errors).get(call.func.id)
+        if isinstance(error, type):
+            return f"exit code {error.exit_code}"
+        return f"exit code {errors.UsageError.exit_code}" if _is_refusal(call) else None
+    is_told = (
+        isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == "LOG"
+    )
+    return call.func.attr if is_told and call.func.attr in ("warning", "error") else None
+
+
+def _is_refusal(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == "_refuse"
+
+
+def _texts(said: ast.expr, scope: ast.AST) -> list[str]:
+    """Read an expression as texts, one for each alternative."""
+    match said:
+        case ast.Constant(value=str(text)):
+            texts = [text]
+        case ast.JoinedStr(values=parts):
+            texts = ["".join(p) for p in product(*(_texts(part, scope) for part in parts))]
+        case ast.BinOp(left=left, right=right):
+            texts = [a + b for a, b in product(_texts(left, scope), _texts(right, scope))]
+        case ast.IfExp(body=body, orelse=orelse):
+            texts = [*_texts(body, scope), *_texts(orelse, scope)]
+        case ast.FormattedValue(value=ast.IfExp() as chosen):
+            texts = _texts(chosen, scope)
+        case ast.Name(id=name):
+            texts = _assigned(name, scope) or ["…"]
+        case ast.Call(func=ast.Name(id=name)):
+            texts = _returned(name) or ["…"]
+        case _:
+            texts = ["…"]
+    return texts
+
+
+def _assigned(name: str, scope: ast.AST) -> list[str]:
+    """Find the texts that a part of a module gives to a variable."""
+    return [
+        text
+        for node in ast.walk(scope)
+        if isinstance(node, ast.Assign | ast.AugAssign)
+        and any(
+            isinstance(target, ast.Name) and target.id == name
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        )
+        and isinstance(node.value, ast.Constant | ast.JoinedStr | ast.BinOp | ast.IfExp)
+        for text in _texts(node.value, scope)
+    ]
+
+
+def _returned(name: str) -> list[str]:
+    """Find the texts that a function of the package returns."""
+    for path in sorted(PACKAGE.glob("*.py")):
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                returns = (n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value)
+                return [text for value in returns for text in _texts(value, node)]
+    return []
+
+
+def _code(text: str) -> str:
+    """Set a text in code, whatever backticks are in it."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def _escaped(text: str) -> str:
+    """Keep Markdown from reading more into a sentence of the program than there is."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        p if p.startswith("`") else re.sub(r"([\\*_\[\]|<>$~^])", r"\\\1", p) for p in parts
+    )
