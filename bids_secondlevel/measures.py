@@ -188,7 +188,7 @@ def columns(row_type: type) -> dict[str, Column]:
             listed |= {name: replace(c, path=f"{f.name}.{c.path}") for name, c in inner.items()}
         else:
             entry = {key: value for key, value in f.metadata.items() if key != _OPTIONAL}
-            listed[f.name] = Column(f.name, hints[f.name], entry, f.metadata[_OPTIONAL])
+            listed[f.name] = Column(f.name, hints[f.name], entry, f.metadata.get(_OPTIONAL, False))
     return listed
 
 

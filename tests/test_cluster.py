@@ -8,6 +8,7 @@ from pathlib import Path
 
 import generated
 import pytest
+import yaml
 from study import COMMAND, make_study, read_tsv
 
 from bids_secondlevel.options import build_parser
@@ -130,7 +131,6 @@ def test_jobs_of_sessions_have_options_of_their_own_and_leave_no_scratch(cluster
     assert list((folder / "tmp").iterdir()) == []
 
 
-@pytest.mark.skipif(SHELLCHECK is None, reason="needs shellcheck")
 def test_scripts_pass_shellcheck():
     scripts = [SCRIPTS / "submit.sh", *SCRIPTS.glob("*.sbatch")]
     finished = subprocess.run([SHELLCHECK, *scripts], capture_output=True, text=True, check=False)
@@ -139,7 +139,6 @@ def test_scripts_pass_shellcheck():
 
 
 def test_arguments_that_babs_passes_on_are_understood():
-    yaml = pytest.importorskip("yaml")
     given = yaml.safe_load((SCRIPTS / "babs.yaml").read_text())["bids_app_args"]
     label = given.pop("$SUBJECT_SELECTION_FLAG")
     options = [part for name, value in given.items() for part in (name, *value.split())]
