@@ -8,7 +8,7 @@ from typing import Any
 from bids_secondlevel import discovery
 from bids_secondlevel.cifti import CiftiContent, describe
 from bids_secondlevel.errors import DataError, InputMissingError, SecondLevelError
-from bids_secondlevel.model import Dataset, IndexedFile, ParticipantIndex
+from bids_secondlevel.model import Dataset, IndexedFile, ParticipantFiles, ParticipantIndex
 
 
 def index_participant(
@@ -62,12 +62,14 @@ def _maps_in(file: IndexedFile, content: CiftiContent) -> Iterator[IndexedFile]:
         )
 
 
-def subcortex_notes(index: ParticipantIndex) -> tuple[str, ...]:
-    """Say that what CIFTI files hold beside the cortex is not used, if they hold such."""
-    for file in index.statistical_maps:
-        if file.source.kind == "cifti":
+def subcortex_notes(files: ParticipantFiles) -> tuple[str, ...]:
+    """Say that what CIFTI files hold beside the cortex is not used, if one that is used does."""
+    by_hemisphere = (*files.localizers.values(), *(estimate.maps for estimate in files.estimates))
+    used = (file for maps in by_hemisphere for source in maps.values() for file in source.files)
+    for file in used:
+        if file.kind == "cifti":
             try:
-                has_subcortex = describe(file.source.path).has_subcortex
+                has_subcortex = describe(file.path).has_subcortex
             except (DataError, InputMissingError):  # told when the map is read
                 continue
             if not has_subcortex:

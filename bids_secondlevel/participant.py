@@ -197,7 +197,7 @@ def choose_files(
     index = known or index_participant(datasets, label, settings.bids_filters)
     plan = make_plan(reference, (index,), settings)
     files = select_files(index, plan, settings)
-    return index, plan, replace(files, messages=(*files.messages, *subcortex_notes(index)))
+    return index, plan, replace(files, messages=(*files.messages, *subcortex_notes(files)))
 
 
 def _with_report(
