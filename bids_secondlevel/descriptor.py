@@ -34,17 +34,17 @@ _DRAFT_NAMES = {
     "version": "ToolVersion",
 }
 _OUTPUTS = (
-    # identifier, what it is, where, by both levels
-    ("DatasetDescription", "What made the output", "dataset_description.json", True),
-    ("Logs", "Settings as given, and texts to cite", "logs", True),
-    ("Masks", "Regions of interest", "sub-*/**/*_mask.label.gii", False),
-    ("ParticipantEstimates", "Estimates", "sub-*/**/*_desc-roi_estimates.tsv", False),
-    ("ParticipantPages", "Page of a participant", "sub-*.html", False),
-    ("GroupEstimates", "Estimates of all participants", "group_estimates.tsv", False),
-    ("GroupStatistics", "Tests across participants", "group_statistics.tsv", False),
-    ("GroupComparisons", "Paired tests", "group_comparisons.tsv", False),
-    ("GroupModel", "Model of the estimates", "group_model.tsv", False),
-    ("GroupPage", "Page of the group", "group.html", False),
+    # identifier, what it is, where; none of them after a dry run
+    ("DatasetDescription", "What made the output", "dataset_description.json"),
+    ("Logs", "Settings as given, and texts to cite", "logs"),
+    ("Masks", "Regions of interest", "sub-*/**/*_mask.label.gii"),
+    ("ParticipantEstimates", "Estimates", "sub-*/**/*_desc-roi_estimates.tsv"),
+    ("ParticipantPages", "Page of a participant", "sub-*.html"),
+    ("GroupEstimates", "Estimates of all participants", "group_estimates.tsv"),
+    ("GroupStatistics", "Tests across participants", "group_statistics.tsv"),
+    ("GroupComparisons", "Paired tests", "group_comparisons.tsv"),
+    ("GroupModel", "Model of the estimates", "group_model.tsv"),
+    ("GroupPage", "Page of the group", "group.html"),
 )
 
 
@@ -92,9 +92,9 @@ def describe(parser: argparse.ArgumentParser) -> dict[str, Any]:
                 "name": name,
                 "path-template": f"[OutputLocation]/{path}",
                 "list": "*" in path,
-                "optional": not by_both,
+                "optional": True,
             }
-            for identifier, name, path, by_both in _OUTPUTS
+            for identifier, name, path in _OUTPUTS
         ],
         "error-codes": _error_codes(),
         "tests": _tests(),

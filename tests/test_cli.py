@@ -125,7 +125,7 @@ verbose = 2
     from_file = parse([*POSITIONALS, "--config", str(config)])
     assert from_file == parse([*POSITIONALS, *arguments])
     options = {action.dest for action in build_parser()._actions}  # noqa: SLF001
-    options -= {"help", "version", "config"}
+    options -= {"help", "version", "bids_exec_spec", "config"}
     options -= {"retinotopy_only", "reports_only"}  # exclude --roi-contrasts and --no-report
     rule = {field.name for field in fields(RoiRule)}
     for name in sorted(options - {"bids_dir", "output_dir", "analysis_level"}):
