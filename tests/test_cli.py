@@ -367,6 +367,14 @@ def test_relative_paths_and_links_give_the_same_output(tmp_path, through):
     assert estimates(where / "here") == estimates(tmp_path / "out")
 
 
+def test_an_output_folder_beside_the_current_one_is_not_inside_it(tmp_path):
+    study = make_study(tmp_path / "bids")
+    finished = run(".", "../out", "participant", "--dry-run", cwd=study.root)
+    assert finished.returncode == 0, finished.stderr
+    finished = run(".", "../bids", "participant", "--dry-run", cwd=study.root)
+    assert finished.returncode == 64
+
+
 def test_installed_command_has_no_surprises(tmp_path):
     study = make_study(tmp_path / "a study with spaces" / "bids")
     output = tmp_path / "out put"
