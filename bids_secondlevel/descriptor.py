@@ -155,6 +155,8 @@ def _input(action: argparse.Action) -> dict[str, Any]:
 def _type(action: argparse.Action) -> str:
     if action.nargs == 0:
         return "Flag"
+    if action.dest == "output_dir":  # a File must be there before the run
+        return "String"
     return {Path: "File", int: "Number", float: "Number"}.get(action.type, "String")  # type: ignore[call-overload, no-any-return]
 
 
