@@ -28,6 +28,8 @@ RUN PATH=/opt/bids_secondlevel/bin:$PATH \
         for suffix in sphere inflated sulc; do \
             templateflow get "${surface%:*}" --density "${surface#*:}" --suffix "$suffix" || exit 1; \
         done; \
+        if find "$TEMPLATEFLOW_HOME/tpl-${surface%:*}" -name "*_den-${surface#*:}_*" -size +0 \
+            -exec false {} +; then echo "TEMPLATEFLOW: there is no $surface"; exit 1; fi; \
     done \
     && chmod -R a+rX /opt
 
