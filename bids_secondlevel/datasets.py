@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import (
     DataError,
     InputMissingError,
@@ -17,7 +18,6 @@ from bids_secondlevel.errors import (
 )
 from bids_secondlevel.model import Dataset
 from bids_secondlevel.settings import DerivativePath, Settings
-from bids_secondlevel.surfaces import check_present
 
 _OWN_NAME = "bids_secondlevel"
 

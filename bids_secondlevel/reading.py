@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.measures import combine_runs, worst
 from bids_secondlevel.mesh import vertex_areas
@@ -24,7 +25,6 @@ from bids_secondlevel.quality import VertexMaps
 from bids_secondlevel.rois import to_visual_field
 from bids_secondlevel.settings import RoiDefinition
 from bids_secondlevel.surfaces import (
-    check_present,
     read_map,
     read_map_like,
     read_mesh,
