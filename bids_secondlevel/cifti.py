@@ -10,8 +10,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.inputs import check_present, explained
+from bids_secondlevel.inputs import explained
 from bids_secondlevel.model import Array, Hemisphere
 
 STRUCTURES: dict[str, Hemisphere] = {

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from bids_secondlevel.configuration import (
@@ -23,6 +24,7 @@ from bids_secondlevel.configuration import (
 from bids_secondlevel.errors import DONE, SOME_PARTICIPANT_FAILED, SecondLevelError, UsageError
 from bids_secondlevel.options import build_parser
 from bids_secondlevel.settings import RoiRule, Settings
+from bids_secondlevel.temporary_files import temporary_files
 
 LOG = logging.getLogger("bids_secondlevel")
 
@@ -46,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = parse(arguments)
         verbose = settings.verbose > 0
         _start_logging(settings.verbose)
-        return _run(settings)
+        with nullcontext() if settings.dry_run else temporary_files(settings.output_dir):
+            return _run(settings)
     except SystemExit as stop:  # argparse: --help and --version end with 0
         return DONE if not stop.code else UsageError.exit_code
     except SecondLevelError as error:

@@ -59,7 +59,7 @@ def config_arguments(
         for action in parser._actions  # noqa: SLF001 argparse has no public list of them
         for string in action.option_strings
         if string.startswith("--")
-        and action.dest not in ("help", "version", "config")
+        and action.dest not in ("help", "version", "bids_exec_spec", "config")
         and (allowed is None or action.dest in allowed)
     }
     arguments: list[str] = []

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import (
     DataError,
     InputMissingError,
@@ -30,7 +31,7 @@ def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
     Raises
     ------
     InputMissingError
-        If there is no such folder.
+        If there is no such folder, or its description is not fetched (DataLad).
     InvalidDatasetError
         If its ``dataset_description.json`` is missing or broken, unless validation is skipped.
     """
@@ -41,7 +42,9 @@ def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
     description = _read_description(bids_dir)
     if not settings.skip_bids_validation:
         hint = "(--skip-bids-validation goes on regardless)"
-        if not path.is_file():
+        if path.is_file() or path.is_symlink():
+            check_present(path)
+        else:
             raise InvalidDatasetError(
                 f"{bids_dir}: holds no dataset_description.json, so it is not a BIDS dataset. "
                 f"Check the path, or add the file {hint}."
@@ -64,8 +67,11 @@ def check_output_dir(settings: Settings) -> None:
         If ``OUTPUT_DIR`` is ``BIDS_DIR`` or a dataset that this program has not made.
     """
     output, bids_dir = settings.output_dir, settings.bids_dir
-    for folder in (output, *output.absolute().parents):
-        inside = output.absolute().relative_to(folder.absolute()).parts
+    absolute = output.absolute()
+    if ".." in absolute.parts:  # the folders that these leave again are none of its parents
+        absolute = absolute.resolve()
+    for folder in (absolute, *absolute.parents):
+        inside = absolute.relative_to(folder).parts
         described = (folder / "dataset_description.json").exists()
         is_input = folder.resolve() == bids_dir.resolve() or (
             not inside and _participants_in(folder)

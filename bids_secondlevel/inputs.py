@@ -4,25 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bids_secondlevel.errors import DataError, InputMissingError
-
-
-def check_present(path: Path) -> None:
-    """Check that a file is there, and say how to get it if it is a link to nothing.
-
-    Raises
-    ------
-    InputMissingError
-        If it is not there.
-    """
-    if path.is_file():
-        return
-    if path.is_symlink():
-        raise InputMissingError(
-            f"{path}: a symbolic link to content that is not on this computer. In a DataLad "
-            f"dataset, get it with: datalad get {path}"
-        )
-    raise InputMissingError(f"{path}: there is no such file.")
+from bids_secondlevel.errors import DataError
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.inputs import check_present, explained
+from bids_secondlevel.inputs import explained
 from bids_secondlevel.model import Array, Hemisphere, Mask
 from bids_secondlevel.surfaces import read_map, whole_numbers
 

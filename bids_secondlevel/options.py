@@ -1,9 +1,13 @@
 """Declare the command line."""
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bids_secondlevel import __version__
+from bids_secondlevel.descriptor import describe
 from bids_secondlevel.settings import (
     HEMISPHERE_ROWS,
     TAILS,
@@ -258,7 +262,7 @@ def build_parser() -> argparse.ArgumentParser:
     running.add_argument(
         "-v", "--verbose", action="count", help="say more; show tracebacks of failures"
     )
-    running.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    _add_questions(running)
     return parser
 
 
@@ -295,6 +299,31 @@ def _add_group_level(parser: argparse.ArgumentParser) -> None:
         "with columns of the estimates table and of participants.tsv, or a BIDS Stats Model "
         "(a file that ends in .json)",
     )
+
+
+def _add_questions(group: argparse._ArgumentGroup) -> None:
+    """Add the options that are answered without a run."""
+    group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    group.add_argument(
+        "--bids-exec-spec",
+        action=_PrintDescriptor,
+        nargs=0,
+        help="print the Boutiques descriptor of the program, for platforms, and exit",
+    )
+
+
+class _PrintDescriptor(argparse.Action):
+    """Describe the parser that it belongs to, and end the program."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002
+        values: str | Sequence[Any] | None,  # noqa: ARG002
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        print(json.dumps(describe(parser), indent=2))
+        parser.exit()
 
 
 def _derivative(text: str) -> DerivativePath:

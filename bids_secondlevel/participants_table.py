@@ -111,7 +111,8 @@ def read_json_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error}). Correct the file.") from error
+        what_to_do = "Fetch its content (datalad get)" if path.is_symlink() else "Correct the file"
+        raise DataError(f"{path}: cannot be read as JSON ({error}). {what_to_do}.") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds a JSON {type(content).__name__}; expected an object.")
     return content

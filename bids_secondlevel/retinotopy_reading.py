@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError, InputMissingError, SecondLevelError
-from bids_secondlevel.inputs import check_present
 from bids_secondlevel.labels import read_area
 from bids_secondlevel.mesh import vertex_areas
 from bids_secondlevel.model import (

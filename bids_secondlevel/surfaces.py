@@ -11,8 +11,9 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.inputs import check_present, explained
+from bids_secondlevel.inputs import explained
 from bids_secondlevel.mesh import check_triangles
 from bids_secondlevel.model import Array, Hemisphere, Mesh
 from bids_secondlevel.palette import components

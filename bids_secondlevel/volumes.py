@@ -12,9 +12,10 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError
 from bids_secondlevel.grid import Grid
-from bids_secondlevel.inputs import check_present, explained
+from bids_secondlevel.inputs import explained
 from bids_secondlevel.model import Array
 
 _GOOD_RAS_FLAG = slice(28, 30)

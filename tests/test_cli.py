@@ -126,7 +126,7 @@ verbose = 2
     from_file = parse([*POSITIONALS, "--config", str(config)])
     assert from_file == parse([*POSITIONALS, *arguments])
     options = {action.dest for action in build_parser()._actions}  # noqa: SLF001
-    options -= {"help", "version", "config"}
+    options -= {"help", "version", "bids_exec_spec", "config"}
     options -= {"retinotopy_only", "reports_only"}  # exclude --roi-contrasts and --no-report
     rule = {field.name for field in fields(RoiRule)}
     for name in sorted(options - {"bids_dir", "output_dir", "analysis_level"}):
@@ -366,6 +366,14 @@ def test_relative_paths_and_links_give_the_same_output(tmp_path, through):
     options.append(f"{through}/derivatives/freesurfer")
     assert run(through, "here", *options, cwd=where).returncode == 0
     assert estimates(where / "here") == estimates(tmp_path / "out")
+
+
+def test_an_output_folder_beside_the_current_one_is_not_inside_it(tmp_path):
+    study = make_study(tmp_path / "bids")
+    finished = run(".", "../out", "participant", "--dry-run", cwd=study.root)
+    assert finished.returncode == 0, finished.stderr
+    finished = run(".", "../bids", "participant", "--dry-run", cwd=study.root)
+    assert finished.returncode == 64
 
 
 def test_installed_command_has_no_surprises(tmp_path):

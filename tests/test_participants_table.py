@@ -100,6 +100,10 @@ def test_content_that_was_not_fetched(tmp_path):
     (tmp_path / "participants.tsv").symlink_to(tmp_path / "annex" / "key")
     with pytest.raises(DataError, match="datalad get"):
         read_participants(tmp_path)
+    (tmp_path / "participants.tsv").unlink()
+    (tmp_path / "participants.json").symlink_to(tmp_path / "annex" / "key")
+    with pytest.raises(DataError, match=r"participants\.json.*datalad get"):
+        table_of(tmp_path, "participant_id\tage\nsub-01\t3\n")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\xff"])
