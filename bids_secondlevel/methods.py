@@ -74,7 +74,8 @@ def describe_measurement(
         meaning, key = SOURCES.get(tag, ("", ""))
         maps.append(tag + (f" ({meaning}; {_cite(key)})" if key else ""))
         cited += [key] if key else []
-    if definition.get("MapsAre") == "volumes":
+    units = units_of(definition)
+    if units == "voxels":
         where = f"voxels of the maps{f' in space {space}' if space else ''}"
     else:
         where = f"vertices of the {f'surface space {space}' if space else 'cortical surface'}"
@@ -94,8 +95,8 @@ def describe_measurement(
     ]
     measured = [
         f"Within each ROI, the values of the {definition['Statistic']} maps of every contrast "
-        f"were {_SUMMARIES[definition['Summary']]} the vertices with a finite value, in each "
-        "hemisphere and in both hemispheres pooled. ROIs without vertices gave no estimate."
+        f"were {_SUMMARIES[definition['Summary']]} the {units} with a finite value, in each "
+        f"hemisphere or in both hemispheres pooled. ROIs without {units} gave no estimate."
     ]
     if definition.get("LocalizerTask"):
         cited.append("kriegeskorte2009")
@@ -202,14 +203,20 @@ def _cite(key: str) -> str:
 def describe_rois(definition: Mapping[str, Any]) -> list[str]:
     """Word the rules of the ROIs, those that share one in one sentence."""
     task = definition.get("LocalizerTask")
+    units = units_of(definition)
     by_rule: dict[str, list[str]] = {}
     for name, roi in definition["Rois"].items():
         by_rule.setdefault(_rule(roi, task), []).append(_roi(name, roi))
     return [
         f"The {'ROIs' if len(rois) > 1 else 'ROI'} {_listed(rois)} "
-        f"{'consist' if len(rois) > 1 else 'consists'} of the vertices {rule}."
+        f"{'consist' if len(rois) > 1 else 'consists'} of the {units} {rule}."
         for rule, rois in by_rule.items()
     ]
+
+
+def units_of(definition: Mapping[str, Any]) -> str:
+    """Say what ROIs consist of: vertices or voxels."""
+    return "voxels" if definition.get("MapsAre") == "volumes" else "vertices"
 
 
 def _roi(name: str, roi: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Which colour each vertex has in a picture, and the scales that say what colours mean.
+"""Which colour each vertex or voxel has in a picture, and the scales that say what colours mean.
 
 Painted maps are arrays of red, green, blue and opacity, (n_vertices, 4); ``None`` says that there
 is no map.
@@ -19,16 +19,11 @@ _PALE = 0.35
 
 
 @dataclass(frozen=True, eq=False)
-class Cortex:
-    """What is known about the cortex of one hemisphere.
+class Maps:
+    """What is known about vertices, or about voxels.
 
     Attributes
     ----------
-    mesh : Mesh
-    is_sphere : bool
-        Whether it is to be unrolled.
-    shading : (n_vertices,) array of float, optional
-        Depth of the sulci or curvature: the greater, the darker.
     visual_area : (n_vertices,) array of int
         0 is none.
     eccentricity : (n_vertices,) array of float
@@ -43,9 +38,6 @@ class Cortex:
         The same ROIs in both hemispheres.
     """
 
-    mesh: Mesh
-    is_sphere: bool
-    shading: Array | None
     visual_area: NDArray[np.integer[Any]]
     eccentricity: Array
     polar_angle: Array | None
@@ -54,30 +46,48 @@ class Cortex:
     rois: Mapping[str, Mask | None]
 
 
-def paint_eccentricity(cortex: Cortex, *, farthest: float) -> Array:
+@dataclass(frozen=True, eq=False)
+class Cortex(Maps):
+    """What is known about the cortex of one hemisphere.
+
+    Attributes
+    ----------
+    mesh : Mesh
+    is_sphere : bool
+        Whether it is to be unrolled.
+    shading : (n_vertices,) array of float, optional
+        Depth of the sulci or curvature: the greater, the darker.
+    """
+
+    mesh: Mesh
+    is_sphere: bool
+    shading: Array | None
+
+
+def paint_eccentricity(maps: Maps, *, farthest: float) -> Array:
     """Paint the visual areas by eccentricity, from 0 to some degrees."""
-    shown = (cortex.visual_area > 0) & np.isfinite(cortex.eccentricity)
-    return coloured("viridis", cortex.eccentricity / farthest, shown)
+    shown = (maps.visual_area > 0) & np.isfinite(maps.eccentricity)
+    return coloured("viridis", maps.eccentricity / farthest, shown)
 
 
-def paint_angle(cortex: Cortex) -> Array | None:
+def paint_angle(maps: Maps) -> Array | None:
     """Paint the visual areas by polar angle, with colours that end where they begin."""
-    if cortex.polar_angle is None:
+    if maps.polar_angle is None:
         return None
-    shown = (cortex.visual_area > 0) & np.isfinite(cortex.polar_angle)
-    angle = np.where(shown, cortex.polar_angle, 0)
+    shown = (maps.visual_area > 0) & np.isfinite(maps.polar_angle)
+    angle = np.where(shown, maps.polar_angle, 0)
     return coloured("twilight", (angle + 180) / 360 % 1, shown)
 
 
 def paint_z(
-    cortex: Cortex,
+    maps: Maps,
     *,
     contrasts: Sequence[str],
     largest: float,
     faded: tuple[float, float] | None,
 ) -> Array | None:
     """Paint the z map of a contrast, or the maximum of several; paler within some limits."""
-    there = [z for name in contrasts if (z := cortex.z_maps.get(name)) is not None]
+    there = [z for name in contrasts if (z := maps.z_maps.get(name)) is not None]
     if len(there) < len(contrasts):
         return None
     z = np.fmax.reduce(there)
@@ -87,13 +97,13 @@ def paint_z(
     return painted
 
 
-def paint_rois(cortex: Cortex) -> Array | None:
+def paint_rois(maps: Maps) -> Array | None:
     """Paint each ROI in its colour, and what several of them share in another."""
-    there = {name: mask for name, mask in cortex.rois.items() if mask is not None}
+    there = {name: mask for name, mask in maps.rois.items() if mask is not None}
     if not there:
         return None
-    painted = np.zeros((len(cortex.visual_area), 4))
-    for name, colour in roi_colours(list(cortex.rois)).items():
+    painted = np.zeros((len(maps.visual_area), 4))
+    for name, colour in roi_colours(list(maps.rois)).items():
         if name in there:
             painted[there[name]] = (*components(colour), 1.0)
     painted[np.sum(list(there.values()), axis=0) > 1] = (*components(OVERLAP_COLOUR), 1.0)

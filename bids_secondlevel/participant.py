@@ -174,7 +174,7 @@ def process_participant(
         space=plan.maps_space,
     )
     angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
-    shown = MapsShown(retinotopy, angles, z_maps, rois)
+    shown = MapsShown(retinotopy, angles, z_maps, rois, alignments["L"].grid)
     return _with_report(outcome, results, shown, plan, settings)
 
 

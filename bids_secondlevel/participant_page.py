@@ -135,35 +135,51 @@ def participant_page(record: ParticipantRecord, charts: ParticipantCharts) -> Pa
         f"{record.participant_id}{session}: individual regions of interest",
         f"{with_number} of {len(record.rows)} estimates have a number, in "
         f"{counted(len(record.definition['Rois']), 'ROI')}"
-        f"{f' on the surface {record.space}' if record.space else ''}.",
+        f"{_where(record)}.",
         tuple(section for section in sections if section is not None),
     )
 
 
+def _is_volume(record: ParticipantRecord) -> bool:
+    return record.definition.get("MapsAre") == "volumes"
+
+
+def _where(record: ParticipantRecord) -> str:
+    """Name the space, as the end of a sentence."""
+    if not record.space:
+        return ""
+    where = "in volumes of space" if _is_volume(record) else "on the surface"
+    return f" {where} {record.space}"
+
+
 def _cortex_section(record: ParticipantRecord) -> Section:
+    is_volume = _is_volume(record)
+    heading = "In the volume" if is_volume else "On the cortex"
     if record.portrait is None:
-        return Section(
-            "On the cortex",
-            text=(
-                "There is no picture of the cortex: no surface to draw on could be had, or drawing "
-                "was not possible; the notes above say why.",
-            ),
+        what = (
+            "no picture of the volume: no visual area lies in it"
+            if is_volume
+            else "no picture of the cortex: no surface to draw on could be had"
         )
+        why = f"There is {what}, or drawing was not possible; the notes above say why."
+        return Section(heading, text=(why,))
+    seen = "Slices through occipital cortex" if is_volume else "Occipital cortex of each hemisphere"
     caption = (
-        "Occipital cortex of each hemisphere: retinotopic maps, z of the localizer, and the ROIs "
+        f"{seen}: retinotopic maps, z of the localizer, and the ROIs "
         "that come of them. Check that the visual areas lie around the calcarine sulcus, that "
         "eccentricity rises from the occipital pole forward, and that the localizer activates the "
         "part of the area that sees its stimulus. Outlines, limits and colours are explained in "
         "the picture."
     )
+    unit = "voxels" if is_volume else "vertices"
     sizes = [
-        f"{row.roi} {row.n_vertices} vertices"
+        f"{row.roi} {row.n_vertices} {unit}"
         for row in record.quality
         if row.hemi == BOTH and row.n_vertices is not None
     ]
     alt = f"Maps of occipital cortex. ROIs in both hemispheres: {', '.join(sizes) or 'none'}."
     chart = Chart("cortex", record.portrait, "Retinotopy, localizer and ROIs", caption, alt)
-    return Section("On the cortex", charts=(chart,))
+    return Section(heading, charts=(chart,))
 
 
 def _roi_section(record: ParticipantRecord, charts: ParticipantCharts) -> Section:
@@ -180,7 +196,8 @@ def _roi_section(record: ParticipantRecord, charts: ParticipantCharts) -> Sectio
     tables = [quality]
     if len(record.definition["Rois"]) > 1:
         columns = "roi other_roi hemi n_shared dice overlap_coefficient"
-        tables.append(table_of("Vertices shared by two ROIs", record.overlaps, columns))
+        unit = "Voxels" if _is_volume(record) else "Vertices"
+        tables.append(table_of(f"{unit} shared by two ROIs", record.overlaps, columns))
     return Section(
         "Regions of interest",
         text=tuple(describe_rois(record.definition)),

@@ -1,12 +1,14 @@
-"""Find a surface to draw a participant's maps on, and draw them."""
+"""Find a surface to draw a participant's maps on, and draw them; volumes are cut into slices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bids_secondlevel.errors import DataError, InputMissingError
-from bids_secondlevel.figures import Legend, cortex_figure
+from bids_secondlevel.figures import cortex_figure, slices_figure
+from bids_secondlevel.grid import Grid
 from bids_secondlevel.model import (
     Absent,
     Array,
@@ -18,7 +20,8 @@ from bids_secondlevel.model import (
     RoiMasks,
     SurfaceFile,
 )
-from bids_secondlevel.painting import Cortex
+from bids_secondlevel.painting import Cortex, Maps
+from bids_secondlevel.panels import Legend
 from bids_secondlevel.settings import VISUAL_AREAS, RoiRule, area_name
 from bids_secondlevel.spaces import density_of
 from bids_secondlevel.surfaces import read_map_like, read_mesh
@@ -32,7 +35,7 @@ _FOLDED = ", folded: what lies deep in a sulcus may be hidden"
 
 @dataclass(frozen=True)
 class Portrait:
-    """A picture of a participant's cortex.
+    """A picture of a participant's cortex, on a surface or in slices.
 
     Attributes
     ----------
@@ -57,12 +60,15 @@ class MapsShown:
         Degrees clockwise from the upper vertical meridian.
     z_maps : mapping of hemisphere to contrast to (n_vertices,) array or Absent
     rois : mapping of hemisphere to name to RoiMasks
+    grid : Grid or None
+        Of the voxels, where the maps are volumes.
     """
 
     retinotopy: Mapping[Hemisphere, Retinotopy | Absent]
     polar_angles: Mapping[Hemisphere, Array | None]
     z_maps: Mapping[Hemisphere, Mapping[str, Array | Absent]]
     rois: Mapping[Hemisphere, Mapping[str, RoiMasks]]
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +82,23 @@ class _Surface:
 
 
 def draw_portrait(shown: MapsShown, files: ParticipantFiles, plan: Plan) -> Portrait:
-    """Draw retinotopy, localizer and ROIs of a participant, on the surfaces that can be had."""
+    """Draw retinotopy, localizer and ROIs of a participant.
+
+    Surfaces are drawn as far as a mesh can be had, volumes in slices.
+    """
+    drawn = {
+        hemi: maps
+        for hemi, maps in shown.retinotopy.items()
+        # Else there is nothing to see, and the reason is told elsewhere.
+        if not isinstance(maps, Absent) and maps.inside.any()
+    }
     if plan.is_volume:
-        return Portrait(None, ("maps are volumes, so that there is no picture of the cortex.",))
+        return _draw_volume(shown, drawn, files, plan)
     cortices: dict[Hemisphere, Cortex] = {}
     messages: list[str] = []
     reasons: dict[str, list[str]] = {}
     described: dict[str, None] = {}
-    for hemi, maps in shown.retinotopy.items():
-        if isinstance(maps, Absent) or not maps.inside.any():
-            continue  # there is nothing to see, and the reason is told elsewhere
+    for hemi, maps in drawn.items():
         n_vertices = maps.visual_area.size
         surface, passed_over = _own_surface(files, hemi, n_vertices)
         messages += passed_over
@@ -95,7 +108,12 @@ def draw_portrait(shown: MapsShown, files: ParticipantFiles, plan: Plan) -> Port
             reasons.setdefault(str(error), []).append(f"{hemi} ({n_vertices} vertices)")
             continue
         described[surface.description] = None
-        cortices[hemi] = _cortex(shown, hemi, maps, surface)
+        cortices[hemi] = Cortex(
+            mesh=surface.mesh,
+            is_sphere=surface.is_sphere,
+            shading=surface.shading,
+            **_maps(shown, hemi, maps),
+        )
     messages += [
         f"the cortex of hemisphere {' and '.join(hemispheres)} is not drawn: {reason}"
         for reason, hemispheres in reasons.items()
@@ -111,24 +129,30 @@ def draw_portrait(shown: MapsShown, files: ParticipantFiles, plan: Plan) -> Port
     return Portrait(svg, tuple(messages))
 
 
-def _cortex(shown: MapsShown, hemi: Hemisphere, maps: Retinotopy, surface: _Surface) -> Cortex:
-    """Put together what is drawn of a hemisphere."""
+def _draw_volume(
+    shown: MapsShown, drawn: Mapping[Hemisphere, Retinotopy], files: ParticipantFiles, plan: Plan
+) -> Portrait:
+    if shown.grid is None or not drawn:
+        return Portrait(None)
+    halves = {hemi: Maps(**_maps(shown, hemi, maps)) for hemi, maps in drawn.items()}
+    return Portrait(slices_figure(halves, shown.grid, _legend(files, plan, (), ())))
+
+
+def _maps(shown: MapsShown, hemi: Hemisphere, maps: Retinotopy) -> dict[str, Any]:
+    """Put together the maps of a hemisphere that are drawn: the fields of Maps."""
     parts = shown.rois[hemi]
     retinotopic = [p.retinotopic for p in parts.values() if not isinstance(p.retinotopic, Absent)]
     areas = maps.visual_area.copy()
     for number, area in enumerate(maps.other_areas.values(), _FIRST_OTHER):
         areas[area] = number
-    return Cortex(
-        surface.mesh,
-        surface.is_sphere,
-        surface.shading,
-        areas,
-        maps.eccentricity,
-        shown.polar_angles[hemi],
-        {name: _if_there(z) for name, z in shown.z_maps[hemi].items()},
-        np.any([np.zeros(maps.visual_area.size, dtype=bool), *retinotopic], axis=0),
-        {name: _if_there(part.roi) for name, part in parts.items()},
-    )
+    return {
+        "visual_area": areas,
+        "eccentricity": maps.eccentricity,
+        "polar_angle": shown.polar_angles[hemi],
+        "z_maps": {name: _if_there(z) for name, z in shown.z_maps[hemi].items()},
+        "retinotopic": np.any([np.zeros(maps.visual_area.size, dtype=bool), *retinotopic], axis=0),
+        "rois": {name: _if_there(part.roi) for name, part in parts.items()},
+    }
 
 
 def _if_there(part: Array | Absent) -> Array | None:
@@ -150,7 +174,7 @@ def _own_surface(
             messages.append(f"the cortex is not drawn on {error}")
             continue
         if len(mesh.coordinates) == n_vertices:
-            is_sphere = file.kind == "sphere"
+            is_sphere = file.kind in ("sphere", "registered")
             end = _FLAT if is_sphere else "" if file.kind == "inflated" else _FOLDED
             shading = _read_shading(file, ranked, hemi, n_vertices)
             return _Surface(mesh, f"{file.source.uri}{end}", is_sphere, shading), messages

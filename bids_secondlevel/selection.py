@@ -32,7 +32,7 @@ from bids_secondlevel.spaces import OWN
 
 # Kinds of surfaces, the best first: to measure areas on, and to draw on or shade by.
 _SURFACES = ("midthickness", "graymid", "white", "smoothwm")
-_VIEWS = ("inflated", "sphere", *_SURFACES, "sulc", "curv")
+_VIEWS = ("inflated", "sphere", "registered", *_SURFACES, "sulc", "curv")
 
 # Entities that tell processing apart; maps with different ones are never combined.
 _PROCESSING = ("desc", "fwhm", "res", "model", "proc", "label", "atlas", "segmentation")
@@ -98,7 +98,11 @@ def _rank_views(index: ParticipantIndex, plan: Plan) -> dict[Hemisphere, tuple[S
     if plan.is_volume:
         return {}
     space = None if plan.space == OWN else plan.space
-    own = [s for s in index.surfaces if s.space == space and s.kind in _VIEWS]
+    own = [
+        s
+        for s in index.surfaces
+        if s.kind in _VIEWS and (None if s.kind == "registered" else s.space) == space
+    ]
     others = [s for s in index.templates if s.space == space and s.kind in _VIEWS]
     ranked = [
         s for found in (own, others) for s in sorted(found, key=lambda s: _VIEWS.index(s.kind))

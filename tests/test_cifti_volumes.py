@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nibabel as nib
@@ -203,6 +204,38 @@ def test_volumes(volume_study, output):
     (described,) = read_tsv(quality)
     assert (described["n_patches"], described["volume_mm3"]) == ("1", "192.0")
     assert (output / "sub-01.html").exists()
+
+
+def test_the_page_of_volumes_shows_slices(volume_study, output):
+    finished = run(volume_study, output, "participant")
+    assert {line.partition(":")[0] for line in finished.stderr.splitlines()} == {"INFO"}
+    (picture,) = output.glob("sub-01/figures/sub-01_space-T1w_desc-rois_cortex.svg")
+    words = [e.text for e in ET.fromstring(picture.read_bytes()).iter() if e.text]
+    assert "sub-01, space T1w, retinotopy inferred" in words
+    assert "up: 12 L, 12 R" in words
+    # V1 is in every coronal slice, y = -20 to -10; the ROI in the first three only.
+    assert [word for word in words if word.startswith("y = ")] == ["y = -20", "y = -16", "y = -12"]
+    page = (output / "sub-01.html").read_text()
+    assert "In the volume" in page
+    assert "in volumes of space T1w" in page
+    assert "up 24 voxels" in page
+    assert "on the surface" not in page.partition("<h2")[0]
+    again = run(volume_study, output, "participant", "--reports-only")
+    assert again.returncode == 0, again.stderr
+    assert (output / "sub-01.html").read_text() == page
+
+
+def test_volumes_without_any_visual_area_have_no_picture_and_a_page_that_says_so(
+    volume_study, output
+):
+    for path in volume_study.rglob("*_varea*"):
+        save(path, np.zeros(SHAPE, "i2"))
+    for path in volume_study.rglob("*_eccen*"):
+        save(path, np.zeros(SHAPE, "f4"))
+    finished = run(volume_study, output, "participant")
+    assert finished.returncode == 0, finished.stderr
+    assert not list(output.glob("sub-01/figures/*_cortex.svg"))
+    assert "There is no picture of the volume" in (output / "sub-01.html").read_text()
 
 
 def test_hemispheres_of_a_volume_are_told_by_the_sign_of_x(volume_study, output):

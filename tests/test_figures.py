@@ -14,10 +14,11 @@ from matplotlib import colormaps
 from meshes import icosphere
 from PIL import Image
 
-from bids_secondlevel.figures import MAX_Z_PANELS, Legend, cortex_figure, look_at
+from bids_secondlevel.figures import cortex_figure, look_at
 from bids_secondlevel.model import Mesh
 from bids_secondlevel.painting import Cortex
 from bids_secondlevel.palette import OVERLAP_COLOUR, components, roi_colours
+from bids_secondlevel.panels import MAX_Z_PANELS, Legend
 from bids_secondlevel.settings import VISUAL_AREAS
 
 SVG = "{http://www.w3.org/2000/svg}"
