@@ -122,11 +122,6 @@ def references(_: list[str]) -> str:
     return "\n".join(f"- {line}" for line in reference_list(REFERENCES))
 
 
-def pages(names: list[str]) -> str:
-    """List the pages that are there, for a table of contents."""
-    return "\n".join(name for name in names if (Path(__file__).parent / f"{name}.md").is_file())
-
-
 def messages(modules: list[str]) -> str:
     """List the messages of errors and warnings that some modules of the package can give."""
     found = dict.fromkeys(line for name in modules for line in messages_of(name))
@@ -140,7 +135,6 @@ PARTS: dict[str, Callable[[list[str]], str]] = {
     "columns": columns,
     "statuses": statuses,
     "references": references,
-    "pages": pages,
     "messages": messages,
 }
 

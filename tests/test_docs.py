@@ -24,7 +24,11 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 # Options of other programs that pages speak of.
-FOREIGN = {"--cores", "--executor"}
+FOREIGN = {
+    *("--cores", "--executor"),
+    *("--containall", "--cleanenv", "--no-home", "--entrypoint", "--env", "--ipc"),
+    *("--memory", "--cpus", "--imagepath", "--input"),
+}
 
 ACTIONS = [a for group in generated.option_groups(build_parser()).values() for a in group]
 MODULES = sorted(path.stem for path in generated.PACKAGE.glob("*.py"))

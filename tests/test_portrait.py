@@ -112,7 +112,7 @@ def test_a_threshold_that_is_no_z_marks_no_z(inflated, output):
         (["lh.white", "sub-01_hemi-L_inflated.surf.gii"], "sub-01_hemi-L_inflated.surf.gii"),
         (["lh.white", "sub-01_hemi-L_desc-reg_sphere.surf.gii"], "sub-01_hemi-L_desc-reg_sphere"),
         (["lh.white", "sub-01_hemi-L_space-fsLR_inflated.surf.gii"], "lh.white"),
-        (["lh.white", "sub-01_hemi-L_veryinflated.surf.gii", "lh.sphere.reg"], "lh.white"),
+        (["lh.white", "sub-01_hemi-L_veryinflated.surf.gii", "lh.sphere.reg"], "lh.sphere.reg"),
     ],
 )
 def test_the_surface_on_which_most_can_be_seen_is_taken(inflated, output, there, used):
