@@ -30,7 +30,9 @@ from bids_secondlevel.measures import (
     Key,
     Method,
     Part,
+    Region,
     measure,
+    region,
 )
 from bids_secondlevel.model import (
     HEMISPHERES,
@@ -67,6 +69,9 @@ from bids_secondlevel.runs import RunRow, label_run
 from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import RoiDefinition, Settings
 from bids_secondlevel.sweep import SweepRow, sweep_variants
+
+Regions = Mapping[Hemisphere, Mapping[str, Region | Absent]]
+"""The vertices of every ROI, by hemisphere and name."""
 
 _NOT_DRAWN = Portrait(
     None, ("the cortex was not drawn (--no-report). Run the participant level again to draw it.",)
@@ -124,15 +129,19 @@ def process_participant(
         for h in HEMISPHERES
     }
     rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
-    variants = [
-        (variant, {h: define_rois(variant.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES})
-        for variant in (sweep_variants(plan.rois, settings) if settings.sweep else ())
-    ]
 
     described = {
         h: read_vertex_maps(files, h, own[h], retinotopy[h], alignments[h]) for h in HEMISPHERES
     }
     vertices = {hemi: maps for hemi, (maps, _) in described.items()}
+    regions = _regions(rois, vertices)
+    variants = [
+        (variant, _regions(varied, vertices))
+        for variant in (sweep_variants(plan.rois, settings) if settings.sweep else ())
+        for varied in [
+            {h: define_rois(variant.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
+        ]
+    ]
 
     rows: list[EstimateRow] = []
     runs: list[RunRow] = []
@@ -144,13 +153,13 @@ def process_participant(
     for source in files.estimates:
         maps, maps_of_runs = read_measured(files, source, alignments)
         absent += _absent(maps)
-        rows += measure_in_rois(source, maps, rois, vertices, files, plan, settings)
+        rows += measure_in_rois(source, maps, regions, files, plan, settings)
         for run, of_run in maps_of_runs.items():
             only = source.of_run(run)
-            in_run = measure_in_rois(only, of_run, rois, vertices, files, plan, settings)
+            in_run = measure_in_rois(only, of_run, regions, files, plan, settings)
             runs += [label_run(row, run) for row in in_run]
         for variant, swept in variants:
-            in_variant = measure_in_rois(source, maps, swept, vertices, files, plan, settings)
+            in_variant = measure_in_rois(source, maps, swept, files, plan, settings)
             sweep += [variant.label(row) for row in in_variant if row.roi in variant.values]
     folds, runs_of_folds, absent_in_folds = _cross_validate(
         files, retinotopy, alignments, vertices, plan, settings
@@ -230,11 +239,23 @@ def _with_report(
     return replace(outcome, messages=(*outcome.messages, *portrait.messages))
 
 
+def _regions(
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]], vertices: Mapping[Hemisphere, VertexMaps]
+) -> Regions:
+    """Find the vertices of every ROI, once for all maps."""
+    return {
+        hemi: {
+            name: region(masks.roi, vertices[hemi].area, vertices[hemi].voxel_volume)
+            for name, masks in of_hemisphere.items()
+        }
+        for hemi, of_hemisphere in rois.items()
+    }
+
+
 def measure_in_rois(  # noqa: PLR0917
     source: EstimateSource,
     maps: Mapping[Hemisphere, Array | Absent],
-    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
-    vertices: Mapping[Hemisphere, VertexMaps],
+    regions: Regions,
     files: ParticipantFiles,
     plan: Plan,
     settings: Settings,
@@ -246,9 +267,7 @@ def measure_in_rois(  # noqa: PLR0917
     source : EstimateSource
         Where the maps come from.
     maps : mapping of hemisphere to (n_vertices,) array or Absent
-    rois : mapping of hemisphere to name to RoiMasks
-    vertices : mapping of hemisphere to VertexMaps
-        For the areas of vertices.
+    regions : mapping of hemisphere to name to Region or Absent
     files : ParticipantFiles
     plan : Plan
     settings : Settings
@@ -269,10 +288,7 @@ def measure_in_rois(  # noqa: PLR0917
             space=plan.space,
             statistic=settings.statistic,
         )
-        parts = {
-            h: Part(rois[h][roi.name].roi, maps[h], vertices[h].area, vertices[h].voxel_volume)
-            for h in HEMISPHERES
-        }
+        parts = {h: Part(regions[h][roi.name], maps[h]) for h in HEMISPHERES}
         measured = measure(
             key,
             parts,
@@ -329,11 +345,12 @@ def _cross_validate(  # noqa: PLR0917
             for h in HEMISPHERES
         }
         rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
+        regions = _regions(rois, vertices)
         absent += chain.from_iterable(map(_absent, z_maps.values()))
         for source in fold.estimates:
             maps, _ = read_measured(files, source, alignments)
             absent += _absent(maps)
-            measured = measure_in_rois(source, maps, rois, vertices, files, plan, settings)
+            measured = measure_in_rois(source, maps, regions, files, plan, settings)
             in_fold = [row for row in measured if row.roi in localized]
             rows += in_fold
             runs += [label_run(row, fold.run) for row in in_fold]
