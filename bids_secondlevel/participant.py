@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from bids_secondlevel import derivatives, pages
+from bids_secondlevel import derivatives, pages, resume
 from bids_secondlevel.crossvalidation import (
     runs_with_cross_validation,
     with_cross_validation,
@@ -70,6 +70,9 @@ from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import RoiDefinition, Settings
 from bids_secondlevel.sweep import SweepRow, sweep_variants
 
+UP_TO_DATE = "up to date"
+"""Summary of a participant for whom nothing had to be done."""
+
 Regions = Mapping[Hemisphere, Mapping[str, Region | Absent]]
 """The vertices of every ROI, by hemisphere and name."""
 
@@ -112,6 +115,7 @@ def process_participant(
     -------
     Outcome
         Failures that leave some numbers to be had are in it, and in the status of the rows.
+        Nothing is done for a participant whose results were made from the same before.
 
     Raises
     ------
@@ -119,6 +123,11 @@ def process_participant(
         If nothing could be decided or written for this participant.
     """
     index, plan, files = choose_files(label, reference, settings, datasets)
+    folder = derivatives.folder_of(label, plan.space, settings)
+    origin = resume.origin_of(index, plan, files, settings)
+    if not settings.force and resume.is_up_to_date(origin, folder):
+        return Outcome(label, UP_TO_DATE)
+    resume.forget(folder)
 
     own = {h: read_own_retinotopy(files, h, plan.rois) for h in HEMISPHERES}
     z_read = {h: read_localizers(files.localizers, h) for h in HEMISPHERES}
@@ -183,7 +192,10 @@ def process_participant(
     )
     angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
     shown = MapsShown(retinotopy, angles, z_maps, rois)
-    return _with_report(outcome, results, shown, plan, settings)
+    outcome = _with_report(outcome, results, shown, plan, settings)
+    if outcome.exit_code == DONE:
+        resume.remember(origin, folder)
+    return outcome
 
 
 def choose_files(
