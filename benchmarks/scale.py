@@ -184,7 +184,7 @@ def work(name, root, n_participants, size):
     """Do one of these in this process, and print the seconds, imports left out."""
     labels = [f"{number:04d}" for number in range(1, n_participants + 1)]
     if name in ("discovery", "layout"):
-        import bids  # noqa: F401
+        import bids
     start = time.perf_counter()
     WORK[name](root, labels, size)
     print(time.perf_counter() - start)
@@ -236,3 +236,135 @@ def each(measure, n_participants):
     """Seconds per participant, without what a process costs with a single one."""
     n_participants = max(n_participants, 2)
     return (measure(n_participants).seconds - measure(1).seconds) / (n_participants - 1)
+
+
+# --- the parts of the table: each yields rows of what was measured, the result, and the goal
+
+
+def speed(studies, size, given):
+    """(a), (b), (e), pages, and participants that are up to date."""
+    root, output, n = studies[0], studies[0].parent / "output", given.participants
+    alone = ("--n-procs", "1", "--no-report")
+    scripted = worked("notebook", root, 1, size)
+    floor_of_one = worked("floor", root, n, size) / n
+    ours = each(lambda count: participants(root, output, count, *alone), n)
+    floor_of_one = (floor_of_one + worked("floor", root, n, size) / n) / 2  # before and after
+    yield "reading the files once, per participant", f"{floor_of_one:.2f} s", ""
+    yield "participant level without pages, per participant", f"{ours:.2f} s", ""
+    yield "(a) loop of a notebook / ours", f"{scripted / ours:.1f}", "at least 5"
+    yield "(b) ours / reading the files once", f"{ours / floor_of_one:.2f}", "at most 1.5"
+    drawn = each(lambda count: participants(root, output, count, "--n-procs", "1"), min(n, 4))
+    yield "pages, per participant", f"{drawn - ours:.1f} s", ""
+    again = [COMMAND, root, output, "participant", *alone, "--participant-label"]
+    labels = [f"{number:04d}" for number in range(1, n + 1)]
+    participants(root, output, n, *alone)
+    skipped = each(lambda count: run([*again, *labels[:count]]), n)
+    yield "a participant that is up to date", f"{skipped:.3f} s", "under 0.3 s"
+    one, two = (
+        min(participants(root, output, n, "--no-report", "--n-procs", k).seconds for _ in "ab")
+        for k in ("1", "2")
+    )
+    yield f"(e) {n} participants, --n-procs 1 / 2", f"{one / two:.2f}", "at least 1.7"
+
+
+def discovery(studies, size, given):
+    """(c)"""
+    seconds = {len(list(s.glob("sub-*"))): worked("discovery", s, 1, size) for s in studies}
+    shown = ", ".join(f"{value:.2f} s of {count}" for count, value in seconds.items())
+    yield "(c) finding the files of one participant", shown, "at most 0.5 s"
+    n = min(given.discovered, max(seconds))
+    each_of = worked("discovery", studies[-1], n, size) / n
+    yield f"(c) of {n} participants, each", f"{each_of * 1000:.0f} ms", "at most 60 ms"
+    n = min(seconds)
+    by_layout = worked("layout", studies[0], n, size) / n
+    ours = worked("discovery", studies[0], n, size) / n
+    yield f"(c) BIDSLayout of {n} participants / ours", f"{by_layout / ours:.0f}", ""
+
+
+def memory(studies, _size, given):
+    """(d)"""
+    root = studies[min(1, len(studies) - 1)]
+    output = root.parent / "output"
+    options = ("--n-procs", "1", "--no-report")
+    peaks = {n: participants(root, output, n, *options).peak for n in given.memory}
+    shown = ", ".join(f"{peak:.0f} MiB of {n}" for n, peak in peaks.items())
+    yield "(d) peak memory by number of participants", shown, "flat"
+
+
+def group(studies, _size, given):
+    """(f)"""
+    root, output = studies[0], studies[0].parent / "group"
+    participants(root, output, 1, "--no-report", "--n-procs", "1", "--contrasts", *given.contrasts8)
+    (table,) = output.glob("sub-0001/func/*_desc-roi_estimates.tsv")
+    n_rows = len(table.read_text().splitlines()) - 1
+    kinds = ("estimates", "quality", "overlap")
+    files = [path for kind in kinds for path in table.parent.glob(f"*_desc-roi_{kind}.*")]
+    written = {path: path.read_text() for path in files}
+    for number in range(2, given.group + 1):
+        label = f"sub-{number:04d}"
+        folder = output / label / "func"
+        folder.mkdir(parents=True)
+        for path, text in written.items():
+            name = path.name.replace("sub-0001", label)
+            (folder / name).write_text(text.replace("sub-0001", label))
+    for what, options in (("without", ["--no-report"]), ("with", [])):
+        took = run([COMMAND, root, output, "group", *options])
+        yield (
+            f"(f) group level, {given.group} participants x {n_rows} rows, {what} its page",
+            f"{took.seconds:.1f} s, {took.peak:.0f} MiB",
+            "under 10 s, 500 MB",
+        )
+
+
+def start(_studies, _size, _given):
+    seconds = min(run([COMMAND, "--help"]).seconds for _ in range(5))
+    yield "--help", f"{seconds:.2f} s", "under 0.3 s"
+
+
+PARTS = {
+    "start": start,
+    "discovery": discovery,
+    "speed": speed,
+    "memory": memory,
+    "group": group,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few small studies")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--studies", type=int, nargs="+", default=[20, 200, 2000])
+    parser.add_argument("--participants", type=int, default=10, help="to measure speed with")
+    parser.add_argument("--discovered", type=int, default=500)
+    parser.add_argument("--memory", type=int, nargs="+", default=[2, 20, 100])
+    parser.add_argument("--group", type=int, default=2000)
+    parser.add_argument("--vertices", type=int, default=Size.n_vertices)
+    parser.add_argument("--contrasts", type=int, default=Size.n_contrasts)
+    parser.add_argument("--folder", type=Path, help="where to write (default: a temporary one)")
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.quick:
+        given.studies, given.participants, given.memory = [2, 4], 2, [2, 4]
+        given.discovered = given.group = 4
+    size = Size(given.vertices, given.contrasts, 20 if given.quick else Size.n_other_files)
+    if given.work:
+        name, root, count = given.work
+        work(name, Path(root), int(count), size)
+        return
+    given.contrasts8 = [contrast for task, contrast, _ in maps_of(size) if task == "main"][:8]
+    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs, {size.n_vertices} vertices, ")
+    print(f"{size.n_contrasts} + {len(QUADRANTS)} contrasts, {len(QUADRANTS)} ROIs\n")
+    print("| | measured | goal | load |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        studies = []
+        for n_participants in given.studies:
+            studies.append(Path(folder) / f"study{n_participants}")
+            make_study(studies[-1], n_participants, size)
+        for name in given.only:
+            for row in PARTS[name](studies, size, given):
+                print("|", " | ".join((*row, f"{os.getloadavg()[0]:.1f}")), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()
