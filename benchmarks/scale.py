@@ -15,6 +15,7 @@ output, with the load of the machine, on which seconds depend and ratios hardly 
 """
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -184,7 +185,7 @@ def work(name, root, n_participants, size):
     """Do one of these in this process, and print the seconds, imports left out."""
     labels = [f"{number:04d}" for number in range(1, n_participants + 1)]
     if name in ("discovery", "layout"):
-        import bids
+        importlib.import_module("bids.layout")
     start = time.perf_counter()
     WORK[name](root, labels, size)
     print(time.perf_counter() - start)
@@ -221,7 +222,7 @@ def worked(name, root, n_participants, size):
     """Do something else than this program in a process of its own; return the seconds."""
     options = [f"--vertices={size.n_vertices}", f"--contrasts={size.n_contrasts}"]
     command = [sys.executable, __file__, "--work", name, str(root), str(n_participants), *options]
-    return float(run(command).output)
+    return float(run(command).output.split()[-1])
 
 
 def participants(root, output, n_participants, *options):
