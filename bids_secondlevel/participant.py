@@ -69,6 +69,7 @@ from bids_secondlevel.runs import RunRow, label_run
 from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import RoiDefinition, Settings
 from bids_secondlevel.sweep import SweepRow, sweep_variants
+from bids_secondlevel.values import Reader
 
 UP_TO_DATE = "up to date"
 """Summary of a participant for whom nothing had to be done."""
@@ -129,8 +130,9 @@ def process_participant(
         return Outcome(label, UP_TO_DATE)
     resume.forget(folder)
 
-    own = {h: read_own_retinotopy(files, h, plan.rois) for h in HEMISPHERES}
-    z_read = {h: read_localizers(files.localizers, h) for h in HEMISPHERES}
+    reader = Reader(files.maps)
+    own = {h: read_own_retinotopy(reader, files, h, plan.rois) for h in HEMISPHERES}
+    z_read = {h: read_localizers(reader, files.localizers, h) for h in HEMISPHERES}
     alignments = {h: align(own[h], z_read[h], files, h, plan) for h in HEMISPHERES}
     retinotopy = {h: carry_retinotopy(own[h], alignments[h], h) for h in HEMISPHERES}
     z_maps = {
@@ -140,7 +142,8 @@ def process_participant(
     rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
 
     described = {
-        h: read_vertex_maps(files, h, own[h], retinotopy[h], alignments[h]) for h in HEMISPHERES
+        h: read_vertex_maps(reader, files, h, own[h], retinotopy[h], alignments[h])
+        for h in HEMISPHERES
     }
     vertices = {hemi: maps for hemi, (maps, _) in described.items()}
     regions = _regions(rois, vertices)
@@ -160,7 +163,7 @@ def process_participant(
         p.roi for parts in rois.values() for p in parts.values() if isinstance(p.roi, Absent)
     ]
     for source in files.estimates:
-        maps, maps_of_runs = read_measured(files, source, alignments)
+        maps, maps_of_runs = read_measured(reader, files, source, alignments)
         absent += _absent(maps)
         rows += measure_in_rois(source, maps, regions, files, plan, settings)
         for run, of_run in maps_of_runs.items():
@@ -171,7 +174,7 @@ def process_participant(
             in_variant = measure_in_rois(source, maps, swept, files, plan, settings)
             sweep += [variant.label(row) for row in in_variant if row.roi in variant.values]
     folds, runs_of_folds, absent_in_folds = _cross_validate(
-        files, retinotopy, alignments, vertices, plan, settings
+        reader, files, retinotopy, alignments, vertices, plan, settings
     )
     rows = with_cross_validation(rows, folds)
     runs = runs_with_cross_validation(runs, runs_of_folds, rows)
@@ -337,6 +340,7 @@ def _shaped_by(roi: RoiDefinition, plan: Plan) -> tuple[str, ...]:
 
 
 def _cross_validate(  # noqa: PLR0917
+    reader: Reader,
     files: ParticipantFiles,
     retinotopy: Mapping[Hemisphere, Retinotopy | Absent],
     alignments: Mapping[Hemisphere, Alignment],
@@ -352,7 +356,11 @@ def _cross_validate(  # noqa: PLR0917
     for fold in files.folds:
         z_maps = {
             h: carry_localizers(
-                read_localizers(fold.localizers, h), fold.localizers, files, h, alignments[h]
+                read_localizers(reader, fold.localizers, h),
+                fold.localizers,
+                files,
+                h,
+                alignments[h],
             )
             for h in HEMISPHERES
         }
@@ -360,7 +368,7 @@ def _cross_validate(  # noqa: PLR0917
         regions = _regions(rois, vertices)
         absent += chain.from_iterable(map(_absent, z_maps.values()))
         for source in fold.estimates:
-            maps, _ = read_measured(files, source, alignments)
+            maps, _ = read_measured(reader, files, source, alignments)
             absent += _absent(maps)
             measured = measure_in_rois(source, maps, regions, files, plan, settings)
             in_fold = [row for row in measured if row.roi in localized]

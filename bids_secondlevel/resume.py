@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +88,7 @@ def _record(folder: ParticipantFolder) -> Path:
 
 
 def _used(files: ParticipantFiles) -> Iterator[SourceFile]:
-    for localizers, estimates in (
-        (files.localizers, files.estimates),
-        *((fold.localizers, fold.estimates) for fold in files.folds),
-    ):
-        for maps in (*localizers.values(), *(estimate.maps for estimate in estimates)):
-            yield from chain.from_iterable(source.files for source in maps.values())
-    for retinotopy in files.retinotopy.values():
-        yield from retinotopy.files
+    yield from (file for file, _ in files.maps)
     yield from files.surfaces.values()
     for surfaces in (*files.views.values(), *files.spheres.values()):
         yield from (surface.source for surface in surfaces)
