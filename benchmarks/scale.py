@@ -348,10 +348,10 @@ def main():
     parser.add_argument("--contrasts", type=int, default=Size.n_contrasts)
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary one)")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    if parser.parse_args().quick:
+        small = {"studies": [2, 4], "memory": [2, 4]}
+        parser.set_defaults(**small, participants=2, discovered=4, group=4)
     given = parser.parse_args()
-    if given.quick:
-        given.studies, given.participants, given.memory = [2, 4], 2, [2, 4]
-        given.discovered = given.group = 4
     size = Size(given.vertices, given.contrasts, 20 if given.quick else Size.n_other_files)
     if given.work:
         name, root, count = given.work
