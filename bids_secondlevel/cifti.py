@@ -1,5 +1,6 @@
 """Read the cortex of a dense CIFTI-2 file: one value per vertex, map by map."""
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ STRUCTURES: dict[str, Hemisphere] = {
 
 _NAMED_MAPS = {"CIFTI_INDEX_TYPE_SCALARS", "CIFTI_INDEX_TYPE_LABELS"}
 _BRAIN_MODELS = "CIFTI_INDEX_TYPE_BRAIN_MODELS"
+_CIFTI = 32
+"""NIfTI's code of an extension that is a header of CIFTI."""
+
 _SURFACE = "CIFTI_MODEL_TYPE_SURFACE"
 
 
@@ -102,16 +106,16 @@ def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array
         If the file is not there, or is a link to content that has not been fetched.
     DataError
         If it cannot be read, is another kind of file, contradicts itself, or has no such
-        hemisphere or map. (nibabel refuses complex values.)
+        hemisphere or map, or holds no real numbers.
     """
     check_present(path)
     with explained(path, "CIFTI file"):
         image = _load(path)
-        names, models = _content(path, image)
+        names, _ = _content(path, image)
         row = _row(path, names, map_name)
-        model = _cortex(path, models, hemisphere)
+        model = _cortex(path, _brain_models(image.frame), hemisphere)
         start = int(model.index_offset)
-        values = np.asarray(image.dataobj[row, start : start + int(model.index_count)])
+        values = np.asarray(image.values[row, start : start + int(model.index_count)])
         vertices = np.asarray(model.vertex_indices, dtype=np.int64)
     n_vertices = int(model.surface_number_of_vertices)
     _check_vertices(path, vertices, values.size, n_vertices)
@@ -120,28 +124,66 @@ def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array
     return surface
 
 
-def _load(path: Path) -> Any:
-    status = path.stat()
-    return _parsed(path, (status.st_mtime_ns, status.st_size))
+@dataclass(frozen=True, eq=False)
+class _Image:
+    """A file that is open for reading, with its header as XML, which nibabel parses in a second.
+
+    Attributes
+    ----------
+    values : nibabel.arrayproxy.ArrayProxy
+        Maps x brain models.
+    outline : bytes
+        The header without the lists of vertices and voxels, which make it long.
+    frame : bytes
+        The header without the names of the maps: the same in the files of a participant.
+    """
+
+    values: Any
+    outline: bytes
+    frame: bytes
 
 
-@lru_cache(maxsize=8)  # nibabel takes half a second for a header, which every map needs
-def _parsed(path: Path, _version: tuple[int, int]) -> Any:
-    """Read the header of a file, once for as long as the file stays the same."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a shape that differs: checked below
-        image = nib.load(path)
-    if not isinstance(image, nib.Cifti2Image):
+_LISTS = re.compile(rb"(?<=<VertexIndices>)[^<]*|(?<=<VoxelIndicesIJK>)[^<]*")
+_NAMES = re.compile(rb"<(NamedMap|MetaData)>.*?</\1>", re.DOTALL)
+
+
+def _load(path: Path) -> _Image:
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the header as that of an image, which it is not
+        header = nib.Nifti2Header.from_fileobj(file, check=False)
+    extensions = [e.content for e in header.extensions if e.get_code() == _CIFTI]
+    if len(extensions) != 1:
         raise DataError(
-            f"{path}: is a {type(image).__name__}; expected dense scalars or labels in CIFTI-2 "
+            f"{path}: has no header of CIFTI-2; expected dense scalars or labels in CIFTI-2 "
             "(.dscalar.nii, .dlabel.nii)."
         )
-    return image
+    kind = header.get_data_dtype()
+    if kind.kind not in "fiu":
+        raise DataError(f"{path}: holds {kind} values; expected real numbers.")
+    values = nib.arrayproxy.ArrayProxy(path, header)
+    (xml,) = extensions
+    return _Image(
+        values.reshape(values.shape[4:]), _LISTS.sub(b"", xml), _NAMES.sub(b"", xml).strip(b"\0 ")
+    )
 
 
-def _content(path: Path, image: Any) -> tuple[tuple[str, ...], list[Any]]:
+def _matrix(xml: bytes) -> Any:
+    parser = nib.cifti2.parse_cifti2.Cifti2Parser()
+    parser.parse(string=xml.rstrip(b"\0"))
+    return parser.header.matrix
+
+
+@lru_cache(maxsize=2)
+def _brain_models(frame: bytes) -> list[Any]:
+    """Read which value belongs to which vertex, once for all files that agree in it."""
+    matrix = _matrix(frame)
+    dimensions = [matrix.get_index_map(i) for i in sorted(matrix.mapped_indices)]
+    return list(dimensions[1].brain_models)
+
+
+def _content(path: Path, image: _Image) -> tuple[tuple[str, ...], list[Any]]:
     """Take the names of the maps and the brain models from the header."""
-    matrix = image.header.matrix
+    matrix = _matrix(image.outline)
     dimensions = [matrix.get_index_map(i) for i in sorted(matrix.mapped_indices)]
     kinds = [dimension.indices_map_to_data_type for dimension in dimensions]
     if len(kinds) != 2 or kinds[0] not in _NAMED_MAPS or kinds[1] != _BRAIN_MODELS:
@@ -153,9 +195,10 @@ def _content(path: Path, image: Any) -> tuple[tuple[str, ...], list[Any]]:
     names = tuple(str(named.map_name) for named in dimensions[0].named_maps)
     models = list(dimensions[1].brain_models)
     declared = (len(names), sum(int(model.index_count) for model in models))
-    if image.shape != declared:
+    if image.values.shape != declared:
+        found = " x ".join(map(str, image.values.shape))
         raise DataError(
-            f"{path}: holds {' x '.join(map(str, image.shape))} values, but its header declares "
+            f"{path}: holds {found} values, but its header declares "
             f"{' x '.join(map(str, declared))}. The file is damaged; write or fetch it again."
         )
     return names, models

@@ -48,6 +48,9 @@ QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
 CORTEX = "desc-rois_cortex"
 
+SETTINGS, REPORT = OF_RUN = ("settings.toml", "report.json")
+"""What ``logs/`` has of each participant: the settings as run, and what a page takes besides."""
+
 _OF_GROUP = (
     *("participant-label", "session-label", "task-label", "contrasts", "roi-contrasts", "space"),
     "hemi",
@@ -115,11 +118,11 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
         If a file cannot be written.
     """
     files = results.files
-    folder = _folder(files.label, plan.space, settings)
+    folder = folder_of(files.label, plan.space, settings)
     write_masks(results.rois, results.alignments, files, plan, settings.rule, folder)
     write_segmentations(results.rois, results.alignments, files, plan, folder)
     write_atomically(
-        settings.output_dir / "logs" / f"{folder.prefix}_settings.toml",
+        settings.output_dir / "logs" / f"{folder.prefix}_{SETTINGS}",
         settings_text(settings).encode(),
     )
     definition = definition_of(files, plan, settings, results.alignments)
@@ -192,17 +195,39 @@ def write_portrait(svg: bytes | None, label: str, plan: Plan, settings: Settings
     OutputError
         If it cannot be written or removed.
     """
-    path = _folder(label, plan.space, settings).figure(CORTEX)
+    path = folder_of(label, plan.space, settings).figure(CORTEX)
     if svg is None:
         remove_files((path,))
     else:
         write_atomically(path, svg)
 
 
-def _folder(label: str, space: str | None, settings: Settings) -> ParticipantFolder:
+def folder_of(label: str, space: str | None, settings: Settings) -> ParticipantFolder:
+    """Say where the results of a participant go."""
     sessions = settings.session_label
     session = sessions[0] if len(sessions) == 1 else None
     return ParticipantFolder(settings.output_dir, label, space, session)
+
+
+def results_of(folder: ParticipantFolder) -> list[Path]:
+    """List the files of a participant's results: those of other sessions and spaces left out.
+
+    Returns
+    -------
+    list of Path
+        Masks, tables, pictures, the page, and what it takes to write that again; sorted.
+    """
+    prefix = folder.prefix
+    beside = (folder.output_dir / "logs" / f"{prefix}_{name}" for name in OF_RUN)
+    within = (
+        path
+        for where in (folder.path, folder.path.with_name("anat"), folder.figure(CORTEX).parent)
+        for path in where.glob(f"{prefix}_*")
+        if (folder.session or not path.name.startswith(f"{prefix}_ses-"))
+        and ("_space-" not in path.name or f"_space-{folder.space}_" in path.name)
+    )
+    page = folder.output_dir / f"{prefix}.html"
+    return sorted(path for path in (*within, page, *beside) if path.is_file())
 
 
 def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:

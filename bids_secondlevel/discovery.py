@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,9 @@ def index_participant(
                 for path in (*paths, *_freesurfer_volumes(folder))
                 for file in _freesurfer_maps(dataset, path, filters)
             ]
-            if any(named_like_maps.fullmatch(path.name) for path in paths):
-                maps += _bids_files(dataset, folder, suffixes, filters)
+            named = [path for path in paths if named_like_maps.fullmatch(path.name)]
+            if any(not _FREESURFER_NAME.fullmatch(path.name) for path in named):
+                maps += _bids_files(dataset, folder, named, suffixes, filters)
             for file in maps:
                 found[_kind(file, label)].append(file)
     return ParticipantIndex(
@@ -225,14 +227,70 @@ def source_file(dataset: Dataset, path: Path) -> SourceFile:
 def _bids_files(
     dataset: Dataset,
     folder: Path,
+    paths: Iterable[Path],
     suffixes: Sequence[str],
     filters: Mapping[str, Mapping[str, Any]],
 ) -> list[IndexedFile]:
     """Let pybids read the entities of a participant's maps, and apply the filters."""
+    passing = _passing(folder, suffixes, filters) if filters else None
+    indexed = []
+    for path in paths:
+        entities, is_t = _entities(path), False
+        if entities["suffix"] not in suffixes or _FREESURFER_VOLUME.fullmatch(path.name):
+            continue
+        if "hemi" in entities:
+            entities["hemi"] = entities["hemi"][0].upper()
+            if entities["extension"] not in _SURFACE_EXTENSIONS:
+                continue
+        if "run" in entities:
+            entities["run"] = str(int(entities["run"]))
+        if entities["suffix"] in RETINOTOPIC_MAPS:
+            entities["desc"] = _retinotopy_tag(path.name, entities)
+        else:
+            is_t = entities["suffix"] == _SPM_T
+            entities = _with_statistic(entities)
+            if dataset.task is not None:
+                entities.setdefault("task", dataset.task)
+        queries = frozenset(
+            query for query in FILTER_QUERIES if passing is None or path in passing[query]
+        )
+        source = replace(source_file(dataset, path), is_t=is_t)
+        file = IndexedFile(source, entities, dataset.name, queries)
+        indexed += _of_both_hemispheres(file)
+    return indexed
+
+
+@cache
+def _config() -> Mapping[str, Any]:
+    """Read what entities there are."""
+    config: Mapping[str, Any] = json.loads(
+        (files("bids_secondlevel") / "data" / "entities.json").read_text()
+    )
+    return config
+
+
+@cache
+def _known_entities() -> tuple[Any, ...]:
+    from bids.layout import Config
+
+    return tuple(Config.load(dict(_config())).entities.values())
+
+
+def _entities(path: Path) -> dict[str, str]:
+    """Read the entities of a name; a layout takes a hundred times longer for its database."""
+    from bids.layout import parse_file_entities
+
+    found: dict[str, Any] = parse_file_entities(str(path), entities=_known_entities())
+    return {name: str(value) for name, value in found.items()}
+
+
+def _passing(
+    folder: Path, suffixes: Sequence[str], filters: Mapping[str, Mapping[str, Any]]
+) -> dict[str, set[Path]]:
+    """Let pybids find the files that pass each filter."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
-    config = json.loads((files("bids_secondlevel") / "data" / "entities.json").read_text())
-    _check_filters(filters, [entity["name"] for entity in config["entities"]])
+    _check_filters(filters, [entity["name"] for entity in _config()["entities"]])
     pruned = "|".join(sorted(_PRUNED_FOLDERS)) if _is_freesurfer(folder) else "(?!)"
     # Folders pass through the same patterns as files, and may have a dot in their name.
     ignored = re.compile(
@@ -244,48 +302,19 @@ def _bids_files(
             folder,
             validate=False,
             is_derivative=True,
-            config=[config],
+            config=[dict(_config())],
             indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[ignored]),
         )
     except (OSError, UnicodeError) as error:
         raise DataError(f"{folder}: its files cannot be listed ({error}).") from error
     try:
-        passing = {
-            query: {file.path for file in _filtered(layout, filters.get(query, {}))}
+        return {
+            query: {folder / file.relpath for file in _filtered(layout, filters.get(query, {}))}
             for query in FILTER_QUERIES
         }
-        found = [
-            (folder / file.relpath, file.path, file.get_entities())
-            for file in layout.get(suffix=list(suffixes))
-        ]
     finally:  # pybids leaves its database in memory open
         layout.session.close()
         layout.connection_manager.engine.dispose()
-    indexed = []
-    for path, indexed_path, values in found:
-        entities = {name: str(value) for name, value in values.items()}
-        is_freesurfer_volume = _FREESURFER_VOLUME.fullmatch(path.name)
-        is_t = False
-        if entities.get("extension") == ".json" or is_freesurfer_volume:
-            continue
-        if "hemi" in entities:
-            entities["hemi"] = entities["hemi"][0].upper()
-            if entities.get("extension") not in _SURFACE_EXTENSIONS:
-                continue
-        if "run" in entities:
-            entities["run"] = str(int(entities["run"]))
-        if entities["suffix"] in RETINOTOPIC_MAPS:
-            entities["desc"] = _retinotopy_tag(path.name, entities)
-        else:
-            is_t = entities["suffix"] == _SPM_T
-            entities = _with_statistic(entities)
-            if dataset.task is not None:
-                entities.setdefault("task", dataset.task)
-        queries = frozenset(query for query, paths in passing.items() if indexed_path in paths)
-        source = replace(source_file(dataset, path), is_t=is_t)
-        file = IndexedFile(source, entities, dataset.name, queries)
-        indexed += _of_both_hemispheres(file)
-    return indexed
 
 
 def _with_statistic(entities: Mapping[str, str]) -> dict[str, str]:

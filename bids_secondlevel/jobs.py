@@ -1,12 +1,14 @@
 """Run the participant level: whom to process, one after another or in parallel, how it went."""
 
 import logging
+import sys
 import traceback
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
-from bids_secondlevel import derivatives, discovery
+from bids_secondlevel import derivatives, discovery, resume
 from bids_secondlevel.datasets import (
     check_bids_dir,
     check_output_dir,
@@ -35,6 +37,7 @@ from bids_secondlevel.model import (
 )
 from bids_secondlevel.pages import write_methods
 from bids_secondlevel.participant import (
+    UP_TO_DATE,
     Outcome,
     choose_files,
     process_participant,
@@ -97,19 +100,24 @@ def run(settings: Settings) -> int:
         _write_methods(reference, settings)
         outcomes = _process_all(selected, reference, settings, datasets)
     codes = []
-    for outcome in outcomes:
-        _report(outcome)
-        codes.append(outcome.exit_code)
-        if outcome.exit_code != DONE and settings.stop_on_first_crash:
-            LOG.error("Stopped at the first failure (--stop-on-first-crash).")
-            with warnings.catch_warnings(action="ignore"):  # joblib's, about tasks given up
-                outcomes.close()
-            break
+    n_skipped = 0
+    with _progress(len(selected), settings) as advance:
+        for outcome in outcomes:
+            _report(outcome)
+            advance()
+            codes.append(outcome.exit_code)
+            n_skipped += outcome.summary == UP_TO_DATE
+            if outcome.exit_code != DONE and settings.stop_on_first_crash:
+                LOG.error("Stopped at the first failure (--stop-on-first-crash).")
+                with warnings.catch_warnings(action="ignore"):  # joblib's, about tasks given up
+                    outcomes.close()
+                break
     if len(codes) > 1:
         LOG.info(
-            "%d participants processed, %d of them failed.",
-            len(codes),
+            "%d participants processed, %d of them failed%s.",
+            len(codes) - n_skipped,
             len(codes) - codes.count(DONE),
+            f"; {n_skipped} were {UP_TO_DATE}" if n_skipped else "",
         )
     if unknown:
         LOG.error(unknown_participants(unknown, everyone))
@@ -131,12 +139,15 @@ def preview_participant(
         If nothing could be decided for this participant.
     """
     index, plan, files = choose_files(label, reference, settings, datasets)
+    folder = derivatives.folder_of(label, plan.space, settings)
+    origin = resume.origin_of(index, plan, files, settings)
+    is_up_to_date = resume.is_up_to_date(origin, folder)
     print(describe_run(files, plan))
     gaps = find_gaps(files, plan)
     is_measured = any(
         measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
     )
-    summary = "dry run, nothing written"
+    summary = "dry run, nothing written" + (f"; {UP_TO_DATE}" if is_up_to_date else "")
     return summarize_outcome(
         index, files, gaps, is_measured=is_measured, summary=summary, space=plan.maps_space
     )
@@ -225,13 +236,37 @@ def _process_all(
     settings: Settings,
     datasets: Sequence[Dataset],
 ) -> Generator[Outcome]:
-    """Process participants, several at a time; outcomes come in the order of the labels."""
-    import joblib
+    """Process participants, several at a time; outcomes come in the order of the labels.
 
-    n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
-    tasks = (joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels)
-    outcomes: Generator[Outcome] = joblib.Parallel(n_jobs=n_procs, return_as="generator")(tasks)
-    return outcomes
+    A single process is this one: others take a second to start. joblib counts the CPUs that
+    this process may use, by its affinity and the limits of its container.
+    """
+    n_procs = min(settings.n_procs or len(labels), len(labels))
+    if n_procs > 1:
+        import joblib
+
+        n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
+    if n_procs == 1:
+        yield from (_attempt(label, reference, settings, datasets) for label in labels)
+        return
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        parallel = joblib.Parallel(n_jobs=n_procs, return_as="generator")
+    yield from parallel(
+        joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels
+    )
+
+
+@contextmanager
+def _progress(n_participants: int, settings: Settings) -> Iterator[Callable[[], object]]:
+    """Show how far a run is, on a terminal only; elsewhere, each participant's line tells it."""
+    if n_participants == 1 or settings.dry_run or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    with logging_redirect_tqdm([LOG]), tqdm(total=n_participants, unit="participant") as bar:
+        yield bar.update
 
 
 def _attempt(

@@ -173,7 +173,7 @@ def write_masks(  # noqa: PLR0917
                     },
                 ),
             ):
-                if mask is not None and not isinstance(mask, Absent):
+                if path not in written and mask is not None and not isinstance(mask, Absent):
                     written |= {path, sidecar_of(path)}
                     _write_mask(path, mask, part, sources, metadata)
     for path in list(folder.masks()):

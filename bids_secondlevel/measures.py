@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.model import (
     BOTH,
@@ -210,18 +211,51 @@ class Key:
     statistic: str
 
 
-@dataclass(frozen=True)
-class Part:
-    """A ROI and a map in one hemisphere, each of ``n_vertices``, or why there is none.
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The vertices of a ROI in one hemisphere, found once and looked up in every map.
 
-    `areas` are the areas of the vertices in mm^2, ``None`` where there is no surface;
-    `voxel_volume` is that of a voxel in mm^3, ``None`` on surfaces.
+    Attributes
+    ----------
+    vertices : (n,) array of int
+        In ascending order.
+    n_surface : int
+        Vertices of the whole surface, which a map must have; in volumes, voxels of the grid.
+    areas : (n,) array of float or None
+        Of these vertices in mm^2; ``None`` where there is no surface.
+    voxel_volume : float or None
+        In mm^3; ``None`` on surfaces.
     """
 
-    roi: Mask | Absent
-    values: Array | Absent
+    vertices: NDArray[np.intp]
+    n_surface: int
     areas: Array | None = None
     voxel_volume: float | None = None
+
+
+def region(
+    roi: Mask | Absent, areas: Array | None = None, voxel_volume: float | None = None
+) -> Region | Absent:
+    """Find the vertices of a ROI; `areas` are those of all ``n_vertices`` vertices.
+
+    Examples
+    --------
+    >>> region(np.array([False, True, True])).vertices
+    array([1, 2])
+    """
+    if isinstance(roi, Absent):
+        return roi
+    vertices = np.flatnonzero(roi)
+    inside = None if areas is None else areas[vertices]
+    return Region(vertices, roi.size, inside, voxel_volume)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A ROI and a map of one hemisphere, or why there is none."""
+
+    region: Region | Absent
+    values: Array | Absent
 
 
 @dataclass(frozen=True)
@@ -274,16 +308,16 @@ def measure(
     ]
 
 
-def values_in_roi(roi: Mask | Absent, values: Array | Absent) -> Array | Absent:
+def values_inside(region: Region | Absent, values: Array | Absent) -> Array | Absent:
     """Take the values of a map at the vertices of an ROI, or say why there are none."""
-    absent = [part for part in (roi, values) if isinstance(part, Absent)]
+    absent = [part for part in (region, values) if isinstance(part, Absent)]
     if absent:
         return worst(absent)
-    assert not isinstance(roi, Absent)
+    assert not isinstance(region, Absent)
     assert not isinstance(values, Absent)
-    if roi.shape != values.shape:
+    if values.shape != (region.n_surface,):
         return Absent("vertex_mismatch")
-    inside: Array = values[roi]
+    inside: Array = values[region.vertices]
     return inside
 
 
@@ -327,17 +361,14 @@ def summarize(parts: Sequence[Part], method: Method = Method()) -> Summary:
         Size and area of the ROI are known even where the map is absent. Sums are accumulated
         in 64-bit floats; NaN and infinite values are left out.
     """
-    rois = [part.roi for part in parts if not isinstance(part.roi, Absent)]
-    areas = [
-        part.areas[part.roi]
-        for part in parts
-        if part.areas is not None and not isinstance(part.roi, Absent)
-    ]
-    size = sum(int(roi.sum()) for roi in rois) if len(rois) == len(parts) else None
+    regions = [part.region for part in parts if not isinstance(part.region, Absent)]
+    areas = [region.areas for region in regions if region.areas is not None]
+    is_whole = len(regions) == len(parts)
+    size = sum(region.vertices.size for region in regions) if is_whole else None
     area = float(sum(a.sum() for a in areas)) if len(areas) == len(parts) else None
-    voxel = parts[0].voxel_volume
+    voxel = regions[0].voxel_volume if is_whole else None
     volume = None if voxel is None or size is None else size * voxel
-    values = [values_in_roi(part.roi, part.values) for part in parts]
+    values = [values_inside(part.region, part.values) for part in parts]
     absent = [part for part in values if isinstance(part, Absent)]
     if absent:
         return Summary(

@@ -4,7 +4,7 @@ Arrays are one-dimensional: one value per vertex of one hemisphere's surface, or
 volume, in which the voxels of the other hemisphere belong to nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -312,6 +312,19 @@ class ParticipantFiles:
     spheres: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
     folds: tuple[Fold, ...] = ()
     messages: tuple[str, ...] = ()
+
+    @property
+    def maps(self) -> Iterator[tuple[SourceFile, Hemisphere]]:
+        """Every map with the hemisphere it is read for, as often as it is needed."""
+        for hemi, retinotopy in self.retinotopy.items():
+            yield from ((file, hemi) for file in retinotopy.files)
+        for localizers, estimates in (
+            (self.localizers, self.estimates),
+            *((fold.localizers, fold.estimates) for fold in self.folds),
+        ):
+            for sources in (*localizers.values(), *(estimate.maps for estimate in estimates)):
+                for hemi, source in sources.items():
+                    yield from ((file, hemi) for file in source.files)
 
 
 @dataclass(frozen=True, eq=False)

@@ -255,6 +255,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="participants processed at a time (default: the CPUs this process may use)",
     )
     running.add_argument(
+        "--force",
+        action="store_true",
+        help="process participants again whose results are up to date: made by the same version "
+        "with the same settings from the same files",
+    )
+    running.add_argument(
         "--stop-on-first-crash",
         action="store_true",
         help="stop at the first participant that fails, instead of going on with the others",

@@ -14,6 +14,7 @@ from bids_secondlevel.derivatives import (
     ESTIMATES,
     OVERLAP,
     QUALITY,
+    REPORT,
     SWEEP,
     GroupResults,
     ParticipantResults,
@@ -181,7 +182,7 @@ def _folder(record: ParticipantRecord, output_dir: Path) -> ParticipantFolder:
 
 
 def _record_path(folder: ParticipantFolder) -> Path:
-    return folder.output_dir / "logs" / f"{folder.prefix}_report.json"
+    return folder.output_dir / "logs" / f"{folder.prefix}_{REPORT}"
 
 
 def _chart_name(prefix: str, name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from bids_secondlevel import derivatives, pages
+from bids_secondlevel import derivatives, pages, resume
 from bids_secondlevel.crossvalidation import (
     runs_with_cross_validation,
     with_cross_validation,
@@ -30,7 +30,9 @@ from bids_secondlevel.measures import (
     Key,
     Method,
     Part,
+    Region,
     measure,
+    region,
 )
 from bids_secondlevel.model import (
     HEMISPHERES,
@@ -67,6 +69,13 @@ from bids_secondlevel.runs import RunRow, label_run
 from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import RoiDefinition, Settings
 from bids_secondlevel.sweep import SweepRow, sweep_variants
+from bids_secondlevel.values import Reader
+
+UP_TO_DATE = "up to date"
+"""Summary of a participant for whom nothing had to be done."""
+
+Regions = Mapping[Hemisphere, Mapping[str, Region | Absent]]
+"""The vertices of every ROI, by hemisphere and name."""
 
 _NOT_DRAWN = Portrait(
     None, ("the cortex was not drawn (--no-report). Run the participant level again to draw it.",)
@@ -107,6 +116,7 @@ def process_participant(
     -------
     Outcome
         Failures that leave some numbers to be had are in it, and in the status of the rows.
+        Nothing is done for a participant whose results were made from the same before.
 
     Raises
     ------
@@ -114,9 +124,15 @@ def process_participant(
         If nothing could be decided or written for this participant.
     """
     index, plan, files = choose_files(label, reference, settings, datasets)
+    folder = derivatives.folder_of(label, plan.space, settings)
+    origin = resume.origin_of(index, plan, files, settings)
+    if not settings.force and resume.is_up_to_date(origin, folder):
+        return Outcome(label, UP_TO_DATE)
+    resume.forget(folder)
 
-    own = {h: read_own_retinotopy(files, h, plan.rois) for h in HEMISPHERES}
-    z_read = {h: read_localizers(files.localizers, h) for h in HEMISPHERES}
+    reader = Reader(files.maps)
+    own = {h: read_own_retinotopy(reader, files, h, plan.rois) for h in HEMISPHERES}
+    z_read = {h: read_localizers(reader, files.localizers, h) for h in HEMISPHERES}
     alignments = {h: align(own[h], z_read[h], files, h, plan) for h in HEMISPHERES}
     retinotopy = {h: carry_retinotopy(own[h], alignments[h], h) for h in HEMISPHERES}
     z_maps = {
@@ -124,16 +140,20 @@ def process_participant(
         for h in HEMISPHERES
     }
     rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
-    variants = [
-        (variant, {h: define_rois(variant.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES})
-        for variant in (sweep_variants(plan.rois, settings) if settings.sweep else ())
-    ]
 
     described = {
-        h: read_vertex_maps(files, h, own[h], retinotopy[h], alignments[h], plan)
+        h: read_vertex_maps(reader, files, h, own[h], retinotopy[h], alignments[h], plan)
         for h in HEMISPHERES
     }
     vertices = {hemi: maps for hemi, (maps, _) in described.items()}
+    regions = _regions(rois, vertices)
+    variants = [
+        (variant, _regions(varied, vertices))
+        for variant in (sweep_variants(plan.rois, settings) if settings.sweep else ())
+        for varied in [
+            {h: define_rois(variant.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
+        ]
+    ]
 
     rows: list[EstimateRow] = []
     runs: list[RunRow] = []
@@ -143,18 +163,18 @@ def process_participant(
         p.roi for parts in rois.values() for p in parts.values() if isinstance(p.roi, Absent)
     ]
     for source in files.estimates:
-        maps, maps_of_runs = read_measured(files, source, alignments)
+        maps, maps_of_runs = read_measured(reader, files, source, alignments)
         absent += _absent(maps)
-        rows += measure_in_rois(source, maps, rois, vertices, files, plan, settings)
+        rows += measure_in_rois(source, maps, regions, files, plan, settings)
         for run, of_run in maps_of_runs.items():
             only = source.of_run(run)
-            in_run = measure_in_rois(only, of_run, rois, vertices, files, plan, settings)
+            in_run = measure_in_rois(only, of_run, regions, files, plan, settings)
             runs += [label_run(row, run) for row in in_run]
         for variant, swept in variants:
-            in_variant = measure_in_rois(source, maps, swept, vertices, files, plan, settings)
+            in_variant = measure_in_rois(source, maps, swept, files, plan, settings)
             sweep += [variant.label(row) for row in in_variant if row.roi in variant.values]
     folds, runs_of_folds, absent_in_folds = _cross_validate(
-        files, retinotopy, alignments, vertices, plan, settings
+        reader, files, retinotopy, alignments, vertices, plan, settings
     )
     rows = with_cross_validation(rows, folds)
     runs = runs_with_cross_validation(runs, runs_of_folds, rows)
@@ -175,7 +195,10 @@ def process_participant(
     )
     angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
     shown = MapsShown(retinotopy, angles, z_maps, rois, alignments["L"].grid)
-    return _with_report(outcome, results, shown, plan, settings)
+    outcome = _with_report(outcome, results, shown, plan, settings)
+    if outcome.exit_code == DONE:
+        resume.remember(origin, folder)
+    return outcome
 
 
 def choose_files(
@@ -231,11 +254,23 @@ def _with_report(
     return replace(outcome, messages=(*outcome.messages, *portrait.messages))
 
 
+def _regions(
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]], vertices: Mapping[Hemisphere, VertexMaps]
+) -> Regions:
+    """Find the vertices of every ROI, once for all maps."""
+    return {
+        hemi: {
+            name: region(masks.roi, vertices[hemi].area, vertices[hemi].voxel_volume)
+            for name, masks in of_hemisphere.items()
+        }
+        for hemi, of_hemisphere in rois.items()
+    }
+
+
 def measure_in_rois(  # noqa: PLR0917
     source: EstimateSource,
     maps: Mapping[Hemisphere, Array | Absent],
-    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
-    vertices: Mapping[Hemisphere, VertexMaps],
+    regions: Regions,
     files: ParticipantFiles,
     plan: Plan,
     settings: Settings,
@@ -247,9 +282,7 @@ def measure_in_rois(  # noqa: PLR0917
     source : EstimateSource
         Where the maps come from.
     maps : mapping of hemisphere to (n_vertices,) array or Absent
-    rois : mapping of hemisphere to name to RoiMasks
-    vertices : mapping of hemisphere to VertexMaps
-        For the areas of vertices.
+    regions : mapping of hemisphere to name to Region or Absent
     files : ParticipantFiles
     plan : Plan
     settings : Settings
@@ -270,10 +303,7 @@ def measure_in_rois(  # noqa: PLR0917
             space=plan.space,
             statistic=settings.statistic,
         )
-        parts = {
-            h: Part(rois[h][roi.name].roi, maps[h], vertices[h].area, vertices[h].voxel_volume)
-            for h in HEMISPHERES
-        }
+        parts = {h: Part(regions[h][roi.name], maps[h]) for h in HEMISPHERES}
         measured = measure(
             key,
             parts,
@@ -310,6 +340,7 @@ def _shaped_by(roi: RoiDefinition, plan: Plan) -> tuple[str, ...]:
 
 
 def _cross_validate(  # noqa: PLR0917
+    reader: Reader,
     files: ParticipantFiles,
     retinotopy: Mapping[Hemisphere, Retinotopy | Absent],
     alignments: Mapping[Hemisphere, Alignment],
@@ -325,16 +356,21 @@ def _cross_validate(  # noqa: PLR0917
     for fold in files.folds:
         z_maps = {
             h: carry_localizers(
-                read_localizers(fold.localizers, h), fold.localizers, files, h, alignments[h]
+                read_localizers(reader, fold.localizers, h),
+                fold.localizers,
+                files,
+                h,
+                alignments[h],
             )
             for h in HEMISPHERES
         }
         rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
+        regions = _regions(rois, vertices)
         absent += chain.from_iterable(map(_absent, z_maps.values()))
         for source in fold.estimates:
-            maps, _ = read_measured(files, source, alignments)
+            maps, _ = read_measured(reader, files, source, alignments)
             absent += _absent(maps)
-            measured = measure_in_rois(source, maps, rois, vertices, files, plan, settings)
+            measured = measure_in_rois(source, maps, regions, files, plan, settings)
             in_fold = [row for row in measured if row.roi in localized]
             rows += in_fold
             runs += [label_run(row, fold.run) for row in in_fold]

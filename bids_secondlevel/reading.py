@@ -22,7 +22,7 @@ from bids_secondlevel.model import (
 )
 from bids_secondlevel.registration import Alignment, align_surfaces, align_volumes
 from bids_secondlevel.retinotopy_reading import carry_map, unfetched
-from bids_secondlevel.values import of_hemisphere, read_values
+from bids_secondlevel.values import Reader, of_hemisphere
 from bids_secondlevel.volumes import read_grid
 
 
@@ -44,20 +44,25 @@ def measured_gap(estimate: EstimateSource, hemisphere: Hemisphere) -> Absent | N
     return _gap(estimate.maps, hemisphere, what, "missing_map")
 
 
-def read_localizers(localizers: Localizers, hemisphere: Hemisphere) -> dict[str, Array | Absent]:
+def read_localizers(
+    reader: Reader, localizers: Localizers, hemisphere: Hemisphere
+) -> dict[str, Array | Absent]:
     """Read the z maps of localizer contrasts in one hemisphere, on the surface they are on."""
-    return {contrast: _read_localizer(localizers, contrast, hemisphere) for contrast in localizers}
+    return {
+        contrast: _read_localizer(reader, localizers, contrast, hemisphere)
+        for contrast in localizers
+    }
 
 
 def _read_localizer(
-    localizers: Localizers, contrast: str, hemisphere: Hemisphere
+    reader: Reader, localizers: Localizers, contrast: str, hemisphere: Hemisphere
 ) -> Array | Absent:
     gap = localizer_gap(localizers, contrast, hemisphere)
     if gap is not None:
         return gap
     source = localizers[contrast][hemisphere]
     statuses: Sequence[Status] = ("missing_localizer", "unreadable_localizer")
-    return _combine(source, [_read(file, hemisphere, *statuses) for file in source.files])
+    return _combine(source, [_read(reader, file, hemisphere, *statuses) for file in source.files])
 
 
 def carry_localizers(
@@ -106,13 +111,14 @@ def _first_size(files: ParticipantFiles, hemisphere: Hemisphere) -> int | None:
     """Count the vertices of the first map to be measured that can be read."""
     for estimate in files.estimates:
         for file in estimate.maps[hemisphere].files if hemisphere in estimate.maps else ():
-            values = _read(file, hemisphere, "missing_map", "unreadable_map")
+            values = _read(Reader(), file, hemisphere, "missing_map", "unreadable_map")
             if not isinstance(values, Absent):
                 return values.size
     return None
 
 
 def read_measured(
+    reader: Reader,
     files: ParticipantFiles,
     estimate: EstimateSource,
     alignments: Mapping[Hemisphere, Alignment],
@@ -121,6 +127,7 @@ def read_measured(
 
     Parameters
     ----------
+    reader : Reader
     files : ParticipantFiles
     estimate : EstimateSource
     alignments : mapping of hemisphere to Alignment
@@ -134,7 +141,7 @@ def read_measured(
     """
     statuses: Sequence[Status] = ("missing_map", "unreadable_map")
     read = {
-        (hemi, file): _read(file, hemi, *statuses)
+        (hemi, file): _read(reader, file, hemi, *statuses)
         for hemi, source in estimate.maps.items()
         for file in source.files
     }
@@ -168,10 +175,10 @@ def _gap(
 
 
 def _read(
-    file: SourceFile, hemisphere: Hemisphere, missing: Status, unreadable: Status
+    reader: Reader, file: SourceFile, hemisphere: Hemisphere, missing: Status, unreadable: Status
 ) -> Array | Absent:
     try:
-        return read_values(file, hemisphere)
+        return reader.read(file, hemisphere)
     except InputMissingError as error:
         return Absent(missing, error)
     except DataError as error:

@@ -29,7 +29,7 @@ from bids_secondlevel.rois import to_visual_field
 from bids_secondlevel.settings import RoiDefinition
 from bids_secondlevel.spaces import OWN
 from bids_secondlevel.surfaces import read_mesh, whole_numbers
-from bids_secondlevel.values import read_values
+from bids_secondlevel.values import Reader
 from bids_secondlevel.volumes import resample_nearest
 
 
@@ -81,7 +81,7 @@ def _needed(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> Retinoto
 
 
 def read_own_retinotopy(
-    files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
+    reader: Reader, files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
 ) -> Retinotopy | Absent:
     """Read the retinotopic maps of one hemisphere that the definition of the ROIs needs.
 
@@ -94,12 +94,12 @@ def read_own_retinotopy(
     if gap is not None:
         return gap
     try:
-        return read_retinotopy(_needed(files.retinotopy[hemisphere], rois), hemisphere)
+        return read_retinotopy(reader, _needed(files.retinotopy[hemisphere], rois), hemisphere)
     except DataError as error:
         return Absent("unreadable_retinotopy", error)
 
 
-def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
+def read_retinotopy(reader: Reader, source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
     """Read the retinotopic maps of one hemisphere, as many as there are.
 
     Raises
@@ -109,10 +109,14 @@ def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinot
         in length.
     """
     first = source.visual_area or source.eccentricity
-    values = read_values(first, hemisphere)
+    values = reader.read(first, hemisphere)
     area = whole_numbers(values, first.path) if source.visual_area else np.zeros(values.size, "i4")
     eccentricity, angle, explained = (
-        None if file is None else values if file is first else _like(file, hemisphere, first, area)
+        None
+        if file is None
+        else values
+        if file is first
+        else _like(reader, file, hemisphere, first, area)
         for file in (source.eccentricity, source.polar_angle, source.variance_explained)
     )
     assert eccentricity is not None
@@ -123,9 +127,11 @@ def read_retinotopy(source: RetinotopySource, hemisphere: Hemisphere) -> Retinot
     return Retinotopy(area, eccentricity, angle, explained, others)
 
 
-def _like(file: SourceFile, hemisphere: Hemisphere, first: SourceFile, area: Array) -> Array:
+def _like(
+    reader: Reader, file: SourceFile, hemisphere: Hemisphere, first: SourceFile, area: Array
+) -> Array:
     """Read a map that must have as many vertices as another."""
-    values = read_values(file, hemisphere)
+    values = reader.read(file, hemisphere)
     if values.size != area.size:
         raise DataError(
             f"{first.path} has {area.size} vertices and {file.path} has {values.size}; expected "
@@ -197,6 +203,7 @@ def _out_of_view(message: str) -> Absent:
 
 
 def read_vertex_maps(  # noqa: PLR0917
+    reader: Reader,
     files: ParticipantFiles,
     hemisphere: Hemisphere,
     own: Retinotopy | Absent,
@@ -208,6 +215,7 @@ def read_vertex_maps(  # noqa: PLR0917
 
     Parameters
     ----------
+    reader : Reader
     files : ParticipantFiles
     hemisphere : {"L", "R"}
     own : Retinotopy or Absent
@@ -231,7 +239,9 @@ def read_vertex_maps(  # noqa: PLR0917
     source = files.retinotopy[hemisphere]
     try:
         if source.polar_angle is not None and maps.polar_angle is None:
-            angle = _like(source.polar_angle, hemisphere, source.eccentricity, own.eccentricity)
+            angle = _like(
+                reader, source.polar_angle, hemisphere, source.eccentricity, own.eccentricity
+            )
             carried = carry_retinotopy(replace(own, polar_angle=angle), alignment, hemisphere)
             assert not isinstance(carried, Absent)
             maps = replace(maps, polar_angle=carried.polar_angle)

@@ -332,6 +332,7 @@ class Settings:
     report: bool = True
     reports_only: bool = False
     n_procs: int | None = None
+    force: bool = False
     exclude: Path | None = None
     exclusions: Mapping[str, str] = field(default_factory=dict)
     min_coverage: float = 0.0

@@ -1,5 +1,8 @@
 """Read one hemisphere's values from whatever kind of file they are in."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 
 from bids_secondlevel.cifti import read_cortex
@@ -33,6 +36,39 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
         values, _ = read_volume(file.path)
         return t_to_z(values, read_degrees_of_freedom(file.path)) if file.is_t else values
     return read_map(file.path, hemisphere)
+
+
+class Reader:
+    """Read the maps of a participant, each once: one that is needed again is kept until then.
+
+    Volumes are needed for both hemispheres, and the maps of runs in every fold of a
+    cross-validation; others are not kept.
+
+    Parameters
+    ----------
+    needed : iterable of (SourceFile, hemisphere)
+        Every map, as often as it is needed.
+    """
+
+    def __init__(self, needed: Iterable[tuple[SourceFile, Hemisphere]] = ()) -> None:
+        self._due = Counter(self._key(file, hemisphere) for file, hemisphere in needed)
+        self._kept: dict[tuple[SourceFile, Hemisphere | None], Array] = {}
+
+    def read(self, file: SourceFile, hemisphere: Hemisphere) -> Array:
+        """Read a map, as :func:`read_values` does; one that is kept cannot be written to."""
+        key = self._key(file, hemisphere)
+        values = self._kept.pop(key, None)
+        if values is None:
+            values = read_values(file, hemisphere)
+        self._due[key] -= 1
+        if self._due[key] > 0:
+            values.flags.writeable = False
+            self._kept[key] = values
+        return values
+
+    @staticmethod
+    def _key(file: SourceFile, hemisphere: Hemisphere) -> tuple[SourceFile, Hemisphere | None]:
+        return file, None if file.kind == "volume" else hemisphere
 
 
 def of_hemisphere(values: Array, inside: Array) -> Array:

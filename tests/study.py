@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,3 +172,18 @@ def cut_short(path):
 
 def gunzip(path):
     return gzip.decompress(path.read_bytes())
+
+
+@contextmanager
+def opened_below(folder):
+    """Paths of the files below a folder that are opened, in order."""
+    paths = []
+    active = [True]
+
+    def hook(event, arguments):
+        if active[0] and event == "open" and str(arguments[0]).startswith(str(folder)):
+            paths.append(str(arguments[0]))
+
+    sys.addaudithook(hook)
+    yield paths
+    active[0] = False

@@ -104,6 +104,7 @@ min-coverage = 0.5
 n-permutations = 99
 model = "estimate ~ age"
 n-procs = 3
+force = true
 stop-on-first-crash = true
 no-report = true
 dry-run = true
@@ -120,7 +121,7 @@ verbose = 2
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
         f"--space fsaverage --hemi both --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
-        "--n-procs 3 --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
+        "--n-procs 3 --force --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
     arguments += ["--model", "estimate ~ age"]
     from_file = parse([*POSITIONALS, "--config", str(config)])

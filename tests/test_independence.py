@@ -9,7 +9,7 @@ from study import Z, estimates, make_study, read_tsv, write_gifti
 
 from bids_secondlevel.cli import main
 from bids_secondlevel.crossvalidation import average_folds
-from bids_secondlevel.measures import EstimateRow, Key, Part, measure
+from bids_secondlevel.measures import EstimateRow, Key, Part, measure, region
 from bids_secondlevel.model import Retinotopy
 from bids_secondlevel.rois import define_rois
 from bids_secondlevel.settings import RoiDefinition
@@ -27,12 +27,12 @@ def test_noise_biases_circular_estimates_and_not_cross_validated_ones():
     n_vertices, n_runs, n_participants = 400, 4, 60
     maps = Retinotopy(np.ones(n_vertices, int), np.full(n_vertices, 2.0))
     roi = RoiDefinition("a", ("a",))
-    nowhere = Part(np.zeros(n_vertices, bool), np.zeros(n_vertices))
+    nowhere = Part(region(np.zeros(n_vertices, bool)), np.zeros(n_vertices))
 
     def estimate(z, values) -> EstimateRow:
         mask = define_rois([roi], maps, {"a": z})["a"].roi
         key = Key("sub-01", None, "loc", "a", "a", None, "effect")
-        return measure(key, {"L": Part(mask, values), "R": nowhere})[0]
+        return measure(key, {"L": Part(region(mask), values), "R": nowhere})[0]
 
     circular, crossvalidated = [], []
     for _ in range(n_participants):

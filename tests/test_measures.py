@@ -17,6 +17,7 @@ from bids_secondlevel.measures import (
     combine_runs,
     data_dictionary,
     measure,
+    region,
     summarize,
     t_to_z,
 )
@@ -27,7 +28,7 @@ A_KEY = Key("sub-01", None, "main", "attend", "left", "fsnative", "effect")
 
 
 def measured(rois, maps):
-    parts = {hemi: Part(rois[hemi], maps[hemi]) for hemi in ("L", "R")}
+    parts = {hemi: Part(region(rois[hemi]), maps[hemi]) for hemi in ("L", "R")}
     rows = measure(A_KEY, parts, n_runs={"L": 2, "R": 2})
     assert [row.hemi for row in rows] == ["L", "R", "both"]
     return {row.hemi: row for row in rows}
@@ -170,7 +171,9 @@ class TestMethod:
     VALUES = np.array([1.0, 2.0, 9.0, 50.0])
 
     def test_median_and_area_weighted_mean(self):
-        part = Part(np.array([True, True, True, False]), self.VALUES, np.array([1.0, 1, 2, 7]))
+        part = Part(
+            region(np.array([True, True, True, False]), np.array([1.0, 1, 2, 7])), self.VALUES
+        )
         assert summarize([part]).estimate == 4.0
         assert summarize([part], Method("median")).estimate == 2.0
         assert summarize([part], Method("area-weighted-mean")).estimate == (1 + 2 + 18) / 4
@@ -178,26 +181,26 @@ class TestMethod:
 
     def test_area_weights_of_nan_vertices_do_not_count(self):
         values = np.array([1.0, NAN, 9.0, 0.0])
-        part = Part(np.array([True, True, True, False]), values, np.array([1.0, 100, 3, 7]))
+        part = Part(region(np.array([True, True, True, False]), np.array([1.0, 100, 3, 7])), values)
         assert summarize([part], Method("area-weighted-mean")).estimate == (1 + 27) / 4
 
     def test_areas_are_needed_for_weights(self):
-        part = Part(np.ones(4, bool), self.VALUES)
+        part = Part(region(np.ones(4, bool)), self.VALUES)
         summary = summarize([part], Method("area-weighted-mean"))
         assert (summary.estimate, summary.status) == (None, "missing_surface")
         assert summarize([part]).area_mm2 is None
 
     @pytest.mark.parametrize(("least", "status"), [(3, "ok"), (4, "below_min_vertices")])
     def test_min_vertices(self, least, status):
-        part = Part(np.array([True, True, True, False]), self.VALUES)
+        part = Part(region(np.array([True, True, True, False])), self.VALUES)
         summary = summarize([part], Method(min_vertices=least))
         assert (summary.status, summary.n_vertices) == (status, 3)
         assert (summary.estimate is None) == (status != "ok")
 
     def test_min_vertices_counts_both_hemispheres_for_both(self):
         parts = {
-            "L": Part(np.array([True, True, False, False]), self.VALUES),
-            "R": Part(np.array([True, False, False, False]), self.VALUES),
+            "L": Part(region(np.array([True, True, False, False])), self.VALUES),
+            "R": Part(region(np.array([True, False, False, False])), self.VALUES),
         }
         rows = measure(A_KEY, parts, Method(min_vertices=3))
         assert [row.status for row in rows] == ["below_min_vertices", "below_min_vertices", "ok"]

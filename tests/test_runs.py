@@ -3,9 +3,7 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 from bids import BIDSLayout
 from scipy import stats
-from study import COMMAND, EFFECT, Z, estimates, make_study, read_tsv, write_gifti
+from study import COMMAND, EFFECT, Z, estimates, make_study, opened_below, read_tsv, write_gifti
 
 from bids_secondlevel.cli import main
 from bids_secondlevel.model import EstimateSource, MapSource, SourceFile
@@ -507,18 +505,3 @@ class TestGroup:
         assert "Delete the outdated one" in caplog.text
         whole = coefficients(output)["a", "runs", "icc21"]
         assert whole["excluded"] == "sub-04:0_runs"
-
-
-@contextmanager
-def opened_below(folder):
-    """Paths of the files below a folder that are opened, in order."""
-    paths = []
-    active = [True]
-
-    def hook(event, arguments):
-        if active[0] and event == "open" and str(arguments[0]).startswith(str(folder)):
-            paths.append(str(arguments[0]))
-
-    sys.addaudithook(hook)
-    yield paths
-    active[0] = False

@@ -17,6 +17,7 @@ from bids_secondlevel.surfaces import (
     read_map,
     read_mesh,
 )
+from bids_secondlevel.values import Reader
 
 VALUES = np.array([0.5, -1.96, 1.96, np.nan, 3.0, 7.0])
 
@@ -147,7 +148,7 @@ def test_a_missing_file_and_unfetched_content_are_told_apart(tmp_path):
 def test_retinotopy_is_read_with_whole_areas(tmp_path):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [0.0, 1.0, 2.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [0.0, 1.5, 2.5])
-    maps = read_retinotopy(source(area, eccentricity), "L")
+    maps = read_retinotopy(Reader(), source(area, eccentricity), "L")
     assert maps.visual_area.tolist() == [0, 1, 2]
     assert maps.visual_area.dtype.kind == "i"
     assert maps.eccentricity.tolist() == [0.0, 1.5, 2.5]
@@ -158,13 +159,13 @@ def test_a_probability_atlas_is_no_map_of_areas(tmp_path, odd):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [0.0, odd, 1.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [1.0, 1.0, 1.0])
     with pytest.raises(DataError, match=r"lh\.a_varea\.mgz.*whole numbers"):
-        read_retinotopy(source(area, eccentricity), "L")
+        read_retinotopy(Reader(), source(area, eccentricity), "L")
 
 
 def test_a_medial_wall_of_nan_is_no_area(tmp_path):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [np.nan, 1.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [np.nan, 1.0])
-    assert read_retinotopy(source(area, eccentricity), "L").visual_area.tolist() == [0, 1]
+    assert read_retinotopy(Reader(), source(area, eccentricity), "L").visual_area.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("structure", ["CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_LEFT", "", "Unknown"])
@@ -182,7 +183,7 @@ def test_retinotopic_maps_of_different_length_are_refused(tmp_path):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [0.0, 1.0, 1.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [1.0, 1.0])
     with pytest.raises(DataError, match=r"a_varea\.mgz has 3 .*a_eccen\.mgz has 2"):
-        read_retinotopy(source(area, eccentricity), "L")
+        read_retinotopy(Reader(), source(area, eccentricity), "L")
 
 
 SPHERE = icosphere(1, 50.0)
