@@ -120,7 +120,8 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
         if absolute in (output, *datasets) or not root.is_dir() or _is_our_own(root):
             continue
         name_in_uris = _unique_name(name, root, datasets.values())
-        datasets[absolute] = Dataset(name_in_uris, absolute, name)
+        task = name if name and name.isalnum() else None  # else no task could be called so
+        datasets[absolute] = Dataset(name_in_uris, absolute, task)
     if not datasets:
         raise InputMissingError(
             f"{bids_dir}: no derivatives found below it. Name the folders of first-level maps "

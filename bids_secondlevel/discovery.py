@@ -119,7 +119,7 @@ def index_participant(
             areas += _area_files(dataset, paths)
             maps = [
                 file
-                for path in (*paths, *_freesurfer_volumes(folder))
+                for path in dict.fromkeys((*paths, *_freesurfer_volumes(folder)))
                 for file in _freesurfer_maps(dataset, path, filters)
             ]
             named = [path for path in paths if named_like_maps.fullmatch(path.name)]
@@ -214,6 +214,12 @@ def unrecognised(datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex
         for index in indexes
         for file in (*index.statistical_maps, *index.retinotopic_maps)
     }
+    used |= {
+        surface.source.uri.split(":")[1]
+        for index in indexes
+        for surface in index.surfaces
+        if surface.kind == "registered"
+    }
     for dataset in datasets:
         if dataset.name not in used:
             yield f"{dataset.root}: no statistical or retinotopic surface maps recognised here."
@@ -236,7 +242,7 @@ def _bids_files(
     indexed = []
     for path in paths:
         entities, is_t = _entities(path), False
-        if entities["suffix"] not in suffixes or _FREESURFER_VOLUME.fullmatch(path.name):
+        if entities["suffix"] not in suffixes or _is_freesurfer_name(path.name):
             continue
         if "hemi" in entities:
             entities["hemi"] = entities["hemi"][0].upper()
@@ -315,6 +321,11 @@ def _passing(
     finally:  # pybids leaves its database in memory open
         layout.session.close()
         layout.connection_manager.engine.dispose()
+
+
+def _is_freesurfer_name(name: str) -> bool:
+    """Tell names that pybids would misread: ``lh.`` is no entity of BIDS."""
+    return any(named.fullmatch(name) for named in (_FREESURFER_NAME, _FREESURFER_VOLUME))
 
 
 def _with_statistic(entities: Mapping[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from bids_secondlevel.model import (
 from bids_secondlevel.palette import MASK_COLOUR
 from bids_secondlevel.registration import Alignment
 from bids_secondlevel.settings import RoiDefinition, RoiRule
-from bids_secondlevel.spaces import is_own_volume
+from bids_secondlevel.spaces import is_template
 from bids_secondlevel.surfaces import Label, label_gifti
 from bids_secondlevel.volumes import label_nifti
 from bids_secondlevel.writing import remove_files, write_atomically, write_json
@@ -239,7 +239,7 @@ def parts_to_write(
         )
         for name in left
     }
-    return [PartToWrite(None, whole, alignments["L"], not is_own_volume(plan.space))]
+    return [PartToWrite(None, whole, alignments["L"], is_template(plan.space))]
 
 
 @overload

@@ -274,6 +274,11 @@ class Plan:
     is_volume: bool = False
     hemi: tuple[HemisphereRow, ...] = HEMISPHERE_ROWS
 
+    @property
+    def sides(self) -> tuple[Hemisphere, ...]:
+        """The hemispheres that the rows are about."""
+        return HEMISPHERES if BOTH in self.hemi else tuple(h for h in HEMISPHERES if h in self.hemi)
+
 
 @dataclass(frozen=True)
 class ParticipantFiles:
@@ -327,6 +332,17 @@ class ParticipantFiles:
                     yield from ((file, hemi) for file in source.files)
 
 
+@dataclass(frozen=True)
+class Absent:
+    """Why something could not be had; stands in its place.
+
+    `error` is set where that is a failure, and not just something that was never recorded.
+    """
+
+    status: Status
+    error: SecondLevelError | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Retinotopy:
     """Retinotopic maps of one hemisphere.
@@ -341,7 +357,7 @@ class Retinotopy:
         Degrees clockwise from the upper vertical meridian, positive in the right visual field.
     variance_explained : (n_vertices,) array of float, optional
         In the unit of the file: a fraction, or percent.
-    other_areas : mapping of str to (n_vertices,) array of bool
+    other_areas : mapping of str to (n_vertices,) array of bool or Absent
         Visual areas that are given in files of their own, by name.
     """
 
@@ -349,24 +365,14 @@ class Retinotopy:
     eccentricity: Array
     polar_angle: Array | None = None
     variance_explained: Array | None = None
-    other_areas: Mapping[str, Mask] = field(default_factory=dict)
+    other_areas: Mapping[str, Mask | Absent] = field(default_factory=dict)
 
     @property
     def inside(self) -> Mask:
         """Vertices of any visual area."""
-        inside: Mask = np.any([self.visual_area > 0, *self.other_areas.values()], axis=0)
+        others = [area for area in self.other_areas.values() if not isinstance(area, Absent)]
+        inside: Mask = np.any([self.visual_area > 0, *others], axis=0)
         return inside
-
-
-@dataclass(frozen=True)
-class Absent:
-    """Why something could not be had; stands in its place.
-
-    `error` is set where that is a failure, and not just something that was never recorded.
-    """
-
-    status: Status
-    error: SecondLevelError | None = None
 
 
 Masks = Mapping[Hemisphere, Mask | Absent]

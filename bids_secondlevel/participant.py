@@ -158,13 +158,13 @@ def process_participant(
     rows: list[EstimateRow] = []
     runs: list[RunRow] = []
     sweep: list[SweepRow] = []
-    absent = [*_absent(retinotopy), *chain.from_iterable(map(_absent, z_maps.values()))]
-    absent += [
-        p.roi for parts in rois.values() for p in parts.values() if isinstance(p.roi, Absent)
-    ]
+    absent = _absent(retinotopy, plan)
+    for hemi in plan.sides:
+        absent += [part for part in z_maps[hemi].values() if isinstance(part, Absent)]
+        absent += [part.roi for part in rois[hemi].values() if isinstance(part.roi, Absent)]
     for source in files.estimates:
         maps, maps_of_runs = read_measured(reader, files, source, alignments)
-        absent += _absent(maps)
+        absent += _absent(maps, plan)
         rows += measure_in_rois(source, maps, regions, files, plan, settings)
         for run, of_run in maps_of_runs.items():
             only = source.of_run(run)
@@ -366,10 +366,10 @@ def _cross_validate(  # noqa: PLR0917
         }
         rois = {h: define_rois(plan.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
         regions = _regions(rois, vertices)
-        absent += chain.from_iterable(map(_absent, z_maps.values()))
+        absent += [z for h in plan.sides for z in z_maps[h].values() if isinstance(z, Absent)]
         for source in fold.estimates:
             maps, _ = read_measured(reader, files, source, alignments)
-            absent += _absent(maps)
+            absent += _absent(maps, plan)
             measured = measure_in_rois(source, maps, regions, files, plan, settings)
             in_fold = [row for row in measured if row.roi in localized]
             rows += in_fold
@@ -407,7 +407,8 @@ def summarize_outcome(
 ) -> Outcome:
     """Say how it went, from what could not be had."""
     errors: list[SecondLevelError] = [part.error for part in absent if part.error]
-    errors += index.unreadable
+    if space == "fsLR":  # else it is of no interest what CIFTI files hold
+        errors += index.unreadable
     if index.foreign:
         named = ", ".join(str(source.path) for source in index.foreign)
         errors.append(
@@ -466,5 +467,6 @@ def _summary(rows: Sequence[EstimateRow], n_rois: int) -> str:
     return f"{len(rows)} estimates in {n_rois} ROIs: {statuses}"
 
 
-def _absent(parts: Mapping[Any, Any]) -> list[Absent]:
-    return [part for part in parts.values() if isinstance(part, Absent)]
+def _absent(parts: Mapping[Hemisphere, Any], plan: Plan) -> list[Absent]:
+    """List what could not be had of the hemispheres that rows are about."""
+    return [parts[hemi] for hemi in plan.sides if isinstance(parts[hemi], Absent)]

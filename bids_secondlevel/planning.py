@@ -73,6 +73,8 @@ def _make_plan(
     in_space = [file for file in maps if is_in(file, chosen)]
     deciding = [file for file in deciding if is_in(file, chosen)]
     task, rois, roi_messages = _choose_rois(in_space, deciding, settings)
+    if chosen.is_volume:
+        _check_for_volumes(rois, settings)
     measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
     return Plan(
         chosen.space,
@@ -86,6 +88,20 @@ def _make_plan(
         chosen.is_volume,
         settings.hemi or (("both",) if chosen.is_volume else HEMISPHERE_ROWS),
     )
+
+
+def _check_for_volumes(rois: Iterable[RoiDefinition], settings: Settings) -> None:
+    areas = [name for roi in rois for name in roi.rule.other_areas]
+    if areas:
+        raise UsageError(
+            f"--visual-areas {areas[0]}: files of visual areas are on surfaces, and the maps are "
+            "volumes; expected names of areas in a volume of visual areas."
+        )
+    if settings.summary == "area-weighted-mean":
+        raise UsageError(
+            "--summary area-weighted-mean: voxels have no area; in volumes use mean, which is the "
+            "same as a mean weighted by their volume."
+        )
 
 
 def _maps_of_tasks(indexes: Iterable[ParticipantIndex]) -> list[IndexedFile]:

@@ -112,7 +112,7 @@ def draw_portrait(shown: MapsShown, files: ParticipantFiles, plan: Plan) -> Port
             mesh=surface.mesh,
             is_sphere=surface.is_sphere,
             shading=surface.shading,
-            **_maps(shown, hemi, maps),
+            **_maps(shown, hemi, maps, files),
         )
     messages += [
         f"the cortex of hemisphere {' and '.join(hemispheres)} is not drawn: {reason}"
@@ -134,17 +134,21 @@ def _draw_volume(
 ) -> Portrait:
     if shown.grid is None or not drawn:
         return Portrait(None)
-    halves = {hemi: Maps(**_maps(shown, hemi, maps)) for hemi, maps in drawn.items()}
+    halves = {hemi: Maps(**_maps(shown, hemi, maps, files)) for hemi, maps in drawn.items()}
     return Portrait(slices_figure(halves, shown.grid, _legend(files, plan, (), ())))
 
 
-def _maps(shown: MapsShown, hemi: Hemisphere, maps: Retinotopy) -> dict[str, Any]:
+def _maps(
+    shown: MapsShown, hemi: Hemisphere, maps: Retinotopy, files: ParticipantFiles
+) -> dict[str, Any]:
     """Put together the maps of a hemisphere that are drawn: the fields of Maps."""
     parts = shown.rois[hemi]
     retinotopic = [p.retinotopic for p in parts.values() if not isinstance(p.retinotopic, Absent)]
     areas = maps.visual_area.copy()
-    for number, area in enumerate(maps.other_areas.values(), _FIRST_OTHER):
-        areas[area] = number
+    for number, name in enumerate(_other_areas(files), _FIRST_OTHER):
+        area = maps.other_areas.get(name)
+        if area is not None and not isinstance(area, Absent):
+            areas[area] = number
     return {
         "visual_area": areas,
         "eccentricity": maps.eccentricity,

@@ -20,11 +20,11 @@ from bids_secondlevel.settings import RoiDefinition
 
 def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
     """List what is asked for and not there."""
-    gaps = [retinotopy_gap(files, hemi, plan.rois) for hemi in HEMISPHERES]
+    gaps = [retinotopy_gap(files, hemi, plan.rois) for hemi in plan.sides]
     for contrast in files.localizers:
-        gaps += [localizer_gap(files.localizers, contrast, hemi) for hemi in HEMISPHERES]
+        gaps += [localizer_gap(files.localizers, contrast, hemi) for hemi in plan.sides]
     for estimate in files.estimates:
-        gaps += [measured_gap(estimate, hemi) for hemi in HEMISPHERES]
+        gaps += [measured_gap(estimate, hemi) for hemi in plan.sides]
     for source in files.retinotopy.values():
         angle, explained = source.polar_angle is None, source.variance_explained is None
         gaps += [

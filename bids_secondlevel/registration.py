@@ -359,10 +359,17 @@ class _Spheres:
             self._read[file] = mesh
         return self._read[file]
 
+    def _told(self, file: SurfaceFile) -> str:
+        """Say what is wrong with a sphere that is there."""
+        try:
+            return f"{file.source.path}, which has {len(self._mesh(file).coordinates)} vertices"
+        except (DataError, InputMissingError) as error:
+            return str(error)
+
     def _expected(self, template: str, n_vertices: int | None) -> str:
         """Name the file that is missing, and those that are there and do not do."""
         side = f"{self.hemisphere.lower()}h"
-        found = ", ".join(str(file.source.path) for file in self._own) or "none"
+        found = ", ".join(map(self._told, self._own)) or "none"
         count = f" with {n_vertices} vertices" if n_vertices else ""
         space = "" if template == "fsaverage" else f"_space-{template}"
         freesurfer = f"surf/{side}.sphere.reg of FreeSurfer or " if not space else ""

@@ -17,7 +17,7 @@ from bids_secondlevel.model import (
 )
 from bids_secondlevel.planning import labels_of, matching, same, tie
 from bids_secondlevel.settings import Settings
-from bids_secondlevel.spaces import OWN, family, is_own_volume
+from bids_secondlevel.spaces import OWN, family, is_head
 
 # Where one retinotopic map lies in several formats, the first of these is read.
 _RETINOTOPY_EXTENSIONS = (
@@ -90,10 +90,10 @@ def choose_retinotopy(
             )
     if tag is None:
         return None, {}, messages
-    chosen = complete[tag][_one_folder(tag, complete[tag], settings)]
+    chosen = complete[tag][_one_folder(tag, complete[tag], plan, settings)]
     names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.other_areas)
     with_areas = {
-        hemi: replace(source, areas=_find_areas(index.area_files, names, hemi))
+        hemi: replace(source, areas=_find_areas(index.area_files, names, hemi, source))
         for hemi, source in chosen.items()
     }
     return tag, with_areas, messages
@@ -107,8 +107,14 @@ def _in_volume(
         file
         for file in maps
         if file.entities.get("space") == space
-        or (is_own_volume(space) and is_own_volume(file.entities.get("space")))
+        or (is_head(space) and is_head(file.entities.get("space")))
     ]
+    if usable and space is None:
+        return usable, [
+            "The names of the maps say no space: they are taken to be in that of the participant's "
+            "anatomical image, as the retinotopy is. Maps in the space of functional images do "
+            "not fit it."
+        ]
     if usable or not maps:
         return usable, []
     own = maps[0].entities.get("space") or "of the participant's head"
@@ -134,9 +140,12 @@ def _by_space(maps: Sequence[IndexedFile], plan: Plan) -> Iterator[list[IndexedF
 
 
 def _find_areas(
-    files: Iterable[AreaFile], names: Iterable[str], hemi: Hemisphere
+    files: Iterable[AreaFile],
+    names: Iterable[str],
+    hemi: Hemisphere,
+    retinotopy: RetinotopySource,
 ) -> dict[str, SourceFile]:
-    """Find the files of visual areas of their own.
+    """Find the files of visual areas of their own; of several, those beside the eccentricity.
 
     Raises
     ------
@@ -147,11 +156,11 @@ def _find_areas(
     areas: dict[str, SourceFile] = {}
     for name in names:
         wanted = name.partition(":")[0]
-        found = [
-            file.source
-            for file in of_hemisphere
-            if file.name == wanted or file.name.endswith(f"_{wanted}")
+        found = [file.source for file in of_hemisphere if file.name == wanted] or [
+            file.source for file in of_hemisphere if file.name.endswith(f"_{wanted}")
         ]
+        beside = retinotopy.eccentricity.path.parent.parent
+        found = [source for source in found if source.path.is_relative_to(beside)] or found
         if len({source.path.resolve() for source in found}) > 1:
             shown = "".join(f"\n  {source.path}" for source in found)
             raise AmbiguousInputError(
@@ -176,11 +185,17 @@ def _by_folder(maps: Iterable[IndexedFile], tag: str, *, needs_areas: bool) -> d
     return {folder: there for folder, there in found.items() if there}
 
 
-def _one_folder(tag: str, folders: Mapping[Path, Found], settings: Settings) -> Path:
+def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan, settings: Settings) -> Path:
     distinct: list[Path] = []
     for folder, found in folders.items():
         if not any(_same_files(found, folders[kept]) for kept in distinct):
             distinct.append(folder)
+    in_space = [
+        folder
+        for folder in distinct
+        if plan.space and any(source.space == plan.space for source in folders[folder].values())
+    ]
+    distinct = in_space or distinct
     of_session = [folder for folder in distinct if _in_session(folder, settings.session_label)]
     if len(distinct) == 1:
         return distinct[0]

@@ -49,16 +49,8 @@ def retinotopy_gap(
             "below it). Name the dataset with --derivatives."
         )
         return Absent("missing_retinotopy", error)
-    for name in others:
-        if name not in source.areas:
-            file = name.partition(":")[0]
-            error = InputMissingError(
-                f"--visual-areas {name}: no file {side}.{file} (nor "
-                f"sub-{files.label}_hemi-{hemisphere}_..._{file}) in the participant's folders. "
-                "Name its dataset with --derivatives."
-            )
-            return Absent("missing_retinotopy", error)
-    return unfetched(_needed(source, rois).files, "missing_retinotopy")
+    maps = replace(_needed(source, rois), areas={})
+    return unfetched(maps.files, "missing_retinotopy")
 
 
 def unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
@@ -94,9 +86,11 @@ def read_own_retinotopy(
     if gap is not None:
         return gap
     try:
-        return read_retinotopy(reader, _needed(files.retinotopy[hemisphere], rois), hemisphere)
+        own = read_retinotopy(reader, _needed(files.retinotopy[hemisphere], rois), hemisphere)
     except DataError as error:
         return Absent("unreadable_retinotopy", error)
+    areas = _read_areas(files, hemisphere, rois, own.eccentricity.size)
+    return replace(own, other_areas=areas)
 
 
 def read_retinotopy(reader: Reader, source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
@@ -120,11 +114,33 @@ def read_retinotopy(reader: Reader, source: RetinotopySource, hemisphere: Hemisp
         for file in (source.eccentricity, source.polar_angle, source.variance_explained)
     )
     assert eccentricity is not None
-    others = {
-        name: read_area(file.path, hemisphere, name.partition(":")[2], area.size)
-        for name, file in source.areas.items()
-    }
-    return Retinotopy(area, eccentricity, angle, explained, others)
+    return Retinotopy(area, eccentricity, angle, explained)
+
+
+def _read_areas(
+    files: ParticipantFiles,
+    hemisphere: Hemisphere,
+    rois: Sequence[RoiDefinition],
+    n_vertices: int,
+) -> dict[str, Mask | Absent]:
+    """Read the visual areas that are given in files of their own."""
+    source = files.retinotopy[hemisphere]
+    areas: dict[str, Mask | Absent] = {}
+    for name in dict.fromkeys(name for roi in rois for name in roi.rule.other_areas):
+        file, _, label = name.partition(":")
+        try:
+            if name not in source.areas:
+                raise InputMissingError(
+                    f"--visual-areas {name}: no file {hemisphere.lower()}h.{file} (nor "
+                    f"sub-{files.label}_hemi-{hemisphere}_..._{file}) in the participant's "
+                    "folders. Name its dataset with --derivatives."
+                )
+            areas[name] = read_area(source.areas[name].path, hemisphere, label, n_vertices)
+        except InputMissingError as error:
+            areas[name] = Absent("missing_retinotopy", error)
+        except DataError as error:
+            areas[name] = Absent("unreadable_retinotopy", error)
+    return areas
 
 
 def _like(
@@ -169,7 +185,10 @@ def carry_retinotopy(
             by_interpolation(carry, own.eccentricity, beyond),
             None if angle is None else angles_by_interpolation(carry, angle, beyond),
             None if explained is None else by_interpolation(carry, explained, beyond),
-            {name: by_nearest(carry, area) for name, area in own.other_areas.items()},
+            {
+                name: area if isinstance(area, Absent) else by_nearest(carry, area)
+                for name, area in own.other_areas.items()
+            },
         )
     elif grid is not None:
         assert own_grid is not None  # its maps have been read
@@ -193,8 +212,9 @@ def carry_retinotopy(
 
 
 def _beyond(own: Retinotopy) -> Mask:
-    """Find the vertices outside an atlas, where its eccentricity 0 stands for nothing."""
-    beyond: Mask = ~own.inside & (own.eccentricity == 0)
+    """Find the vertices outside an atlas, whose eccentricity of 0 or NaN stands for nothing."""
+    nothing = (own.eccentricity == 0) | np.isnan(own.eccentricity)
+    beyond: Mask = ~own.inside & nothing
     return beyond
 
 

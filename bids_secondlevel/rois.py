@@ -73,7 +73,9 @@ def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
     eccentricity = retinotopy.eccentricity
     in_areas = np.isin(retinotopy.visual_area, rule.area_labels)
     for name in rule.other_areas:
-        in_areas |= retinotopy.other_areas[name]
+        area = retinotopy.other_areas[name]
+        assert not isinstance(area, Absent)
+        in_areas |= area
     mask: Mask = in_areas & (eccentricity > low) & (eccentricity < high)
     if rule.polar_angle is not None:
         assert retinotopy.polar_angle is not None
@@ -197,6 +199,10 @@ def _retinotopic_part(roi: RoiDefinition, retinotopy: Retinotopy | Absent) -> Ma
         if is_needed and values is None:
             message = f"ROI {roi.name} needs the map of {name} of the same source; there is none."
             return Absent("missing_retinotopy", InputMissingError(message))
+    for name in roi.rule.other_areas:
+        area = retinotopy.other_areas[name]
+        if isinstance(area, Absent):
+            return area
     return retinotopy_mask(retinotopy, roi.rule)
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bids_secondlevel.errors import UsageError
-from bids_secondlevel.spaces import DENSITIES, known_space, vertex_counts
+from bids_secondlevel.spaces import DENSITIES, known_space, numbered, vertex_counts
 
 AnalysisLevel = Literal["participant", "group"]
 
@@ -402,6 +402,10 @@ class Settings:
                 f"--space {space}-{self.density}: no such density; expected one of "
                 f"{', '.join(f'{n}-{d}' for n, densities in DENSITIES.items() for d in densities)}."
             )
+        name = numbered(space, self.density) if space and self.density else None
+        if name is not None:  # so that results in two densities have different names
+            object.__setattr__(self, "space", name)
+            object.__setattr__(self, "density", None)
         if len(set(self.hemi)) < len(self.hemi) or set(self.hemi) - set(HEMISPHERE_ROWS):
             raise UsageError(f"--hemi: {' '.join(self.hemi)} given; expected L, R, both, or some.")
 

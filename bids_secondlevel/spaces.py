@@ -27,7 +27,8 @@ _NUMBERED: Mapping[str, int] = MappingProxyType(
     }
 )
 _DEFAULT_DENSITY = {"fsaverage": "164k", "fsLR": "32k"}
-_OWN_VOLUMES = ("t1w", "t2w", "anat", "individual", "native", "func", "boldref", "bold", "orig")
+_HEAD = ("t1w", "anat", "individual", "native", "orig", "fsnative")
+_OTHER_OWN = ("t2w", "func", "bold", "boldref", "epi")  # scanned apart from the head's own image
 
 
 def family(space: str | None) -> str | None:
@@ -75,12 +76,27 @@ def vertex_counts(space: str | None, density: str | None = None) -> tuple[int, .
     (32492, 59292, 163842)
     """
     if space and space in _NUMBERED:
-        return (_NUMBERED[space],)
+        return () if density else (_NUMBERED[space],)
     densities = DENSITIES.get(space or "", {})
     if density is not None:
         return (densities[density],) if density in densities else ()
     default = _DEFAULT_DENSITY.get(space or "")
     return tuple(sorted(densities.values(), key=lambda n: (n != densities.get(default or ""), n)))
+
+
+def numbered(space: str, density: str) -> str | None:
+    """Name a density of fsaverage as FreeSurfer does; ``None`` where it has no such name.
+
+    Examples
+    --------
+    >>> numbered("fsaverage", "10k"), numbered("fsaverage", "164k"), numbered("fsLR", "59k")
+    ('fsaverage5', 'fsaverage', None)
+    """
+    if space != "fsaverage":
+        return None
+    count = DENSITIES[space].get(density)
+    names = {n: name for name, n in _NUMBERED.items()} | {163842: "fsaverage"}
+    return names.get(count or 0)
 
 
 def density_of(space: str | None, n_vertices: int) -> str | None:
@@ -95,14 +111,26 @@ def density_of(space: str | None, n_vertices: int) -> str | None:
     return next((name for name, count in densities.items() if count == n_vertices), None)
 
 
-def is_own_volume(space: str | None) -> bool:
-    """Tell whether a volume space is that of the participant's own head, and no template.
+def is_head(space: str | None) -> bool:
+    """Tell whether a volume space is that of the participant's anatomical image.
 
-    Volumes that FreeSurfer and neuropythy write lie in the same world coordinates as these.
+    Volumes that FreeSurfer and neuropythy write lie in its world coordinates. Names without a
+    space are taken for it.
 
     Examples
     --------
-    >>> is_own_volume("T1w"), is_own_volume(None), is_own_volume("MNI152NLin2009cAsym")
-    (True, True, False)
+    >>> is_head("T1w"), is_head(None), is_head("boldref"), is_head("MNI152NLin2009cAsym")
+    (True, True, False, False)
     """
-    return space is None or space.casefold() in (*_OWN_VOLUMES, OWN)
+    return space is None or space.casefold() in _HEAD
+
+
+def is_template(space: str | None) -> bool:
+    """Tell whether a volume space is that of a template, and not of the participant.
+
+    Examples
+    --------
+    >>> is_template("boldref"), is_template("MNI152NLin2009cAsym")
+    (False, True)
+    """
+    return not is_head(space) and (space or "").casefold() not in _OTHER_OWN

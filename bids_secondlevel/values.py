@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from bids_secondlevel.cifti import read_cortex
+from bids_secondlevel.errors import DataError
 from bids_secondlevel.measures import t_to_z
 from bids_secondlevel.model import Array, Hemisphere, SourceFile
 from bids_secondlevel.surfaces import read_map
@@ -30,6 +31,11 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
     InputMissingError, DataError
         As the functions for each kind of file.
     """
+    if file.is_t and file.kind != "volume":
+        raise DataError(
+            f"{file.path}: t values of SPM are expected in a volume, whose header says the degrees "
+            "of freedom that turn them into z."
+        )
     if file.kind == "cifti":
         return read_cortex(file.path, hemisphere, file.map_name)
     if file.kind == "volume":

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.cifti2 import BrainModelAxis, ScalarAxis
-from study import describe, estimates, read_tsv, run, write_gifti
+from study import describe, estimates, read_tsv, run, write_gifti, write_mgz
 
 LEFT, RIGHT = "CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT"
 N_FSLR = 32492
@@ -167,7 +167,10 @@ def volume_study(tmp_path, request):
     describe(glm, "glm")
     if request.param == "freesurfer":
         mri = root / "derivatives" / "freesurfer" / "sub-01" / "mri"
-        (mri.parent / "surf").mkdir(parents=True)
+        for side, n_vertices in (("lh", 12), ("rh", 10)):  # which neuropythy writes beside them
+            for kind in ("varea", "eccen"):
+                name = f"{side}.inferred_{kind}.mgz"
+                write_mgz(mri.parent / "surf" / name, np.ones(n_vertices))
         save(mri / "inferred_varea.mgz", area)
         save(mri / "inferred_eccen.mgz", eccentricity)
     else:
@@ -256,6 +259,8 @@ def test_retinotopy_on_another_grid_is_carried_to_that_of_the_maps(volume_study,
     assert before.returncode == 0, before.stderr
     expected = estimates(output)["main", "attend", "up", "both"]
     for path in volume_study.rglob("*inferred_*"):
+        if path.parent.name == "surf":
+            continue
         image = nib.load(path)
         data, affine = np.asarray(image.dataobj), image.affine.copy()
         if change == "flipped":  # the same places, written from right to left
@@ -281,6 +286,8 @@ def test_retinotopy_on_another_grid_is_carried_to_that_of_the_maps(volume_study,
 
 def test_retinotopy_elsewhere_in_the_world_is_refused(volume_study, output):
     for path in volume_study.rglob("*inferred_*"):
+        if path.parent.name == "surf":
+            continue
         image = nib.load(path)
         affine = image.affine.copy()
         affine[1, 3] += 500
@@ -302,13 +309,45 @@ def test_maps_on_another_grid_than_the_localizer_are_refused(volume_study, outpu
     assert estimates(output)["main", "attend", "up", "both"]["status"] == "vertex_mismatch"
 
 
-def test_retinotopy_of_the_head_is_not_put_into_a_template(volume_study, output):
+@pytest.mark.parametrize("space", ["MNI152NLin2009cAsym", "boldref"])
+def test_retinotopy_of_the_head_is_not_put_into_another_space(volume_study, output, space):
     for path in volume_study.rglob("*_statmap.nii.gz"):
-        path.rename(path.with_name(path.name.replace("T1w", "MNI152NLin2009cAsym")))
+        path.rename(path.with_name(path.name.replace("T1w", space)))
     finished = run(volume_study, output, "participant", "--no-report")
     assert finished.returncode == 66
-    assert "MNI152NLin2009cAsym" in finished.stderr
+    assert space in finished.stderr
     assert estimates(output)["main", "attend", "up", "both"]["status"] == "missing_retinotopy"
+
+
+def test_maps_without_a_space_are_taken_to_be_in_that_of_the_head_and_this_is_told(
+    volume_study, output
+):
+    for path in volume_study.rglob("*.nii.gz"):
+        path.rename(path.with_name(path.name.replace("_space-T1w", "")))
+    finished = run(volume_study, output, "participant", "--no-report")
+    assert finished.returncode == 0, finished.stderr
+    assert "names of the maps say no space" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "option", [("--visual-areas", "V1_exvivo.label"), ("--summary", "area-weighted-mean")]
+)
+def test_what_only_surfaces_have_is_a_wrong_option_for_volumes(volume_study, output, option):
+    finished = run(volume_study, output, "participant", *option)
+    assert finished.returncode == 64
+    assert option[0] in finished.stderr
+
+
+def test_volumes_on_grids_of_their_own_are_no_retinotopy(volume_study, output):
+    for path in volume_study.rglob("*inferred_varea*"):
+        if path.parent.name != "surf":
+            image = nib.load(path)
+            save(path, np.asarray(image.dataobj)[::-1], AFFINE * [[-1], [1], [1], [1]])
+    finished = run(volume_study, output, "participant", "--no-report")
+    assert finished.returncode == 65
+    assert "expected the same grid for all maps of a retinotopy" in finished.stderr
+    status = estimates(output)["main", "attend", "up", "both"]["status"]
+    assert status == "unreadable_retinotopy"
 
 
 def test_volumes_are_not_projected_to_a_surface(volume_study, output):
@@ -375,6 +414,17 @@ class TestOtherNames:
         assert finished.returncode == 0, finished.stderr
         row = estimates(output)["main", "attend", "up", "both"]
         assert (row["n_vertices"], row["n_finite"], row["estimate"]) == ("16", "8", "15.0")
+
+    def test_t_values_on_a_surface_are_refused(self, spm_study, output):
+        (path,) = spm_study.rglob("*_spmT.nii")
+        path.unlink()
+        for hemi in "LR":
+            name = f"sub-01_task-loc_hemi-{hemi}_space-fsnative_desc-up_{{}}.func.gii"
+            for suffix in ("spmT", "con"):
+                write_gifti(path.parent / name.format(suffix), np.full(12, 3.0), hemi)
+        finished = self.run(spm_study, output)
+        assert finished.returncode in (65, 66)
+        assert "t values of SPM are expected in a volume" in finished.stderr
 
     def test_t_values_without_degrees_of_freedom_are_refused(self, spm_study, output):
         (path,) = spm_study.rglob("*_spmT.nii")

@@ -105,9 +105,35 @@ def test_maps_are_carried_to_the_participants_own_surface(study, output):
 
 def test_a_space_written_with_its_density_is_the_same(study, output):
     finished = run(study, output, "participant", "--space", "fsaverage-10k", "--no-report")
-    # fsaverage is a family: 10k is what fsaverage5 is, so that nothing is carried but retinotopy.
     assert finished.returncode == 0, finished.stderr
-    assert mask_of(output, "L", "fsaverage").size == 10242
+    assert mask_of(output, "L", "fsaverage5").size == 10242
+    assert run(study, output, "participant", "--space", "fsaverage5-164k").returncode == 64
+
+
+def test_of_the_same_source_in_two_spaces_that_of_the_maps_is_used(study, output):
+    anat = study / "derivatives" / "fmriprep" / "sub-01" / "anat"
+    for hemi in "LR":
+        coordinates, _ = fsaverage5(hemi)
+        for kind, values in (
+            ("varea", visual_area(coordinates)),
+            ("eccen", eccentricity(coordinates)),
+        ):
+            name = f"sub-01_hemi-{hemi}_space-fsaverage5_desc-benson14_{kind}.func.gii"
+            write_gifti(anat / name, values, hemi)
+    finished = run(study, output, "participant", "--no-report")
+    assert finished.returncode == 0, finished.stderr
+    for hemi in "LR":
+        assert np.array_equal(
+            mask_of(output, hemi, "fsaverage5"), expected_roi(fsaverage5(hemi)[0])
+        )
+
+
+def test_one_hemisphere_can_be_asked_for_alone(study, output):
+    for path in study.rglob("*_hemi-R_*"):
+        path.unlink()
+    finished = run(study, output, "participant", "--hemi", "L", "--no-report")
+    assert finished.returncode == 0, finished.stderr
+    assert {hemi for *_, hemi in estimates(output)} == {"L"}
 
 
 @pytest.mark.parametrize("names", ["freesurfer", "fmriprep"])
@@ -327,6 +353,25 @@ class TestAreasOfTheirOwn:
         finished = run(native, output, "participant", "--no-report")
         assert finished.returncode == 66
         assert "no retinotopy of hemisphere L found" in finished.stderr
+
+    def test_a_missing_area_costs_only_the_rois_that_it_is_for(self, native, output):
+        config = native / "config.toml"
+        config.write_text(
+            '[[roi]]\nname = "here"\ncontrasts = ["side"]\nvisual-areas = ["V1_exvivo.label"]\n'
+            '[[roi]]\nname = "gone"\ncontrasts = ["side"]\nvisual-areas = ["MT_exvivo.label"]\n'
+        )
+        finished = run(native, output, "participant", "--config", config, "--no-report")
+        assert finished.returncode == 66
+        assert "no file lh.MT_exvivo.label" in finished.stderr
+        rows = estimates(output)
+        assert rows["main", "attend", "here", "both"]["status"] == "ok"
+        assert rows["main", "attend", "gone", "both"]["status"] == "missing_retinotopy"
+
+    def test_an_exact_name_wins_over_one_that_ends_in_it(self, native, output):
+        for path in list(native.rglob("?h.V1_exvivo.label")):
+            path.with_name(f"{path.name[:3]}my_V1_exvivo.label").write_text(path.read_text())
+        options = ("--visual-areas", "V1_exvivo.label", "--no-report")
+        assert run(native, output, "participant", *options).returncode == 0
 
     def test_a_missing_file_is_named(self, native, output):
         next(native.rglob("rh.V1_exvivo.label")).unlink()
