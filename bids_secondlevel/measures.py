@@ -1,7 +1,9 @@
 """Measure maps inside regions of interest, and declare every column of the estimates table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, get_type_hints
 
@@ -149,11 +151,13 @@ class EstimateRow:
     @property
     def key(self) -> tuple[str | None, ...]:
         """What names this row: the values of the columns :data:`KEY`."""
-        return tuple(getattr(self, name) for name in KEY)
+        return _key_of(self)
 
 
 KEY = ("participant_id", "session", "task", "contrast", "roi", "hemi", "space", "statistic")
 """Columns that together name one row."""
+
+_key_of: Callable[[Any], tuple[str | None, ...]] = attrgetter(*KEY)
 
 
 @dataclass(frozen=True)
@@ -179,8 +183,13 @@ class Column:
     is_optional: bool = False
 
 
-def columns(row_type: type) -> dict[str, Column]:
+def columns(row_type: type) -> Mapping[str, Column]:
     """List the columns that a row type declares, by name and in their order."""
+    return _columns(row_type)
+
+
+@cache  # asked for every table, and Python takes a millisecond for the types
+def _columns(row_type: type) -> Mapping[str, Column]:
     hints = get_type_hints(row_type)
     listed: dict[str, Column] = {}
     for f in fields(row_type):

@@ -7,6 +7,7 @@ run has replaced, or only begun to replace, never pass for its own.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +41,8 @@ def origin_of(
         "SoftwareVersion": __version__,
         "Settings": settings_text(replace(settings, participant_label=())).splitlines(),
         "Report": settings.report,
-        "Choices": hashlib.sha256(repr(chosen).encode(errors="surrogateescape")).hexdigest(),
-        "Inputs": {str(path): _stamp(path) for path in sorted({f.path for f in _used(files)})},
+        "Choices": hashlib.sha256(repr(chosen).encode(errors="backslashreplace")).hexdigest(),
+        "Inputs": {_text(path): _stamp(path) for path in sorted({f.path for f in _used(files)})},
     }
 
 
@@ -55,8 +56,8 @@ def is_up_to_date(origin: Origin, folder: ParticipantFolder) -> bool:
             and results
             and all(_digest(folder.output_dir / name) == was for name, was in results.items())
         )
-    except (OSError, ValueError, AttributeError, KeyError):  # none, damaged, or a result is lost
-        return False
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return False  # there is no record, it is damaged, or a result is lost
 
 
 def remember(origin: Origin, folder: ParticipantFolder) -> None:
@@ -92,6 +93,11 @@ def _used(files: ParticipantFiles) -> Iterator[SourceFile]:
     yield from files.surfaces.values()
     for surfaces in (*files.views.values(), *files.spheres.values()):
         yield from (surface.source for surface in surfaces)
+
+
+def _text(path: Path) -> str:
+    """Name a file in Unicode, whatever the bytes of its name are."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _stamp(path: Path) -> list[int] | None:

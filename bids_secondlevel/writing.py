@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -116,9 +115,9 @@ def write_table(
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
     writer.writerow(declared)
-    values = [attrgetter(declared_column.path) for declared_column in declared.values()]
+    values_of = attrgetter(*(declared_column.path for declared_column in declared.values()))
     for row in rows:
-        writer.writerow(_cell(value(row)) for value in values)
+        writer.writerow([MISSING if value is None else str(value) for value in values_of(row)])
     dictionary = {name: dict(c.entry) for name, c in declared.items()}
     columns_of_name = {k: v for k, v in (entities or {}).items() if k in dictionary}
     described = {name: dictionary[name] for name in columns_of_name}
@@ -138,7 +137,6 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
         If it cannot be read or is not such a table.
     """
     declared = columns(row_type)
-    parts: dict[str, Any] = {k: v for k, v in get_type_hints(row_type).items() if is_dataclass(v)}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t")
@@ -149,17 +147,24 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
                     f"{path}: has no column {', '.join(missing)}; expected the table that the "
                     "participant level writes. Run the participant level again."
                 )
-            rows = []
-            for row in reader:
-                cells: dict[str, dict[str, Any]] = {"": {}, **{part: {} for part in parts}}
-                for name, c in declared.items():
-                    if name not in there:
-                        continue
-                    part = c.path.rpartition(".")[0]
-                    cells[part][name] = _value(name, row[name], c.hint)
-                whole = {part: kind(**cells[part]) for part, kind in parts.items()}
-                rows.append(row_type(**cells[""], **whole))
-            return rows
+            named = [name for name in declared if name in there]
+            within = {name: declared[name].path.rpartition(".")[0] for name in named}
+            own = [name for name in named if not within[name]]
+            hints: dict[str, Any] = get_type_hints(row_type) if len(own) < len(named) else {}
+            parts = [
+                (part, hints[part], [name for name in named if within[name] == part])
+                for part in dict.fromkeys(within.values())
+                if part
+            ]
+            lines = list(reader)
+            read = {n: _column(n, [r[n] for r in lines], declared[n].hint) for n in named}
+            return [
+                row_type(
+                    **{name: read[name][i] for name in own},
+                    **{part: kind(**{n: read[n][i] for n in names}) for part, kind, names in parts},
+                )
+                for i in range(len(lines))
+            ]
     except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise DataError(
             f"{path}: cannot be read as a table of estimates ({error}). Run the participant "
@@ -194,16 +199,11 @@ def _umask() -> int:
     return umask
 
 
-def _cell(value: object) -> str:
-    return MISSING if value is None else str(value)
-
-
-def _value(name: str, text: str, hint: Any) -> Any:
-    if get_origin(hint) is Literal and text not in get_args(hint):
-        raise ValueError(f"column {name} holds {text!r}, which is none of its values")
-    if text == MISSING:
-        return None
-    for kind in (int, float):
-        if hint in (kind, kind | None):
-            return kind(text)
-    return text
+def _column(name: str, texts: Sequence[str], hint: Any) -> list[Any]:
+    if get_origin(hint) is Literal and set(texts) - {*get_args(hint)}:
+        odd = ", ".join(sorted(repr(text) for text in set(texts) - {*get_args(hint)}))
+        raise ValueError(f"column {name} holds {odd}, which is none of its values")
+    kind: Any = next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
+    if kind is None:
+        return [None if text == MISSING else text for text in texts]
+    return [None if text == MISSING else kind(text) for text in texts]

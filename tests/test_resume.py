@@ -186,6 +186,15 @@ def test_a_result_that_is_lost_or_changed_is_made_again(output, skipped, pattern
     assert contents(output) == first
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"Results": []}', "[" * 100_000, "\xff"])
+@pytest.mark.usefixtures("processed")
+def test_a_damaged_record_is_none(output, skipped, content):
+    path = output / "logs" / "sub-02_run.json"
+    path.write_text(content, encoding="latin-1")
+    assert skipped() == ["01", "03", "04"]
+    assert skipped() == [*LABELS]
+
+
 def test_a_failure_is_told_again(processed, output, skipped, caplog):
     effect_of(processed).write_bytes(b"rubbish")
     for _ in range(2):
