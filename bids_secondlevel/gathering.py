@@ -269,7 +269,7 @@ def _is_wanted(row: EstimateRow | SweepRow, settings: Settings) -> bool:
         (row.roi, settings.roi_contrasts),
         (row.space, (settings.space,) if settings.space else ()),
     )
-    return all(is_asked(value, labels) for value, labels in asked)
+    return all(is_asked(value, labels) for value, labels in asked if labels)
 
 
 def is_asked(value: str | None, labels: Iterable[str]) -> bool:
