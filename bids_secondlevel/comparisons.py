@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from operator import attrgetter
 from typing import Any, Literal
 
 from bids_secondlevel.measures import KEY, EstimateRow, column, depth, shared_columns
@@ -89,9 +90,10 @@ def _paired_tests(
     """Test all pairs that differ in one column of the key, and in nothing else."""
     hemispheres = HEMISPHERES if comparison == "hemi" else (BOTH,)
     groups: dict[tuple[str | None, ...], dict[str, dict[str, EstimateRow]]] = {}
+    rest_of = attrgetter(*(name for name in KEY[1:] if name != comparison))
     for row in rows:
         if row.hemi in hemispheres:
-            rest = tuple(getattr(row, name) for name in KEY[1:] if name != comparison)
+            rest = rest_of(row)
             levels = groups.setdefault(rest, {})
             levels.setdefault(getattr(row, comparison), {})[row.participant_id] = row
     pairs = [

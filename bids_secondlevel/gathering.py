@@ -270,7 +270,7 @@ def _is_wanted(row: EstimateRow | SweepRow, settings: Settings) -> bool:
         (row.space, (settings.space,) if settings.space else ()),
         (row.hemi, settings.hemi),
     )
-    return all(is_asked(value, labels) for value, labels in asked)
+    return all(is_asked(value, labels) for value, labels in asked if labels)
 
 
 def is_asked(value: str | None, labels: Iterable[str]) -> bool:
