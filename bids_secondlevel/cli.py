@@ -5,9 +5,12 @@ Nothing scientific is imported until it is needed, so that ``--help`` answers at
 
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from bids_secondlevel.configuration import (
@@ -43,10 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbose = False
     try:
-        settings = parse(arguments)
-        verbose = settings.verbose > 0
-        _start_logging(settings.verbose)
-        return _run(settings)
+        with _ended_by_sigterm():
+            settings = parse(arguments)
+            verbose = settings.verbose > 0
+            _start_logging(settings.verbose)
+            return _run(settings)
     except SystemExit as stop:  # argparse: --help and --version end with 0
         return DONE if not stop.code else UsageError.exit_code
     except SecondLevelError as error:
@@ -55,9 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads what a dry run prints; nothing is left to be flushed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except _Terminated:
+        _tell("Terminated.", verbose=False)
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         _tell("Interrupted.", verbose=False)
-        return 130
+        return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 the last resort: one line, not a traceback
         _tell(
             f"Unexpected {type(error).__name__}: {error}. This is a defect of the program; "
@@ -65,6 +72,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             verbose=verbose,
         )
         return SOME_PARTICIPANT_FAILED
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM has come, as a scheduler sends it: everything that Ctrl-C ends is to end."""
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, and not at once with half a file on the disk."""
+
+    def end(_signal: int, _frame: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # where Python takes no signal
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(settings: Settings) -> int:

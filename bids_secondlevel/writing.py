@@ -5,7 +5,9 @@ import io
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -15,6 +17,14 @@ from bids_secondlevel.errors import DataError, OutputError
 from bids_secondlevel.measures import columns
 
 MISSING = "n/a"
+
+_BESIDE, _UNFINISHED = ".bids_secondlevel-", ".part"
+"""How the names of files begin and end that are being written. They do not depend on the name of
+the file, which may have the greatest length that a file system takes."""
+
+_ABANDONED = 3600
+"""Age in seconds at which a file that is being written is taken for that of a killed process.
+Writing one takes seconds; the clocks of computers that share a disk may differ by minutes."""
 
 Row = TypeVar("Row")
 
@@ -28,10 +38,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         If it cannot be written.
     """
     try:
-        if path.is_file() and path.read_bytes() == content:
+        if _holds(path, content):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(_UNFINISHED, _BESIDE, path.parent)
         beside = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -48,6 +58,34 @@ def write_atomically(path: Path, content: bytes) -> None:
             f"{path}: cannot be written ({error.strerror or error}). Check that the output "
             "folder exists or can be made, is writable, and has space left."
         ) from error
+
+
+def remove_leftovers(folders: Iterable[Path]) -> None:
+    """Remove what processes that were killed while they wrote have left in folders.
+
+    Files that are younger than an hour are left alone, as another job may be writing them. That
+    one cannot be removed is no failure: it is in nobody's way.
+    """
+    before = time.time() - _ABANDONED
+    for folder in folders:
+        for path in folder.glob(f"{_BESIDE}*{_UNFINISHED}"):
+            with suppress(OSError):
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+
+
+def remove_outdated(files: Mapping[Path, bytes]) -> None:
+    """Remove the files of a table if one of them will change.
+
+    Nobody shall find the table of an earlier run beside the sidecar of this one.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed.
+    """
+    if not all(_holds(path, content) for path, content in files.items()):
+        remove_files(files)
 
 
 def remove_files(paths: Iterable[Path]) -> None:
@@ -73,9 +111,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     OutputError
         If it cannot be written.
     """
-    write_atomically(
-        path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    )
+    write_atomically(path, _json(content))
 
 
 def write_table(
@@ -85,7 +121,37 @@ def write_table(
     metadata: Mapping[str, Any],
     entities: Mapping[str, str] | None = None,
 ) -> None:
-    """Write rows as a TSV file with its JSON data dictionary.
+    """Write rows as a TSV file with its JSON data dictionary; see :func:`encode_table`.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    write_files(encode_table(path, rows, row_type, metadata, entities))
+
+
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """Write the files of a table, in their order.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written.
+    """
+    remove_outdated(files)
+    for path, content in files.items():
+        write_atomically(path, content)
+
+
+def encode_table(
+    path: Path,
+    rows: Sequence[Any],
+    row_type: type,
+    metadata: Mapping[str, Any],
+    entities: Mapping[str, str] | None = None,
+) -> dict[Path, bytes]:
+    """Encode rows as a TSV file with its JSON data dictionary.
 
     Parameters
     ----------
@@ -101,10 +167,10 @@ def write_table(
         which the sidecar has another value for such a key than the name, so their description
         stands under ``EntityColumns``.
 
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
+    Returns
+    -------
+    dict of Path to bytes
+        The data dictionary, then the table, which stands for both.
     """
     declared = {
         name: c
@@ -123,8 +189,7 @@ def write_table(
     sidecar = {**dictionary, **columns_of_name, **metadata}
     if described:
         sidecar["EntityColumns"] = described
-    write_json(path.with_suffix(".json"), sidecar)
-    write_atomically(path, text.getvalue().encode())
+    return {path.with_suffix(".json"): _json(sidecar), path: text.getvalue().encode()}
 
 
 def read_table(path: Path, row_type: type[Row]) -> list[Row]:
@@ -183,6 +248,17 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{sidecar}: expected a JSON object. Run the participant level again.")
     return content
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.is_file() and path.read_bytes() == content
+    except OSError:  # removed or replaced just now, or not to be read
+        return False
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _umask() -> int:
