@@ -27,6 +27,7 @@ from bids_secondlevel.errors import (
     DataError,
     InputMissingError,
     NothingSelectedError,
+    OutputError,
 )
 from bids_secondlevel.gathering import (
     Table,

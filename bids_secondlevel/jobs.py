@@ -54,6 +54,9 @@ LOG = logging.getLogger("bids_secondlevel")
 SURVEYED = 3
 """How many participants with maps are looked at to learn what a study contains."""
 
+_IDLE = 10
+"""Seconds without work after which a process ends, as after the death of the one that started it."""
+
 MAX_SURVEYED = 20
 """How many participants are looked at to find them."""
 
@@ -230,7 +233,9 @@ def _process_all(
 
     n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
     tasks = (joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels)
-    outcomes: Generator[Outcome] = joblib.Parallel(n_jobs=n_procs, return_as="generator")(tasks)
+    with joblib.parallel_config("loky", idle_worker_timeout=_IDLE):
+        parallel = joblib.Parallel(n_jobs=n_procs, return_as="generator")
+    outcomes: Generator[Outcome] = parallel(tasks)
     return outcomes
 
 

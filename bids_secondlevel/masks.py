@@ -277,7 +277,7 @@ def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
         return False
     try:
         sidecar = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar
 

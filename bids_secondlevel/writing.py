@@ -85,7 +85,7 @@ def remove_outdated(files: Mapping[Path, bytes]) -> None:
         If one cannot be removed.
     """
     if not all(_holds(path, content) for path, content in files.items()):
-        remove_files(files)
+        remove_files(reversed(list(files)))  # the table itself first
 
 
 def remove_files(paths: Iterable[Path]) -> None:
@@ -241,7 +241,7 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
     sidecar = path.with_suffix(".json")
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{sidecar}: cannot be read ({error}). Run the participant level again."
         ) from error

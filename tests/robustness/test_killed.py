@@ -84,14 +84,6 @@ def start(*arguments):
     )
 
 
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
 def processes_of(session):
     """Processes of a session, by Linux' table of them."""
     found = []
@@ -141,6 +133,8 @@ def test_what_a_killed_process_has_left_long_ago_is_removed_and_nothing_else(stu
     func = output / "sub-01" / "func"
     func.mkdir(parents=True)
     (output / "logs").mkdir()
+    made_by = {"GeneratedBy": [{"Name": "bids_secondlevel"}]}
+    (output / "dataset_description.json").write_text(json.dumps(made_by))
     old = time.time() - 4000
     left = [folder / ".bids_secondlevel-abc.part" for folder in (output, func, output / "logs")]
     others = [func / ".bids_secondlevel-now.part", output / ".old.part", func / "notes.part"]
@@ -155,17 +149,12 @@ def test_what_a_killed_process_has_left_long_ago_is_removed_and_nothing_else(stu
 
 def test_a_table_of_an_earlier_run_does_not_outlive_a_run_with_other_settings(study, tmp_path):
     """It would pass for that of the masks beside it."""
-    base = tmp_path / "k"
-    for place in range(12, 60, 12):
-        first = run(study.root, base / str(place) / "out", *PARTICIPANT, "--no-report")
-        assert first.returncode == 0
-        break
-    output = base / "12" / "out"
+    output = tmp_path / "out"
+    assert run(study.root, output, *PARTICIPANT, "--no-report").returncode == 0
+    options = [*PARTICIPANT, "--no-report", "--localizer-threshold", "1"]
     script = (
-        f"import sys; sys.path.insert(0, {str(KILLING.parent)!r}); import killing, signal\n"
-        f"code = killing.kill_at(12, signal.SIGKILL, {str(study.root)!r}, {str(output)!r}, "
-        f"[*{PARTICIPANT}, '--no-report', '--localizer-threshold', '1'])\n"
-        "sys.exit(-code)"
+        f"import sys; sys.path.insert(0, {str(KILLING.parent)!r}); import killing\n"
+        f"sys.exit(-killing.kill_at(12, 9, {str(study.root)!r}, {str(output)!r}, {options}))"
     )
     killed = subprocess.run([sys.executable, "-c", script], check=False)
     assert killed.returncode == signal.SIGKILL
