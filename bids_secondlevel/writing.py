@@ -269,7 +269,8 @@ def _umask() -> int:
 
 
 def _cell(value: object) -> str:
-    return MISSING if value is None else str(value)
+    """Give the text of a cell; its line ends are those that the writer puts in quotation marks."""
+    return MISSING if value is None else str(value).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _value(name: str, text: str, hint: Any) -> Any:
