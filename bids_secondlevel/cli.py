@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -23,11 +24,19 @@ from bids_secondlevel.configuration import (
     read_exclusions,
     read_filters,
 )
-from bids_secondlevel.errors import DONE, SOME_PARTICIPANT_FAILED, SecondLevelError, UsageError
+from bids_secondlevel.errors import (
+    DONE,
+    SOME_PARTICIPANT_FAILED,
+    InputMissingError,
+    SecondLevelError,
+    UsageError,
+)
 from bids_secondlevel.options import build_parser
 from bids_secondlevel.settings import RoiRule, Settings
 
 LOG = logging.getLogger("bids_secondlevel")
+
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 the last of all places
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbose = False
     try:
         with _ended_by_sigterm():
+            _prepare_surroundings()
             settings = parse(arguments)
             verbose = settings.verbose > 0
             _start_logging(settings.verbose)
@@ -59,12 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads what a dry run prints; nothing is left to be flushed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except _Terminated:
-        _tell("Terminated.", verbose=False)
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        _tell("Interrupted.", verbose=False)
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as stop:
+        is_term = isinstance(stop, _Terminated)
+        _tell("Terminated." if is_term else "Interrupted.", verbose=False)
+        return 128 + (signal.SIGTERM if is_term else signal.SIGINT)
     except Exception as error:  # noqa: BLE001 the last resort: one line, not a traceback
         _tell(
             f"Unexpected {type(error).__name__}: {error}. This is a defect of the program; "
@@ -96,6 +104,16 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def _run(settings: Settings) -> int:
+    try:
+        return _run_level(settings)
+    except PermissionError as error:  # of what is read; what is written has errors of its own
+        raise InputMissingError(
+            f"{error.filename}: may not be read by this user. Check the rights of the file and of "
+            "the folders that it is in."
+        ) from error
+
+
+def _run_level(settings: Settings) -> int:
     if settings.reports_only:
         from bids_secondlevel import pages_again
 
@@ -157,6 +175,22 @@ def _start_logging(verbose: int) -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     LOG.handlers = [handler]
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _prepare_surroundings() -> None:
+    """Make up for what containers lack: a home, and a folder for temporary files.
+
+    pybids looks for its configuration in the home, and ends where there is none, as for a user
+    whom the system does not know. matplotlib needs a folder for its list of fonts; shared memory
+    can be written to in a read-only container.
+    """
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 Path raises an error
+        os.environ["HOME"] = os.sep
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        if os.access(_SHARED_MEMORY, os.W_OK):
+            os.environ["TMPDIR"] = _SHARED_MEMORY
 
 
 def _tell(message: str, *, verbose: bool) -> None:

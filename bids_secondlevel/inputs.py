@@ -4,8 +4,9 @@ import gzip
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -42,13 +43,13 @@ _GREATEST_RATIO = 1032
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[BufferedIOBase]:
     """Open a file that may be compressed, to be read from its beginning."""
     with gzip.open(path) if path.suffix in _COMPRESSED else path.open("rb") as file:
         yield file
 
 
-def read_array(path: Path, image: SpatialImage, file: IO[bytes]) -> Any:
+def read_array(path: Path, image: SpatialImage, file: BufferedIOBase) -> Any:
     """Read the values of an image to the end of its file, where a compressed one has a checksum.
 
     Parameters
@@ -90,7 +91,7 @@ def check_size(path: Path, n_bytes: int) -> None:
         )
 
 
-def read_header(path: Path, file: IO[bytes]) -> Any:
+def read_header(path: Path, file: BufferedIOBase) -> Any:
     """Read the header of an image in NIfTI or MGH format.
 
     Parameters

@@ -55,7 +55,7 @@ SURVEYED = 3
 """How many participants with maps are looked at to learn what a study contains."""
 
 _IDLE = 10
-"""Seconds without work after which a process ends, as after the death of the one that started it."""
+"""Seconds without work after which a process ends, as when the one that started it was killed."""
 
 MAX_SURVEYED = 20
 """How many participants are looked at to find them."""

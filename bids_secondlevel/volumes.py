@@ -4,8 +4,9 @@ import gzip
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -165,7 +166,7 @@ def label_nifti(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Grid, IO[bytes]]]:
+def _opened(path: Path) -> Iterator[tuple[Any, Grid, BufferedIOBase]]:
     """Open a volume, and explain what goes wrong while its values are read."""
     check_present(path)
     with explained(path, "volume"), opened(path) as file:

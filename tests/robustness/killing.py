@@ -44,7 +44,7 @@ def on_change(folder, react):
 def run(study, output, options):
     from bids_secondlevel.cli import main
 
-    with contextlib.redirect_stderr(open(os.devnull, "w")):  # noqa: PTH123, SIM115
+    with contextlib.redirect_stderr(open(os.devnull, "w")):  # noqa: PTH123
         return main([str(study), str(output), *options])
 
 

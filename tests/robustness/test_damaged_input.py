@@ -128,7 +128,7 @@ def volume_of(path):
     assert values.size == np.prod(grid.shape)
 
 
-TSV = "participant_id\tage\tgroup\nsub-01\t31\tadult\n02\tn/a\t\"a b\"\n"
+TSV = 'participant_id\tage\tgroup\nsub-01\t31\tadult\n02\tn/a\t"a b"\n'
 TOML = tomli_w.dumps({"space": "fsnative", "eccentricity": [0, 5], "roi": [{"name": "x"}]})
 CASES = {
     "map.func.gii": (lambda p: write_gifti(p, VALUES, "L"), map_of(N)),
@@ -143,7 +143,7 @@ CASES = {
     "x.dscalar.nii": (write_cifti, cortex_of),
     "x.nii": (write_volume, volume_of),
     "x.nii.gz": (write_volume, volume_of),
-    "x.mgz": (write_oriented, lambda p: read_volume(p)),
+    "x.mgz": (write_oriented, read_volume),
     "lh.V1.label": (write_label, area_of("")),
     "lh.aparc.annot": (write_annotation, area_of("V1")),
     "lh.area.label.gii": (lambda p: write_gifti(p, VALUES.round(), "L", "i4"), area_of("2")),

@@ -1,4 +1,4 @@
-"""Names that reach for other folders, for a shell or for a browser are taken as the text they are."""
+"""Names that reach for other folders, a shell or a browser are taken as the text they are."""
 
 import json
 import os
@@ -62,9 +62,7 @@ class Elements(HTMLParser):
 
 
 def pages(output):
-    return {
-        path.name: Elements(path.read_text(encoding="utf-8")) for path in output.glob("*.html")
-    }
+    return {path.name: Elements(path.read_text(encoding="utf-8")) for path in output.glob("*.html")}
 
 
 def files_around(folder, output):
@@ -233,7 +231,7 @@ def test_tables_with_any_text_come_back_as_they_were(tmp_path_factory, one, two,
 
 
 def test_labels_that_differ_in_case_only(tmp_path):
-    """Participants are others; contrasts are the same one, as tools change the case of their names."""
+    """Such participants are two; such contrasts are one, as tools change the case of names."""
     study = make_study(tmp_path / "bids", {"a": 0.0, "A": 50.0})
     output = tmp_path / "out"
     assert level(study, output, "participant", "--no-report", "--n-procs", "1") == 0

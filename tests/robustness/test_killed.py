@@ -50,10 +50,8 @@ def kill_and_complete(study, base, number, n_places, *options):
 PARTICIPANT = ("participant", "--n-procs", "1")
 
 
-@pytest.mark.parametrize(("number", "n_places"), [("SIGKILL", 6), ("SIGTERM", 3), ("SIGINT", 2)])
-def test_a_participant_level_killed_between_two_changes_of_files(
-    study, tmp_path, number, n_places
-):
+@pytest.mark.parametrize(("number", "n_places"), [("SIGKILL", 5), ("SIGTERM", 2), ("SIGINT", 1)])
+def test_a_participant_level_killed_between_two_changes_of_files(study, tmp_path, number, n_places):
     kill_and_complete(study, tmp_path / "k", number, n_places, *PARTICIPANT, "--no-report")
 
 
@@ -84,6 +82,31 @@ def start(*arguments):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", CODES)
+def test_the_installed_command_killed_at_any_time(study, tmp_path, number):
+    """While it starts, imports, reads, draws and ends, too."""
+    expected = tmp_path / "expected" / "out"
+    began = time.monotonic()
+    assert run(study.root, expected, *PARTICIPANT).returncode == 0
+    duration = time.monotonic() - began
+    right = whole(expected)
+    for n in range(12):
+        output = tmp_path / str(n) / "out"
+        program = start(study.root, output, *PARTICIPANT)
+        time.sleep(duration * (n + 0.5) / 12)
+        program.send_signal(signal.Signals[number])
+        _, told = program.communicate(timeout=120)
+        # Before the program has taken over, Python ends by itself.
+        assert program.returncode in {CODES[number], -signal.Signals[number], 0, 1}, told
+        if program.returncode == 1:
+            assert "KeyboardInterrupt" in told
+        if output.exists():
+            assert whole(output).items() <= right.items()
+        assert run(study.root, output, *PARTICIPANT).returncode == 0
+        assert whole(output) == right
+
+
 def processes_of(session):
     """Processes of a session, by Linux' table of them."""
     found = []
@@ -105,7 +128,9 @@ def wait_until(condition, seconds=120):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGKILL", "SIGINT"])
+@pytest.mark.parametrize(
+    "number", ["SIGTERM", "SIGKILL", pytest.param("SIGINT", marks=pytest.mark.slow)]
+)
 def test_workers_end_with_the_program_that_started_them(tmp_path, number):
     study = make_study(tmp_path / "bids", {f"{n:02}": float(n) for n in range(30)})
     output = tmp_path / "out"
@@ -124,9 +149,10 @@ def test_workers_end_with_the_program_that_started_them(tmp_path, number):
     finished = list(output.glob("sub-*/func/*_desc-roi_estimates.tsv"))
     assert 0 < len(finished) < 30
     for table in finished:
-        assert len(table.read_text().splitlines()) == 1 + json.loads(
-            table.with_suffix(".json").read_text()
-        )["RowCount"]
+        assert (
+            len(table.read_text().splitlines())
+            == 1 + json.loads(table.with_suffix(".json").read_text())["RowCount"]
+        )
 
 
 def test_what_a_killed_process_has_left_long_ago_is_removed_and_nothing_else(study, output):
