@@ -1,6 +1,7 @@
 """Declare the command line."""
 
 import argparse
+import os
 from pathlib import Path
 
 from bids_secondlevel import __version__
@@ -300,5 +301,9 @@ def _add_group_level(parser: argparse.ArgumentParser) -> None:
 def _derivative(text: str) -> DerivativePath:
     name, equals, path = text.partition("=")
     if equals and "/" not in name and name and path:
-        return DerivativePath(Path(path).expanduser(), name)
-    return DerivativePath(Path(text).expanduser())
+        return DerivativePath(_expanded(path), name)
+    return DerivativePath(_expanded(text))
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111 Path's own ends where there is no home
