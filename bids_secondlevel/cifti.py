@@ -1,10 +1,12 @@
 """Read the cortex of a dense CIFTI-2 file: one value per vertex, map by map."""
 
+import math
 import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.inputs import explained
+from bids_secondlevel.inputs import check_size, explained
 from bids_secondlevel.model import Array, Hemisphere
 
 STRUCTURES: dict[str, Hemisphere] = {
@@ -21,6 +23,9 @@ STRUCTURES: dict[str, Hemisphere] = {
     "CIFTI_STRUCTURE_CORTEX_RIGHT": "R",
 }
 """CIFTI's name of the cortex of each hemisphere."""
+
+_MOST_VERTICES = 10_000_000
+"""Many times those of the finest surfaces; memory for more is not taken at a header's word."""
 
 _NAMED_MAPS = {"CIFTI_INDEX_TYPE_SCALARS", "CIFTI_INDEX_TYPE_LABELS"}
 _BRAIN_MODELS = "CIFTI_INDEX_TYPE_BRAIN_MODELS"
@@ -201,6 +206,14 @@ def _content(path: Path, image: _Image) -> tuple[tuple[str, ...], list[Any]]:
             f"{path}: holds {found} values, but its header declares "
             f"{' x '.join(map(str, declared))}. The file is damaged; write or fetch it again."
         )
+    check_size(path, math.prod(image.values.shape) * image.values.dtype.itemsize)
+    counts = {int(model.index_offset): int(model.index_count) for model in models}
+    ends = accumulate((counts[start] for start in sorted(counts)), initial=0)
+    if len(counts) < len(models) or sorted(counts) != list(ends)[:-1]:
+        raise DataError(
+            f"{path}: its header says that brain models overlap or leave gaps. The file is "
+            "damaged; write or fetch it again."
+        )
     return names, models
 
 
@@ -227,6 +240,12 @@ def _cortex(path: Path, models: list[Any], hemisphere: Hemisphere) -> Any:
         raise DataError(
             f"{path}: holds {len(cortex)} surfaces of hemisphere {hemisphere}; expected one. Its "
             f"brain models are {', '.join(model.brain_structure for model in models)}."
+        )
+    n_vertices = int(cortex[0].surface_number_of_vertices)
+    if not 0 < n_vertices <= _MOST_VERTICES:
+        raise DataError(
+            f"{path}: its header declares a surface of {n_vertices} vertices; expected at most "
+            f"{_MOST_VERTICES}. The file is damaged; write or fetch it again."
         )
     return cortex[0]
 

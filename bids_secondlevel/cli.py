@@ -5,10 +5,12 @@ Nothing scientific is imported until it is needed, so that ``--help`` answers at
 
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from bids_secondlevel.configuration import (
@@ -21,7 +23,13 @@ from bids_secondlevel.configuration import (
     read_exclusions,
     read_filters,
 )
-from bids_secondlevel.errors import DONE, SOME_PARTICIPANT_FAILED, SecondLevelError, UsageError
+from bids_secondlevel.errors import (
+    DONE,
+    SOME_PARTICIPANT_FAILED,
+    InputMissingError,
+    SecondLevelError,
+    UsageError,
+)
 from bids_secondlevel.options import build_parser
 from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.temporary_files import temporary_files
@@ -45,11 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbose = False
     try:
-        settings = parse(arguments)
-        verbose = settings.verbose > 0
-        _start_logging(settings.verbose)
-        with nullcontext() if settings.dry_run else temporary_files(settings.output_dir):
-            return _run(settings)
+        with _ended_by_sigterm():
+            _ensure_home()
+            settings = parse(arguments)
+            verbose = settings.verbose > 0
+            _start_logging(settings.verbose)
+            with nullcontext() if settings.dry_run else temporary_files(settings.output_dir):
+                return _run(settings)
     except SystemExit as stop:  # argparse: --help and --version end with 0
         return DONE if not stop.code else UsageError.exit_code
     except SecondLevelError as error:
@@ -58,9 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads what a dry run prints; nothing is left to be flushed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except KeyboardInterrupt:
-        _tell("Interrupted.", verbose=False)
-        return 130
+    except KeyboardInterrupt as stop:
+        is_term = isinstance(stop, _Terminated)
+        _tell("Terminated." if is_term else "Interrupted.", verbose=False)
+        return 128 + (signal.SIGTERM if is_term else signal.SIGINT)
     except Exception as error:  # noqa: BLE001 the last resort: one line, not a traceback
         _tell(
             f"Unexpected {type(error).__name__}: {error}. This is a defect of the program; "
@@ -70,7 +81,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         return SOME_PARTICIPANT_FAILED
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM has come, as a scheduler sends it: everything that Ctrl-C ends is to end."""
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, and not at once with half a file on the disk."""
+
+    def end(_signal: int, _frame: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # where Python takes no signal
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _run(settings: Settings) -> int:
+    try:
+        return _run_level(settings)
+    except PermissionError as error:  # of what is read; what is written has errors of its own
+        raise InputMissingError(
+            f"{error.filename}: may not be read by this user. Check the rights of the file and of "
+            "the folders that it is in."
+        ) from error
+
+
+def _run_level(settings: Settings) -> int:
     if settings.reports_only:
         from bids_secondlevel import pages_again
 
@@ -132,6 +174,15 @@ def _start_logging(verbose: int) -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     LOG.handlers = [handler]
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _ensure_home() -> None:
+    """Name a home where there is none, as for a user whom the system does not know.
+
+    pybids looks for its configuration there, and ends otherwise.
+    """
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 Path raises an error
+        os.environ["HOME"] = os.sep
 
 
 def _tell(message: str, *, verbose: bool) -> None:

@@ -27,7 +27,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML ({error}).") from error
 
 
@@ -150,7 +150,7 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
     """
     try:
         filters = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--bids-filter-file {path}: cannot be read as JSON ({error}).") from error
     if not isinstance(filters, dict) or not all(isinstance(f, dict) for f in filters.values()):
         raise UsageError(

@@ -37,7 +37,16 @@ from bids_secondlevel.settings import RoiRule, Settings
 from bids_secondlevel.stats import StatisticRow, describe_tests
 from bids_secondlevel.stats_model_file import is_stats_model
 from bids_secondlevel.sweep import SweepRow
-from bids_secondlevel.writing import remove_files, write_atomically, write_json, write_table
+from bids_secondlevel.writing import (
+    encode_table,
+    remove_files,
+    remove_leftovers,
+    remove_outdated,
+    write_atomically,
+    write_files,
+    write_json,
+    write_table,
+)
 
 BIDS_VERSION = "1.10.0"
 TOOL = "bids_secondlevel"
@@ -110,7 +119,8 @@ class ParticipantResults:
 def write_participant(results: ParticipantResults, plan: Plan, settings: Settings) -> None:
     """Write the masks and the tables of a participant.
 
-    The table of estimates comes last, so that it stands for a finished participant.
+    The table of estimates comes last, and that of an earlier run with another result goes first,
+    so that it stands for a finished participant.
 
     Raises
     ------
@@ -119,14 +129,17 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     """
     files = results.files
     folder = folder_of(files.label, plan.space, settings)
+    definition = definition_of(files, plan, settings, results.alignments)
+    software = {"SoftwareVersion": __version__}
+    estimates = _encode_estimates(results, {**definition, **software}, folder)
+    remove_outdated(estimates)
+    remove_leftovers(folder.folders)
     write_masks(results.rois, results.alignments, files, plan, settings.rule, folder)
     write_segmentations(results.rois, results.alignments, files, plan, folder)
     write_atomically(
         settings.output_dir / "logs" / f"{folder.prefix}_{SETTINGS}",
         settings_text(settings).encode(),
     )
-    definition = definition_of(files, plan, settings, results.alignments)
-    software = {"SoftwareVersion": __version__}
     surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
     described = {**definition, **software, **surfaces}
     write_table(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
@@ -134,25 +147,27 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     for name, rows, row_type in ((SWEEP, results.sweep, SweepRow), (RUNS, results.runs, RunRow)):
         counted = {**definition, **software, "RowCount": len(rows)}
         _write_or_remove(folder.table(name), rows, row_type, counted, folder.entities)
+    write_files(estimates)
+
+
+def _encode_estimates(
+    results: ParticipantResults, described: Mapping[str, Any], folder: ParticipantFolder
+) -> dict[Path, bytes]:
+    estimates = results.files.estimates
     measured = [
         source.uri
-        for estimate in files.estimates
+        for estimate in estimates
         for maps in estimate.maps.values()
         for source in maps.files
     ]
-    write_table(
-        folder.table(ESTIMATES),
-        results.rows,
-        EstimateRow,
-        {
-            **definition,
-            "CombinedRuns": _combined_runs(files.estimates),
-            **software,
-            "RowCount": len(results.rows),
-            "Sources": list(dict.fromkeys(measured)),
-        },
-        folder.entities,
-    )
+    metadata = {
+        **described,
+        "CombinedRuns": _combined_runs(estimates),
+        "RowCount": len(results.rows),
+        "Sources": list(dict.fromkeys(measured)),
+    }
+    path = folder.table(ESTIMATES)
+    return encode_table(path, results.rows, EstimateRow, metadata, folder.entities)
 
 
 def definition_of(
@@ -409,6 +424,7 @@ def write_dataset_files(
     OutputError
         If it cannot be written.
     """
+    remove_leftovers((output_dir, output_dir / "logs", output_dir / "figures"))
     path = output_dir / "dataset_description.json"
     if path.exists() and not datasets:
         return

@@ -298,9 +298,10 @@ def _passing(
 
     _check_filters(filters, [entity["name"] for entity in _config()["entities"]])
     pruned = "|".join(sorted(_PRUNED_FOLDERS)) if _is_freesurfer(folder) else "(?!)"
-    # Folders pass through the same patterns as files, and may have a dot in their name.
+    # Folders pass through the same patterns as files, and may have a dot in their name. pybids
+    # gives up a whole folder for a name that is not UTF-8, which no name of use is.
     ignored = re.compile(
-        rf"/(?:{pruned}|\.[^/]*)$"
+        rf"/(?:{pruned}|\.[^/]*|[^/]*[\udc80-\udcff][^/]*)$"
         rf"|/(?![^/]*_(?:{'|'.join(suffixes)})\.)[^/]+\.(?:{_FILE_ENDINGS})$"
     )
     try:

@@ -230,6 +230,29 @@ def _screened(row: EstimateRow, settings: Settings) -> EstimateRow:
 
 
 def _read_table(path: Path) -> Table:
+    """Read a table with what belongs to it, all of the same run of the participant level.
+
+    That level removes a table first and writes it last. So what lies beside it belongs to it as
+    long as it stays the same.
+    """
+    before = _as_it_is(path)
+    table = _read_at_once(path)
+    if _as_it_is(path) != before:
+        raise DataError(
+            f"{path}: is being written by the participant level just now. Run the group level "
+            "again when that has ended."
+        )
+    return table
+
+
+def _as_it_is(path: Path) -> tuple[bytes, ...]:
+    try:
+        return path.read_bytes(), path.with_suffix(".json").read_bytes()
+    except OSError:  # explained where it is read
+        return ()
+
+
+def _read_at_once(path: Path) -> Table:
     sidecar = read_sidecar(path)
     if not isinstance(sidecar.get("Rois"), dict):
         raise DataError(

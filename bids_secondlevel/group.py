@@ -27,6 +27,7 @@ from bids_secondlevel.errors import (
     DataError,
     InputMissingError,
     NothingSelectedError,
+    OutputError,
 )
 from bids_secondlevel.gathering import (
     Table,
@@ -208,6 +209,8 @@ def _report(
         pages.write_methods(methods_of(record), settings.output_dir)
         if settings.report:
             pages.write_group(record, settings.output_dir)
+    except OutputError:
+        raise
     except Exception as error:
         LOG.error("The numbers are written, the page is not (%s: %s).", type(error).__name__, error)
         LOG.debug("", exc_info=True)

@@ -57,6 +57,9 @@ LOG = logging.getLogger("bids_secondlevel")
 SURVEYED = 3
 """How many participants with maps are looked at to learn what a study contains."""
 
+_IDLE = 10
+"""Seconds without work after which a process ends, as when the one that started it was killed."""
+
 MAX_SURVEYED = 20
 """How many participants are looked at to find them."""
 
@@ -249,7 +252,7 @@ def _process_all(
     if n_procs == 1:
         yield from (_attempt(label, reference, settings, datasets) for label in labels)
         return
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
+    with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=_IDLE):
         parallel = joblib.Parallel(n_jobs=n_procs, return_as="generator")
     yield from parallel(
         joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels

@@ -81,6 +81,8 @@ def _from_label(path: Path, label: str, n_vertices: int) -> Mask:
                 f"{rows.shape[0]} lines of {rows.shape[1]} numbers; its header declares "
                 f"{declared} of 5"
             )
+        if not np.array_equal(rows[:, 0], rows[:, 0].round()) or (abs(rows[:, 0]) > 2**53).any():
+            raise ValueError("numbers of vertices that are no whole numbers")
         vertices = rows[:, 0].astype(np.int64)
     outside = vertices[(vertices < 0) | (vertices >= n_vertices)]
     if outside.size:

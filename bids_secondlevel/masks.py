@@ -87,6 +87,12 @@ class ParticipantFolder:
         return folder / f"{self._name(space=self.space)}_{name}.svg"
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that outputs of the participant are in."""
+        figures = self.output_dir / f"sub-{self.label}" / "figures"
+        return (self._folder("func"), self._folder("anat"), figures)
+
+    @property
     def entities(self) -> dict[str, str]:
         """Columns of the table that are also entities of its name."""
         columns = {"session": self.session, "space": self.space}
@@ -271,7 +277,7 @@ def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
         return False
     try:
         sidecar = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -335,5 +336,9 @@ class _PrintDescriptor(argparse.Action):
 def _derivative(text: str) -> DerivativePath:
     name, equals, path = text.partition("=")
     if equals and "/" not in name and name and path:
-        return DerivativePath(Path(path).expanduser(), name)
-    return DerivativePath(Path(text).expanduser())
+        return DerivativePath(_expanded(path), name)
+    return DerivativePath(_expanded(text))
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111 Path's own ends where there is no home

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,11 +225,11 @@ def read_participants(label: str, output_dir: Path) -> list[ParticipantRecord]:
 def _read_participant(label: str, path: Path, output_dir: Path) -> ParticipantRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        session, space = content["Session"], content["Space"]
+        session, space = _label(content["Session"]), _label(content["Space"])
         inputs = tuple(Input(role, uri) for role, uri in content["Inputs"])
         messages, errors = tuple(content["Messages"]), tuple(content["Errors"])
         was_drawn = content["CortexDrawn"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: cannot be read ({error}). Run the participant level again."
         ) from error
@@ -252,6 +253,13 @@ def _read_participant(label: str, path: Path, output_dir: Path) -> ParticipantRe
         read_table(sweep, SweepRow) if sweep.exists() else (),
         portrait.read_bytes() if portrait.exists() else None,
     )
+
+
+def _label(value: Any) -> str | None:
+    """Check what becomes a part of names of files."""
+    if value is None or (isinstance(value, str) and re.fullmatch("[0-9A-Za-z+]+", value)):
+        return value
+    raise ValueError(f"{value!r} is no label")
 
 
 def group_record(

@@ -249,7 +249,7 @@ def _with_report(
         return replace(
             outcome,
             errors=(*outcome.errors, f"the numbers are written, the page is not ({problem})"),
-            exit_code=outcome.exit_code or SOME_PARTICIPANT_FAILED,
+            exit_code=outcome.exit_code or getattr(error, "exit_code", SOME_PARTICIPANT_FAILED),
         )
     return replace(outcome, messages=(*outcome.messages, *portrait.messages))
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.inputs import explained
+from bids_secondlevel.inputs import explained, opened, read_array, read_header
 from bids_secondlevel.mesh import check_triangles
-from bids_secondlevel.model import Array, Hemisphere, Mesh
+from bids_secondlevel.model import Array, Hemisphere, Mask, Mesh
 from bids_secondlevel.palette import components
 
 STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
@@ -124,7 +124,7 @@ def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
         If they are no whole numbers.
     """
     area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
-    if not np.isfinite(area).all() or not np.array_equal(area, np.round(area)):
+    if not _are_labels(area).all():
         raise DataError(
             f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
             f"holds values such as {_first_odd(area):g}. A probability map cannot be used."
@@ -257,28 +257,28 @@ def _read_gifti_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
 
 
 def _read_other(path: Path) -> Array:
-    if path.suffix in (".mgz", ".mgh"):
-        # Opened here, because nib.load leaves .mgh files open.
-        with gzip.open(path) if path.suffix == ".mgz" else path.open("rb") as file:
-            image = nib.freesurfer.MGHImage.from_stream(file)
-            return _one_value_per_vertex(path, np.asarray(image.dataobj))
-    if path.name.endswith((".nii", ".nii.gz")):
-        return _one_value_per_vertex(path, np.asanyarray(nib.load(path).dataobj))
-    return _read_curv(path)
+    if not path.name.endswith((".mgz", ".mgh", ".nii", ".nii.gz")):
+        return _read_curv(path)
+    # Opened here, because nib.load leaves .mgh files open, and reads no checksum.
+    with opened(path) as file:
+        return _one_value_per_vertex(path, read_array(path, read_header(path, file), file))
 
 
 def _read_curv(path: Path) -> Array:
     """Read a FreeSurfer morphometry file, and check its length, which nibabel does not."""
-    values: Array = nib.freesurfer.read_morph_data(path)
     with path.open("rb") as file:
         header = file.read(7)
-    new_style = header[:3] == b"\xff\xff\xff"
-    declared = int.from_bytes(header[3:7] if new_style else header[:3], "big")
-    if values.shape != (declared,):
+    if header[:3] == b"\xff\xff\xff":
+        declared, size = int.from_bytes(header[3:7], "big"), 15
+    else:
+        declared, size = int.from_bytes(header[:3], "big"), 6
+    width = 4 if size == 15 else 2
+    if path.stat().st_size != size + declared * width:
         raise DataError(
-            f"{path}: holds {values.size} values, but its header declares {declared}. The file "
-            "is cut short, or no FreeSurfer morphometry file."
+            f"{path}: holds {path.stat().st_size} bytes, but its header declares {declared} values "
+            f"of {width} bytes. The file is damaged, or no FreeSurfer morphometry file."
         )
+    values: Array = nib.freesurfer.read_morph_data(path)
     return values
 
 
@@ -309,4 +309,11 @@ def _check_structure(path: Path, image: nib.gifti.GiftiImage, hemisphere: Hemisp
 
 
 def _first_odd(area: Array) -> float:
-    return float(area[~(np.isfinite(area) & (area == np.round(area)))][0])
+    return float(area[~_are_labels(area)][0])
+
+
+def _are_labels(area: Array) -> Mask:
+    """Tell which values are whole numbers that 32 bits hold."""
+    smallest, greatest = -(2.0**31), 2.0**31 - 1
+    is_label: Mask = (area == np.round(area)) & (area >= smallest) & (area <= greatest)
+    return is_label

@@ -4,6 +4,7 @@ import gzip
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError
 from bids_secondlevel.grid import Grid
-from bids_secondlevel.inputs import explained
+from bids_secondlevel.inputs import explained, opened, read_array, read_header
 from bids_secondlevel.model import Array
 
 _GOOD_RAS_FLAG = slice(28, 30)
@@ -50,7 +51,7 @@ def read_grid(path: Path) -> Grid:
         file without the flag of a good orientation, are refused: left and right would be a
         guess.
     """
-    with _opened(path) as (_, grid):
+    with _opened(path) as (_, grid, _):
         return grid
 
 
@@ -73,8 +74,8 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
     InputMissingError, DataError
         As :func:`read_grid`; also if the values are no real numbers.
     """
-    with _opened(path) as (image, grid):
-        values = np.asarray(image.dataobj).reshape(-1)
+    with _opened(path) as (image, grid, file):
+        values = np.asarray(read_array(path, image, file)).reshape(-1)
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
     return values.astype(values.dtype.newbyteorder("="), copy=False), grid
@@ -89,7 +90,7 @@ def read_degrees_of_freedom(path: Path) -> float:
         As :func:`read_grid`; also if its description (``SPM{T_[123.0]} - contrast 1: ...``) does
         not say them.
     """
-    with _opened(path) as (image, _):
+    with _opened(path) as (image, _, _):
         described = image.header["descrip"].item() if "descrip" in image.header else b""
     match = re.match(rb"SPM\{T_\[(\d+(?:\.\d+)?)\]\}", described)
     if match is None or not float(match[1]):
@@ -166,26 +167,24 @@ def label_nifti(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Grid]]:
+def _opened(path: Path) -> Iterator[tuple[Any, Grid, BufferedIOBase]]:
     """Open a volume, and explain what goes wrong while its values are read."""
     check_present(path)
-    with explained(path, "volume"):
+    with explained(path, "volume"), opened(path) as file:
         if path.suffix in (".mgz", ".mgh"):
-            # Opened here, because nib.load leaves .mgh files open.
-            with gzip.open(path) if path.suffix == ".mgz" else path.open("rb") as file:
-                is_oriented = any(file.read(30)[_GOOD_RAS_FLAG])  # nibabel overwrites the flag
-                file.seek(0)
-                image = nib.freesurfer.MGHImage.from_stream(file)
-                yield image, _grid(path, image, is_oriented=is_oriented)
-            return
-        image = nib.load(path)
-        if not isinstance(image, nib.Nifti1Pair):
-            raise DataError(
-                f"{path}: is a {type(image).__name__}; expected a volume in NIfTI (.nii, "
-                ".nii.gz) or MGH format (.mgz, .mgh)."
-            )
-        codes = (int(image.header[code]) for code in ("qform_code", "sform_code"))
-        yield image, _grid(path, image, is_oriented=any(code > 0 for code in codes))
+            is_oriented = any(file.read(30)[_GOOD_RAS_FLAG])  # nibabel overwrites the flag
+            file.seek(0)
+            image = read_header(path, file)
+        else:
+            image = read_header(path, file)
+            if not isinstance(image, nib.Nifti1Pair):
+                raise DataError(
+                    f"{path}: is a {type(image).__name__}; expected a volume in NIfTI (.nii, "
+                    ".nii.gz) or MGH format (.mgz, .mgh)."
+                )
+            codes = (int(image.header[code]) for code in ("qform_code", "sform_code"))
+            is_oriented = any(code > 0 for code in codes)
+        yield image, _grid(path, image, is_oriented=is_oriented), file
 
 
 def _grid(path: Path, image: Any, *, is_oriented: bool) -> Grid:

@@ -5,7 +5,9 @@ import io
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -14,6 +16,14 @@ from bids_secondlevel.errors import DataError, OutputError
 from bids_secondlevel.measures import columns
 
 MISSING = "n/a"
+
+_BESIDE, _UNFINISHED = ".bids_secondlevel-", ".part"
+"""How the names of files begin and end that are being written. They do not depend on the name of
+the file, which may have the greatest length that a file system takes."""
+
+_ABANDONED = 3600
+"""Age in seconds at which a file that is being written is taken for that of a killed process.
+Writing one takes seconds; the clocks of computers that share a disk may differ by minutes."""
 
 Row = TypeVar("Row")
 
@@ -31,10 +41,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         If it cannot be written.
     """
     try:
-        if path.is_file() and path.read_bytes() == content:
+        if _holds(path, content):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(_UNFINISHED, _BESIDE, path.parent)
         beside = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -49,6 +59,34 @@ def write_atomically(path: Path, content: bytes) -> None:
             f"{path}: cannot be written ({error.strerror or error}). Check that the output "
             "folder exists or can be made, is writable, and has space left."
         ) from error
+
+
+def remove_leftovers(folders: Iterable[Path]) -> None:
+    """Remove what processes that were killed while they wrote have left in folders.
+
+    Files that are younger than an hour are left alone, as another job may be writing them. That
+    one cannot be removed is no failure: it is in nobody's way.
+    """
+    before = time.time() - _ABANDONED
+    for folder in folders:
+        for path in folder.glob(f"{_BESIDE}*{_UNFINISHED}"):
+            with suppress(OSError):
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+
+
+def remove_outdated(files: Mapping[Path, bytes]) -> None:
+    """Remove the files of a table if one of them will change.
+
+    Nobody shall find the table of an earlier run beside the sidecar of this one.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed.
+    """
+    if not all(_holds(path, content) for path, content in files.items()):
+        remove_files(reversed(list(files)))  # the table itself first
 
 
 def remove_files(paths: Iterable[Path]) -> None:
@@ -74,9 +112,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     OutputError
         If it cannot be written.
     """
-    write_atomically(
-        path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    )
+    write_atomically(path, _json(content))
 
 
 def write_table(
@@ -86,7 +122,37 @@ def write_table(
     metadata: Mapping[str, Any],
     entities: Mapping[str, str] | None = None,
 ) -> None:
-    """Write rows as a TSV file with its JSON data dictionary.
+    """Write rows as a TSV file with its JSON data dictionary; see :func:`encode_table`.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    write_files(encode_table(path, rows, row_type, metadata, entities))
+
+
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """Write the files of a table, in their order.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written.
+    """
+    remove_outdated(files)
+    for path, content in files.items():
+        write_atomically(path, content)
+
+
+def encode_table(
+    path: Path,
+    rows: Sequence[Any],
+    row_type: type,
+    metadata: Mapping[str, Any],
+    entities: Mapping[str, str] | None = None,
+) -> dict[Path, bytes]:
+    """Encode rows as a TSV file with its JSON data dictionary.
 
     Parameters
     ----------
@@ -102,10 +168,10 @@ def write_table(
         which the sidecar has another value for such a key than the name, so their description
         stands under ``EntityColumns``.
 
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
+    Returns
+    -------
+    dict of Path to bytes
+        The data dictionary, then the table, which stands for both.
     """
     declared = {
         name: c
@@ -117,15 +183,14 @@ def write_table(
     writer.writerow(declared)
     values_of = attrgetter(*(declared_column.path for declared_column in declared.values()))
     for row in rows:
-        writer.writerow([MISSING if value is None else str(value) for value in values_of(row)])
+        writer.writerow([_cell(value) for value in values_of(row)])
     dictionary = {name: dict(c.entry) for name, c in declared.items()}
     columns_of_name = {k: v for k, v in (entities or {}).items() if k in dictionary}
     described = {name: dictionary[name] for name in columns_of_name}
     sidecar = {**dictionary, **columns_of_name, **metadata}
     if described:
         sidecar["EntityColumns"] = described
-    write_json(path.with_suffix(".json"), sidecar)
-    write_atomically(path, text.getvalue().encode())
+    return {path.with_suffix(".json"): _json(sidecar), path: text.getvalue().encode()}
 
 
 def read_table(path: Path, row_type: type[Row]) -> list[Row]:
@@ -183,13 +248,24 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
     sidecar = path.with_suffix(".json")
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{sidecar}: cannot be read ({error}). Run the participant level again."
         ) from error
     if not isinstance(content, dict):
         raise DataError(f"{sidecar}: expected a JSON object. Run the participant level again.")
     return content
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.is_file() and path.read_bytes() == content
+    except OSError:  # removed or replaced just now, or not to be read
+        return False
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _umask() -> int:
@@ -207,3 +283,8 @@ def _column(name: str, texts: Sequence[str], hint: Any) -> list[Any]:
     if kind is None:
         return [None if text == MISSING else text for text in texts]
     return [None if text == MISSING else kind(text) for text in texts]
+
+
+def _cell(value: object) -> str:
+    """Give the text of a cell; its line ends are those that the writer puts in quotation marks."""
+    return MISSING if value is None else str(value).replace("\r\n", "\n").replace("\r", "\n")
