@@ -177,7 +177,7 @@ def test_without_pages_the_numbers_are_the_same(group_study, results, tmp_path):
     common = [str(group_study.root), str(bare)]
     assert main([*common, "participant", "--sweep", "--no-report", "--n-procs", "1"]) == 0
     assert main([*common, "group", "--no-report"]) == 0
-    others = ("dataset_description.json", "_report.json")
+    others = ("dataset_description.json", "_report.json", "_run.json")
     left = {name for name in contents(bare) if not name.endswith(others)}
     assert not any(name.endswith((".html", ".svg")) for name in left)
     with_pages = contents(results)

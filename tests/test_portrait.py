@@ -135,7 +135,8 @@ def test_a_surface_of_other_vertices_is_passed_over(inflated, output, caplog):
 def test_a_broken_surface_costs_the_picture_and_nothing_else(inflated, output, caplog, content):
     assert level(inflated, output, "--no-report") == 0
     before = contents(output)
-    del before["logs/sub-01_report.json"]  # which tells of the picture
+    for name in ("report", "run"):  # which tell of the picture
+        del before[f"logs/sub-01_{name}.json"]
     (inflated.surf("01") / "lh.inflated").write_bytes(content)
     assert level(inflated, output) == 0
     assert "sub-01: the cortex is not drawn on" in caplog.text
