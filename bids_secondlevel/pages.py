@@ -128,7 +128,7 @@ def write_participant(record: ParticipantRecord, output_dir: Path) -> None:
     }
     _write_charts(own, [path for path in _charts_of(folder) if path not in own])
     html = render(participant_page(record, charts))
-    write_atomically(output_dir / f"{folder.prefix}.html", html.encode())
+    write_atomically(output_dir / f"{folder.prefix}.html", html.encode(errors="backslashreplace"))
 
 
 def write_record(record: ParticipantRecord, output_dir: Path) -> None:
@@ -344,7 +344,7 @@ def write_group(record: GroupRecord, output_dir: Path) -> None:
         name: f"{name}.html" for name in participants if (output_dir / f"{name}.html").exists()
     }
     html = render(group_page(record, charts, pages))
-    write_atomically(output_dir / "group.html", html.encode())
+    write_atomically(output_dir / "group.html", html.encode(errors="backslashreplace"))
 
 
 def remove_group(output_dir: Path) -> None:

@@ -265,7 +265,9 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(
+        errors="backslashreplace"  # of names of files that are no Unicode
+    )
 
 
 def _umask() -> int:
