@@ -32,8 +32,12 @@ def all_succeed(programs):
 
 
 def without_settings(folder):
-    """What is written, but for the settings, which name the participants that were asked for."""
-    return {name: c for name, c in contents(folder).items() if not name.endswith("_settings.toml")}
+    """What is written, but for the settings, which name the participants that were asked for.
+
+    The record of a run has a checksum of them.
+    """
+    endings = ("_settings.toml", "_run.json")
+    return {name: c for name, c in contents(folder).items() if not name.endswith(endings)}
 
 
 @pytest.mark.parametrize("n", [4, pytest.param(32, marks=pytest.mark.slow)])

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import resource
 import subprocess
@@ -348,7 +349,11 @@ def test_headers_that_claim_two_thousand_million_vertices_and_a_billion_laughs(t
     for name, write in HUGE.items():
         write(tmp_path / name)
     finished = subprocess.run(
-        [sys.executable, __file__, tmp_path], capture_output=True, text=True, check=False
+        [sys.executable, __file__, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert finished.returncode == 0, finished.stderr
     told = json.loads(finished.stdout)
