@@ -91,14 +91,16 @@ def main(study, base, number, n_places, *options):
     if int(n_places):
         # The fractional part of multiples of the golden ratio: spread evenly, in step with nothing.
         places = [1 + int(n * 0.618034 % 1 * n_changes) for n in range(int(n_places))]
+    signals = number.split(",")
+    by = {place: signals[n % len(signals)] for n, place in enumerate(places)}
     codes = {}
     for place in places:
         output = base / str(place) / "out"
-        killed = kill_at(place, signal.Signals[number], study, output, options)
+        killed = kill_at(place, signal.Signals[by[place]], study, output, options)
         if output.exists():
             shutil.copytree(output, base / str(place) / "killed")
         codes[place] = killed, in_child(lambda output=output: run(study, output, options))
-    print(json.dumps({"changes": n_changes, "codes": codes}))
+    print(json.dumps({"changes": n_changes, "codes": codes, "signals": by}))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from study import COMMAND, contents, make_study, run
+from study import COMMAND, contents, make_study
 from surroundings import as_user, run_with
+
+from bids_secondlevel.cli import main
 
 PARTICIPANT = ("participant", "--participant-label", "01", "--n-procs", "1")
 
@@ -29,11 +31,20 @@ def limited(size):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-@pytest.fixture
-def whole(study, tmp_path):
-    (tmp_path / "whole").mkdir()
-    output = tmp_path / "whole" / "out"
-    assert run(study.root, output, *PARTICIPANT, "--no-report").returncode == 0
+def level(study, output, *options):
+    """Run in this process, undisturbed."""
+    return main([str(study.root), str(output), *options])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return make_study(tmp_path_factory.mktemp("given") / "bids", {"01": 0.0, "02": 1.0})
+
+
+@pytest.fixture(scope="module")
+def whole(study, tmp_path_factory):
+    output = tmp_path_factory.mktemp("whole") / "out"
+    assert level(study, output, *PARTICIPANT, "--no-report") == 0
     return contents(output)
 
 
@@ -50,10 +61,10 @@ def check_refused(finished, output, whole):
 @pytest.mark.parametrize("size", [0, 1500])
 def test_a_limit_of_the_size_of_files(study, tmp_path, whole, size):
     """As on a disk that is full: what has been begun cannot be finished."""
-    output = tmp_path / "limited" / "out"
-    arguments = (study.root, output, *PARTICIPANT, "--no-report")
-    check_refused(run_prepared(limited(size), *arguments), output, whole)
-    assert run(*arguments).returncode == 0
+    output = tmp_path / "out"
+    options = (*PARTICIPANT, "--no-report")
+    check_refused(run_prepared(limited(size), study.root, output, *options), output, whole)
+    assert level(study, output, *options) == 0
     assert contents(output) == whole
 
 
@@ -73,7 +84,7 @@ def test_a_log_that_cannot_be_written(study, tmp_path):
 
 def test_a_page_that_does_not_fit_costs_no_number(study, tmp_path, whole):
     """Pages are larger than everything else."""
-    output = tmp_path / "limited" / "out"
+    output = tmp_path / "out"
     finished = run_prepared(limited(30_000), study.root, output, *PARTICIPANT)
     assert finished.returncode == 73, finished.stderr
     assert "the numbers are written, the page is not" in finished.stderr
@@ -84,10 +95,9 @@ def test_a_page_that_does_not_fit_costs_no_number(study, tmp_path, whole):
     assert {name: there[name] for name in tables} == {name: whole[name] for name in tables}
 
 
-def test_the_group_level(tmp_path):
-    study = make_study(tmp_path / "bids", {"01": 0.0, "02": 1.0})
+def test_the_group_level(study, tmp_path):
     output = tmp_path / "out"
-    assert run(study.root, output, "participant", "--no-report").returncode == 0
+    assert level(study, output, "participant", "--no-report", "--n-procs", "1") == 0
     before = contents(output)
     finished = run_prepared(limited(2500), study.root, output, "group", "--no-report")
     assert finished.returncode == 73, finished.stderr
@@ -95,13 +105,12 @@ def test_the_group_level(tmp_path):
     assert not any(name.endswith(".part") for name in contents(output))
 
 
-def test_an_output_folder_that_is_a_file(study, tmp_path):
+def test_an_output_folder_that_is_a_file(study, tmp_path, capsys):
     output = tmp_path / "out"
     output.write_text("mine")
     for folder in (output, output / "below"):
-        finished = run(study.root, folder, *PARTICIPANT)
-        assert finished.returncode == 73, finished.stderr
-        assert str(output) in finished.stderr
+        assert level(study, folder, *PARTICIPANT) == 73
+        assert str(output) in capsys.readouterr().err
     assert output.read_text() == "mine"
 
 
