@@ -85,6 +85,7 @@ _FILE_ENDINGS = (
     "annot|stats|dat|lta|xfm|x5|bval|bvec|toml|yaml|yml|md|nii\\.gz"
 )
 _MAX_DEPTH = 4
+_NO_UNICODE = re.compile("[\udc80-\udcff]")  # how Python reads bytes of a name that are none
 
 
 def index_participant(
@@ -459,7 +460,7 @@ def _file_names(folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror or error}).") from error
     for name, is_folder in ordered:
-        if name.startswith("."):
+        if name.startswith(".") or _NO_UNICODE.search(name):  # neither is a name of BIDS
             continue
         if is_folder:
             if depth and name not in pruned:

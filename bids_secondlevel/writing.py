@@ -289,4 +289,7 @@ def _column(name: str, texts: Sequence[str], hint: Any) -> list[Any]:
 
 def _cell(value: object) -> str:
     """Give the text of a cell; its line ends are those that the writer puts in quotation marks."""
-    return MISSING if value is None else str(value).replace("\r\n", "\n").replace("\r", "\n")
+    if value is None:
+        return MISSING
+    text = str(value)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
