@@ -16,68 +16,33 @@ from typing import Any
 
 from bids_secondlevel.datasets import PARTICIPANT_FOLDER, folders_in
 from bids_secondlevel.errors import DataError, UsageError
+from bids_secondlevel.file_names import (
+    FREESURFER_NAME,
+    FREESURFER_VOLUME,
+    RETINOTOPIC_MAPS,
+    SPM_T,
+    STATMAP_NAME,
+    SURFACE_EXTENSIONS,
+    area_files,
+    freesurfer_maps,
+    is_freesurfer_name,
+    of_both_hemispheres,
+    retinotopy_tag,
+    source_file,
+    surface_files,
+    with_statistic,
+)
 from bids_secondlevel.model import (
-    HEMISPHERES,
     AreaFile,
     Dataset,
-    Hemisphere,
     IndexedFile,
     ParticipantIndex,
-    SourceFile,
     SurfaceFile,
 )
-from bids_secondlevel.settings import AREA_ENDINGS, FILTER_QUERIES
-from bids_secondlevel.spaces import OWN
+from bids_secondlevel.settings import FILTER_QUERIES
 
-RETINOTOPIC_MAPS = ("varea", "eccen", "angle", "sigma", "vexpl")
-
-_SURFACE_NAME = re.compile(
-    r"(?P<side>[lr])h\.(?P<kind>midthickness|graymid|white|inflated|sphere|sphere\.reg|sulc|curv)"
-    r"|sub-[^/]*_hemi-(?P<hemi>[LR])_(?:[^/]*_)?"
-    r"(?P<bids>midthickness|white|smoothwm|inflated|sphere)\.surf\.gii"
-)
 _TEMPLATES = ("fsaverage", "fsaverage5", "fsaverage6")
-# Spheres of fMRIPrep that are registered to a template: fsaverage where their names have none.
-_REGISTERED = re.compile(r"_desc-(?:reg|msmsulc)_sphere\.surf\.gii$")
 _KINDS = ("statistical", "retinotopic", "foreign", "misnamed", "other")
-# What pRF tools call these maps, of which some have no tag either.
-_OTHER_NAMES = {"ecc": "eccen", "ang": "angle", "R2": "vexpl"}
-_FREESURFER_NAME = re.compile(
-    r"(?:sub-(?P<subject>[0-9A-Za-z+]+)_(?:[0-9A-Za-z]+-[0-9A-Za-z+]+_)*)?"
-    r"(?P<hemi>[lr])h\.(?:(?P<tag>[^/]+)_)?"
-    rf"(?P<suffix>{'|'.join((*RETINOTOPIC_MAPS, *_OTHER_NAMES))})"
-    r"(?P<extension>\.mgz|\.mgh|(?:\.func|\.shape|\.label)?\.gii|\.nii\.gz|)"
-)
-_FREESURFER_VOLUME = re.compile(
-    rf"(?!sub-|[lr]h\.)(?P<tag>[^/]+)_(?P<suffix>{'|'.join(RETINOTOPIC_MAPS)})"
-    r"(?P<extension>\.mgz|\.mgh|\.nii|\.nii\.gz)"
-)
-_AREA_NAME = re.compile(
-    r"(?:(?P<side>[lr])h\.|sub-[^/]*_hemi-(?P<hemi>[LR])_)"
-    rf"(?P<name>[^/]*(?:{'|'.join(map(re.escape, AREA_ENDINGS))}))"
-)
-_STATMAP_NAME = re.compile(r"sub-[0-9A-Za-z+]+_(?:[A-Za-z]+-[0-9A-Za-z+]+_)*[0-9A-Za-z]+\.[^/]+")
-_SURFACE_EXTENSIONS = (
-    ".func.gii",
-    ".shape.gii",
-    ".label.gii",
-    ".gii",
-    ".mgz",
-    ".mgh",
-    ".nii.gz",
-)
-_VOLUME_EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
-_CIFTI_EXTENSIONS = (".dscalar.nii", ".dlabel.nii")
-_SPM_T = "spmT"  # t values, which become z by the degrees of freedom in their header
-# What other tools call the statistic that a map holds; asked for by suffix in a filter file.
-_STATISTICS = {
-    **dict.fromkeys(("con", "beta", "cope"), "effect"),
-    **dict.fromkeys(("varcope",), "variance"),
-    **dict.fromkeys(("tstat", "tmap"), "t"),
-    **dict.fromkeys((_SPM_T, "spmZ", "zstat", "zmap"), "z"),
-}
-_UNNAMED = "unnamed"
-_TAG_ENTITIES = ("desc", "atlas", "model", "segmentation", "label")
 # What FreeSurfer keeps beside surf/ and label/: many files, none of them on a surface.
 _PRUNED_FOLDERS = {"mri", "scripts", "stats", "touch", "tmp", "trash", "figures", "log"}
 _FILE_ENDINGS = (
@@ -116,15 +81,15 @@ def index_participant(
         templates += _template_files(dataset)
         for folder in _participant_folders(dataset.root, label):
             paths = list(_file_names(folder))
-            surfaces += _surface_files(dataset, paths)
-            areas += _area_files(dataset, paths)
+            surfaces += surface_files(dataset, paths)
+            areas += area_files(dataset, paths)
             maps = [
                 file
                 for path in dict.fromkeys((*paths, *_freesurfer_volumes(folder)))
-                for file in _freesurfer_maps(dataset, path, filters)
+                for file in freesurfer_maps(dataset, path, filters)
             ]
             named = [path for path in paths if named_like_maps.fullmatch(path.name)]
-            if any(not _FREESURFER_NAME.fullmatch(path.name) for path in named):
+            if any(not FREESURFER_NAME.fullmatch(path.name) for path in named):
                 maps += _bids_files(dataset, folder, named, suffixes, filters)
             for file in maps:
                 found[_kind(file, label)].append(file)
@@ -147,38 +112,9 @@ def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:
             paths = sorted((dataset.root / space / "surf").iterdir())
         except OSError:  # not there, or not to be read, which costs a picture at the most
             continue
-        for file in _surface_files(dataset, paths):
+        for file in surface_files(dataset, paths):
             kind = "sphere" if file.kind == "registered" else file.kind
             yield replace(file, space=space, kind=kind)
-
-
-def _surface_files(dataset: Dataset, paths: Iterable[Path]) -> Iterator[SurfaceFile]:
-    for path in paths:
-        match = _SURFACE_NAME.fullmatch(path.name)
-        if match is None:
-            continue
-        space = re.search(r"_space-([0-9A-Za-z+]+)_", path.name)
-        named = space[1] if space else None
-        kind = match["kind"] or match["bids"]
-        is_registered = kind == "sphere.reg" or _REGISTERED.search(path.name) is not None
-        yield SurfaceFile(
-            source_file(dataset, path),
-            _hemisphere(match["side"] or match["hemi"]),
-            "registered" if is_registered else kind,
-            named or "fsaverage" if is_registered else None if named == OWN else named,
-        )
-
-
-def _area_files(dataset: Dataset, paths: Iterable[Path]) -> Iterator[AreaFile]:
-    for path in paths:
-        match = _AREA_NAME.fullmatch(path.name)
-        if match is not None:
-            hemi = _hemisphere(match["side"] or match["hemi"])
-            yield AreaFile(source_file(dataset, path), hemi, match["name"])
-
-
-def _hemisphere(letter: str) -> Hemisphere:
-    return "L" if letter in "lL" else "R"
 
 
 def _kind(file: IndexedFile, label: str) -> str:
@@ -186,7 +122,7 @@ def _kind(file: IndexedFile, label: str) -> str:
     is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
     if file.entities.get("subject", label) != label:
         return "foreign"
-    if is_statistical and not _STATMAP_NAME.fullmatch(file.source.path.name):
+    if is_statistical and not STATMAP_NAME.fullmatch(file.source.path.name):
         return "misnamed"
     if "hemi" in file.entities:
         return "statistical" if is_statistical else "retinotopic"
@@ -226,11 +162,6 @@ def unrecognised(datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex
             yield f"{dataset.root}: no statistical or retinotopic surface maps recognised here."
 
 
-def source_file(dataset: Dataset, path: Path) -> SourceFile:
-    """Name a file by its path and its BIDS URI (BIDS specification, "BIDS URI")."""
-    return SourceFile(path, f"bids:{dataset.name}:{path.relative_to(dataset.root).as_posix()}")
-
-
 def _bids_files(
     dataset: Dataset,
     folder: Path,
@@ -243,19 +174,19 @@ def _bids_files(
     indexed = []
     for path in paths:
         entities, is_t = _entities(path), False
-        if entities["suffix"] not in suffixes or _is_freesurfer_name(path.name):
+        if entities["suffix"] not in suffixes or is_freesurfer_name(path.name):
             continue
         if "hemi" in entities:
             entities["hemi"] = entities["hemi"][0].upper()
-            if entities["extension"] not in _SURFACE_EXTENSIONS:
+            if entities["extension"] not in SURFACE_EXTENSIONS:
                 continue
         if "run" in entities:
             entities["run"] = str(int(entities["run"]))
         if entities["suffix"] in RETINOTOPIC_MAPS:
-            entities["desc"] = _retinotopy_tag(path.name, entities)
+            entities["desc"] = retinotopy_tag(path.name, entities)
         else:
-            is_t = entities["suffix"] == _SPM_T
-            entities = _with_statistic(entities)
+            is_t = entities["suffix"] == SPM_T
+            entities = with_statistic(entities)
             if dataset.task is not None:
                 entities.setdefault("task", dataset.task)
         queries = frozenset(
@@ -263,7 +194,7 @@ def _bids_files(
         )
         source = replace(source_file(dataset, path), is_t=is_t)
         file = IndexedFile(source, entities, dataset.name, queries)
-        indexed += _of_both_hemispheres(file)
+        indexed += of_both_hemispheres(file)
     return indexed
 
 
@@ -325,38 +256,6 @@ def _passing(
         layout.connection_manager.engine.dispose()
 
 
-def _is_freesurfer_name(name: str) -> bool:
-    """Tell names that pybids would misread: ``lh.`` is no entity of BIDS."""
-    return any(named.fullmatch(name) for named in (_FREESURFER_NAME, _FREESURFER_VOLUME))
-
-
-def _with_statistic(entities: Mapping[str, str]) -> dict[str, str]:
-    """Say statistic and contrast as BIDS does where another tool says them by other means."""
-    suffix = entities["suffix"]
-    if suffix == "statmap":
-        return dict(entities)
-    contrast = entities.get("contrast") or entities.get("desc") or entities.get("label")
-    implied = {"stat": _STATISTICS.get(suffix), "contrast": contrast}
-    return {**{k: v for k, v in implied.items() if v}, **entities, "suffix": "statmap"}
-
-
-def _of_both_hemispheres(file: IndexedFile) -> list[IndexedFile]:
-    """List a file for each hemisphere that it holds."""
-    extension = file.entities.get("extension")
-    if "hemi" in file.entities or "_hemi-" in file.source.path.name:
-        return [file]
-    if extension in _CIFTI_EXTENSIONS:
-        source = replace(file.source, kind="cifti")
-        entities = {"space": "fsLR", **file.entities}  # the surface of CIFTI in BIDS
-    elif extension in _VOLUME_EXTENSIONS:
-        source, entities = replace(file.source, kind="volume"), {**file.entities}
-    else:
-        return [file]
-    return [
-        replace(file, source=source, entities={**entities, "hemi": hemi}) for hemi in HEMISPHERES
-    ]
-
-
 def _filtered(layout: Any, entities: Mapping[str, Any]) -> Iterable[Any]:
     from bids.layout import Query
 
@@ -386,52 +285,13 @@ def _check_filters(filters: Mapping[str, Mapping[str, Any]], known: Iterable[str
             )
 
 
-def _retinotopy_tag(name: str, entities: Mapping[str, str]) -> str:
-    """Find what tells one set of retinotopic maps from another in a BIDS name."""
-    unkeyed = [part for part in name.split("_")[1:-1] if "-" not in part]
-    keyed = [entities[entity] for entity in _TAG_ENTITIES if entity in entities]
-    return "_".join(unkeyed) or (keyed[0] if keyed else _UNNAMED)
-
-
 def _freesurfer_volumes(folder: Path) -> list[Path]:
     """List the volumes of retinotopy beside FreeSurfer's own, as neuropythy writes them."""
     try:
         names = sorted(entry.name for entry in os.scandir(folder / "mri"))
     except OSError:  # not there, or not to be read, which costs no surface
         return []
-    return [folder / "mri" / name for name in names if _FREESURFER_VOLUME.fullmatch(name)]
-
-
-def _freesurfer_maps(
-    dataset: Dataset, path: Path, filters: Mapping[str, Mapping[str, Any]]
-) -> list[IndexedFile]:
-    """Index a map of retinotopy under a FreeSurfer name; a volume is one of each hemisphere."""
-    in_mri = path.parent.name == "mri"  # where lh. and rh. are volumes too
-    match = None if in_mri else _FREESURFER_NAME.fullmatch(path.name)
-    volume = _FREESURFER_VOLUME.fullmatch(path.name)
-    named = match or volume
-    if named is None:
-        return []
-    entities = {
-        "desc": named["tag"] or _UNNAMED,
-        "suffix": _OTHER_NAMES.get(named["suffix"], named["suffix"]),
-        "extension": named["extension"],
-    }
-    if match is not None:
-        entities["hemi"] = match["hemi"].upper()
-        if match["subject"]:
-            entities["subject"] = match["subject"]
-    # pybids does not know these names; of a filter, what they can tell is applied.
-    wanted = filters.get("retinotopy", {})
-    passes = all(
-        value in ("*", "Query.ANY", "Query.OPTIONAL", "Query.REQUIRED")
-        or entities[name] in (value if isinstance(value, list) else [value])
-        for name, value in wanted.items()
-        if name in entities
-    )
-    queries = frozenset(FILTER_QUERIES) if passes else frozenset[str]()
-    file = IndexedFile(source_file(dataset, path), entities, dataset.name, queries)
-    return _of_both_hemispheres(file)
+    return [folder / "mri" / name for name in names if FREESURFER_VOLUME.fullmatch(name)]
 
 
 def _participant_folders(root: Path, label: str) -> list[Path]:
