@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_secondlevel import __version__
-from bids_secondlevel.derivatives import BIDS_VERSION
+from bids_secondlevel.dataset_files import BIDS_VERSION
 from bids_secondlevel.model import HEMISPHERES, Array, Hemisphere
 from bids_secondlevel.simulation import (
     QUADRANTS,

@@ -1,13 +1,10 @@
 """Name and write the outputs, and find our own tables again."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from bids_secondlevel import __version__, comparisons, stats
 from bids_secondlevel.comparisons import ComparisonRow
@@ -19,7 +16,6 @@ from bids_secondlevel.masks import (
 )
 from bids_secondlevel.measures import COMBINATIONS, EstimateRow
 from bids_secondlevel.model import (
-    Dataset,
     EstimateSource,
     Hemisphere,
     ParticipantFiles,
@@ -33,7 +29,8 @@ from bids_secondlevel.registration import Alignment
 from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.runs import RunRow
 from bids_secondlevel.segmentations import write_segmentations
-from bids_secondlevel.settings import RoiRule, Settings
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.settings_file import model_as_given, settings_text
 from bids_secondlevel.stats import StatisticRow, describe_tests
 from bids_secondlevel.stats_model_file import is_stats_model
 from bids_secondlevel.sweep import SweepRow
@@ -44,12 +41,9 @@ from bids_secondlevel.writing import (
     remove_outdated,
     write_atomically,
     write_files,
-    write_json,
     write_table,
 )
 
-BIDS_VERSION = "1.10.0"
-TOOL = "bids_secondlevel"
 ESTIMATES = "desc-roi_estimates"
 SWEEP = "desc-sweep_estimates"
 RUNS = "desc-runs_estimates"
@@ -59,31 +53,6 @@ CORTEX = "desc-rois_cortex"
 
 SETTINGS, REPORT = OF_RUN = ("settings.toml", "report.json")
 """What ``logs/`` has of each participant: the settings as run, and what a page takes besides."""
-
-_OF_GROUP = (
-    *("participant-label", "session-label", "task-label", "contrasts", "roi-contrasts", "space"),
-    "hemi",
-    *("exclude", "min-vertices", "min-coverage", "n-permutations", "model"),
-    "skip-bids-validation",
-)
-"""Options that have an effect at group level."""
-
-# What the BIDS schema does not know yet; the validator passes over these.
-_BIDSIGNORE = """\
-*_mask.label.gii
-*_mask.json
-*_estimates.tsv
-*_estimates.json
-*_quality.tsv
-*_quality.json
-*_overlap.tsv
-*_overlap.json
-group_*.tsv
-group_*.json
-*.html
-figures
-logs/
-"""
 
 
 @dataclass(frozen=True)
@@ -376,12 +345,6 @@ def _selection(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _model_as_given(model: str | None) -> str | None:
-    """Make the path of a file absolute, as settings may be passed back from elsewhere."""
-    is_file = model is not None and is_stats_model(model)
-    return str(Path(str(model)).absolute()) if is_file else model
-
-
 def write_model(results: ModelResults, definition: Mapping[str, Any], settings: Settings) -> None:
     """Write a fitted model as a table, and in words to ``logs/``.
 
@@ -391,7 +354,7 @@ def write_model(results: ModelResults, definition: Mapping[str, Any], settings: 
         If a file cannot be written.
     """
     folder = settings.output_dir
-    model = _model_as_given(settings.model)
+    model = model_as_given(settings.model)
     about: dict[str, Any] = {**definition, "Model": model, **_selection(settings)}
     if model is not None and is_stats_model(model):
         about["ModelSpecification"] = read_json_object(Path(model))
@@ -410,132 +373,3 @@ def remove_model(output_dir: Path) -> None:
     """
     names = ("group_model.tsv", "group_model.json", "logs/group_model.txt")
     remove_files(output_dir / name for name in names)
-
-
-def write_dataset_files(
-    output_dir: Path, datasets: Sequence[Dataset], bids_dir: Path, description: Mapping[str, Any]
-) -> None:
-    """Write what makes the output a BIDS derivative dataset; the same whoever writes it.
-
-    Without `datasets` (at group level), an existing description is left as it is.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    remove_leftovers((output_dir, output_dir / "logs", output_dir / "figures"))
-    path = output_dir / "dataset_description.json"
-    if path.exists() and not datasets:
-        return
-    links = {"raw": bids_dir, **{dataset.name: dataset.root for dataset in datasets}}
-    relative = {name: _relative_uri(root, output_dir) for name, root in links.items()}
-    sources = []
-    for name, root in relative.items():
-        source = {"URL": root}
-        if name == "raw" and isinstance(description.get("DatasetDOI"), str):
-            source["DOI"] = description["DatasetDOI"]
-        sources.append(source)
-    generated_by: dict[str, Any] = {
-        "Name": TOOL,
-        "Version": __version__,
-        "Description": "Individual ROIs from retinotopy and localizers, measured and tested",
-    }
-    container = _container()
-    if container:
-        generated_by["Container"] = container
-    write_json(
-        output_dir / "dataset_description.json",
-        {
-            "Name": "bids_secondlevel: individual regions of interest and estimates in them",
-            "BIDSVersion": BIDS_VERSION,
-            "DatasetType": "derivative",
-            "GeneratedBy": [generated_by],
-            "SourceDatasets": sources,
-            "DatasetLinks": relative,
-        },
-    )
-    write_atomically(output_dir / ".bidsignore", _BIDSIGNORE.encode())
-
-
-def settings_text(settings: Settings) -> str:
-    """Write the settings that decide the results as TOML, to be passed back with ``--config``."""
-    return tomli_w.dumps(settings_as_toml(settings))
-
-
-def settings_as_toml(settings: Settings) -> dict[str, Any]:
-    """Say the settings by the long names of the options, those that decide the results."""
-    filters = settings.bids_filter_file
-    options: dict[str, Any] = {
-        "participant-label": list(settings.participant_label),
-        "session-label": list(settings.session_label),
-        "derivatives": [
-            f"{given.name}={given.path.absolute()}" if given.name else str(given.path.absolute())
-            for given in settings.derivatives
-        ],
-        "bids-filter-file": str(filters.absolute()) if filters else None,
-        "localizer-task": settings.localizer_task,
-        "roi-contrasts": list(settings.roi_contrasts),
-        "retinotopy-only": settings.retinotopy_only,
-        **_rule_as_toml(settings.rule),
-        "retinotopy-source": settings.retinotopy_source,
-        "task-label": list(settings.task_label),
-        "contrasts": list(settings.contrasts),
-        "statistic": settings.statistic,
-        "summary": settings.summary,
-        "cross-validate": settings.cross_validate,
-        "sweep": settings.sweep,
-        "sweep-thresholds": list(settings.sweep_thresholds),
-        "sweep-eccentricities": list(settings.sweep_eccentricities),
-        "space": f"{settings.space}-{settings.density}" if settings.density else settings.space,
-        "hemi": list(settings.hemi),
-        "exclude": str(settings.exclude.absolute()) if settings.exclude else None,
-        "min-coverage": settings.min_coverage,
-        "n-permutations": settings.n_permutations,
-        "model": _model_as_given(settings.model),
-        "skip-bids-validation": settings.skip_bids_validation,
-        "roi": [
-            {
-                "name": roi.name,
-                "contrasts": list(roi.contrasts),
-                "combine": roi.combine,
-                "exclude": list(roi.exclude),
-                **_differing(_rule_as_toml(roi.rule), _rule_as_toml(settings.rule)),
-            }
-            for roi in settings.rois
-        ],
-    }
-    if settings.analysis_level == "group":
-        options = {name: options[name] for name in _OF_GROUP}
-    return {name: value for name, value in options.items() if value not in (None, [])}
-
-
-def _differing(own: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
-    """Keep what a ROI overrides; a kind of threshold goes with its threshold."""
-    differing = {name: value for name, value in own.items() if default.get(name) != value}
-    if "threshold-kind" in differing:
-        differing["localizer-threshold"] = own["localizer-threshold"]
-    return differing
-
-
-def _rule_as_toml(rule: RoiRule) -> dict[str, Any]:
-    values = {f.name.replace("_", "-"): getattr(rule, f.name) for f in fields(rule)}
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def _relative_uri(root: Path, output_dir: Path) -> str:
-    """Give a path relative to the output, so that both can be moved together."""
-    # Links are followed where they lie, so the way has to start where the output really is.
-    return Path(os.path.relpath(root.absolute(), output_dir.resolve())).as_posix()
-
-
-def _container() -> dict[str, str] | None:
-    """Tell the container this runs in, if it says so."""
-    tag = os.environ.get("BIDS_SECONDLEVEL_CONTAINER")
-    if os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER"):
-        return {"Type": "apptainer", **({"Tag": tag} if tag else {})}
-    return {"Type": "docker", "Tag": tag} if tag else None

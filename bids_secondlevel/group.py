@@ -14,6 +14,7 @@ from typing import Any
 from bids_secondlevel import derivatives, pages
 from bids_secondlevel.bids_stats_models import fit_stats_model
 from bids_secondlevel.comparisons import paired_tests
+from bids_secondlevel.dataset_files import write_dataset_files
 from bids_secondlevel.datasets import (
     check_bids_dir,
     check_output_dir,
@@ -117,7 +118,7 @@ def run(settings: Settings) -> int:
                 LOG.warning("--model: %s", message)
     else:
         derivatives.write_group(results, definition, settings)
-        derivatives.write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
+        write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
         _tell_result(results.rows, results.statistics, settings)
         fitted: Sequence[ModelRow] = ()
         try:

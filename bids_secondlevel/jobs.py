@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from bids_secondlevel import derivatives, discovery, resume
+from bids_secondlevel.dataset_files import write_dataset_files
 from bids_secondlevel.datasets import (
     check_bids_dir,
     check_output_dir,
@@ -35,14 +36,9 @@ from bids_secondlevel.model import (
     Dataset,
     ParticipantIndex,
 )
+from bids_secondlevel.outcome import UP_TO_DATE, Outcome, summarize_outcome
 from bids_secondlevel.pages import write_methods
-from bids_secondlevel.participant import (
-    UP_TO_DATE,
-    Outcome,
-    choose_files,
-    process_participant,
-    summarize_outcome,
-)
+from bids_secondlevel.participant import choose_files, process_participant
 from bids_secondlevel.planning import make_plan
 from bids_secondlevel.preview import describe_datasets, describe_run, find_gaps
 from bids_secondlevel.reading import (
@@ -97,9 +93,7 @@ def run(settings: Settings) -> int:
         print(describe_datasets(datasets))
         outcomes = (_attempt(label, reference, settings, datasets) for label in selected)
     else:
-        derivatives.write_dataset_files(
-            settings.output_dir, datasets, settings.bids_dir, description
-        )
+        write_dataset_files(settings.output_dir, datasets, settings.bids_dir, description)
         _write_methods(reference, settings)
         outcomes = _process_all(selected, reference, settings, datasets)
     codes = []

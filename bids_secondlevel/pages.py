@@ -39,6 +39,7 @@ from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.report import render
 from bids_secondlevel.settings import Settings
+from bids_secondlevel.settings_file import settings_text
 from bids_secondlevel.stats import StatisticRow
 from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.writing import (
@@ -275,7 +276,7 @@ def group_record(
         {f"sub-{label}": why for label, why in settings.exclusions.items()},
         settings.n_permutations,
         settings.model if fitted else None,
-        derivatives.settings_text(settings),
+        settings_text(settings),
         results.rows,
         results.statistics,
         results.comparisons,

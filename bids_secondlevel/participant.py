@@ -4,10 +4,9 @@
 """
 
 import traceback
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -19,8 +18,6 @@ from bids_secondlevel.crossvalidation import (
 from bids_secondlevel.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
-    DataError,
-    InputMissingError,
     SecondLevelError,
 )
 from bids_secondlevel.indexing import index_participant, subcortex_notes
@@ -36,7 +33,6 @@ from bids_secondlevel.measures import (
 )
 from bids_secondlevel.model import (
     HEMISPHERES,
-    STATUSES,
     Absent,
     Array,
     Dataset,
@@ -48,6 +44,7 @@ from bids_secondlevel.model import (
     Retinotopy,
     RoiMasks,
 )
+from bids_secondlevel.outcome import UP_TO_DATE, Outcome, summarize_outcome, summarize_rows
 from bids_secondlevel.planning import make_plan, same
 from bids_secondlevel.portrait import MapsShown, Portrait, draw_portrait
 from bids_secondlevel.quality import (
@@ -71,26 +68,12 @@ from bids_secondlevel.settings import RoiDefinition, Settings
 from bids_secondlevel.sweep import SweepRow, sweep_variants
 from bids_secondlevel.values import Reader
 
-UP_TO_DATE = "up to date"
-"""Summary of a participant for whom nothing had to be done."""
-
 Regions = Mapping[Hemisphere, Mapping[str, Region | Absent]]
 """The vertices of every ROI, by hemisphere and name."""
 
 _NOT_DRAWN = Portrait(
     None, ("the cortex was not drawn (--no-report). Run the participant level again to draw it.",)
 )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a participant went; `exit_code` is the program's if it was the only one."""
-
-    label: str
-    summary: str = ""
-    messages: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-    exit_code: int = DONE
 
 
 def process_participant(
@@ -190,7 +173,7 @@ def process_participant(
         replace(files, messages=(*files.messages, *chain(*(m for _, m in described.values())))),
         absent,
         is_measured=any(row.n_finite is not None for row in rows),
-        summary=_summary(rows, len(plan.rois)),
+        summary=summarize_rows(rows, len(plan.rois)),
         space=plan.maps_space,
     )
     angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
@@ -394,77 +377,6 @@ def _describe(
         [row for row in quality if row.hemi in plan.hemi],
         [row for row in overlaps if row.hemi in plan.hemi],
     )
-
-
-def summarize_outcome(
-    index: ParticipantIndex,
-    files: ParticipantFiles,
-    absent: Sequence[Absent],
-    *,
-    is_measured: bool,
-    summary: str,
-    space: str | None,
-) -> Outcome:
-    """Say how it went, from what could not be had."""
-    errors: list[SecondLevelError] = [part.error for part in absent if part.error]
-    if space == "fsLR":  # else it is of no interest what CIFTI files hold
-        errors += index.unreadable
-    if index.foreign:
-        named = ", ".join(str(source.path) for source in index.foreign)
-        errors.append(
-            DataError(
-                f"{named}: in a folder of sub-{index.label}, but named after another participant; "
-                "not used. Put the file where it belongs."
-            )
-        )
-    spaces = sorted({f.entities.get("space", "none") for f in index.statistical_maps})
-    if index.statistical_maps and (space or "none") not in spaces:
-        message = f"has maps in space {', '.join(spaces)} only; the study is measured in {space}."
-        errors = [InputMissingError(message)]
-    elif not index.statistical_maps:
-        errors = [InputMissingError("no statistical surface maps found at all.")]
-    elif not errors and not is_measured:
-        errors.append(InputMissingError("no map could be measured."))
-    missing = [
-        f"task {estimate.task}, contrast {estimate.contrast}: no map found (status missing_map)."
-        for estimate in files.estimates
-        if not estimate.maps and index.statistical_maps
-    ]
-    if index.misnamed:
-        named = ", ".join(str(source.path) for source in index.misnamed[:5])
-        missing.append(
-            f"{len(index.misnamed)} files are not used, as their names are no BIDS names "
-            f"(key-label pairs joined by underscores, hemi-L or hemi-R): {named}."
-        )
-    codes = {error.exit_code for error in errors}
-    return Outcome(
-        label=index.label,
-        summary=summary,
-        messages=(*files.messages, *missing, *_unlike_hemispheres(files)),
-        errors=tuple(dict.fromkeys(str(error) for error in errors)),
-        exit_code=min(codes, default=DONE),
-    )
-
-
-def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
-    """Say where the map of one hemisphere was made from other runs than that of the other."""
-    named = [(f"localizer contrast {c}", sources) for c, sources in files.localizers.items()]
-    named += [(f"task {e.task}, contrast {e.contrast}", e.maps) for e in files.estimates]
-    for what, sources in named:
-        if len({source.units for source in sources.values()}) > 1:
-            runs = "; ".join(
-                f"{hemi}: {', '.join(run or 'no run entity' for _, run in source.units)}"
-                for hemi, source in sources.items()
-            )
-            yield f"{what}: the hemispheres have maps of different runs ({runs})."
-
-
-def _summary(rows: Sequence[EstimateRow], n_rois: int) -> str:
-    counts = Counter(row.status for row in rows)
-    if counts["empty_roi"] == len(rows):
-        return f"every ROI is empty ({n_rois} ROIs). Check the limits of the ROIs."
-    statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    return f"{len(rows)} estimates in {n_rois} ROIs: {statuses}"
 
 
 def _absent(parts: Mapping[Hemisphere, Any], plan: Plan) -> list[Absent]:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel import __version__
-from bids_secondlevel.derivatives import results_of, settings_text
+from bids_secondlevel.derivatives import results_of
 from bids_secondlevel.masks import ParticipantFolder
 from bids_secondlevel.model import ParticipantFiles, ParticipantIndex, Plan, SourceFile
 from bids_secondlevel.settings import Settings
+from bids_secondlevel.settings_file import settings_text
 from bids_secondlevel.writing import remove_files, write_json
 
 Origin = Mapping[str, Any]
