@@ -5,16 +5,19 @@ package's own writers.
 """
 
 import gzip
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+from bids_secondlevel.cli import main
 
 COMMAND = Path(sys.executable).parent / "bids_secondlevel"
 STRUCTURE = {"L": "CortexLeft", "R": "CortexRight"}
@@ -135,6 +138,14 @@ def run(*arguments, cwd=None):
     return subprocess.run(
         [COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd
     )
+
+
+def run_here(*arguments):
+    """Run the program in this process, which saves its start; else as :func:`run`."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def read_tsv(path):

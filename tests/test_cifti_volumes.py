@@ -11,7 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.cifti2 import BrainModelAxis, ScalarAxis
-from study import describe, estimates, read_tsv, run, write_gifti, write_mgz
+from study import describe, estimates, read_tsv, write_gifti, write_mgz
+from study import run_here as run
 
 LEFT, RIGHT = "CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT"
 N_FSLR = 32492

@@ -17,7 +17,9 @@ from spheres import (
     write_sphere,
     z_map,
 )
-from study import estimates, run, write_gifti, write_mgz
+from study import estimates, write_gifti, write_mgz
+from study import run as run_apart
+from study import run_here as run
 
 FSAVERAGE5 = {"L": "left", "R": "right"}
 N_OWN = 3000
@@ -256,7 +258,7 @@ class TestTemplateFlow:
 
     def test_own_retinotopy_is_carried_to_fslr_through_fsaverage(self, fslr_study, output, home):
         self.add_template(home, "tpl-fsLR_space-fsaverage_hemi-{hemi}_den-32k_sphere.surf.gii")
-        finished = run(fslr_study, output, "participant", "--no-report")
+        finished = run_apart(fslr_study, output, "participant", "--no-report")
         assert finished.returncode == 0, finished.stderr
         self.check(output)
 
@@ -266,7 +268,7 @@ class TestTemplateFlow:
         for hemi in "LR":
             name = f"sub-01_hemi-{hemi}_space-fsLR_desc-msmsulc_sphere.surf.gii"
             write_sphere(anat / name, *own_sphere(hemi), hemi)
-        finished = run(fslr_study, output, "participant", "--no-report")
+        finished = run_apart(fslr_study, output, "participant", "--no-report")
         assert finished.returncode == 0, finished.stderr
         self.check(output)
 
@@ -279,7 +281,7 @@ class TestTemplateFlow:
         elif state == "read-only":
             home.parent.joinpath("file").write_text("")
             home.symlink_to(home.parent / "file")  # a folder that nobody can make, root included
-        finished = run(fslr_study, output, "participant", "--no-report")
+        finished = run_apart(fslr_study, output, "participant", "--no-report")
         assert finished.returncode == 66
         assert "TemplateFlow's sphere surface of fsLR in the coordinates of fsaverage" in (
             finished.stderr
