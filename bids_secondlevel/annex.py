@@ -4,6 +4,9 @@ from pathlib import Path
 
 from bids_secondlevel.errors import InputMissingError
 
+_LONGEST_POINTER = 32_768
+"""Bytes; git-annex takes nothing longer for a pointer."""
+
 
 def check_present(path: Path) -> None:
     """Check that a file is there, and say how to get it if its content is elsewhere.
@@ -31,6 +34,8 @@ def check_present(path: Path) -> None:
 def _is_annex_pointer(path: Path) -> bool:
     start = b"/annex/objects/"
     try:
+        if path.stat().st_size > _LONGEST_POINTER:  # so that maps are not opened for this
+            return False
         with path.open("rb") as file:
             return file.read(len(start)) == start
     except OSError:  # told by whoever reads it

@@ -29,7 +29,7 @@ from bids_secondlevel.surfaces import Label, label_gifti
 from bids_secondlevel.volumes import label_nifti
 from bids_secondlevel.writing import remove_files, write_atomically, write_json
 
-_MASK_ENDINGS = (".label.gii", ".nii.gz")
+MASK_ENDINGS = (".label.gii", ".nii.gz")
 _MASK_KINDS = ("retinotopy", "localizer", "combined")
 
 
@@ -64,17 +64,17 @@ class ParticipantFolder:
         """
         name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
         folder = self._folder("anat") if task is None and hemisphere is None else self.path
-        return folder / f"{name}_mask{_MASK_ENDINGS[hemisphere is None]}"
+        return folder / f"{name}_mask{MASK_ENDINGS[hemisphere is None]}"
 
     def masks(self) -> Iterator[Path]:
         """Find the masks that there are, of whatever run."""
-        for datatype, desc, ending in product(("func", "anat"), _MASK_KINDS, _MASK_ENDINGS):
+        for datatype, desc, ending in product(("func", "anat"), _MASK_KINDS, MASK_ENDINGS):
             yield from self._folder(datatype).glob(f"{self.prefix}_*desc-{desc}_mask{ending}")
 
     def segmentation(self, hemisphere: Hemisphere | None) -> Path:
         """Name the label file of all ROIs in one hemisphere, or in a volume."""
         name = self._name(hemi=hemisphere, space=self.space, seg="roi")
-        return self._folder("anat") / f"{name}_dseg{_MASK_ENDINGS[hemisphere is None]}"
+        return self._folder("anat") / f"{name}_dseg{MASK_ENDINGS[hemisphere is None]}"
 
     @property
     def segmentation_table(self) -> Path:
@@ -284,7 +284,7 @@ def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
 
 def sidecar_of(path: Path) -> Path:
     """Name the JSON file beside a mask."""
-    for ending in _MASK_ENDINGS:
+    for ending in MASK_ENDINGS:
         if path.name.endswith(ending):
             return path.with_name(f"{path.name.removesuffix(ending)}.json")
     raise ValueError(f"{path} is no mask")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.masks import (
+    MASK_ENDINGS,
     ParticipantFolder,
     PartToWrite,
     describe_definition,
@@ -111,8 +112,10 @@ def write_segmentations(
         write_json(sidecar_of(path), _sidecar(labels, table, part, files, plan))
         named = [Label(row.index, row.name, row.color) for row in table]
         write_atomically(path, part.encode(labels, named))
-    names = f"{folder.prefix}_*seg-roi_dseg.[ln]i*"
-    if any(folder.segmentation_table.parent.glob(names)):
+    anat = folder.segmentation_table.parent
+    if any(
+        True for ending in MASK_ENDINGS for _ in anat.glob(f"{folder.prefix}_*seg-roi_dseg{ending}")
+    ):
         # No JSON beside it: by BIDS' inheritance it would describe the label files too.
         lines = [("index", "name", "color"), *((str(r.index), r.name, r.color) for r in table)]
         text = "".join("\t".join(line) + "\n" for line in lines)
@@ -132,7 +135,8 @@ def _sidecar(
     retinotopy = files.retinotopy[part.side]
     localizers = [f for roi in plan.rois for f in localizer_files(roi, part.side, files)]
     # A map has the vertices of its surface, also where the surface itself is not there.
-    on_it = localizers[0] if localizers and part.alignment.methods else retinotopy.eccentricity
+    map_of_it = retinotopy.visual_area or retinotopy.eccentricity
+    on_it = localizers[0] if localizers and part.alignment.methods else map_of_it
     reference = files.surfaces.get(part.side, on_it)
     sources = (*retinotopy.files, *localizers)
     counts = np.bincount(labels, minlength=len(table) + 1)

@@ -17,6 +17,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from bids_secondlevel import annex
 from bids_secondlevel.cli import main
 
 COMMAND = Path(sys.executable).parent / "bids_secondlevel"
@@ -192,7 +193,10 @@ def opened_below(folder):
     active = [True]
 
     def hook(event, arguments):
-        if active[0] and event == "open" and str(arguments[0]).startswith(str(folder)):
+        if not active[0] or event != "open" or not str(arguments[0]).startswith(str(folder)):
+            return
+        # Whether a small file is a pointer of git-annex is seen in its first bytes.
+        if sys._getframe(2).f_globals.get("__name__") != annex.__name__:  # noqa: SLF001
             paths.append(str(arguments[0]))
 
     sys.addaudithook(hook)

@@ -95,7 +95,7 @@ def test_participants_that_fail_are_a_warning_and_the_others_are_shown(task):
         ("{", 1, "config.json"),
         ({"bids": "nowhere"}, 1, "nowhere"),
         ({"bids": "../data", "nonsense": 1}, 1, "nonsense"),
-        ({"bids": "../data", "space": "fsLR", "no_report": True}, 18, "fsLR"),
+        ({"bids": "../data", "space": "nowhere", "no_report": True}, 18, "nowhere"),
         ({"bids": "."}, 16, "dataset_description.json"),
         ({"bids": "../data", "statistic": "variance", "dry_run": True}, None, ""),
     ],
