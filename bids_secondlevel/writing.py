@@ -204,8 +204,8 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
     declared = columns(row_type)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            there = reader.fieldnames or ()
+            reader = csv.reader(file, delimiter="\t")
+            there = next(reader, [])
             missing = [n for n, c in declared.items() if n not in there and not c.is_optional]
             if missing:
                 raise DataError(
@@ -221,15 +221,17 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
                 for part in dict.fromkeys(within.values())
                 if part
             ]
-            lines = list(reader)
-            read = {n: _column(n, [r[n] for r in lines], declared[n].hint) for n in named}
-            return [
-                row_type(
-                    **{name: read[name][i] for name in own},
-                    **{part: kind(**{n: read[n][i] for n in names}) for part, kind, names in parts},
-                )
-                for i in range(len(lines))
-            ]
+            lines = [line for line in reader if line]
+            if any(len(line) != len(there) for line in lines):
+                raise ValueError(f"a line has not the {len(there)} cells of the header")
+            texts = dict(zip(there, zip(*lines, strict=True), strict=False))
+            read = {n: _column(n, texts.get(n, ()), declared[n].hint) for n in named}
+            for part, kind, names in parts:
+                columns_of_part = zip(*(read[n] for n in names), strict=True)
+                read[part] = [kind(**dict(zip(names, v, strict=True))) for v in columns_of_part]
+            fields_ = [*own, *(part for part, _, _ in parts)]
+            values = zip(*(read[name] for name in fields_), strict=True)
+            return [row_type(**dict(zip(fields_, v, strict=True))) for v in values]
     except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise DataError(
             f"{path}: cannot be read as a table of estimates ({error}). Run the participant "
