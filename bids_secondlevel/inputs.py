@@ -1,4 +1,4 @@
-"""What every reader of files needs: is the file there, and what is wrong with one that is."""
+"""What every reader of files needs: the bytes, checked, and what is wrong with them."""
 
 import gzip
 import math

@@ -143,7 +143,7 @@ def align_surfaces(
         return Alignment(n_own)
     spheres = _Spheres(files, hemisphere)
     maps = Surface(family(plan.maps_space) or OWN, n_maps)
-    own = None if n_own is None else _surface_of_retinotopy(n_own, maps, spheres, plan)
+    own = None if n_own is None else _surface_of_retinotopy(n_own, maps, spheres)
     try:
         shared = _shared_surface(own, maps, spheres, plan) if carries_maps else maps
     except (DataError, InputMissingError) as error:
@@ -211,7 +211,7 @@ def _grid_of(file: SourceFile) -> Grid | None:
         return None
 
 
-def _surface_of_retinotopy(n_own: int, maps: Surface, spheres: "_Spheres", plan: Plan) -> Surface:
+def _surface_of_retinotopy(n_own: int, maps: Surface, spheres: "_Spheres") -> Surface:
     """Tell which surface the retinotopy is on; FreeSurfer's names do not say it.
 
     Files under such names are on FreeSurfer's surfaces: on fsLR only with a number of vertices
@@ -223,8 +223,7 @@ def _surface_of_retinotopy(n_own: int, maps: Surface, spheres: "_Spheres", plan:
     is_fsaverage = density_of("fsaverage", n_own) is not None
     if n_own == maps.n_vertices and not (maps.space == "fsLR" and is_fsaverage):
         return maps
-    is_known = plan.maps_space is None or maps.space == OWN
-    if spheres.has_own(n_own) or not is_fsaverage or is_known:
+    if maps.space == OWN or not is_fsaverage or spheres.has_own(n_own):  # which reads a sphere
         return Surface(OWN, n_own)
     return Surface("fsaverage", n_own)
 

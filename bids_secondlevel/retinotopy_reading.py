@@ -193,14 +193,14 @@ def carry_retinotopy(
     elif grid is not None:
         assert own_grid is not None  # its maps have been read
         angle, explained = own.polar_angle, own.variance_explained
-        half = grid.hemisphere(hemisphere)
+        area = resample_nearest(own.visual_area, own_grid, grid)
         carried = Retinotopy(
-            np.where(half, resample_nearest(own.visual_area, own_grid, grid), 0),
+            np.where(grid.hemisphere(hemisphere), area, 0),
             resample_nearest(own.eccentricity, own_grid, grid),
             None if angle is None else resample_nearest(angle, own_grid, grid),
             None if explained is None else resample_nearest(explained, own_grid, grid),
         )
-        if own.inside.any() and not resample_nearest(own.inside, own_grid, grid).any():
+        if (own.visual_area > 0).any() and not (area > 0).any():
             return _out_of_view(
                 f"no visual area lies within the field of view of the maps ({grid.describe()}); "
                 f"the retinotopy has {own_grid.describe()}. Check that both are in the same space"
