@@ -1,12 +1,19 @@
 """Paired tests: between ROIs, between contrasts, and between hemispheres."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from operator import attrgetter
 from typing import Any, Literal
 
-from bids_secondlevel.measures import KEY, EstimateRow, column, depth, shared_columns
+from bids_secondlevel.measures import (
+    Cell,
+    EstimateRow,
+    by_cell,
+    column,
+    depth,
+    named,
+    shared_columns,
+)
 from bids_secondlevel.model import BOTH, HEMISPHERES
 from bids_secondlevel.stats import GroupTest, Sample, run_tests, weakest, why_excluded
 
@@ -73,46 +80,42 @@ def paired_tests(
     list of ComparisonRow
         Comparison by comparison, each a family of tests of its own.
     """
-    rows = list(rows)
+    cells = {
+        cell: {row.participant_id: row for row in of_cell}
+        for cell, of_cell in by_cell(rows).items()
+    }
     return [
         row
         for comparison in COMPARISONS
-        for row in _paired_tests(comparison, rows, n_permutations, reasons or {})
+        for row in _paired_tests(comparison, cells, n_permutations, reasons or {})
     ]
 
 
 def _paired_tests(
     comparison: Comparison,
-    rows: Sequence[EstimateRow],
+    cells: Mapping[Cell, Mapping[str, EstimateRow]],
     n_permutations: int,
     reasons: Mapping[str, str],
 ) -> list[ComparisonRow]:
-    """Test all pairs that differ in one column of the key, and in nothing else."""
+    """Test all pairs of cells that differ in one column of the key, and in nothing else."""
     hemispheres = HEMISPHERES if comparison == "hemi" else (BOTH,)
-    groups: dict[tuple[str | None, ...], dict[str, dict[str, EstimateRow]]] = {}
-    rest_of = attrgetter(*(name for name in KEY[1:] if name != comparison))
-    for row in rows:
-        if row.hemi in hemispheres:
-            rest = rest_of(row)
-            levels = groups.setdefault(rest, {})
-            levels.setdefault(getattr(row, comparison), {})[row.participant_id] = row
+    groups: dict[tuple[Any, ...], dict[str, Cell]] = {}
+    for cell in cells:
+        rest = named(cell)
+        level = rest.pop(comparison)
+        if named(cell)["hemi"] in hemispheres:
+            groups.setdefault(tuple(rest.values()), {})[level] = cell
     pairs = [
-        (first, second, levels[first], levels[second])
+        (levels[level], levels[versus], versus)
         for levels in groups.values()
-        for first, second in combinations(levels, 2)
+        for level, versus in combinations(levels, 2)
     ]
-    samples = [_differences(first, second, reasons) for _, _, first, second in pairs]
+    samples = [_differences(cells[first], cells[second], reasons) for first, second, _ in pairs]
+    tests = run_tests(samples, n_permutations)
     return [
-        ComparisonRow(comparison, **_cell(of_first), versus=second, test=test)
-        for (_, second, of_first, _), test in zip(
-            pairs, run_tests(samples, n_permutations), strict=True
-        )
+        ComparisonRow(comparison, **named(first), versus=versus, test=test)
+        for (first, _, versus), test in zip(pairs, tests, strict=True)
     ]
-
-
-def _cell(rows: Mapping[str, EstimateRow]) -> dict[str, Any]:
-    row = next(iter(rows.values()))
-    return {name: getattr(row, name) for name in KEY[1:]}
 
 
 def _differences(
@@ -121,15 +124,17 @@ def _differences(
     reasons: Mapping[str, str],
 ) -> Sample:
     pairs = [(row, second[name]) for name, row in first.items() if name in second]
-    values, excluded, scale = {}, [], 0.0
+    values, sizes, excluded = {}, [0.0], []
     used: list[EstimateRow] = []
     for a, b in pairs:
-        if a.estimate is None or b.estimate is None:
+        minuend, subtrahend = a.estimate, b.estimate
+        if minuend is None or subtrahend is None:
             gap = max((a, b), key=lambda row: (row.estimate is None, depth(row.status)))
             excluded.append(why_excluded(gap, reasons))
         else:
-            values[a.participant_id] = a.estimate - b.estimate
-            scale = max(scale, abs(a.estimate), abs(b.estimate))
+            values[a.participant_id] = minuend - subtrahend
+            sizes += (abs(minuend), abs(subtrahend))
             used += (a, b)
     independence = weakest(used or [row for pair in pairs for row in pair])
-    return Sample(values, tuple(excluded), independence, independence != "circular", scale)
+    in_family = independence != "circular"
+    return Sample(values, tuple(excluded), independence, in_family, scale=max(sizes))

@@ -2,23 +2,22 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bids_secondlevel.derivatives import quality_of, sweep_of
 from bids_secondlevel.errors import DataError, NothingSelectedError
-from bids_secondlevel.measures import KEY, EstimateRow
+from bids_secondlevel.measures import KEY, Cell, EstimateRow
 from bids_secondlevel.model import Status
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.settings import Settings
 from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.writing import read_sidecar, read_table
 
-LOG = logging.getLogger("bids_secondlevel")
+AnyRow = TypeVar("AnyRow", EstimateRow, QualityRow, SweepRow)
 
-Cell = tuple[str | None, ...]
-"""What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
+LOG = logging.getLogger("bids_secondlevel")
 
 _DEFINITION = ("Rois", "LocalizerTask", "Statistic", "Summary")
 
@@ -80,7 +79,7 @@ def read_sweeps(tables: Mapping[str, Sequence[Table]], settings: Settings) -> li
             except DataError as error:
                 LOG.warning("sub-%s: not in the sweep: %s", label, error)
                 continue
-            rows |= dict.fromkeys(row for row in read if _is_wanted(row, settings))
+            rows |= dict.fromkeys(wanted(read, settings))
     return list(rows)
 
 
@@ -153,18 +152,15 @@ def merge_rows(tables: Sequence[Table], settings: Settings) -> dict[Cell, Estima
         same cell.
     """
     merged: dict[Cell, EstimateRow] = {}
-    origin: dict[Cell, Path] = {}
     for table in tables:
-        for row in table.rows:
-            if not _is_wanted(row, settings):
-                continue
-            cell = row.key[1:]
-            if merged.setdefault(cell, row) != row:
+        for row in wanted(table.rows, settings):
+            first = merged.setdefault(row.cell, row)
+            if first is not row and first != row:
+                origin = next(other.path for other in tables if first in other.rows)
                 raise DataError(
-                    f"{origin[cell]} and {table.path} have different numbers for the same "
-                    f"estimate ({', '.join(str(part) for part in cell)}). Delete the outdated one."
+                    f"{origin} and {table.path} have different numbers for the same estimate "
+                    f"({', '.join(str(part) for part in row.cell)}). Delete the outdated one."
                 )
-            origin.setdefault(cell, table.path)
     return merged
 
 
@@ -284,19 +280,29 @@ def _placeholder(row: EstimateRow, label: str, status: Status) -> EstimateRow:
     return EstimateRow(**own, status=status, independence=row.independence)
 
 
-def _is_wanted(row: EstimateRow | SweepRow, settings: Settings) -> bool:
-    asked: Sequence[tuple[str | None, Iterable[str]]] = (
-        (row.session, settings.session_label),
-        (row.task, settings.task_label),
-        (row.contrast, settings.contrasts),
-        (row.roi, settings.roi_contrasts),
-        (row.space, (settings.space,) if settings.space else ()),
-        (row.hemi, settings.hemi),
-    )
-    return all(is_asked(value, labels) for value, labels in asked if labels)
+def wanted(rows: Sequence[AnyRow], settings: Settings) -> Sequence[AnyRow]:
+    """Keep the rows that the settings ask for, by the columns that they have.
 
-
-def is_asked(value: str | None, labels: Iterable[str]) -> bool:
-    """Tell whether a label is among those asked for, whatever their case; none means all."""
-    folded = {label.casefold() for label in labels}
-    return not folded or (value or "").casefold() in folded
+    Labels are the same whatever their case.
+    """
+    asked = {
+        "session": settings.session_label,
+        "task": settings.task_label,
+        "contrast": settings.contrasts,
+        "roi": settings.roi_contrasts,
+        "space": (settings.space,) if settings.space else (),
+        "hemi": settings.hemi,
+    }
+    there = {field.name for row in rows[:1] for field in fields(row)}
+    folded = {
+        name: {label.casefold() for label in labels}
+        for name, labels in asked.items()
+        if labels and name in there
+    }
+    if not folded:
+        return rows
+    return [
+        row
+        for row in rows
+        if all((getattr(row, name) or "").casefold() in of for name, of in folded.items())
+    ]

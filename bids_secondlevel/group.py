@@ -35,11 +35,11 @@ from bids_secondlevel.gathering import (
     check_labels,
     common_definition,
     complete_grid,
-    is_asked,
     merge_rows,
     read_sweeps,
     read_tables,
     screen,
+    wanted,
 )
 from bids_secondlevel.group_page import methods_of
 from bids_secondlevel.linear_models import check_formula, fit_formula
@@ -169,13 +169,12 @@ def analyse(
         )
     reasons = _reasons(settings)
     runs = read_runs({label: paths[label] for label in tables}, rows)
-    every = (row for of_label in tables.values() for table in of_label for row in table.quality)
-    quality = (row for row in every if is_asked(row.roi, settings.roi_contrasts))
+    quality = [row for of_label in tables.values() for table in of_label for row in table.quality]
     return GroupResults(
         rows,
         one_sample_tests(rows, settings.n_permutations, reasons),
         paired_tests(rows, settings.n_permutations, reasons),
-        list(dict.fromkeys(quality)),
+        list(dict.fromkeys(wanted(quality, settings))),
         [
             replace(row, excluded=with_reasons(row.excluded, reasons))
             for row in reliability(rows, runs)

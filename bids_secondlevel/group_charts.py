@@ -100,7 +100,7 @@ def draw_estimates(rows: Sequence[EstimateRow], statistics: Sequence[StatisticRo
     values: dict[tuple[str | None, ...], dict[str, float]] = {}
     for row in rows:
         if row.estimate is not None:
-            values.setdefault(row.key[1:], {})[row.participant_id] = row.estimate
+            values.setdefault(row.cell, {})[row.participant_id] = row.estimate
     hemispheres = hemispheres_shown([row for row in statistics if row.test.n])
     cells = [
         _Cell(

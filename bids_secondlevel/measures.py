@@ -1,6 +1,6 @@
 """Measure maps inside regions of interest, and declare every column of the estimates table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from operator import attrgetter
@@ -70,7 +70,11 @@ def shared_columns() -> Any:
     return field()
 
 
-@dataclass(frozen=True)
+Cell = tuple[str | None, ...]
+"""What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
+
+
+@dataclass(frozen=True, slots=True)
 class EstimateRow:
     """One number measured for a participant, and everything that belongs to it.
 
@@ -153,11 +157,30 @@ class EstimateRow:
         """What names this row: the values of the columns :data:`KEY`."""
         return _key_of(self)
 
+    @property
+    def cell(self) -> Cell:
+        """What the row measures, whoever the participant."""
+        return _cell_of(self)
+
 
 KEY = ("participant_id", "session", "task", "contrast", "roi", "hemi", "space", "statistic")
 """Columns that together name one row."""
 
 _key_of: Callable[[Any], tuple[str | None, ...]] = attrgetter(*KEY)
+_cell_of: Callable[[Any], Cell] = attrgetter(*KEY[1:])
+
+
+def named(cell: Cell) -> dict[str, Any]:
+    """Give the values of a cell by the names of their columns."""
+    return dict(zip(KEY[1:], cell, strict=True))
+
+
+def by_cell(rows: Iterable[EstimateRow]) -> dict[Cell, list[EstimateRow]]:
+    """Put the rows of all participants that measure the same together, in their order."""
+    cells: dict[Cell, list[EstimateRow]] = {}
+    for row in rows:
+        cells.setdefault(_cell_of(row), []).append(row)
+    return cells
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.measures import EstimateRow, by_cell
 from bids_secondlevel.model import ParticipantsTable
 from bids_secondlevel.model_table import KEYS, ModelRow
 
@@ -164,12 +164,9 @@ def without_circular(
     DataError
         If nothing else is left, or there is no number at all.
     """
-    cells: dict[tuple[str | None, ...], list[EstimateRow]] = {}
-    for row in rows:
-        cells.setdefault(row.key[1:], []).append(row)
     kept: list[EstimateRow] = []
     tasks: dict[str, None] = {}
-    for cell in cells.values():
+    for cell in by_cell(rows).values():
         with_number = [row for row in cell if number_of(row, response) is not None] or cell
         if all(row.independence == "circular" for row in with_number):
             tasks[cell[0].task] = None

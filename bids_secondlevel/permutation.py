@@ -160,4 +160,11 @@ def _random_flips(x: Array, n_permutations: int, seed: int) -> Iterator[Array]:
     random = np.random.default_rng(seed)
     for start in range(0, n_permutations, _BLOCK):
         shape = (min(_BLOCK, n_permutations - start), len(x))
-        yield 1.0 - 2.0 * random.integers(0, 2, shape, dtype=np.int8)
+        yield 1.0 - 2.0 * _random_bits(random, shape)
+
+
+def _random_bits(random: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """Draw zeros and ones, eight of a byte: half of the time of the test was spent on this."""
+    n = shape[0] * shape[1]
+    drawn = np.frombuffer(random.bytes(-(-n // 8)), dtype=np.uint8)
+    return np.unpackbits(drawn, count=n).reshape(shape)

@@ -239,7 +239,7 @@ def _of_cell(
     sessions = sorted({row.session for row in rows if row.session is not None})
     if len(sessions) > 1:
         yield _result(rows[0], None, "sessions", "icc21", _over_sessions(rows, sessions))
-    for session in dict.fromkeys(row.session for row in rows):
+    for session in dict.fromkeys(row.session for row in rows) if runs else ():
         own = [(row, runs.get(row.key, ())) for row in rows if row.session == session]
         if any(len(of_row) > 1 for _, of_row in own):
             counts = Counter(len(of_row) for row, of_row in own if row.estimate is not None)

@@ -7,6 +7,7 @@ address in it that a browser would ask for.
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from math import isfinite
 from operator import attrgetter
@@ -41,7 +42,7 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
-    @property
+    @cached_property  # asked for every cell
     def is_numeric(self) -> list[bool]:
         """Tell for each column whether it holds numbers."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)

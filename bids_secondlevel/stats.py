@@ -13,10 +13,11 @@ import numpy as np
 
 from bids_secondlevel.measures import (
     INDEPENDENCE,
-    KEY,
     EstimateRow,
     Independence,
+    by_cell,
     column,
+    named,
     shared_columns,
 )
 from bids_secondlevel.model import BOTH, Array
@@ -174,12 +175,10 @@ def one_sample_tests(
     list of StatisticRow
         In the order in which the cells first appear.
     """
-    cells: dict[tuple[Any, ...], list[EstimateRow]] = {}
-    for row in rows:
-        cells.setdefault(row.key[1:], []).append(row)
+    cells = by_cell(rows)
     samples = [_sample(of_cell, reasons or {}) for of_cell in cells.values()]
     return [
-        StatisticRow(**dict(zip(KEY[1:], cell, strict=True)), test=test)
+        StatisticRow(**named(cell), test=test)
         for cell, test in zip(cells, run_tests(samples, n_permutations), strict=True)
     ]
 
@@ -241,10 +240,6 @@ def run_tests(samples: Sequence[Sample], n_permutations: int) -> list[GroupTest]
     -------
     list of GroupTest
         One for each sample.
-
-    References
-    ----------
-    Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57, 289-300.
     """
     described = [_describe(sample) for sample in samples]
     tested = [i for i, (numbers, _) in enumerate(described) if "t" in numbers]
@@ -254,7 +249,7 @@ def run_tests(samples: Sequence[Sample], n_permutations: int) -> list[GroupTest]
         [[samples[i].values.get(name, np.nan) for i in tested] for name in participants]
     ).reshape(len(participants), len(tested))
     flips = sign_flip_tests(values, in_family, n_permutations)
-    q = _false_discovery_rates(np.array([described[i][0]["p"] for i in tested]), in_family)
+    q = false_discovery_rates(np.array([described[i][0]["p"] for i in tested]), in_family)
     for position, i in enumerate(tested):
         numbers, notes = described[i]
         numbers |= {
@@ -293,18 +288,41 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _false_discovery_rates(p: Array, in_family: Array) -> Array:
-    from scipy import stats
+def false_discovery_rates(p: Array, in_family: Array) -> Array:
+    """Say at which false discovery rate each test of a family is significant.
 
+    This is :func:`scipy.stats.false_discovery_control`; to import scipy.stats takes a second.
+
+    Parameters
+    ----------
+    p : (n_tests,) array
+    in_family : (n_tests,) array of bool
+
+    Returns
+    -------
+    (n_tests,) array
+        NaN outside the family.
+
+    References
+    ----------
+    Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57, 289-300.
+
+    Examples
+    --------
+    >>> false_discovery_rates(np.array([0.01, 0.5, 0.02]), np.array([True, False, True]))
+    array([0.02,  nan, 0.02])
+    """
     q = np.full(p.shape, np.nan)
-    if in_family.any():
-        q[in_family] = stats.false_discovery_control(p[in_family], method="bh")
+    family = np.flatnonzero(in_family)
+    from_largest = family[np.argsort(-p[family])]
+    ranks = np.arange(family.size, 0, -1)
+    q[from_largest] = np.minimum.accumulate(p[from_largest] * family.size / ranks)
     return q
 
 
 def _describe(sample: Sample) -> tuple[dict[str, Any], list[str]]:
     """Mean, spread, and Student's one-sample t of a sample; with what could not be had."""
-    from scipy import special, stats
+    from scipy import special
 
     values = np.array(list(sample.values.values()), dtype=np.float64)
     n = values.size
@@ -330,7 +348,7 @@ def _describe(sample: Sample) -> tuple[dict[str, Any], list[str]]:
     if not np.isfinite([mean, sem]).all():
         return {}, ["the numbers are too large to compute with"]
     t = mean / sem
-    p = float(2 * stats.t.sf(abs(t), df))
+    p = float(2 * special.stdtr(df, -abs(t)))
     return {**numbers, "t": t, "df": df, "p": p, **effect_sizes(t, n)}, (
         [] if n > 2 else ["Hedges' g needs three participants"]
     )

@@ -4,13 +4,18 @@ import csv
 import io
 import json
 import os
+import re
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import Field, fields, is_dataclass
+from functools import cache
+from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from bids_secondlevel.errors import DataError, OutputError
 from bids_secondlevel.measures import columns
@@ -181,9 +186,7 @@ def encode_table(
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
     writer.writerow(declared)
-    values_of = attrgetter(*(declared_column.path for declared_column in declared.values()))
-    for row in rows:
-        writer.writerow([_cell(value) for value in values_of(row)])
+    writer.writerows(zip(*(_cells(rows, column.path) for column in declared.values()), strict=True))
     dictionary = {name: dict(c.entry) for name, c in declared.items()}
     columns_of_name = {k: v for k, v in (entities or {}).items() if k in dictionary}
     described = {name: dictionary[name] for name in columns_of_name}
@@ -212,26 +215,11 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
                     f"{path}: has no column {', '.join(missing)}; expected the table that the "
                     "participant level writes. Run the participant level again."
                 )
-            named = [name for name in declared if name in there]
-            within = {name: declared[name].path.rpartition(".")[0] for name in named}
-            own = [name for name in named if not within[name]]
-            hints: dict[str, Any] = get_type_hints(row_type) if len(own) < len(named) else {}
-            parts = [
-                (part, hints[part], [name for name in named if within[name] == part])
-                for part in dict.fromkeys(within.values())
-                if part
-            ]
             lines = [line for line in reader if line]
-            if any(len(line) != len(there) for line in lines):
+            if set(map(len, lines)) - {len(there)}:
                 raise ValueError(f"a line has not the {len(there)} cells of the header")
-            texts = dict(zip(there, zip(*lines, strict=True), strict=False))
-            read = {n: _column(n, texts.get(n, ()), declared[n].hint) for n in named}
-            for part, kind, names in parts:
-                columns_of_part = zip(*(read[n] for n in names), strict=True)
-                read[part] = [kind(**dict(zip(names, v, strict=True))) for v in columns_of_part]
-            fields_ = [*own, *(part for part, _, _ in parts)]
-            values = zip(*(read[name] for name in fields_), strict=True)
-            return [row_type(**dict(zip(fields_, v, strict=True))) for v in values]
+            cells = dict(zip(there, zip(*lines, strict=True), strict=False))
+            return _rows(row_type, cells, len(lines))
     except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise DataError(
             f"{path}: cannot be read as a table of estimates ({error}). Run the participant "
@@ -279,19 +267,48 @@ def _umask() -> int:
     return umask
 
 
-def _column(name: str, texts: Sequence[str], hint: Any) -> list[Any]:
-    if get_origin(hint) is Literal and set(texts) - {*get_args(hint)}:
-        odd = ", ".join(sorted(repr(text) for text in set(texts) - {*get_args(hint)}))
+def _rows(row_type: type, cells: Mapping[str, Sequence[str]], n_rows: int) -> list[Any]:
+    """Make rows of a table's columns, field by field; a column that is not there has defaults."""
+    values: list[Iterable[Any]] = []
+    for field, kind, levels in _fields_of(row_type):
+        if is_dataclass(kind):
+            values.append(_rows(cast("type", kind), cells, n_rows))
+        elif field.name in cells:
+            values.append(_column(field.name, cells[field.name], kind, levels))
+        else:
+            values.append(repeat(field.default, n_rows))
+    return list(map(row_type, *values))
+
+
+@cache  # asked for every table, and Python takes a millisecond for the types
+def _fields_of(row_type: type) -> list[tuple[Field[Any], Any, frozenset[str]]]:
+    """List the fields of rows: what reads their values, and which values there may be, if few."""
+    hints = get_type_hints(row_type)
+    listed = []
+    for field in fields(row_type):
+        hint = hints[field.name]
+        kind: Any = hint if is_dataclass(hint) else sys.intern  # tables share memory of texts
+        for number in (int, float):
+            kind = number if hint in (number, number | None) else kind
+        levels = frozenset(get_args(hint) if get_origin(hint) is Literal else ())
+        listed.append((field, kind, levels))
+    return listed
+
+
+def _column(
+    name: str, cells: Sequence[str], kind: Callable[[str], Any], levels: frozenset[str]
+) -> list[Any]:
+    if levels and not levels.issuperset(cells):
+        odd = ", ".join(sorted(repr(cell) for cell in set(cells) - levels))
         raise ValueError(f"column {name} holds {odd}, which is none of its values")
-    kind: Any = next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
-    if kind is None:
-        return [None if text == MISSING else text for text in texts]
-    return [None if text == MISSING else kind(text) for text in texts]
+    if MISSING in cells:
+        return [None if cell == MISSING else kind(cell) for cell in cells]
+    return list(map(kind, cells))
 
 
-def _cell(value: object) -> str:
-    """Give the text of a cell; its line ends are those that the writer puts in quotation marks."""
-    if value is None:
-        return MISSING
-    text = str(value)
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+def _cells(rows: Sequence[Any], attribute: str) -> list[object]:
+    """Give the cells of a column; line ends are those that the writer puts in quotation marks."""
+    values = list(map(attrgetter(attribute), rows))
+    if any(type(value) is str and "\r" in value for value in set(values)):
+        values = [re.sub("\r\n?", "\n", v) if isinstance(v, str) else v for v in values]
+    return [MISSING if value is None else value for value in values]

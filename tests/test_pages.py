@@ -300,6 +300,23 @@ def test_numbers_for_readers(value, text):
     assert shown(value) == text
 
 
+def test_long_tables_are_gone_through_a_few_times_only():
+    class Rows(list):
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            return super().__iter__()
+
+    passes = []
+    for n_rows in (5, 500):
+        rows = Rows([f"sub-{number}", number] for number in range(n_rows))
+        text = render(Page("", "", [Section("", tables=[Table("", ("who", "n"), rows)])]))
+        assert text.count("<td") + text.count("<th") >= 2 * n_rows
+        passes.append(rows.passes)
+    assert passes[0] == passes[1]
+
+
 def test_the_methods_text_says_what_was_done(results, group_study):
     text = (results / "logs" / "CITATION.md").read_text()
     assert "retinotopic maps: benson14 (" in text

@@ -7,7 +7,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.permutation import sign_flip_tests
-from bids_secondlevel.stats import effect_sizes, one_sample_tests
+from bids_secondlevel.stats import effect_sizes, false_discovery_rates, one_sample_tests
 
 
 def row(
@@ -195,6 +195,16 @@ def test_the_family_is_that_of_testable_estimates_in_both_hemispheres():
     assert len(others) == 4
     assert all(test.p_fwe is None and test.q_fdr is None for test in others)
     assert [test.p_permutation is None for test in others] == [True, False, False, False]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1))
+def test_false_discovery_rates_are_those_of_scipy(tests):
+    p, in_family = (np.array(column) for column in zip(*tests, strict=True))
+    q = false_discovery_rates(p, in_family)
+    assert np.array_equal(np.isnan(q), ~in_family)
+    if in_family.any():
+        expected = stats.false_discovery_control(p[in_family])
+        np.testing.assert_allclose(q[in_family], expected, rtol=1e-12, atol=0)
 
 
 def test_the_reason_of_an_exclusion_is_told():
