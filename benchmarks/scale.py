@@ -247,7 +247,7 @@ def each(measure, n_participants):
 
 
 def speed(studies, size, given):
-    """(a), (b), (e), pages, and participants that are up to date."""
+    """(a), (b), pages, and participants that are up to date."""
     root, output, n = studies[0], studies[0].parent / "output", given.participants
     alone = ("--n-procs", "1", "--no-report")
     scripted = worked("notebook", root, 1, size)
@@ -265,11 +265,18 @@ def speed(studies, size, given):
     participants(root, output, n, *alone)
     skipped = each(lambda count: run([*again, *labels[:count]]), n)
     yield "a participant that is up to date", f"{skipped:.3f} s", "under 0.3 s"
-    one, two = (
-        min(participants(root, output, n, "--no-report", "--n-procs", k).seconds for _ in "ab")
-        for k in ("1", "2")
-    )
-    yield f"(e) {n} participants, --n-procs 1 / 2", f"{one / two:.2f}", "at least 1.7"
+
+
+def scaling(studies, _size, given):
+    """(e)"""
+    for n in given.scaling:
+        root = next(study for study in studies if len(list(study.glob("sub-*"))) >= n)
+        output = root.parent / "output"
+        one, two = (
+            participants(root, output, n, "--no-report", "--n-procs", k).seconds for k in "12"
+        )
+        shown = f"{one / two:.2f} ({one:.1f} s / {two:.1f} s)"
+        yield f"(e) {n} participants, --n-procs 1 / 2", shown, "at least 1.7"
 
 
 def discovery(studies, size, given):
@@ -330,6 +337,7 @@ PARTS = {
     "start": start,
     "discovery": discovery,
     "speed": speed,
+    "scaling": scaling,
     "memory": memory,
     "group": group,
 }
@@ -342,6 +350,7 @@ def main():
     parser.add_argument("--studies", type=int, nargs="+", default=[20, 200, 2000])
     parser.add_argument("--participants", type=int, default=10, help="to measure speed with")
     parser.add_argument("--discovered", type=int, default=500)
+    parser.add_argument("--scaling", type=int, nargs="+", default=[20, 100])
     parser.add_argument("--memory", type=int, nargs="+", default=[2, 20, 100])
     parser.add_argument("--group", type=int, default=2000)
     parser.add_argument("--vertices", type=int, default=Size.n_vertices)
@@ -349,7 +358,7 @@ def main():
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary one)")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     if parser.parse_args().quick:
-        small = {"studies": [2, 4], "memory": [2, 4]}
+        small = {"studies": [2, 4], "memory": [2, 4], "scaling": [2]}
         parser.set_defaults(**small, participants=2, discovered=4, group=4)
     given = parser.parse_args()
     size = Size(given.vertices, given.contrasts, 20 if given.quick else Size.n_other_files)
