@@ -13,6 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from bids_secondlevel.errors import NothingSelectedError, UsageError
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.fitting import (
     Fit,
     NoFit,
@@ -21,7 +22,6 @@ from bids_secondlevel.fitting import (
     is_estimable,
     joint_test_row,
 )
-from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.model import BOTH, Array, ParticipantsTable
 from bids_secondlevel.model_data import (
     Sample,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from bids_secondlevel.measures import Independence
+from bids_secondlevel.estimates import Independence
 from bids_secondlevel.model import BOTH, HEMISPHERES, Array
 from bids_secondlevel.palette import components, roi_colours
 from bids_secondlevel.wording import clean, shown, width_of

@@ -31,7 +31,8 @@ from bids_secondlevel.errors import (
     UsageError,
 )
 from bids_secondlevel.options import build_parser
-from bids_secondlevel.settings import RoiRule, Settings
+from bids_secondlevel.roi_rules import RoiRule
+from bids_secondlevel.settings import Settings
 from bids_secondlevel.temporary_files import temporary_files
 
 LOG = logging.getLogger("bids_secondlevel")

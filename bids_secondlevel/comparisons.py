@@ -5,16 +5,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
-from bids_secondlevel.measures import (
-    Cell,
-    EstimateRow,
-    by_cell,
-    column,
-    depth,
-    named,
-    shared_columns,
-)
-from bids_secondlevel.model import BOTH, HEMISPHERES
+from bids_secondlevel.columns import column, shared_columns
+from bids_secondlevel.estimates import Cell, EstimateRow, by_cell, named
+from bids_secondlevel.model import BOTH, HEMISPHERES, depth
 from bids_secondlevel.stats import GroupTest, Sample, run_tests, weakest, why_excluded
 
 Comparison = Literal["roi", "contrast", "hemi"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.errors import UsageError
-from bids_secondlevel.settings import RoiDefinition, RoiRule, checked_label
+from bids_secondlevel.roi_rules import RoiDefinition, RoiRule, checked_label
 
 RULE_OPTIONS = tuple(field.name for field in fields(RoiRule))
 """Options that define ROIs."""

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bids_secondlevel.measures import EstimateRow, depth
+from bids_secondlevel.estimates import EstimateRow
+from bids_secondlevel.model import depth
 from bids_secondlevel.runs import RunRow
 
 

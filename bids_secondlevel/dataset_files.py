@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel import __version__
-from bids_secondlevel.model import Dataset
+from bids_secondlevel.sources import Dataset
 from bids_secondlevel.writing import remove_leftovers, write_atomically, write_json
 
 BIDS_VERSION = "1.10.0"

@@ -16,8 +16,8 @@ from bids_secondlevel.errors import (
     NothingSelectedError,
     UsageError,
 )
-from bids_secondlevel.model import Dataset
 from bids_secondlevel.settings import DerivativePath, Settings
+from bids_secondlevel.sources import Dataset
 
 _OWN_NAME = "bids_secondlevel"
 

@@ -8,20 +8,15 @@ from typing import Any
 
 from bids_secondlevel import __version__, comparisons, stats
 from bids_secondlevel.comparisons import ComparisonRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.masks import (
     ParticipantFolder,
     describe_alignment,
     describe_definition,
     write_masks,
 )
-from bids_secondlevel.measures import COMBINATIONS, EstimateRow
-from bids_secondlevel.model import (
-    EstimateSource,
-    Hemisphere,
-    ParticipantFiles,
-    Plan,
-    RoiMasks,
-)
+from bids_secondlevel.measures import COMBINATIONS
+from bids_secondlevel.model import Hemisphere, RoiMasks
 from bids_secondlevel.model_table import ModelResults, ModelRow
 from bids_secondlevel.participants_table import read_json_object
 from bids_secondlevel.quality import OverlapRow, QualityRow
@@ -31,6 +26,7 @@ from bids_secondlevel.runs import RunRow
 from bids_secondlevel.segmentations import write_segmentations
 from bids_secondlevel.settings import Settings
 from bids_secondlevel.settings_file import model_as_given, settings_text
+from bids_secondlevel.sources import EstimateSource, ParticipantFiles, Plan
 from bids_secondlevel.stats import StatisticRow, describe_tests
 from bids_secondlevel.stats_model_file import is_stats_model
 from bids_secondlevel.sweep import SweepRow

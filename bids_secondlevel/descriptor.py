@@ -22,7 +22,8 @@ from bids_secondlevel.errors import (
     OutputError,
     UsageError,
 )
-from bids_secondlevel.settings import RoiRule, Settings
+from bids_secondlevel.roi_rules import RoiRule
+from bids_secondlevel.settings import Settings
 
 NOT_DESCRIBED = ("bids_exec_spec",)
 """Options that are about the descriptor, and not in it."""

@@ -32,14 +32,8 @@ from bids_secondlevel.file_names import (
     surface_files,
     with_statistic,
 )
-from bids_secondlevel.model import (
-    AreaFile,
-    Dataset,
-    IndexedFile,
-    ParticipantIndex,
-    SurfaceFile,
-)
 from bids_secondlevel.settings import FILTER_QUERIES
+from bids_secondlevel.sources import AreaFile, Dataset, IndexedFile, ParticipantIndex, SurfaceFile
 
 _TEMPLATES = ("fsaverage", "fsaverage5", "fsaverage6")
 _KINDS = ("statistical", "retinotopic", "foreign", "misnamed", "other")

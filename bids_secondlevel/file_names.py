@@ -6,16 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel.model import (
-    HEMISPHERES,
-    AreaFile,
-    Dataset,
-    Hemisphere,
-    IndexedFile,
-    SourceFile,
-    SurfaceFile,
-)
-from bids_secondlevel.settings import AREA_ENDINGS, FILTER_QUERIES
+from bids_secondlevel.model import HEMISPHERES, Hemisphere
+from bids_secondlevel.roi_rules import AREA_ENDINGS
+from bids_secondlevel.settings import FILTER_QUERIES
+from bids_secondlevel.sources import AreaFile, Dataset, IndexedFile, SourceFile, SurfaceFile
 from bids_secondlevel.spaces import OWN
 
 RETINOTOPIC_MAPS = ("varea", "eccen", "angle", "sigma", "vexpl")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from bids_secondlevel.derivatives import quality_of, sweep_of
 from bids_secondlevel.errors import DataError, NothingSelectedError
-from bids_secondlevel.measures import KEY, Cell, EstimateRow
+from bids_secondlevel.estimates import KEY, Cell, EstimateRow
 from bids_secondlevel.model import Status
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.settings import Settings

@@ -33,7 +33,7 @@ from bids_secondlevel.charts import (
     write_title,
 )
 from bids_secondlevel.comparisons import ComparisonRow
-from bids_secondlevel.measures import KEY, EstimateRow
+from bids_secondlevel.estimates import KEY, EstimateRow
 from bids_secondlevel.model import BOTH, Hemisphere
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.stats import GroupTest, StatisticRow

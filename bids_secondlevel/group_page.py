@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from bids_secondlevel.charts import Chart
 from bids_secondlevel.comparisons import ComparisonRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.group_charts import draw_contralateral, draw_estimates
-from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.methods import (
     MethodsText,
     describe_inference,

@@ -8,7 +8,7 @@ from typing import Any
 from bids_secondlevel import discovery
 from bids_secondlevel.cifti import CiftiContent, describe
 from bids_secondlevel.errors import DataError, InputMissingError, SecondLevelError
-from bids_secondlevel.model import Dataset, IndexedFile, ParticipantFiles, ParticipantIndex
+from bids_secondlevel.sources import Dataset, IndexedFile, ParticipantFiles, ParticipantIndex
 
 
 def index_participant(

@@ -31,11 +31,7 @@ from bids_secondlevel.errors import (
 )
 from bids_secondlevel.indexing import index_participant
 from bids_secondlevel.methods import describe_measurement
-from bids_secondlevel.model import (
-    HEMISPHERES,
-    Dataset,
-    ParticipantIndex,
-)
+from bids_secondlevel.model import HEMISPHERES
 from bids_secondlevel.outcome import UP_TO_DATE, Outcome, summarize_outcome
 from bids_secondlevel.pages import write_methods
 from bids_secondlevel.participant import choose_files, process_participant
@@ -46,6 +42,7 @@ from bids_secondlevel.reading import (
 )
 from bids_secondlevel.selection import select_files
 from bids_secondlevel.settings import Settings
+from bids_secondlevel.sources import Dataset, ParticipantIndex
 from bids_secondlevel.writing import write_atomically
 
 LOG = logging.getLogger("bids_secondlevel")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_secondlevel.errors import UsageError
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.fitting import (
     Fit,
     NoFit,
@@ -16,7 +17,6 @@ from bids_secondlevel.fitting import (
     rank_of,
 )
 from bids_secondlevel.formulas import Design, ModelFormula, make_design, parse_formula
-from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.model import BOTH, HEMISPHERES, ParticipantsTable
 from bids_secondlevel.model_data import (
     ESTIMATE_COLUMNS,

@@ -11,19 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.measures import COMBINATIONS
-from bids_secondlevel.model import (
-    Absent,
-    Array,
-    Hemisphere,
-    Mask,
-    ParticipantFiles,
-    Plan,
-    RoiMasks,
-    SourceFile,
-)
+from bids_secondlevel.model import Absent, Array, Hemisphere, Mask, RoiMasks
 from bids_secondlevel.palette import MASK_COLOUR
 from bids_secondlevel.registration import Alignment
-from bids_secondlevel.settings import RoiDefinition, RoiRule
+from bids_secondlevel.roi_rules import RoiDefinition, RoiRule
+from bids_secondlevel.sources import ParticipantFiles, Plan, SourceFile
 from bids_secondlevel.spaces import is_template
 from bids_secondlevel.surfaces import Label, label_gifti
 from bids_secondlevel.volumes import label_nifti

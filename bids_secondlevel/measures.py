@@ -1,37 +1,25 @@
-"""Measure maps inside regions of interest, and declare every column of the estimates table."""
+"""Measure maps inside regions of interest, and combine the maps of runs."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cache
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_secondlevel.estimates import EstimateRow, Independence
 from bids_secondlevel.model import (
     BOTH,
     HEMISPHERES,
-    STATUSES,
     Absent,
     Array,
-    Combination,
     Hemisphere,
     Mask,
     Status,
+    worst,
 )
-from bids_secondlevel.settings import SummaryKind
-
-Independence = Literal["independent", "crossvalidated", "circular"]
-
-INDEPENDENCE: Mapping[Independence, str] = {
-    "independent": "the map does not stem from the localizer task that defined the ROI",
-    "crossvalidated": "ROI and map come from different runs of the localizer task",
-    "circular": "the map stems from the localizer task that defined the ROI; its mean is biased "
-    "towards activation and no test is reported on it",
-}
-
+from bids_secondlevel.roi_rules import SummaryKind
+from bids_secondlevel.sources import Combination
 
 COMBINATIONS: Mapping[Combination, str] = {
     "single": "one map",
@@ -40,194 +28,6 @@ COMBINATIONS: Mapping[Combination, str] = {
     "fixed_effects_z": "z of the mean weighted by inverse variance (fixed effects)",
     "stouffer": "sum of z divided by the root of their number (Stouffer)",
 }
-
-
-_OPTIONAL = "only where it has values"
-
-
-def column(
-    description: str,
-    *,
-    units: str = "",
-    levels: Mapping[Any, str] | None = None,
-    optional: bool = False,
-    **default: Any,
-) -> Any:
-    """Declare a column: a dataclass field that carries its own data dictionary entry.
-
-    An optional column is in a table only where it has values.
-    """
-    entry: dict[str, Any] = {"Description": description}
-    if units:
-        entry["Units"] = units
-    if levels:
-        entry["Levels"] = dict(levels)
-    return field(metadata={**entry, _OPTIONAL: optional}, **default)
-
-
-def shared_columns() -> Any:
-    """Declare that a field holds columns that several tables share, in a dataclass of their own."""
-    return field()
-
-
-Cell = tuple[str | None, ...]
-"""What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
-
-
-@dataclass(frozen=True, slots=True)
-class EstimateRow:
-    """One number measured for a participant, and everything that belongs to it.
-
-    This is the only declaration of the columns of the estimates tables: their order, their
-    types, and their description in the sidecar. ``None`` is written as ``n/a``.
-    """
-
-    participant_id: str = column("participant, with its sub- prefix")
-    session: str | None = column("session label of the measured map; n/a where it has none")
-    task: str = column("task of the measured map")
-    contrast: str = column("first-level contrast of the measured map")
-    roi: str = column(
-        "region of interest, named after the localizer contrast that defines it "
-        "or as configured; Rois in this file says how each is defined"
-    )
-    hemi: str = column(
-        "hemisphere",
-        levels={
-            "L": "left hemisphere; in volumes, x < 0 in world coordinates",
-            "R": "right hemisphere; in volumes, x >= 0 in world coordinates",
-            "both": "ROI vertices of both hemispheres pooled",
-        },
-    )
-    space: str | None = column(
-        "space in which the ROI was defined and measured; n/a where names have none"
-    )
-    statistic: str = column("what the map holds, the stat entity of its name")
-    estimate: float | None = column(
-        "mean over the finite vertices of the ROI, unless Summary in this file says otherwise",
-        units="those of the measured map",
-        default=None,
-    )
-    sd: float | None = column(
-        "standard deviation over the finite vertices of the ROI (n - 1 in the denominator); n/a "
-        "below two vertices",
-        units="those of the measured map",
-        default=None,
-    )
-    median: float | None = column(
-        "median over the finite vertices of the ROI",
-        units="those of the measured map",
-        default=None,
-    )
-    n_vertices: int | None = column(
-        "number of vertices of the ROI, in volumes of voxels", default=None
-    )
-    n_finite: int | None = column(
-        "number of vertices of the ROI that are neither NaN nor infinite in the map", default=None
-    )
-    coverage: float | None = column("n_finite divided by n_vertices", default=None)
-    area_mm2: float | None = column(
-        "area of the ROI on the participant's own midthickness (or white) surface; n/a where no "
-        "such surface was used",
-        units="mm^2",
-        default=None,
-    )
-    volume_mm3: float | None = column(
-        "volume of the ROI; only where maps are volumes",
-        units="mm^3",
-        optional=True,
-        default=None,
-    )
-    n_runs: int | None = column(
-        "number of run-level maps that this program combined into the measured map; 1 where the "
-        "first-level tool gave a single map; for crossvalidated estimates the number of runs left "
-        "out in turn, over which all columns are averaged",
-        default=None,
-    )
-    status: Status = column(
-        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
-    )
-    independence: Independence = column(
-        "whether the number was measured on the data that defined its ROI",
-        levels=INDEPENDENCE,
-        default="independent",
-    )
-
-    @property
-    def key(self) -> tuple[str | None, ...]:
-        """What names this row: the values of the columns :data:`KEY`."""
-        return _key_of(self)
-
-    @property
-    def cell(self) -> Cell:
-        """What the row measures, whoever the participant."""
-        return _cell_of(self)
-
-
-KEY = ("participant_id", "session", "task", "contrast", "roi", "hemi", "space", "statistic")
-"""Columns that together name one row."""
-
-_key_of: Callable[[Any], tuple[str | None, ...]] = attrgetter(*KEY)
-_cell_of: Callable[[Any], Cell] = attrgetter(*KEY[1:])
-
-
-def named(cell: Cell) -> dict[str, Any]:
-    """Give the values of a cell by the names of their columns."""
-    return dict(zip(KEY[1:], cell, strict=True))
-
-
-def by_cell(rows: Iterable[EstimateRow]) -> dict[Cell, list[EstimateRow]]:
-    """Put the rows of all participants that measure the same together, in their order."""
-    cells: dict[Cell, list[EstimateRow]] = {}
-    for row in rows:
-        cells.setdefault(_cell_of(row), []).append(row)
-    return cells
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Attributes
-    ----------
-    path : str
-        The attribute of the row that holds it; with a dot where several columns are declared
-        together in a dataclass of their own.
-    hint : type
-        Of its values.
-    entry : mapping
-        Its entry in the data dictionary.
-    is_optional : bool
-        Whether it is in a table only where it has values.
-    """
-
-    path: str
-    hint: Any
-    entry: Mapping[str, Any]
-    is_optional: bool = False
-
-
-def columns(row_type: type) -> Mapping[str, Column]:
-    """List the columns that a row type declares, by name and in their order."""
-    return _columns(row_type)
-
-
-@cache  # asked for every table, and Python takes a millisecond for the types
-def _columns(row_type: type) -> Mapping[str, Column]:
-    hints = get_type_hints(row_type)
-    listed: dict[str, Column] = {}
-    for f in fields(row_type):
-        if is_dataclass(hints[f.name]):
-            inner = columns(hints[f.name])
-            listed |= {name: replace(c, path=f"{f.name}.{c.path}") for name, c in inner.items()}
-        else:
-            entry = {key: value for key, value in f.metadata.items() if key != _OPTIONAL}
-            listed[f.name] = Column(f.name, hints[f.name], entry, f.metadata.get(_OPTIONAL, False))
-    return listed
-
-
-def data_dictionary(row_type: type) -> dict[str, dict[str, Any]]:
-    """Describe the columns declared by a row type, as the JSON beside a table does."""
-    return {name: dict(declared.entry) for name, declared in columns(row_type).items()}
 
 
 @dataclass(frozen=True)
@@ -351,16 +151,6 @@ def values_inside(region: Region | Absent, values: Array | Absent) -> Array | Ab
         return Absent("vertex_mismatch")
     inside: Array = values[region.vertices]
     return inside
-
-
-def worst(absent: Sequence[Absent]) -> Absent:
-    """Choose the reason that goes deepest, by the order of :data:`~.model.STATUSES`."""
-    return max(absent, key=lambda part: depth(part.status))
-
-
-def depth(status: Status) -> int:
-    """Say how deep a reason goes: its place in :data:`~.model.STATUSES`."""
-    return list(STATUSES).index(status)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.measures import EstimateRow, by_cell
+from bids_secondlevel.estimates import EstimateRow, by_cell
 from bids_secondlevel.model import ParticipantsTable
 from bids_secondlevel.model_table import KEYS, ModelRow
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from bids_secondlevel.measures import column
+from bids_secondlevel.columns import column
 
 FitKind = Literal["ols", "mixed"]
 Quantity = Literal["coefficient", "contrast", "omnibus", "variance"]

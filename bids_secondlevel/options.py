@@ -9,15 +9,14 @@ from typing import Any
 
 from bids_secondlevel import __version__
 from bids_secondlevel.descriptor import describe
-from bids_secondlevel.settings import (
+from bids_secondlevel.roi_rules import (
     HEMISPHERE_ROWS,
     TAILS,
     THRESHOLD_KINDS,
     VISUAL_AREAS,
-    DerivativePath,
     RoiRule,
-    Settings,
 )
+from bids_secondlevel.settings import DerivativePath, Settings
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bids_secondlevel.errors import DONE, DataError, InputMissingError, SecondLevelError
-from bids_secondlevel.measures import EstimateRow
-from bids_secondlevel.model import STATUSES, Absent, ParticipantFiles, ParticipantIndex
+from bids_secondlevel.estimates import EstimateRow
+from bids_secondlevel.model import STATUSES, Absent
+from bids_secondlevel.sources import ParticipantFiles, ParticipantIndex
 
 UP_TO_DATE = "up to date"
 """Summary of a participant for whom nothing had to be done."""

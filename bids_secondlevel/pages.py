@@ -21,12 +21,11 @@ from bids_secondlevel.derivatives import (
     ParticipantResults,
 )
 from bids_secondlevel.errors import DataError, InputMissingError
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.group_page import GroupRecord, group_page
 from bids_secondlevel.group_page import draw_charts as draw_group_charts
 from bids_secondlevel.masks import ParticipantFolder
-from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.methods import MethodsText
-from bids_secondlevel.model import ParticipantFiles, Plan
 from bids_secondlevel.model_table import ModelRow
 from bids_secondlevel.participant_page import (
     Input,
@@ -40,6 +39,7 @@ from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.report import render
 from bids_secondlevel.settings import Settings
 from bids_secondlevel.settings_file import settings_text
+from bids_secondlevel.sources import ParticipantFiles, Plan
 from bids_secondlevel.stats import StatisticRow
 from bids_secondlevel.sweep import SweepRow
 from bids_secondlevel.writing import (

@@ -20,30 +20,10 @@ from bids_secondlevel.errors import (
     SOME_PARTICIPANT_FAILED,
     SecondLevelError,
 )
+from bids_secondlevel.estimates import EstimateRow, Independence
 from bids_secondlevel.indexing import index_participant, subcortex_notes
-from bids_secondlevel.measures import (
-    EstimateRow,
-    Independence,
-    Key,
-    Method,
-    Part,
-    Region,
-    measure,
-    region,
-)
-from bids_secondlevel.model import (
-    HEMISPHERES,
-    Absent,
-    Array,
-    Dataset,
-    EstimateSource,
-    Hemisphere,
-    ParticipantFiles,
-    ParticipantIndex,
-    Plan,
-    Retinotopy,
-    RoiMasks,
-)
+from bids_secondlevel.measures import Key, Method, Part, Region, measure, region
+from bids_secondlevel.model import HEMISPHERES, Absent, Array, Hemisphere, Retinotopy, RoiMasks
 from bids_secondlevel.outcome import UP_TO_DATE, Outcome, summarize_outcome, summarize_rows
 from bids_secondlevel.planning import make_plan, same
 from bids_secondlevel.portrait import MapsShown, Portrait, draw_portrait
@@ -61,10 +41,18 @@ from bids_secondlevel.retinotopy_reading import (
     read_own_retinotopy,
     read_vertex_maps,
 )
+from bids_secondlevel.roi_rules import RoiDefinition
 from bids_secondlevel.rois import define_rois
 from bids_secondlevel.runs import RunRow, label_run
 from bids_secondlevel.selection import select_files
-from bids_secondlevel.settings import RoiDefinition, Settings
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.sources import (
+    Dataset,
+    EstimateSource,
+    ParticipantFiles,
+    ParticipantIndex,
+    Plan,
+)
 from bids_secondlevel.sweep import SweepRow, sweep_variants
 from bids_secondlevel.values import Reader
 

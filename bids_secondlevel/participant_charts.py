@@ -27,7 +27,7 @@ from bids_secondlevel.charts import (
     swatch,
     write_title,
 )
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.model import BOTH, HEMISPHERES
 from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.wording import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bids_secondlevel.charts import Chart
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.methods import describe_measurement, describe_rois
 from bids_secondlevel.model import BOTH, STATUSES
 from bids_secondlevel.participant_charts import draw_estimates, draw_overlaps, draw_sizes

@@ -1,6 +1,6 @@
 """Decide what is asked for, from the options and from what a study contains.
 
-The answer, a :class:`~bids_secondlevel.model.Plan`, is the same for every participant.
+The answer, a :class:`~bids_secondlevel.sources.Plan`, is the same for every participant.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,8 +8,9 @@ from dataclasses import replace
 from itertools import chain
 
 from bids_secondlevel.errors import InputMissingError, NothingSelectedError, UsageError
-from bids_secondlevel.model import IndexedFile, ParticipantIndex, Plan
-from bids_secondlevel.settings import HEMISPHERE_ROWS, RoiDefinition, Settings
+from bids_secondlevel.roi_rules import HEMISPHERE_ROWS, RoiDefinition
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.sources import IndexedFile, ParticipantIndex, Plan
 from bids_secondlevel.space_choice import SpaceChoice, choose_space, is_in
 from bids_secondlevel.spaces import OWN, family
 

@@ -9,20 +9,11 @@ import numpy as np
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.figures import cortex_figure, slices_figure
 from bids_secondlevel.grid import Grid
-from bids_secondlevel.model import (
-    Absent,
-    Array,
-    Hemisphere,
-    Mesh,
-    ParticipantFiles,
-    Plan,
-    Retinotopy,
-    RoiMasks,
-    SurfaceFile,
-)
+from bids_secondlevel.model import Absent, Array, Hemisphere, Mesh, Retinotopy, RoiMasks
 from bids_secondlevel.painting import Cortex, Maps
 from bids_secondlevel.panels import Legend
-from bids_secondlevel.settings import VISUAL_AREAS, RoiRule, area_name
+from bids_secondlevel.roi_rules import VISUAL_AREAS, RoiRule, area_name
+from bids_secondlevel.sources import ParticipantFiles, Plan, SurfaceFile
 from bids_secondlevel.spaces import density_of
 from bids_secondlevel.surfaces import read_map_like, read_mesh
 from bids_secondlevel.templates import TemplateKind, template_surface

@@ -4,18 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bids_secondlevel.errors import InputMissingError
 from bids_secondlevel.measures import COMBINATIONS
-from bids_secondlevel.model import (
-    HEMISPHERES,
-    Absent,
-    Dataset,
-    Hemisphere,
-    MapSource,
-    ParticipantFiles,
-    Plan,
-)
+from bids_secondlevel.model import HEMISPHERES, Absent, Hemisphere
 from bids_secondlevel.reading import localizer_gap, measured_gap
 from bids_secondlevel.retinotopy_reading import retinotopy_gap
-from bids_secondlevel.settings import RoiDefinition
+from bids_secondlevel.roi_rules import RoiDefinition
+from bids_secondlevel.sources import Dataset, MapSource, ParticipantFiles, Plan
 
 
 def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from bids_secondlevel.columns import column
 from bids_secondlevel.grid import Grid, voxel_patches
-from bids_secondlevel.measures import column, worst
 from bids_secondlevel.mesh import Triangles, patches
 from bids_secondlevel.model import (
     BOTH,
@@ -25,6 +25,7 @@ from bids_secondlevel.model import (
     Mask,
     Masks,
     Status,
+    worst,
 )
 
 Quadrant = Literal["UL", "UR", "LL", "LR"]

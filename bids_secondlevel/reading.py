@@ -5,23 +5,18 @@ from collections.abc import Mapping, Sequence
 
 from bids_secondlevel.errors import DataError, InputMissingError
 from bids_secondlevel.grid import Grid
-from bids_secondlevel.measures import combine_runs, worst
-from bids_secondlevel.model import (
-    HEMISPHERES,
-    Absent,
-    Array,
+from bids_secondlevel.measures import combine_runs
+from bids_secondlevel.model import HEMISPHERES, Absent, Array, Hemisphere, Retinotopy, Status, worst
+from bids_secondlevel.registration import Alignment, align_surfaces, align_volumes
+from bids_secondlevel.retinotopy_reading import carry_map, unfetched
+from bids_secondlevel.sources import (
     EstimateSource,
-    Hemisphere,
     Localizers,
     MapSource,
     ParticipantFiles,
     Plan,
-    Retinotopy,
     SourceFile,
-    Status,
 )
-from bids_secondlevel.registration import Alignment, align_surfaces, align_volumes
-from bids_secondlevel.retinotopy_reading import carry_map, unfetched
 from bids_secondlevel.values import Reader, of_hemisphere
 from bids_secondlevel.volumes import read_grid
 

@@ -11,17 +11,15 @@ import numpy as np
 from bids_secondlevel.errors import DataError, InputMissingError, SecondLevelError
 from bids_secondlevel.grid import Grid
 from bids_secondlevel.mesh import Triangles
-from bids_secondlevel.model import (
-    Absent,
-    Hemisphere,
-    Mesh,
+from bids_secondlevel.model import Absent, Hemisphere, Mesh
+from bids_secondlevel.resampling import Resampling, nested, on_spheres
+from bids_secondlevel.sources import (
     ParticipantFiles,
     Plan,
     RetinotopySource,
     SourceFile,
     SurfaceFile,
 )
-from bids_secondlevel.resampling import Resampling, nested, on_spheres
 from bids_secondlevel.spaces import OWN, density_of, family, vertex_counts
 from bids_secondlevel.surfaces import read_mesh
 from bids_secondlevel.templates import template_surface

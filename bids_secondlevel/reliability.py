@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.measures import INDEPENDENCE, EstimateRow, Independence, column, depth
+from bids_secondlevel.columns import column
+from bids_secondlevel.estimates import INDEPENDENCE, EstimateRow, Independence
+from bids_secondlevel.model import depth
 from bids_secondlevel.runs import RunRow
 from bids_secondlevel.stats import weakest
 

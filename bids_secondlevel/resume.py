@@ -7,7 +7,6 @@ run has replaced, or only begun to replace, never pass for its own.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any
 from bids_secondlevel import __version__
 from bids_secondlevel.derivatives import results_of
 from bids_secondlevel.masks import ParticipantFolder
-from bids_secondlevel.model import ParticipantFiles, ParticipantIndex, Plan, SourceFile
 from bids_secondlevel.settings import Settings
 from bids_secondlevel.settings_file import settings_text
+from bids_secondlevel.sources import ParticipantFiles, ParticipantIndex, Plan, SourceFile
 from bids_secondlevel.writing import remove_files, write_json
 
 Origin = Mapping[str, Any]
@@ -43,7 +42,7 @@ def origin_of(
         "Settings": settings_text(replace(settings, participant_label=())).splitlines(),
         "Report": settings.report,
         "Choices": hashlib.sha256(repr(chosen).encode(errors="backslashreplace")).hexdigest(),
-        "Inputs": {_text(path): _stamp(path) for path in sorted({f.path for f in _used(files)})},
+        "Inputs": {_text(file.uri): _stamp(file.path) for file in sorted(set(_used(files)))},
     }
 
 
@@ -96,9 +95,9 @@ def _used(files: ParticipantFiles) -> Iterator[SourceFile]:
         yield from (surface.source for surface in surfaces)
 
 
-def _text(path: Path) -> str:
-    """Name a file in Unicode, whatever the bytes of its name are."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+def _text(uri: str) -> str:
+    """Write a name in Unicode, whatever the bytes of the file's name are."""
+    return uri.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _stamp(path: Path) -> list[int] | None:

@@ -5,18 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from bids_secondlevel.errors import AmbiguousInputError
-from bids_secondlevel.model import (
-    HEMISPHERES,
+from bids_secondlevel.model import HEMISPHERES, Hemisphere
+from bids_secondlevel.planning import labels_of, matching, same, tie
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.sources import (
     AreaFile,
-    Hemisphere,
     IndexedFile,
     ParticipantIndex,
     Plan,
     RetinotopySource,
     SourceFile,
 )
-from bids_secondlevel.planning import labels_of, matching, same, tie
-from bids_secondlevel.settings import Settings
 from bids_secondlevel.spaces import OWN, family, is_head
 
 # Where one retinotopic map lies in several formats, the first of these is read.

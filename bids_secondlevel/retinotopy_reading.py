@@ -9,24 +9,13 @@ from bids_secondlevel.annex import check_present
 from bids_secondlevel.errors import DataError, InputMissingError, SecondLevelError
 from bids_secondlevel.labels import read_area
 from bids_secondlevel.mesh import vertex_areas
-from bids_secondlevel.model import (
-    Absent,
-    Array,
-    Hemisphere,
-    Mask,
-    Mesh,
-    ParticipantFiles,
-    Plan,
-    Retinotopy,
-    RetinotopySource,
-    SourceFile,
-    Status,
-)
+from bids_secondlevel.model import Absent, Array, Hemisphere, Mask, Mesh, Retinotopy, Status
 from bids_secondlevel.quality import VertexMaps
 from bids_secondlevel.registration import Alignment
 from bids_secondlevel.resampling import angles_by_interpolation, by_interpolation, by_nearest
+from bids_secondlevel.roi_rules import RoiDefinition
 from bids_secondlevel.rois import to_visual_field
-from bids_secondlevel.settings import RoiDefinition
+from bids_secondlevel.sources import ParticipantFiles, Plan, RetinotopySource, SourceFile
 from bids_secondlevel.spaces import OWN
 from bids_secondlevel.surfaces import read_mesh, whole_numbers
 from bids_secondlevel.values import Reader

@@ -27,8 +27,8 @@ from bids_secondlevel.charts import (
     spread,
     swatch,
 )
-from bids_secondlevel.measures import EstimateRow, depth
-from bids_secondlevel.model import Array, Mask, Status
+from bids_secondlevel.estimates import EstimateRow
+from bids_secondlevel.model import Array, Mask, Status, depth
 from bids_secondlevel.palette import components
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.wording import (

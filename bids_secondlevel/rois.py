@@ -11,7 +11,7 @@ import numpy as np
 
 from bids_secondlevel.errors import InputMissingError
 from bids_secondlevel.model import Absent, Array, Hemisphere, Mask, Retinotopy, RoiMasks
-from bids_secondlevel.settings import RoiDefinition, RoiRule
+from bids_secondlevel.roi_rules import RoiDefinition, RoiRule
 
 
 def define_rois(

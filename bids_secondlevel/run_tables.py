@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bids_secondlevel.derivatives import runs_of
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.runs import RunRow
 from bids_secondlevel.writing import read_sidecar, read_table
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, fields
 
-from bids_secondlevel.measures import INDEPENDENCE, KEY, EstimateRow, Independence, column
+from bids_secondlevel.columns import column
+from bids_secondlevel.estimates import INDEPENDENCE, KEY, EstimateRow, Independence
 from bids_secondlevel.model import STATUSES, Status
 
 
@@ -44,7 +45,7 @@ class RunRow:
 
     @property
     def key(self) -> tuple[str | None, ...]:
-        """What names the estimate that this run is a part of; see :data:`~.measures.KEY`."""
+        """What names the estimate that this run is a part of; see :data:`~.estimates.KEY`."""
         return tuple(getattr(self, name) for name in KEY)
 
 

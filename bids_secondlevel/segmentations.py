@@ -16,16 +16,10 @@ from bids_secondlevel.masks import (
     parts_to_write,
     sidecar_of,
 )
-from bids_secondlevel.model import (
-    Absent,
-    Hemisphere,
-    Mask,
-    ParticipantFiles,
-    Plan,
-    RoiMasks,
-)
+from bids_secondlevel.model import Absent, Hemisphere, Mask, RoiMasks
 from bids_secondlevel.palette import OVERLAP_COLOUR, roi_colours
 from bids_secondlevel.registration import Alignment
+from bids_secondlevel.sources import ParticipantFiles, Plan
 from bids_secondlevel.surfaces import Label
 from bids_secondlevel.writing import remove_files, write_atomically, write_json
 

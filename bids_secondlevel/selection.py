@@ -9,12 +9,14 @@ from functools import partial
 from itertools import chain
 
 from bids_secondlevel.errors import AmbiguousInputError
-from bids_secondlevel.model import (
-    HEMISPHERES,
+from bids_secondlevel.model import HEMISPHERES, Hemisphere
+from bids_secondlevel.planning import is_measured, same, sessions_of, tie
+from bids_secondlevel.retinotopy_choice import choose_retinotopy
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.sources import (
     Combination,
     EstimateSource,
     Fold,
-    Hemisphere,
     IndexedFile,
     MapSource,
     ParticipantFiles,
@@ -24,9 +26,6 @@ from bids_secondlevel.model import (
     SurfaceFile,
     Unit,
 )
-from bids_secondlevel.planning import is_measured, same, sessions_of, tie
-from bids_secondlevel.retinotopy_choice import choose_retinotopy
-from bids_secondlevel.settings import Settings
 from bids_secondlevel.space_choice import is_in
 from bids_secondlevel.spaces import OWN
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import tomli_w
 
-from bids_secondlevel.settings import RoiRule, Settings
+from bids_secondlevel.roi_rules import RoiRule
+from bids_secondlevel.settings import Settings
 from bids_secondlevel.stats_model_file import is_stats_model
 
 _OF_GROUP = (

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bids_secondlevel.errors import NothingSelectedError, UsageError
-from bids_secondlevel.model import IndexedFile, Plan
 from bids_secondlevel.settings import Settings
+from bids_secondlevel.sources import IndexedFile, Plan
 from bids_secondlevel.spaces import OWN, known_space
 
 

@@ -11,15 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bids_secondlevel.measures import (
-    INDEPENDENCE,
-    EstimateRow,
-    Independence,
-    by_cell,
-    column,
-    named,
-    shared_columns,
-)
+from bids_secondlevel.columns import column, shared_columns
+from bids_secondlevel.estimates import INDEPENDENCE, EstimateRow, Independence, by_cell, named
 from bids_secondlevel.model import BOTH, Array
 from bids_secondlevel.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
 

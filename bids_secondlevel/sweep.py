@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bids_secondlevel.measures import INDEPENDENCE, EstimateRow, Independence, column
+from bids_secondlevel.columns import column
+from bids_secondlevel.estimates import INDEPENDENCE, EstimateRow, Independence
 from bids_secondlevel.model import STATUSES, Status
-from bids_secondlevel.settings import RoiDefinition, Settings
+from bids_secondlevel.roi_rules import RoiDefinition
+from bids_secondlevel.settings import Settings
 
 _ECCENTRICITY_FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
 

@@ -8,7 +8,8 @@ import numpy as np
 from bids_secondlevel.cifti import read_cortex
 from bids_secondlevel.errors import DataError
 from bids_secondlevel.measures import t_to_z
-from bids_secondlevel.model import Array, Hemisphere, SourceFile
+from bids_secondlevel.model import Array, Hemisphere
+from bids_secondlevel.sources import SourceFile
 from bids_secondlevel.surfaces import read_map
 from bids_secondlevel.volumes import read_degrees_of_freedom, read_volume
 

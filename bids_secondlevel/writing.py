@@ -17,8 +17,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
+from bids_secondlevel.columns import columns
 from bids_secondlevel.errors import DataError, OutputError
-from bids_secondlevel.measures import columns
 
 MISSING = "n/a"
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import bids_secondlevel
 from bids_secondlevel import errors
+from bids_secondlevel.columns import data_dictionary
 from bids_secondlevel.comparisons import ComparisonRow
-from bids_secondlevel.measures import EstimateRow, data_dictionary
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.model import STATUSES
 from bids_secondlevel.model_table import ModelRow
 from bids_secondlevel.options import build_parser

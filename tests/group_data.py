@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.model import ParticipantsTable
 
 

@@ -19,7 +19,7 @@ from bids_secondlevel.charts import (
     spread,
     write_title,
 )
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.palette import components, roi_colours
 from bids_secondlevel.wording import clean, listed, number, shown, stem, width_of
 

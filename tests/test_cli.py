@@ -12,7 +12,8 @@ from bids_secondlevel import __version__
 from bids_secondlevel.cli import main, parse
 from bids_secondlevel.errors import UsageError
 from bids_secondlevel.options import build_parser
-from bids_secondlevel.settings import RoiDefinition, RoiRule, Settings
+from bids_secondlevel.roi_rules import RoiDefinition, RoiRule
+from bids_secondlevel.settings import Settings
 
 POSITIONALS = ["bids", "out", "participant"]
 

@@ -4,7 +4,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from bids_secondlevel.comparisons import paired_tests
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.permutation import sign_flip_tests
 
 RANDOM = np.random.default_rng(0)

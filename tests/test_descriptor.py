@@ -11,7 +11,8 @@ from study import COMMAND, estimates, make_study, run
 
 from bids_secondlevel.cli import parse
 from bids_secondlevel.options import build_parser
-from bids_secondlevel.settings import RoiRule, Settings
+from bids_secondlevel.roi_rules import RoiRule
+from bids_secondlevel.settings import Settings
 
 FILE = Path(__file__).parent.parent / "boutiques.json"
 UPDATE = "boutiques.json is out of date: bids_secondlevel --bids-exec-spec > boutiques.json"

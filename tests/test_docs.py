@@ -14,7 +14,7 @@ import generated
 import pytest
 
 from bids_secondlevel import errors
-from bids_secondlevel.measures import columns
+from bids_secondlevel.columns import columns
 from bids_secondlevel.model import STATUSES
 from bids_secondlevel.options import build_parser
 

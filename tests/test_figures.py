@@ -19,7 +19,7 @@ from bids_secondlevel.model import Mesh
 from bids_secondlevel.painting import Cortex
 from bids_secondlevel.palette import OVERLAP_COLOUR, components, roi_colours
 from bids_secondlevel.panels import MAX_Z_PANELS, Legend
-from bids_secondlevel.settings import VISUAL_AREAS
+from bids_secondlevel.roi_rules import VISUAL_AREAS
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"

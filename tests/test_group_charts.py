@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from pictures import groups, is_linear, marks, parse, texts
 
 from bids_secondlevel.comparisons import paired_tests
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.group_charts import (
     contralateral_hemisphere,
     draw_contralateral,
     draw_estimates,
 )
-from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.stats import one_sample_tests
 

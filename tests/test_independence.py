@@ -9,10 +9,11 @@ from study import Z, estimates, make_study, read_tsv, write_gifti
 
 from bids_secondlevel.cli import main
 from bids_secondlevel.crossvalidation import average_folds
-from bids_secondlevel.measures import EstimateRow, Key, Part, measure, region
+from bids_secondlevel.estimates import EstimateRow
+from bids_secondlevel.measures import Key, Part, measure, region
 from bids_secondlevel.model import Retinotopy
+from bids_secondlevel.roi_rules import RoiDefinition
 from bids_secondlevel.rois import define_rois
-from bids_secondlevel.settings import RoiDefinition
 
 
 def level(study, output, *options):

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.anova import anova_lm
 
+from bids_secondlevel.columns import data_dictionary
 from bids_secondlevel.errors import DataError, UsageError
 from bids_secondlevel.linear_models import fit_formula
-from bids_secondlevel.measures import data_dictionary
 from bids_secondlevel.model import ParticipantsTable
 from bids_secondlevel.model_table import ModelRow
 from bids_secondlevel.writing import read_table, write_table

@@ -6,16 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bids_secondlevel.columns import columns, data_dictionary
 from bids_secondlevel.crossvalidation import average_folds, with_cross_validation
+from bids_secondlevel.estimates import KEY, EstimateRow
 from bids_secondlevel.measures import (
-    KEY,
-    EstimateRow,
     Key,
     Method,
     Part,
-    columns,
     combine_runs,
-    data_dictionary,
     measure,
     region,
     summarize,

@@ -6,7 +6,7 @@ import pytest
 from pictures import groups, is_linear, marks, texts
 
 from bids_secondlevel.charts import REASON_MARKERS
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.model import STATUSES
 from bids_secondlevel.participant_charts import draw_estimates, draw_overlaps, draw_sizes
 from bids_secondlevel.quality import OverlapRow, QualityRow

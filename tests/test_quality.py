@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from meshes import grid
 
-from bids_secondlevel.measures import data_dictionary
+from bids_secondlevel.columns import data_dictionary
 from bids_secondlevel.mesh import vertex_areas
 from bids_secondlevel.model import Absent
 from bids_secondlevel.quality import (

@@ -7,7 +7,7 @@ import pytest
 from study import opened_below, write_gifti, write_mgz, write_volume
 
 from bids_secondlevel.cli import main
-from bids_secondlevel.model import SourceFile
+from bids_secondlevel.sources import SourceFile
 from bids_secondlevel.values import Reader
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.reliability import icc21, reliability, split_half
 from bids_secondlevel.runs import label_run
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pictures import fills, is_linear, marks, parse, texts
 from scipy import stats
 
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.model import STATUSES
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.roi_charts import are_outliers, draw_coverage, draw_sizes

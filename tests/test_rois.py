@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bids_secondlevel.model import Absent, Retinotopy
+from bids_secondlevel.roi_rules import VISUAL_AREAS, RoiRule
 from bids_secondlevel.rois import intersect, localizer_mask, retinotopy_mask
-from bids_secondlevel.settings import VISUAL_AREAS, RoiRule
 
 PRECISIONS = ["<f4", ">f4", "<f8", ">f8"]
 

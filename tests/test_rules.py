@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import false_discovery_control, norm
 
 from bids_secondlevel.model import Absent, Retinotopy
+from bids_secondlevel.roi_rules import RoiDefinition, RoiRule
 from bids_secondlevel.rois import define_rois, localizer_mask, retinotopy_mask, to_visual_field
-from bids_secondlevel.settings import RoiDefinition, RoiRule
 
 EVERYWHERE = np.ones(8, bool)
 

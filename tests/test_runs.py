@@ -15,7 +15,7 @@ from scipy import stats
 from study import COMMAND, EFFECT, Z, estimates, make_study, opened_below, read_tsv, write_gifti
 
 from bids_secondlevel.cli import main
-from bids_secondlevel.model import EstimateSource, MapSource, SourceFile
+from bids_secondlevel.sources import EstimateSource, MapSource, SourceFile
 
 # Shifts of the effect, participant by participant and run by run.
 SHIFTS = np.array(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.permutation import sign_flip_tests
 from bids_secondlevel.stats import effect_sizes, false_discovery_rates, one_sample_tests
 

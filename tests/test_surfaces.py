@@ -7,8 +7,8 @@ from meshes import icosphere
 from study import cut_short, write_curv, write_gifti, write_mgz, write_volume
 
 from bids_secondlevel.errors import DataError, InputMissingError
-from bids_secondlevel.model import RetinotopySource, SourceFile
 from bids_secondlevel.retinotopy_reading import read_retinotopy
+from bids_secondlevel.sources import RetinotopySource, SourceFile
 from bids_secondlevel.surfaces import (
     Label,
     label_gifti,

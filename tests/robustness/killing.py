@@ -79,14 +79,23 @@ def kill_at(place, number, study, output, options):
     return in_child(work)
 
 
-def main(study, base, number, n_places, *options):
-    """Leave, for each place, the output of the killed run and that of the next."""
+def prepared(output, before):
+    if Path(before).exists():
+        shutil.copytree(before, output)
+    return output
+
+
+def main(study, base, before, number, n_places, *options):
+    """Leave, for each place, the output of the killed run and that of the next.
+
+    `before` is a folder that the output begins with; nothing, if there is none.
+    """
     import bids_secondlevel.group
     import bids_secondlevel.jobs
     import bids_secondlevel.participant_charts  # noqa: F401
 
     base = Path(base)
-    n_changes = count_changes(study, base / "undisturbed" / "out", options)
+    n_changes = count_changes(study, prepared(base / "undisturbed" / "out", before), options)
     places = range(1, n_changes + 1)
     if int(n_places):
         # The fractional part of multiples of the golden ratio: spread evenly, in step with nothing.
@@ -95,7 +104,7 @@ def main(study, base, number, n_places, *options):
     by = {place: signals[n % len(signals)] for n, place in enumerate(places)}
     codes = {}
     for place in places:
-        output = base / str(place) / "out"
+        output = prepared(base / str(place) / "out", before)
         killed = kill_at(place, signal.Signals[by[place]], study, output, options)
         if output.exists():
             shutil.copytree(output, base / str(place) / "killed")

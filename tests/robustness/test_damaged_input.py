@@ -23,8 +23,8 @@ from study import write_curv, write_gifti, write_mgz
 from bids_secondlevel import cifti
 from bids_secondlevel.configuration import read_config, read_exclusions, read_filters
 from bids_secondlevel.errors import SecondLevelError
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.labels import read_area
-from bids_secondlevel.measures import EstimateRow
 from bids_secondlevel.participants_table import read_json_object, read_participants
 from bids_secondlevel.surfaces import read_map, read_mesh
 from bids_secondlevel.volumes import read_degrees_of_freedom, read_grid, read_volume
@@ -313,20 +313,42 @@ def huge_table_of_annotation(path):
     path.write_bytes(content)
 
 
-def laughs(path):
-    """A billion laughs where the values would be."""
-    write_gifti(path, VALUES, "L")
-    entities = ['<!ENTITY l0 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA">'] + [
-        f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10)
-    ]
-    put_into_gifti(path, entities, b"&l9;")
+LAUGHS = ['<!ENTITY l0 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA">'] + [
+    f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10)
+]
+"""A billion times the same letters."""
+
+
+def declare(entities, xml):
+    root = re.search(rb"<(GIFTI|CIFTI)", xml)
+    declared = f"<!DOCTYPE {root[1].decode()} [{''.join(entities)}]>".encode()
+    return xml[: root.start()] + declared + xml[root.start() :]
 
 
 def put_into_gifti(path, entities, instead):
-    content = re.sub(rb"<!DOCTYPE[^>]*>", b"", path.read_bytes())
-    declared = f"<!DOCTYPE GIFTI [{''.join(entities)}]>".encode()
-    content = content.replace(b"<GIFTI", declared + b"<GIFTI", 1)
+    content = declare(entities, re.sub(rb"<!DOCTYPE[^>]*>", b"", path.read_bytes()))
     path.write_bytes(re.sub(rb"<Data>.*</Data>", b"<Data>" + instead + b"</Data>", content))
+
+
+def put_into_cifti(path, entities, instead):
+    """Replace the name of the map in the header, which is an extension of that of NIfTI-2."""
+    content = path.read_bytes()
+    end = 544 + int.from_bytes(content[544:548], "little")
+    xml = declare(entities, content[552:end]).replace(b"left", instead).rstrip(b"\0")
+    xml += bytes(-(len(xml) + 8) % 16)
+    size, code = (number.to_bytes(4, "little") for number in (len(xml) + 8, 32))
+    start = (544 + len(xml) + 8).to_bytes(8, "little")
+    path.write_bytes(content[:168] + start + content[176:544] + size + code + xml + content[end:])
+
+
+def laughing_gifti(path):
+    write_gifti(path, VALUES, "L")
+    put_into_gifti(path, LAUGHS, b"&l9;")
+
+
+def laughing_cifti(path):
+    write_cifti(path)
+    put_into_cifti(path, LAUGHS, b"&l9;")
 
 
 HUGE = {
@@ -338,7 +360,8 @@ HUGE = {
     "map.nii.gz": huge_nifti,
     "x.dscalar.nii": huge_cifti,
     "map.func.gii": huge_gifti,
-    "text.func.gii": laughs,
+    "text.func.gii": laughing_gifti,
+    "text.dscalar.nii": laughing_cifti,
     "lh.aparc.annot": huge_annotation,
     "rh.aparc.annot": huge_table_of_annotation,
 }
@@ -362,7 +385,11 @@ def test_headers_that_claim_two_thousand_million_vertices_and_a_billion_laughs(t
 
 
 def read_huge(folder):
-    reading = {**CASES, "rh.aparc.annot": CASES["lh.aparc.annot"]}
+    reading = {
+        **CASES,
+        "rh.aparc.annot": CASES["lh.aparc.annot"],
+        "text.dscalar.nii": CASES["x.dscalar.nii"],
+    }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused = []
     for name in HUGE:
@@ -382,6 +409,25 @@ def test_external_entities_of_gifti_are_not_fetched(tmp_path):
     put_into_gifti(path, [f'<!ENTITY secret SYSTEM "file://{secret}">'], b"&secret;")
     with pytest.raises(SecondLevelError, match=r"map\.func\.gii"):
         read_map(path, "L")
+
+
+def test_entities_of_cifti(tmp_path):
+    """What a file declares itself is a way to write text; nothing is fetched from elsewhere."""
+    path = tmp_path / "x.dscalar.nii"
+    write_cifti(path)
+    put_into_cifti(path, ['<!ENTITY name "right">'], b"&name;")
+    assert cifti.describe(path).map_names == ("right",)
+    assert np.array_equal(cifti.read_cortex(path, "L")[3:], VALUES[3:])
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    write_cifti(path)
+    put_into_cifti(path, [f'<!ENTITY name SYSTEM "file://{secret}">'], b"&name;")
+    try:
+        names = cifti.describe(path).map_names
+    except SecondLevelError as error:
+        assert path.name in str(error)
+    else:
+        assert names == ("",)
 
 
 if __name__ == "__main__":

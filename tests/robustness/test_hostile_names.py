@@ -17,7 +17,7 @@ from study import AREA, ECCENTRICITY, Study, contents, describe, make_study, wri
 
 from bids_secondlevel.cli import main
 from bids_secondlevel.errors import DataError
-from bids_secondlevel.measures import EstimateRow
+from bids_secondlevel.estimates import EstimateRow
 from bids_secondlevel.pages import read_participants
 from bids_secondlevel.writing import read_table, write_table
 

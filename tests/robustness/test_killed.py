@@ -26,15 +26,17 @@ def unfinished(folder):
     return [name for name in contents(folder) if name.endswith(".part")]
 
 
-def kill_and_complete(study, base, number, n_places, *options):
+def kill_and_complete(study, base, number, n_places, *options, before="/nothing"):
+    arguments = [study.root, base, before, number, str(n_places), *options]
     finished = subprocess.run(
-        [sys.executable, KILLING, study.root, base, number, str(n_places), *options],
+        [sys.executable, KILLING, *arguments],
         capture_output=True,
         text=True,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
     told = json.loads(finished.stdout.splitlines()[-1])
+    old = contents(before) if Path(before).exists() else {}
     right = whole(base / "undisturbed" / "out")
     assert len(right) > 20
     for place, (killed, completed) in told["codes"].items():
@@ -42,7 +44,7 @@ def kill_and_complete(study, base, number, n_places, *options):
         assert (killed, completed) == (CODES[by], 0), place
         left, after = base / place / "killed", base / place / "out"
         if left.exists():
-            assert whole(left).items() <= right.items(), place
+            assert whole(left).items() <= right.items() | old.items(), place
         if by != "SIGKILL":
             assert not unfinished(after), place
         assert len(unfinished(after)) <= 1, place
@@ -73,6 +75,32 @@ def test_a_participant_level_killed_between_any_two_changes_of_files(
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
 def test_a_participant_level_killed_while_it_writes_pages(study, tmp_path, number):
     kill_and_complete(study, tmp_path / "k", number, 12, *PARTICIPANT)
+
+
+@pytest.fixture
+def group_before(group_study, tmp_path):
+    """The results of the participants, and those of a group of other ones."""
+    output = tmp_path / "before" / "out"
+    assert main([str(group_study.root), str(output), *PARTICIPANT, "--no-report"]) == 0
+    others = ["group", "--participant-label", "01", "02", "03"]
+    assert main([str(group_study.root), str(output), *others]) == 0
+    return output
+
+
+def test_a_group_level_killed_between_two_changes_of_files(group_study, group_before, tmp_path):
+    options = ("SIGKILL,SIGTERM,SIGINT", 5, "group", "--no-report")
+    kill_and_complete(group_study, tmp_path / "k", *options, before=group_before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", CODES)
+def test_a_group_level_killed_between_any_two_changes_of_files(
+    number, group_study, group_before, tmp_path
+):
+    changes = kill_and_complete(
+        group_study, tmp_path / "k", number, 40, "group", before=group_before
+    )
+    assert changes > 20
 
 
 def start(*arguments):

@@ -1,0 +1,80 @@
+"""Declare the columns of a table: fields of a dataclass that carry their data dictionary."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from typing import Any, get_type_hints
+
+_OPTIONAL = "only where it has values"
+
+
+def column(
+    description: str,
+    *,
+    units: str = "",
+    levels: Mapping[Any, str] | None = None,
+    optional: bool = False,
+    **default: Any,
+) -> Any:
+    """Declare a column: a dataclass field that carries its own data dictionary entry.
+
+    An optional column is in a table only where it has values.
+    """
+    entry: dict[str, Any] = {"Description": description}
+    if units:
+        entry["Units"] = units
+    if levels:
+        entry["Levels"] = dict(levels)
+    return field(metadata={**entry, _OPTIONAL: optional}, **default)
+
+
+def shared_columns() -> Any:
+    """Declare that a field holds columns that several tables share, in a dataclass of their own."""
+    return field()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    path : str
+        The attribute of the row that holds it; with a dot where several columns are declared
+        together in a dataclass of their own.
+    hint : type
+        Of its values.
+    entry : mapping
+        Its entry in the data dictionary.
+    is_optional : bool
+        Whether it is in a table only where it has values.
+    """
+
+    path: str
+    hint: Any
+    entry: Mapping[str, Any]
+    is_optional: bool = False
+
+
+def columns(row_type: type) -> Mapping[str, Column]:
+    """List the columns that a row type declares, by name and in their order."""
+    return _columns(row_type)
+
+
+@cache  # asked for every table, and Python takes a millisecond for the types
+def _columns(row_type: type) -> Mapping[str, Column]:
+    hints = get_type_hints(row_type)
+    listed: dict[str, Column] = {}
+    for f in fields(row_type):
+        if is_dataclass(hints[f.name]):
+            inner = columns(hints[f.name])
+            listed |= {name: replace(c, path=f"{f.name}.{c.path}") for name, c in inner.items()}
+        else:
+            entry = {key: value for key, value in f.metadata.items() if key != _OPTIONAL}
+            listed[f.name] = Column(f.name, hints[f.name], entry, f.metadata.get(_OPTIONAL, False))
+    return listed
+
+
+def data_dictionary(row_type: type) -> dict[str, dict[str, Any]]:
+    """Describe the columns declared by a row type, as the JSON beside a table does."""
+    return {name: dict(declared.entry) for name, declared in columns(row_type).items()}
