@@ -197,7 +197,7 @@ def _content(path: Path, image: _Image) -> tuple[tuple[str, ...], list[Any]]:
             f"{path}: holds {found}; expected scalars or labels x brain_models (.dscalar.nii, "
             ".dlabel.nii). A time series, parcels or connectivity cannot be used here."
         )
-    names = tuple(str(named.map_name) for named in dimensions[0].named_maps)
+    names = tuple(str(named.map_name or "") for named in dimensions[0].named_maps)
     models = list(dimensions[1].brain_models)
     declared = (len(names), sum(int(model.index_count) for model in models))
     if image.values.shape != declared:

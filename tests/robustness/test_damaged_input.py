@@ -422,12 +422,7 @@ def test_entities_of_cifti(tmp_path):
     secret.write_text("secret")
     write_cifti(path)
     put_into_cifti(path, [f'<!ENTITY name SYSTEM "file://{secret}">'], b"&name;")
-    try:
-        names = cifti.describe(path).map_names
-    except SecondLevelError as error:
-        assert path.name in str(error)
-    else:
-        assert names == ("",)
+    assert cifti.describe(path).map_names == ("",)
 
 
 if __name__ == "__main__":
