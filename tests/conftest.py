@@ -1,7 +1,7 @@
 import os
 
 import pytest
-from study import make_study
+from study import make_group_study, make_study
 
 # Needs spheres that are too large to be kept here, and says where from.
 collect_ignore = [] if "SPHERES" in os.environ else ["real_spheres.py"]
@@ -16,7 +16,7 @@ def study(tmp_path):
 @pytest.fixture
 def group_study(tmp_path):
     """Four participants whose effects differ by known offsets."""
-    return make_study(tmp_path / "bids", {"01": 0.0, "02": 1.0, "03": 2.0, "04": 5.0})
+    return make_group_study(tmp_path / "bids")
 
 
 @pytest.fixture

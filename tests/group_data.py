@@ -1,5 +1,7 @@
 """Simulated estimates of a group, and what participants.tsv says of it."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 
@@ -44,7 +46,7 @@ def labels(n):
 
 def as_frame(rows, table):
     """Put estimates and participants into a data frame, as another program would get them."""
-    frame = pd.DataFrame([vars(r) for r in rows])
+    frame = pd.DataFrame([asdict(r) for r in rows])
     known = pd.DataFrame.from_dict(table.values, orient="index")
     frame = frame.join(known, on="participant_id")
     return frame.assign(**{c: pd.to_numeric(frame[c]) for c in ("age",) if c in frame})

@@ -134,6 +134,11 @@ def make_study(root, offsets=None):
     return study
 
 
+def make_group_study(root):
+    """Write a study of four participants whose effects differ by known offsets."""
+    return make_study(root, {"01": 0.0, "02": 1.0, "03": 2.0, "04": 5.0})
+
+
 def run(*arguments, cwd=None):
     """Run the installed command; return the finished process."""
     return subprocess.run(

@@ -27,9 +27,6 @@ from bids_secondlevel.demo_study import (
 )
 from bids_secondlevel.simulation import block_design
 
-# "--dist=loadgroup" keeps these tests, and so the one run of the demo, together.
-pytestmark = pytest.mark.xdist_group("demo")
-
 SCRIPTS = Path(sys.executable).parent
 PARTICIPANTS = [f"sub-{number:02d}" for number in range(1, 9)]
 

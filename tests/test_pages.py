@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from study import contents, read_tsv, write_gifti
+from study import contents, make_group_study, read_tsv, write_gifti
 
 from bids_secondlevel.charts import Chart
 from bids_secondlevel.cli import main
@@ -65,12 +65,22 @@ def read(path):
     return Document(path.read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def results(group_study, output):
-    common = [str(group_study.root), str(output)]
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The results of both levels, made once for all tests of this file."""
+    study = make_group_study(tmp_path_factory.mktemp("pages") / "bids")
+    output = study.root.with_name("out")
+    common = [str(study.root), str(output)]
     assert main([*common, "participant", "--n-procs", "1", "--sweep"]) == 0
     assert main([*common, "group"]) == 0
     return output
+
+
+@pytest.fixture
+def results(finished, group_study, output):
+    """A copy of the results, beside a copy of the study that they are of."""
+    assert group_study.root.parent == output.parent
+    return shutil.copytree(finished, output)
 
 
 def test_pages_stand_alone_and_can_be_read_aloud(results):

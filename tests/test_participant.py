@@ -122,9 +122,10 @@ def test_jobs_per_participant_give_the_same_bytes_as_one_for_all(group_study, ou
 
 def test_two_processes_start_in_the_same_new_folder(group_study, output):
     labels = ["01", "02", "03", "04"]
+    options = ["participant", "--no-report"]
     processes = [
         subprocess.Popen(
-            [COMMAND, group_study.root, output, "participant", "--participant-label", label],
+            [COMMAND, group_study.root, output, *options, "--participant-label", label],
             stderr=subprocess.PIPE,
         )
         for label in labels
