@@ -269,14 +269,16 @@ def speed(studies, size, given):
 
 def scaling(studies, _size, given):
     """(e)"""
-    for n in given.scaling:
+    few, *_ = given.scaling
+    for n, what, options in (
+        (few, "with pages", ()),
+        *((n, "without pages", ("--no-report",)) for n in given.scaling),
+    ):
         root = next(study for study in studies if len(list(study.glob("sub-*"))) >= n)
         output = root.parent / "output"
-        one, two = (
-            participants(root, output, n, "--no-report", "--n-procs", k).seconds for k in "12"
-        )
+        one, two = (participants(root, output, n, *options, "--n-procs", k).seconds for k in "12")
         shown = f"{one / two:.2f} ({one:.1f} s / {two:.1f} s)"
-        yield f"(e) {n} participants, --n-procs 1 / 2", shown, "at least 1.7"
+        yield f"(e) {n} participants {what}, --n-procs 1 / 2", shown, "at least 1.7"
 
 
 def discovery(studies, size, given):
