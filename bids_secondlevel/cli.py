@@ -27,6 +27,7 @@ from bids_secondlevel.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
     InputMissingError,
+    OutputError,
     SecondLevelError,
     UsageError,
 )
@@ -52,12 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code; see :mod:`bids_secondlevel.errors`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbose = False
+    verbose, is_printing = False, True
     try:
         with _ended_by_sigterm():
             _ensure_home()
             settings = parse(arguments)
-            verbose = settings.verbose > 0
+            verbose, is_printing = settings.verbose > 0, settings.dry_run
             _start_logging(settings.verbose)
             with nullcontext() if settings.dry_run else temporary_files(settings.output_dir):
                 return _run(settings)
@@ -66,14 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SecondLevelError as error:
         _tell(str(error), verbose=verbose)
         return error.exit_code
-    except BrokenPipeError:  # nobody reads what a dry run prints; nothing is left to be flushed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except KeyboardInterrupt as stop:
         is_term = isinstance(stop, _Terminated)
         _tell("Terminated." if is_term else "Interrupted.", verbose=False)
         return 128 + (signal.SIGTERM if is_term else signal.SIGINT)
     except Exception as error:  # noqa: BLE001 the last resort: one line, not a traceback
+        if isinstance(error, BrokenPipeError) and is_printing:  # nobody reads what is printed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor what is left
+            return DONE
         _tell(
             f"Unexpected {type(error).__name__}: {error}. This is a defect of the program; "
             "please report it with the output of -v.",
@@ -106,10 +107,19 @@ def _ended_by_sigterm() -> Iterator[None]:
 def _run(settings: Settings) -> int:
     try:
         return _run_level(settings)
+    except BrokenPipeError:
+        raise
     except PermissionError as error:  # of what is read; what is written has errors of its own
         raise InputMissingError(
             f"{error.filename}: may not be read by this user. Check the rights of the file and of "
             "the folders that it is in."
+        ) from error
+    except OSError as error:
+        if settings.dry_run and error.filename is None:
+            raise OutputError(f"Standard output: cannot be written ({error.strerror}).") from error
+        raise InputMissingError(
+            f"{error.filename or 'The current folder'}: cannot be read "
+            f"({error.strerror or error}). Check the paths that were given."
         ) from error
 
 
@@ -178,11 +188,12 @@ def _start_logging(verbose: int) -> None:
 
 
 def _ensure_home() -> None:
-    """Name a home where there is none, as for a user whom the system does not know.
+    """Name a home where there is none that may be read, as for a user the system does not know.
 
     pybids looks for its configuration there, and ends otherwise.
     """
-    if os.path.expanduser("~") == "~":  # noqa: PTH111 Path raises an error
+    home = os.path.expanduser("~")  # noqa: PTH111 Path raises an error
+    if home == "~" or (os.path.exists(home) and not os.access(home, os.R_OK | os.X_OK)):  # noqa: PTH110
         os.environ["HOME"] = os.sep
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import json
 import tomllib
 from collections.abc import Collection, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.errors import UsageError
+from bids_secondlevel.plain_files import read_bytes, read_text
 from bids_secondlevel.roi_rules import RoiDefinition, RoiRule, checked_label
 
 RULE_OPTIONS = tuple(field.name for field in fields(RoiRule))
@@ -25,8 +27,7 @@ def read_config(path: Path) -> dict[str, Any]:
         If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(read_bytes(path, may_be_pipe=True).decode())
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML ({error}).") from error
 
@@ -149,7 +150,7 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
         If the file cannot be read, or is not an object of objects.
     """
     try:
-        filters = json.loads(path.read_text(encoding="utf-8"))
+        filters = json.loads(read_text(path, may_be_pipe=True))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--bids-filter-file {path}: cannot be read as JSON ({error}).") from error
     if not isinstance(filters, dict) or not all(isinstance(f, dict) for f in filters.values()):
@@ -182,12 +183,12 @@ def read_exclusions(path: Path) -> Mapping[str, str]:
     """
     where = f"--exclude {path}"
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            # A quotation mark that is not closed must not swallow the lines below it.
-            reader = csv.DictReader(file, delimiter="\t", restval="", quoting=csv.QUOTE_NONE)
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            columns = reader.fieldnames
-            rows = [row for row in reader if any(map(_stripped, row.values()))]
+        file = io.StringIO(read_text(path, may_be_pipe=True), newline="")
+        # A quotation mark that is not closed must not swallow the lines below it.
+        reader = csv.DictReader(file, delimiter="\t", restval="", quoting=csv.QUOTE_NONE)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        columns = reader.fieldnames
+        rows = [row for row in reader if any(map(_stripped, row.values()))]
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(f"{where}: cannot be read as a table ({error}).") from error
     missing = [name for name in ("participant_id", "reason") if name not in columns]

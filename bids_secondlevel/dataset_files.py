@@ -79,7 +79,7 @@ def write_dataset_files(
 def _relative_uri(root: Path, output_dir: Path) -> str:
     """Give a path relative to the output, so that both can be moved together."""
     # Links are followed where they lie, so the way has to start where the output really is.
-    return Path(os.path.relpath(root.absolute(), output_dir.resolve())).as_posix()
+    return Path(os.path.relpath(root.absolute(), os.path.realpath(output_dir))).as_posix()
 
 
 def _container() -> dict[str, str] | None:

@@ -16,6 +16,7 @@ from bids_secondlevel.errors import (
     NothingSelectedError,
     UsageError,
 )
+from bids_secondlevel.plain_files import read_text
 from bids_secondlevel.settings import DerivativePath, Settings
 from bids_secondlevel.sources import Dataset
 
@@ -69,11 +70,11 @@ def check_output_dir(settings: Settings) -> None:
     output, bids_dir = settings.output_dir, settings.bids_dir
     absolute = output.absolute()
     if ".." in absolute.parts:  # the folders that these leave again are none of its parents
-        absolute = absolute.resolve()
+        absolute = real_path(absolute)
     for folder in (absolute, *absolute.parents):
         inside = absolute.relative_to(folder).parts
         described = (folder / "dataset_description.json").exists()
-        is_input = folder.resolve() == bids_dir.resolve() or (
+        is_input = real_path(folder) == real_path(bids_dir) or (
             not inside and _participants_in(folder)
         )
         if (described or is_input) and len(inside) > 1 and inside[0] == "derivatives":
@@ -199,11 +200,24 @@ def folders_in(path: Path, prefix: str = "") -> list[Path]:
                 for entry in entries
                 if entry.name.startswith(prefix)
                 and not entry.name.startswith(".")
-                and entry.is_dir()
+                and is_folder(entry)
             ]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     return [path / name for name in sorted(names)]
+
+
+def real_path(path: Path) -> Path:
+    """Follow links as far as that is possible, where :meth:`Path.resolve` fails at loops."""
+    return Path(os.path.realpath(path))
+
+
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Tell whether an entry is a folder or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _participants_in(root: Path) -> set[str]:
@@ -244,16 +258,23 @@ def _unique_name(name: str | None, root: Path, others: Iterable[Dataset]) -> str
 
 
 def _is_our_own(root: Path) -> bool:
-    generated_by = _read_description(root).get("GeneratedBy")
+    """Tell whether this program has made a dataset, by its description or, without one, its logs.
+
+    A description may be lost or cut short where the power failed; it is written again.
+    """
+    description = _read_description(root)
+    if not description:
+        return any((root / "logs").glob("*_settings.toml"))
+    generated_by = description.get("GeneratedBy")
     tools = generated_by if isinstance(generated_by, list) else []
     return any(isinstance(tool, dict) and tool.get("Name") == _OWN_NAME for tool in tools)
 
 
 def _read_description(root: Path) -> Mapping[str, Any]:
     try:
-        description = json.loads(
-            (root / "dataset_description.json").read_text(encoding="utf-8-sig")
-        )
+        description = json.loads(read_text(root / "dataset_description.json"))
+    except PermissionError:
+        raise
     except (OSError, ValueError, RecursionError):
         return {}
     return description if isinstance(description, dict) else {}

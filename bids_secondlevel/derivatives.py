@@ -275,12 +275,26 @@ def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
     -------
     dict
         Paths of each participant's tables by label without ``sub-``; both sorted.
+
+    Raises
+    ------
+    PermissionError
+        If a folder may not be read: its participant must not be taken for a missing one.
     """
     found: dict[str, list[Path]] = {}
-    for pattern in ("sub-*/func", "sub-*/ses-*/func"):
-        for path in sorted(output_dir.glob(f"{pattern}/sub-*_{ESTIMATES}.tsv")):
-            label = path.relative_to(output_dir).parts[0].removeprefix("sub-")
-            found.setdefault(label, []).append(path)
+    for participant in output_dir.glob("sub-*"):
+        if not participant.is_dir():
+            continue
+        sessions = [path for path in participant.iterdir() if path.name.startswith("ses-")]
+        tables = [
+            path
+            for folder in (participant / "func", *(session / "func" for session in sessions))
+            if folder.is_dir()
+            for path in folder.iterdir()
+            if path.match(f"sub-*_{ESTIMATES}.tsv")
+        ]
+        if tables:
+            found[participant.name.removeprefix("sub-")] = sorted(tables)
     return dict(sorted(found.items()))
 
 

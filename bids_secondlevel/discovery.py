@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel.datasets import PARTICIPANT_FOLDER, folders_in
+from bids_secondlevel.datasets import PARTICIPANT_FOLDER, folders_in, is_folder
 from bids_secondlevel.errors import DataError, UsageError
 from bids_secondlevel.file_names import (
     FREESURFER_NAME,
@@ -307,16 +307,16 @@ def _file_names(folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
     DataError
         If a folder cannot be read.
     """
-    pruned = _PRUNED_FOLDERS if _is_freesurfer(folder) else ()
     try:
+        pruned = _PRUNED_FOLDERS if _is_freesurfer(folder) else ()
         with os.scandir(folder) as entries:
-            ordered = sorted((entry.name, entry.is_dir()) for entry in entries)
+            ordered = sorted((entry.name, is_folder(entry)) for entry in entries)
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror or error}).") from error
-    for name, is_folder in ordered:
+    for name, has_files in ordered:
         if name.startswith(".") or _NO_UNICODE.search(name):  # neither is a name of BIDS
             continue
-        if is_folder:
+        if has_files:
             if depth and name not in pruned:
                 yield from _file_names(folder / name, depth - 1)
         else:

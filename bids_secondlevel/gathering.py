@@ -10,6 +10,7 @@ from bids_secondlevel.derivatives import quality_of, sweep_of
 from bids_secondlevel.errors import DataError, NothingSelectedError
 from bids_secondlevel.estimates import KEY, Cell, EstimateRow
 from bids_secondlevel.model import Status
+from bids_secondlevel.plain_files import read_bytes
 from bids_secondlevel.quality import QualityRow
 from bids_secondlevel.settings import Settings
 from bids_secondlevel.sweep import SweepRow
@@ -243,17 +244,24 @@ def _read_table(path: Path) -> Table:
 
 def _as_it_is(path: Path) -> tuple[bytes, ...]:
     try:
-        return path.read_bytes(), path.with_suffix(".json").read_bytes()
+        return read_bytes(path), read_bytes(path.with_suffix(".json"))
     except OSError:  # explained where it is read
         return ()
 
 
 def _read_at_once(path: Path) -> Table:
     sidecar = read_sidecar(path)
-    if not isinstance(sidecar.get("Rois"), dict):
+    rois, resampling = sidecar.get("Rois"), sidecar.get("Resampling") or []
+    maps_are = sidecar.get("MapsAre") or "surfaces"
+    if not (
+        isinstance(rois, dict)
+        and all(isinstance(roi, dict) for roi in rois.values())
+        and isinstance(resampling, list)
+        and all(isinstance(text, str) for text in (maps_are, *resampling))
+    ):
         raise DataError(
-            f"{path.with_suffix('.json')}: does not say how the ROIs were defined. Run the "
-            "participant level again."
+            f"{path.with_suffix('.json')}: does not say how the ROIs were defined, as the "
+            "participant level writes it. Run that again."
         )
     rows = read_table(path, EstimateRow)
     participant = path.name.partition("_")[0]
@@ -264,14 +272,23 @@ def _read_at_once(path: Path) -> Table:
         )
     if any(row.participant_id != participant for row in rows):
         raise DataError(f"{path}: has rows of other participants than {participant}.")
+    if len({row.cell for row in rows}) < len(rows):
+        raise DataError(
+            f"{path}: has two rows for the same estimate. Run the participant level again."
+        )
+    if any(row.estimate is not None and row.status != "ok" for row in rows):
+        raise DataError(
+            f"{path}: has a number in a row whose status says that there is none. Run the "
+            "participant level again."
+        )
     return Table(
         path,
         rows,
         {name: sidecar.get(name) for name in _DEFINITION},
         sidecar.get("RetinotopySource"),
         read_table(quality_of(path), QualityRow),
-        tuple(sidecar.get("Resampling") or ()),
-        sidecar.get("MapsAre") or "surfaces",
+        tuple(resampling),
+        maps_are,
     )
 
 

@@ -5,6 +5,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from itertools import islice
 
@@ -245,9 +246,28 @@ def _process_all(
         return
     with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=_IDLE):
         parallel = joblib.Parallel(n_jobs=n_procs, return_as="generator")
-    yield from parallel(
-        joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels
-    )
+    n_done = 0
+    try:
+        for outcome in parallel(
+            joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels
+        ):
+            n_done += 1
+            yield outcome
+    except (BrokenExecutor, BrokenPipeError) as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        LOG.error(
+            "A process that worked on participants was killed or could not start, perhaps for want "
+            "of memory (%s). Run the same again: what is finished is kept. --n-procs %d takes less "
+            "memory.",
+            told,
+            max(1, n_procs // 2),
+        )
+        for label in labels[n_done:]:
+            yield Outcome(
+                label,
+                errors=("was not finished, as a process was killed or could not start.",),
+                exit_code=SOME_PARTICIPANT_FAILED,
+            )
 
 
 @contextmanager

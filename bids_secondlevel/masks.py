@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bids_secondlevel.measures import COMBINATIONS
 from bids_secondlevel.model import Absent, Array, Hemisphere, Mask, RoiMasks
 from bids_secondlevel.palette import MASK_COLOUR
+from bids_secondlevel.plain_files import read_text
 from bids_secondlevel.registration import Alignment
 from bids_secondlevel.roi_rules import RoiDefinition, RoiRule
 from bids_secondlevel.sources import ParticipantFiles, Plan, SourceFile
@@ -268,7 +269,7 @@ def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
     if (in_space in path.name) != (folder.space is not None):
         return False
     try:
-        sidecar = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
+        sidecar = json.loads(read_text(sidecar_of(path)))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar

@@ -34,6 +34,7 @@ from bids_secondlevel.participant_page import (
     limits_in_use,
     participant_page,
 )
+from bids_secondlevel.plain_files import read_text
 from bids_secondlevel.quality import OverlapRow, QualityRow
 from bids_secondlevel.reliability import ReliabilityRow
 from bids_secondlevel.report import render
@@ -225,7 +226,7 @@ def read_participants(label: str, output_dir: Path) -> list[ParticipantRecord]:
 
 def _read_participant(label: str, path: Path, output_dir: Path) -> ParticipantRecord:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         session, space = _label(content["Session"]), _label(content["Space"])
         inputs = tuple(Input(role, uri) for role, uri in content["Inputs"])
         messages, errors = tuple(content["Messages"]), tuple(content["Errors"])

@@ -55,6 +55,7 @@ from bids_secondlevel.sources import (
 )
 from bids_secondlevel.sweep import SweepRow, sweep_variants
 from bids_secondlevel.values import Reader
+from bids_secondlevel.writing import what_is_written
 
 Regions = Mapping[Hemisphere, Mapping[str, Region | Absent]]
 """The vertices of every ROI, by hemisphere and name."""
@@ -100,7 +101,17 @@ def process_participant(
     if not settings.force and resume.is_up_to_date(origin, folder):
         return Outcome(label, UP_TO_DATE)
     resume.forget(folder)
+    with what_is_written() as written:
+        outcome = _process(index, plan, files, settings)
+    if outcome.exit_code == DONE:
+        resume.remember(origin, written, folder, files, plan)
+    return outcome
 
+
+def _process(
+    index: ParticipantIndex, plan: Plan, files: ParticipantFiles, settings: Settings
+) -> Outcome:
+    """Define the ROIs, measure the maps in them, write both, and draw the page."""
     reader = Reader(files.maps)
     own = {h: read_own_retinotopy(reader, files, h, plan.rois) for h in HEMISPHERES}
     z_read = {h: read_localizers(reader, files.localizers, h) for h in HEMISPHERES}
@@ -166,10 +177,7 @@ def process_participant(
     )
     angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
     shown = MapsShown(retinotopy, angles, z_maps, rois, alignments["L"].grid)
-    outcome = _with_report(outcome, results, shown, plan, settings)
-    if outcome.exit_code == DONE:
-        resume.remember(origin, folder)
-    return outcome
+    return _with_report(outcome, results, shown, plan, settings)
 
 
 def choose_files(

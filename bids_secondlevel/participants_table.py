@@ -1,12 +1,14 @@
 """Read what is known about the participants: ``participants.tsv`` and ``participants.json``."""
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.errors import DataError
 from bids_secondlevel.model import ParticipantsTable
+from bids_secondlevel.plain_files import read_bytes, read_text
 
 _ID = "participant_id"
 _MISSING = {"", "n/a", "na", "nan"}
@@ -65,7 +67,7 @@ def _read_cells(path: Path) -> list[list[str | None]]:
     try:
         # A quotation mark that is not closed must not swallow the lines below it.
         table = pd.read_csv(
-            path,
+            io.BytesIO(read_bytes(path)),
             sep="\t",
             header=None,
             dtype=str,
@@ -109,7 +111,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         If it cannot be read, or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         what_to_do = "Fetch its content (datalad get)" if path.is_symlink() else "Correct the file"
         raise DataError(f"{path}: cannot be read as JSON ({error}). {what_to_do}.") from error

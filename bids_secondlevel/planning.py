@@ -289,7 +289,7 @@ def _no_maps(indexes: Sequence[ParticipantIndex]) -> str:
             "so that localizer and other tasks cannot be told apart. Where a dataset holds one "
             "task, give it the name of the task: --derivatives TASK=PATH."
         )
-    labels = ", ".join(dict.fromkeys(f"sub-{index.label}" for index in indexes))
+    labels = ", ".join(dict.fromkeys(f"sub-{index.label}" for index in indexes)) or "anybody"
     return (
         f"No statistical maps found for {labels}: expected names such as "
         "sub-01_task-loc_hemi-L_space-fsnative_contrast-X_stat-z_statmap.func.gii below a "

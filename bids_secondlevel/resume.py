@@ -8,16 +8,18 @@ run has replaced, or only begun to replace, never pass for its own.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bids_secondlevel import __version__
-from bids_secondlevel.derivatives import results_of
+from bids_secondlevel.derivatives import ESTIMATES, results_of
 from bids_secondlevel.masks import ParticipantFolder
+from bids_secondlevel.plain_files import read_text
 from bids_secondlevel.settings import Settings
-from bids_secondlevel.settings_file import settings_text
+from bids_secondlevel.settings_file import participant_settings
 from bids_secondlevel.sources import ParticipantFiles, ParticipantIndex, Plan, SourceFile
+from bids_secondlevel.surfaces import values_beside
+from bids_secondlevel.templates import surfaces_there
 from bids_secondlevel.writing import remove_files, write_json
 
 Origin = Mapping[str, Any]
@@ -39,9 +41,10 @@ def origin_of(
     chosen = (files, plan, index.foreign, index.misnamed)
     return {
         "SoftwareVersion": __version__,
-        "Settings": settings_text(replace(settings, participant_label=())).splitlines(),
+        "Settings": participant_settings(settings),
         "Report": settings.report,
-        "Choices": hashlib.sha256(repr(chosen).encode(errors="backslashreplace")).hexdigest(),
+        "Choices": _hashed(repr(chosen)),
+        "Templates": _templates(files, plan),
         "Inputs": {_text(file.uri): _stamp(file.path) for file in sorted(set(_used(files)))},
     }
 
@@ -49,28 +52,51 @@ def origin_of(
 def is_up_to_date(origin: Origin, folder: ParticipantFolder) -> bool:
     """Tell whether the results that are there were made from the same, and are whole."""
     try:
-        record = json.loads(_record(folder).read_text(encoding="utf-8"))
+        record = json.loads(read_text(_record(folder)))
         results = record.pop("Results")
+        root = folder.output_dir
+        there = {path.relative_to(root).as_posix(): path for path in results_of(folder)}
         return bool(
             record == origin
-            and results
-            and all(_digest(folder.output_dir / name) == was for name, was in results.items())
+            and any(name.endswith(f"_{ESTIMATES}.tsv") for name in results)
+            and results.keys() == there.keys()
+            and all(_digest(path) == results[name] for name, path in there.items())
         )
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return False  # there is no record, it is damaged, or a result is lost
 
 
-def remember(origin: Origin, folder: ParticipantFolder) -> None:
-    """Record that the results which are there were made from this.
+def remember(
+    origin: Origin,
+    written: Mapping[Path, str],
+    folder: ParticipantFolder,
+    files: ParticipantFiles,
+    plan: Plan,
+) -> None:
+    """Record that the results were made from this.
+
+    Parameters
+    ----------
+    origin : mapping
+        What the results were made from; surfaces of templates may have been fetched since.
+    written : mapping of Path to str
+        Digests of what this run has written, whatever lies there now: another run of the same
+        participant may have written since.
+    folder : ParticipantFolder
+    files : ParticipantFiles
+    plan : Plan
 
     Raises
     ------
     OutputError
         If the record cannot be written.
     """
-    root = folder.output_dir
-    results = {path.relative_to(root).as_posix(): _digest(path) for path in results_of(folder)}
-    write_json(_record(folder), {**origin, "Results": results})
+    results = {
+        path.relative_to(folder.output_dir).as_posix(): written.get(path) or _digest(path)
+        for path in results_of(folder)
+    }
+    fetched = {"Templates": _templates(files, plan)}
+    write_json(_record(folder), {**origin, **fetched, "Results": results})
 
 
 def forget(folder: ParticipantFolder) -> None:
@@ -100,13 +126,30 @@ def _text(uri: str) -> str:
     return uri.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def _stamp(path: Path) -> list[int] | None:
-    """Give size and time of modification; ``None`` for a file that is not there."""
+def _templates(files: ParticipantFiles, plan: Plan) -> Mapping[str, Any]:
+    """Say which surfaces of templates there are that maps may be carried to or drawn on."""
+    retinotopy = (source.space for source in files.retinotopy.values())
+    spaces = {plan.space, plan.maps_space, *retinotopy}
+    return {name: _stamp(path) for name, path in surfaces_there(spaces).items()}
+
+
+def _stamp(path: Path) -> list[Any] | None:
+    """Give size and time of modification; ``None`` for a file that is not there.
+
+    Of links, also what they point to, as another file may be of the same size and time; of GIFTI
+    files, those of the file beside it that may have the values.
+    """
     try:
         status = path.stat()
+        target = [_hashed(str(path.readlink()))] if path.is_symlink() else []
     except OSError:
         return None
-    return [status.st_size, status.st_mtime_ns]
+    beside = _stamp(values_beside(path)) if path.suffix == ".gii" else None
+    return [status.st_size, status.st_mtime_ns, *target, *(beside or ())]
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bids_secondlevel.datasets import real_path
 from bids_secondlevel.errors import AmbiguousInputError
 from bids_secondlevel.model import HEMISPHERES, Hemisphere
 from bids_secondlevel.planning import labels_of, matching, same, tie
@@ -160,7 +161,7 @@ def _find_areas(
         ]
         beside = retinotopy.eccentricity.path.parent.parent
         found = [source for source in found if source.path.is_relative_to(beside)] or found
-        if len({source.path.resolve() for source in found}) > 1:
+        if len({real_path(source.path) for source in found}) > 1:
             shown = "".join(f"\n  {source.path}" for source in found)
             raise AmbiguousInputError(
                 f"--visual-areas {name}: several files could be meant:{shown}\n"
@@ -263,8 +264,8 @@ def _same_files(
 ) -> bool:
     """Tell whether two folders lead to the same files by different paths (links)."""
     return these.keys() == those.keys() and all(
-        [file.path.resolve() for file in these[hemi].files]
-        == [file.path.resolve() for file in those[hemi].files]
+        [real_path(file.path) for file in these[hemi].files]
+        == [real_path(file.path) for file in those[hemi].files]
         for hemi in these
     )
 

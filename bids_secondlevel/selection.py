@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
+from bids_secondlevel.datasets import real_path
 from bids_secondlevel.errors import AmbiguousInputError
 from bids_secondlevel.model import HEMISPHERES, Hemisphere
 from bids_secondlevel.planning import is_measured, same, sessions_of, tie
@@ -314,7 +315,7 @@ def _units(
     for file in maps:
         groups[_unit(file)].append(file)
     for group in groups.values():
-        if len({file.source.path.resolve() for file in group}) > 1:
+        if len({real_path(file.source.path) for file in group}) > 1:
             raise AmbiguousInputError(tie(group))
     return {unit: groups[unit][0] for unit in sorted(groups, key=_run_number)}
 

@@ -1,6 +1,7 @@
 """Say settings by the long names of the options, as they are written to ``logs/``."""
 
-from dataclasses import fields
+import os
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,19 @@ _OF_GROUP = (
 )
 """Options that have an effect at group level."""
 
+_OF_GROUP_ALONE = ("exclude", "min-coverage", "n-permutations", "model")
+
 
 def settings_text(settings: Settings) -> str:
     """Write the settings that decide the results as TOML, to be passed back with ``--config``."""
     return tomli_w.dumps(settings_as_toml(settings))
+
+
+def participant_settings(settings: Settings) -> list[str]:
+    """Say the settings that decide the results of a participant, whoever else is processed."""
+    options = settings_as_toml(replace(settings, participant_label=()))
+    decisive = {name: value for name, value in options.items() if name not in _OF_GROUP_ALONE}
+    return tomli_w.dumps(decisive).splitlines()
 
 
 def settings_as_toml(settings: Settings) -> dict[str, Any]:
@@ -31,10 +41,10 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         "participant-label": list(settings.participant_label),
         "session-label": list(settings.session_label),
         "derivatives": [
-            f"{given.name}={given.path.absolute()}" if given.name else str(given.path.absolute())
+            f"{given.name}={_absolute(given.path)}" if given.name else _absolute(given.path)
             for given in settings.derivatives
         ],
-        "bids-filter-file": str(filters.absolute()) if filters else None,
+        "bids-filter-file": _absolute(filters) if filters else None,
         "localizer-task": settings.localizer_task,
         "roi-contrasts": list(settings.roi_contrasts),
         "retinotopy-only": settings.retinotopy_only,
@@ -50,7 +60,7 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         "sweep-eccentricities": list(settings.sweep_eccentricities),
         "space": f"{settings.space}-{settings.density}" if settings.density else settings.space,
         "hemi": list(settings.hemi),
-        "exclude": str(settings.exclude.absolute()) if settings.exclude else None,
+        "exclude": _absolute(settings.exclude) if settings.exclude else None,
         "min-coverage": settings.min_coverage,
         "n-permutations": settings.n_permutations,
         "model": model_as_given(settings.model),
@@ -74,7 +84,12 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
 def model_as_given(model: str | None) -> str | None:
     """Make the path of a file absolute, as settings may be passed back from elsewhere."""
     is_file = model is not None and is_stats_model(model)
-    return str(Path(str(model)).absolute()) if is_file else model
+    return _absolute(Path(str(model))) if is_file else model
+
+
+def _absolute(path: Path) -> str:
+    """Write a path from the root on; bytes of names that are no Unicode are escaped."""
+    return os.fsencode(path.absolute()).decode(errors="backslashreplace")
 
 
 def _differing(own: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:

@@ -229,9 +229,27 @@ def _is_gifti(path: Path) -> bool:
     return path.name.endswith((".gii", ".gii.gz"))
 
 
-def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:
+def values_beside(path: Path) -> Path:
+    """Name the file in which SPM writes the values of a GIFTI file (ExternalFileBinary)."""
+    return path.with_suffix(".dat")
+
+
+def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
     image = nib.gifti.GiftiImage.from_filename(path)
+    expected = values_beside(path).name
+    for data in image.darrays:
+        if data.ext_fname not in ("", expected):
+            raise DataError(
+                f"{path}: has its values in another file, {data.ext_fname!r}; expected them in "
+                f"the file itself or, as SPM writes them, in {expected} beside it. Save it with "
+                "its values inside."
+            )
     _check_structure(path, image, hemisphere)
+    return image
+
+
+def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:
+    image = _load_gifti(path, hemisphere)
     intents = {nib.nifti1.intent_codes.niistring[data.intent] for data in image.darrays}
     if intents & _MESH_INTENTS:
         raise DataError(f"{path}: holds a surface mesh; expected one value per vertex.")
@@ -244,8 +262,7 @@ def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:
 
 
 def _read_gifti_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
-    image = nib.gifti.GiftiImage.from_filename(path)
-    _check_structure(path, image, hemisphere)
+    image = _load_gifti(path, hemisphere)
     points = image.get_arrays_from_intent("NIFTI_INTENT_POINTSET")
     triangles = image.get_arrays_from_intent("NIFTI_INTENT_TRIANGLE")
     if (len(points), len(triangles)) != (1, 1):

@@ -5,14 +5,16 @@ for. Where a surface cannot be had, the message says how to get it.
 """
 
 import io
+import os
 import warnings
+from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
 from bids_secondlevel.errors import InputMissingError
 from bids_secondlevel.model import Hemisphere
-from bids_secondlevel.spaces import family
+from bids_secondlevel.spaces import DENSITIES, family
 
 TemplateKind = Literal["inflated", "sphere", "sulc"]
 """A mesh, or the depth of the sulci."""
@@ -102,6 +104,29 @@ def template_surface(
             f"incomplete: move it away, or complete it with: templateflow update. {how}"
         )
     return whole[0]
+
+
+def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
+    """List TemplateFlow's surfaces of some spaces that are on this computer, fetching none.
+
+    Parameters
+    ----------
+    spaces : iterable of str or None
+        Those that are none of a template are passed over.
+
+    Returns
+    -------
+    dict
+        Files that hold something, by their names.
+    """
+    home = os.environ.get("TEMPLATEFLOW_HOME") or Path.home() / ".cache" / "templateflow"
+    templates = {family(space) for space in spaces} & DENSITIES.keys()
+    return {
+        path.name: path
+        for template in sorted(filter(None, templates))
+        for path in sorted(Path(home).glob(f"tpl-{template}/*.gii"))
+        if _is_whole(path)
+    }
 
 
 def _listed(found: Any) -> list[Path]:

@@ -13,6 +13,9 @@ from bids_secondlevel.sources import SourceFile
 from bids_secondlevel.surfaces import read_map
 from bids_secondlevel.volumes import read_degrees_of_freedom, read_volume
 
+_LARGEST = 1e100
+"""Squares of larger numbers are beyond what a computer can hold."""
+
 
 def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
     """Read a map.
@@ -38,11 +41,18 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
             "of freedom that turn them into z."
         )
     if file.kind == "cifti":
-        return read_cortex(file.path, hemisphere, file.map_name)
-    if file.kind == "volume":
+        values = read_cortex(file.path, hemisphere, file.map_name)
+    elif file.kind == "volume":
         values, _ = read_volume(file.path)
-        return t_to_z(values, read_degrees_of_freedom(file.path)) if file.is_t else values
-    return read_map(file.path, hemisphere)
+        values = t_to_z(values, read_degrees_of_freedom(file.path)) if file.is_t else values
+    else:
+        values = read_map(file.path, hemisphere)
+    if values.dtype.itemsize > 4 and np.abs(values[np.isfinite(values)]).max(initial=0) > _LARGEST:
+        raise DataError(
+            f"{file.path}: holds values beyond {_LARGEST:g}, which cannot be computed with. The "
+            "file is damaged, or in a unit that it should not be in."
+        )
+    return values
 
 
 class Reader:

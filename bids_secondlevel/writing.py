@@ -1,24 +1,28 @@
 """Write files whole or not at all, and tables with their data dictionaries; read them back."""
 
 import csv
+import hashlib
 import io
 import json
-import os
 import re
+import secrets
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import Field, fields, is_dataclass
 from functools import cache
 from itertools import repeat
+from math import isfinite
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from bids_secondlevel.columns import columns
 from bids_secondlevel.errors import DataError, OutputError
+from bids_secondlevel.plain_files import read_text
 
 MISSING = "n/a"
 
@@ -29,6 +33,8 @@ the file, which may have the greatest length that a file system takes."""
 _ABANDONED = 3600
 """Age in seconds at which a file that is being written is taken for that of a killed process.
 Writing one takes seconds; the clocks of computers that share a disk may differ by minutes."""
+
+_WRITTEN: ContextVar[dict[Path, str] | None] = ContextVar("written", default=None)
 
 Row = TypeVar("Row")
 
@@ -46,24 +52,41 @@ def write_atomically(path: Path, content: bytes) -> None:
         If it cannot be written.
     """
     try:
-        if _holds(path, content):
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(_UNFINISHED, _BESIDE, path.parent)
-        beside = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            beside.chmod(0o666 & ~_umask())
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        if not _holds(path, content):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.parent / f"{_BESIDE}{secrets.token_hex(8)}{_UNFINISHED}"
+            try:
+                with beside.open("xb") as file:
+                    file.write(content)
+                beside.replace(path)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}). Check that the output "
             "folder exists or can be made, is writable, and has space left."
         ) from error
+    written = _WRITTEN.get()
+    if written is not None:
+        written[path] = hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def what_is_written() -> Iterator[Mapping[Path, str]]:
+    """Collect what is written within.
+
+    Yields
+    ------
+    mapping of Path to str
+        SHA-256 of what each file was given, which another process may have replaced since.
+    """
+    written: dict[Path, str] = {}
+    token = _WRITTEN.set(written)
+    try:
+        yield written
+    finally:
+        _WRITTEN.reset(token)
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
@@ -206,20 +229,21 @@ def read_table(path: Path, row_type: type[Row]) -> list[Row]:
     """
     declared = columns(row_type)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t")
-            there = next(reader, [])
-            missing = [n for n, c in declared.items() if n not in there and not c.is_optional]
-            if missing:
-                raise DataError(
-                    f"{path}: has no column {', '.join(missing)}; expected the table that the "
-                    "participant level writes. Run the participant level again."
-                )
-            lines = [line for line in reader if line]
-            if set(map(len, lines)) - {len(there)}:
-                raise ValueError(f"a line has not the {len(there)} cells of the header")
-            cells = dict(zip(there, zip(*lines, strict=True), strict=False))
-            return _rows(row_type, cells, len(lines))
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter="\t")
+        there = next(reader, [])
+        missing = [n for n, c in declared.items() if n not in there and not c.is_optional]
+        if missing:
+            raise DataError(
+                f"{path}: has no column {', '.join(missing)}; expected the table that the "
+                "participant level writes. Run the participant level again."
+            )
+        if len(set(there)) < len(there):
+            raise ValueError("two columns have the same name")
+        lines = [line for line in reader if line]
+        if set(map(len, lines)) - {len(there)}:
+            raise ValueError(f"a line has not the {len(there)} cells of the header")
+        cells = dict(zip(there, zip(*lines, strict=True), strict=False))
+        return _rows(row_type, cells, len(lines))
     except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise DataError(
             f"{path}: cannot be read as a table of estimates ({error}). Run the participant "
@@ -237,7 +261,7 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
     """
     sidecar = path.with_suffix(".json")
     try:
-        content = json.loads(sidecar.read_text(encoding="utf-8"))
+        content = json.loads(read_text(sidecar), parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{sidecar}: cannot be read ({error}). Run the participant level again."
@@ -245,6 +269,10 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{sidecar}: expected a JSON object. Run the participant level again.")
     return content
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _holds(path: Path, content: bytes) -> bool:
@@ -258,13 +286,6 @@ def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(
         errors="backslashreplace"  # of names of files that are no Unicode
     )
-
-
-def _umask() -> int:
-    """Read the process' umask, which can only be read by setting it."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
 
 
 def _rows(row_type: type, cells: Mapping[str, Sequence[str]], n_rows: int) -> list[Any]:
@@ -290,7 +311,9 @@ def _fields_of(row_type: type) -> list[tuple[Field[Any], Any, frozenset[str]]]:
         kind: Any = hint if is_dataclass(hint) else sys.intern  # tables share memory of texts
         for number in (int, float):
             kind = number if hint in (number, number | None) else kind
-        levels = frozenset(get_args(hint) if get_origin(hint) is Literal else ())
+        levels = frozenset(field.metadata.get("Levels", ()))
+        if levels and NoneType in get_args(hint):
+            levels |= {MISSING}
         listed.append((field, kind, levels))
     return listed
 
@@ -301,9 +324,20 @@ def _column(
     if levels and not levels.issuperset(cells):
         odd = ", ".join(sorted(repr(cell) for cell in set(cells) - levels))
         raise ValueError(f"column {name} holds {odd}, which is none of its values")
-    if MISSING in cells:
-        return [None if cell == MISSING else kind(cell) for cell in cells]
-    return list(map(kind, cells))
+    there = [cell for cell in cells if cell != MISSING] if MISSING in cells else cells
+    values = list(map(kind, there))
+    if kind is not sys.intern and not (_are_plain(there) and all(map(isfinite, values))):
+        raise ValueError(f"column {name} holds what is no finite number")
+    if len(there) == len(cells):
+        return values
+    given = iter(values)
+    return [None if cell == MISSING else next(given) for cell in cells]
+
+
+def _are_plain(cells: Iterable[str]) -> bool:
+    """Tell whether numbers are written as this program does: not as Python or Unicode have them."""
+    text = "".join(cells)
+    return text.isascii() and "_" not in text and " " not in text
 
 
 def _cells(rows: Sequence[Any], attribute: str) -> list[object]:

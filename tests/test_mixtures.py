@@ -333,13 +333,20 @@ class TestWhoIsProcessed:
         }
         assert statuses == {"a": "ok", "b": "missing_map"}
 
-    def test_a_folder_that_cannot_be_read_costs_only_its_participant(self, group_study, output):
+    def test_links_to_themselves_are_links_to_nothing(self, group_study, output, caplog):
         surf = group_study.surf("02")
-        shutil.move(surf, surf.with_name("closed"))
-        surf.symlink_to("surf")  # a link to itself
+        shutil.rmtree(surf)
+        for link in (surf, group_study.root / "notes", group_study.firstlevel / "sub-05"):
+            link.symlink_to(link.name)
+        (group_study.firstlevel / "sub-03" / "notes").symlink_to("notes")
+        lost = group_study.map_path("01", "main", "L", "attend", "effect")
+        lost.unlink()
+        lost.symlink_to(lost.name)
         assert level(group_study, output) == 1
         assert estimates(output, "03")[(*ATTEND, "L")]["status"] == "ok"
-        assert not (output / "sub-02").exists()
+        assert estimates(output, "02")[(*ATTEND, "L")]["status"] == "missing_retinotopy"
+        assert estimates(output, "01")[(*ATTEND, "L")]["status"] == "missing_map"
+        assert f"{lost}: a symbolic link" in caplog.text
 
 
 class TestEarlierRuns:

@@ -1,5 +1,6 @@
 """A participant is processed again where anything changed that the results are made from."""
 
+import hashlib
 import json
 import os
 import pty
@@ -12,6 +13,9 @@ import pytest
 from study import COMMAND, contents, fingerprint, make_study, write_gifti
 
 from bids_secondlevel.cli import main
+from bids_secondlevel.resume import origin_of
+from bids_secondlevel.settings import Settings
+from bids_secondlevel.sources import ParticipantFiles, ParticipantIndex, Plan
 
 LABELS = ("01", "02", "03", "04")
 
@@ -272,3 +276,62 @@ class TestProgress:
         told = subprocess.run(arguments, check=True, capture_output=True, text=True).stderr
         assert all(line.startswith(("INFO: ", "WARNING: ")) for line in told.splitlines())
         assert "\r" not in told
+
+
+def test_a_link_to_another_file_of_the_same_size_and_time_redoes_it(processed, skipped):
+    path = effect_of(processed)
+    one, other = path.with_name("one"), path.with_name("other")
+    path.rename(one)
+    other.write_bytes(one.read_bytes())
+    os.utime(other, ns=(one.stat().st_atime_ns, one.stat().st_mtime_ns))
+    path.symlink_to(one)
+    assert skipped() == ["01", "02", "03"]
+    path.unlink()
+    path.symlink_to(other)
+    assert skipped() == ["01", "02", "03"]
+    assert skipped() == [*LABELS]
+
+
+@pytest.mark.usefixtures("processed")
+def test_options_of_the_group_level_redo_nobody(skipped):
+    assert skipped("--n-permutations", "100", "--min-coverage", "0.5") == [*LABELS]
+
+
+@pytest.mark.usefixtures("processed")
+def test_a_record_that_does_not_name_the_results_redoes_it(output, skipped, tmp_path):
+    record = output / "logs" / "sub-04_run.json"
+    right = json.loads(record.read_text())
+    (table,) = output.glob("sub-04/func/*_desc-roi_estimates.tsv")
+    lost = dict(right["Results"])
+    del lost[table.relative_to(output).as_posix()]
+    table.unlink()
+    record.write_text(json.dumps({**right, "Results": lost}))
+    assert skipped() == ["01", "02", "03"]
+    assert table.exists()
+    elsewhere = tmp_path / "x_desc-roi_estimates.tsv"
+    elsewhere.write_bytes(b"")
+    digest = hashlib.sha256(b"").hexdigest()
+    record.write_text(json.dumps({**right, "Results": {str(elsewhere): digest}}))
+    assert skipped() == ["01", "02", "03"]
+
+
+def test_surfaces_of_templates_redo_who_may_be_drawn_on_them(study, output, tmp_path, monkeypatch):
+    home = tmp_path / "templateflow"
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(home))
+    surface = home / "tpl-fsaverage" / "tpl-fsaverage_hemi-L_den-41k_sphere.surf.gii"
+    plan = Plan("fsaverage6", "loc", (), (), {}, maps_space="fsaverage6")
+    files = ParticipantFiles("01", None, {}, {}, ())
+    settings = Settings(study.root, output, "participant")
+
+    def origin():
+        return origin_of(ParticipantIndex("01", (), ()), plan, files, settings)
+
+    nothing = origin()
+    surface.parent.mkdir(parents=True)
+    surface.touch()  # as TemplateFlow has files that have not been fetched
+    assert origin() == nothing
+    surface.write_text("a sphere")
+    fetched = origin()
+    assert fetched != nothing
+    later(surface)
+    assert origin() != fetched

@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,62 @@ def test_locale_c_and_paths_with_spaces_and_umlauts(study, tmp_path, expected):
     surroundings = {"LC_ALL": "C", "LANG": None}  # which Python turns into UTF-8
     finished = run_with((), root / "bids", output, *NUMBERS, environment=surroundings)
     check(finished, output, expected)
+
+
+def as_somebody_else(folder, study, script):
+    """Run Python code as a user who may not read a folder.
+
+    Root runs both levels before, elsewhere: that user may not read where Python is, either.
+    """
+    elsewhere = study.root.with_name("elsewhere")
+    begin = (
+        "import os, sys\nfrom bids_secondlevel.cli import main\n"
+        "if os.geteuid() == 0:\n"
+        f"    main([{str(study.root)!r}, {str(elsewhere)!r}, *{NUMBERS!r}])\n"
+        f"    main([{str(study.root)!r}, {str(elsewhere)!r}, 'group', '--no-report'])\n"
+        "    os.seteuid(54321)\n"
+    )
+    folder.chmod(0)
+    try:
+        return subprocess.run(
+            [sys.executable, "-c", begin + script], capture_output=True, text=True, check=False
+        )
+    finally:
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def passable():
+    """A folder that everybody may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_home_that_this_user_may_not_read(passable, expected):
+    study = make_study(passable / "bids", {"01": 0.0})
+    home, output = passable / "home", passable / "out"
+    home.mkdir()
+    output.mkdir()
+    output.chmod(0o777)
+    arguments = [str(study.root), str(output), *NUMBERS]
+    script = f"os.environ['HOME'] = {str(home)!r}\ncode = main({arguments!r})\n"
+    finished = as_somebody_else(home, study, f"{script}print(os.environ['HOME'])\nsys.exit(code)")
+    check(finished, output, expected)
+    assert finished.stdout == "/\n"
+
+
+@pytest.mark.parametrize("folder", ["sub-01", "sub-01/func"])
+def test_results_that_this_user_may_not_read(passable, folder):
+    """They are not those of a participant without results."""
+    study = make_study(passable / "bids", {"01": 0.0, "02": 1.0})
+    output = passable / "out"
+    numbers = ["participant", "--n-procs", "1", "--no-report"]
+    assert main([str(study.root), str(output), *numbers]) == 0
+    arguments = [str(study.root), str(output), "group", "--no-report"]
+    finished = as_somebody_else(output / folder, study, f"sys.exit(main({arguments!r}))")
+    assert finished.returncode == 66, finished.stderr
+    assert f"{output / folder}: may not be read by this user" in finished.stderr
 
 
 def test_input_that_this_user_may_not_read(tmp_path):

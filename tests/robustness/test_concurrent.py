@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -76,6 +77,28 @@ for n in range(int(times)):
     code = main([study, output, "participant", "--no-report", "--n-procs", "1", *options])
     assert code == 0, code
 """
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="stops a process")
+def test_another_run_of_a_participant_while_its_pages_are_drawn(study, tmp_path):
+    """The results of the other settings must not pass for those of the run that ends last."""
+    output, other = tmp_path / "out", ["--localizer-threshold", "2.4"]
+    options = ["participant", "--n-procs", "1"]
+    first = start(study.root, output, *options)
+    try:
+        while not list(output.glob("sub-01/func/*_desc-roi_estimates.tsv")):
+            assert first.poll() is None
+            time.sleep(0.002)
+        first.send_signal(signal.SIGSTOP)
+        assert first.poll() is None
+        assert level(study, output, *options, "--no-report", *other) == 0
+    finally:
+        first.send_signal(signal.SIGCONT)
+    all_succeed([first])
+    assert level(study, output, *options, "--no-report") == 0
+    alone = tmp_path / "alone"
+    assert level(study, alone, *options, "--no-report") == 0
+    assert contents(output / "sub-01" / "func") == contents(alone / "sub-01" / "func")
 
 
 def test_a_group_level_that_reads_while_a_participant_is_written(tmp_path):

@@ -187,6 +187,30 @@ def test_workers_end_with_the_program_that_started_them(tmp_path, number):
         )
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_worker_that_is_killed_is_told_and_the_next_run_completes(tmp_path):
+    """As when memory runs out."""
+    study = make_study(tmp_path / "bids", {f"{n:02}": float(n) for n in range(30)})
+    output = tmp_path / "out"
+    arguments = (study.root, output, "participant", "--no-report", "--n-procs", "2")
+    program = start(*arguments)
+    wait_until(lambda: list(output.glob("sub-*/func/*.tsv")) or program.poll() is not None)
+    workers = [
+        pid
+        for pid in processes_of(program.pid)
+        if b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    _, told = program.communicate(timeout=120)
+    assert program.returncode == 1
+    assert "was killed or could not start" in told
+    assert "sub-29: was not finished" in told
+    assert "Traceback" not in told
+    assert "defect" not in told
+    assert run(*arguments).returncode == 0
+    assert len(list(output.glob("sub-*/func/*_desc-roi_estimates.tsv"))) == 30
+
+
 def test_what_a_killed_process_has_left_long_ago_is_removed_and_nothing_else(study, output):
     func = output / "sub-01" / "func"
     func.mkdir(parents=True)
