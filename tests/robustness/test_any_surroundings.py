@@ -128,7 +128,7 @@ def as_somebody_else(folder, study, script):
         "if os.geteuid() == 0:\n"
         f"    main([{str(study.root)!r}, {str(elsewhere)!r}, *{NUMBERS!r}])\n"
         f"    main([{str(study.root)!r}, {str(elsewhere)!r}, 'group', '--no-report'])\n"
-        "    os.seteuid(54321)\n"
+        "    os.setuid(54321)\n"
     )
     folder.chmod(0)
     try:
