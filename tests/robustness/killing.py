@@ -99,7 +99,8 @@ def main(study, base, before, number, n_places, *options):
     places = range(1, n_changes + 1)
     if int(n_places):
         # The fractional part of multiples of the golden ratio: spread evenly, in step with nothing.
-        places = [1 + int(n * 0.618034 % 1 * n_changes) for n in range(int(n_places))]
+        spread = (1 + int(n * 0.618034 % 1 * n_changes) for n in range(int(n_places)))
+        places = list(dict.fromkeys(spread))
     signals = number.split(",")
     by = {place: signals[n % len(signals)] for n, place in enumerate(places)}
     codes = {}
