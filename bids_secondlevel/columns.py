@@ -1,9 +1,9 @@
 """Declare the columns of a table: fields of a dataclass that carry their data dictionary."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 _OPTIONAL = "only where it has values"
 
@@ -61,18 +61,23 @@ def columns(row_type: type) -> Mapping[str, Column]:
     return _columns(row_type)
 
 
-@cache  # asked for every table, and Python takes a millisecond for the types
+@cache  # asked for every table
 def _columns(row_type: type) -> Mapping[str, Column]:
-    hints = get_type_hints(row_type)
     listed: dict[str, Column] = {}
-    for f in fields(row_type):
-        if is_dataclass(hints[f.name]):
-            inner = columns(hints[f.name])
+    for f, hint in typed_fields(row_type):
+        if is_dataclass(hint):
+            inner = columns(cast("type", hint))
             listed |= {name: replace(c, path=f"{f.name}.{c.path}") for name, c in inner.items()}
         else:
             entry = {key: value for key, value in f.metadata.items() if key != _OPTIONAL}
-            listed[f.name] = Column(f.name, hints[f.name], entry, f.metadata.get(_OPTIONAL, False))
+            listed[f.name] = Column(f.name, hint, entry, f.metadata.get(_OPTIONAL, False))
     return listed
+
+
+def typed_fields(row_type: type) -> list[tuple[Field[Any], Any]]:
+    """List the fields of a row type with the types of their values, dataclasses among them."""
+    hints = get_type_hints(row_type)
+    return [(f, hints[f.name]) for f in fields(row_type)]
 
 
 def data_dictionary(row_type: type) -> dict[str, dict[str, Any]]:

@@ -95,8 +95,8 @@ def _paired_tests(
     groups: dict[tuple[Any, ...], dict[str, Cell]] = {}
     for cell in cells:
         rest = named(cell)
-        level = rest.pop(comparison)
-        if named(cell)["hemi"] in hemispheres:
+        if rest["hemi"] in hemispheres:
+            level = rest.pop(comparison)
             groups.setdefault(tuple(rest.values()), {})[level] = cell
     pairs = [
         (levels[level], levels[versus], versus)

@@ -22,6 +22,20 @@ Cell = tuple[str | None, ...]
 """What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
 
 
+def status_column() -> Any:
+    """Declare the column of every table of numbers that says why one is not there."""
+    return column("whether a number could be had, and if not, why", levels=STATUSES, default="ok")
+
+
+def independence_column() -> Any:
+    """Declare the column of every table of numbers that says what can be claimed of one."""
+    return column(
+        "whether the number was measured on the data that defined its ROI",
+        levels=INDEPENDENCE,
+        default="independent",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class EstimateRow:
     """One number measured for a participant, and everything that belongs to it.
@@ -91,14 +105,8 @@ class EstimateRow:
         "out in turn, over which all columns are averaged",
         default=None,
     )
-    status: Status = column(
-        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
-    )
-    independence: Independence = column(
-        "whether the number was measured on the data that defined its ROI",
-        levels=INDEPENDENCE,
-        default="independent",
-    )
+    status: Status = status_column()
+    independence: Independence = independence_column()
 
     @property
     def key(self) -> tuple[str | None, ...]:

@@ -3,8 +3,14 @@
 from dataclasses import dataclass, fields
 
 from bids_secondlevel.columns import column
-from bids_secondlevel.estimates import INDEPENDENCE, KEY, EstimateRow, Independence
-from bids_secondlevel.model import STATUSES, Status
+from bids_secondlevel.estimates import (
+    KEY,
+    EstimateRow,
+    Independence,
+    independence_column,
+    status_column,
+)
+from bids_secondlevel.model import Status
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,8 @@ class RunRow:
         default=None,
     )
     coverage: float | None = column("n_finite divided by n_vertices", default=None)
-    status: Status = column(
-        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
-    )
-    independence: Independence = column(
-        "whether the number was measured on the data that defined its ROI",
-        levels=INDEPENDENCE,
-        default="independent",
-    )
+    status: Status = status_column()
+    independence: Independence = independence_column()
 
     @property
     def key(self) -> tuple[str | None, ...]:

@@ -4,8 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bids_secondlevel.columns import column
-from bids_secondlevel.estimates import INDEPENDENCE, EstimateRow, Independence
-from bids_secondlevel.model import STATUSES, Status
+from bids_secondlevel.estimates import (
+    EstimateRow,
+    Independence,
+    independence_column,
+    status_column,
+)
+from bids_secondlevel.model import Status
 from bids_secondlevel.roi_rules import RoiDefinition
 from bids_secondlevel.settings import Settings
 
@@ -38,14 +43,8 @@ class SweepRow:
     sd: float | None = column("as in the table of estimates", default=None)
     n_vertices: int | None = column("number of vertices of the ROI", default=None)
     n_finite: int | None = column("number of finite vertices of the ROI", default=None)
-    status: Status = column(
-        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
-    )
-    independence: Independence = column(
-        "whether the number was measured on the data that defined its ROI",
-        levels=INDEPENDENCE,
-        default="independent",
-    )
+    status: Status = status_column()
+    independence: Independence = independence_column()
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field, is_dataclass
 from functools import cache
 from itertools import repeat
 from math import isfinite
 from operator import attrgetter
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args
 
-from bids_secondlevel.columns import columns
+from bids_secondlevel.columns import columns, typed_fields
 from bids_secondlevel.errors import DataError, OutputError
 from bids_secondlevel.plain_files import read_text
 
@@ -304,10 +304,8 @@ def _rows(row_type: type, cells: Mapping[str, Sequence[str]], n_rows: int) -> li
 @cache  # asked for every table, and Python takes a millisecond for the types
 def _fields_of(row_type: type) -> list[tuple[Field[Any], Any, frozenset[str]]]:
     """List the fields of rows: what reads their values, and which values there may be, if few."""
-    hints = get_type_hints(row_type)
     listed = []
-    for field in fields(row_type):
-        hint = hints[field.name]
+    for field, hint in typed_fields(row_type):
         kind: Any = hint if is_dataclass(hint) else sys.intern  # tables share memory of texts
         for number in (int, float):
             kind = number if hint in (number, number | None) else kind
