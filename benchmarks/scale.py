@@ -166,9 +166,9 @@ def floor(root, labels, size):
 
 
 def ours_discovery(root, labels, _size):
-    from bids_secondlevel.datasets import find_datasets
-    from bids_secondlevel.indexing import index_participant
-    from bids_secondlevel.settings import Settings
+    from bids_secondlevel.core.settings import Settings
+    from bids_secondlevel.inputs.datasets import find_datasets
+    from bids_secondlevel.inputs.index import index_participant
 
     datasets = find_datasets(Settings(root, root.parent / "none", "participant"))
     for label in labels:

@@ -4,14 +4,18 @@ A BIDS App: it intersects a retinotopic region of each participant with what a f
 localizer activates, reads first-level contrast estimates inside these regions, and tests
 them across participants.
 
-To read the code, start with :mod:`bids_secondlevel.participant`: the whole analysis of one
-participant on a page; :mod:`~bids_secondlevel.jobs` runs it for many. Then
-:mod:`~bids_secondlevel.rois` (how a region is defined), :mod:`~bids_secondlevel.measures` (how it
-is measured, and every column of the table), :mod:`~bids_secondlevel.group` and
-:mod:`~bids_secondlevel.stats`. Files are found in :mod:`~bids_secondlevel.discovery`, chosen in
-:mod:`~bids_secondlevel.planning` and :mod:`~bids_secondlevel.selection`, read in
-:mod:`~bids_secondlevel.surfaces` and written in :mod:`~bids_secondlevel.derivatives`. Options live
-in :mod:`~bids_secondlevel.settings`.
+To read the code, start with :mod:`~bids_secondlevel.participant`, the whole analysis of one
+participant, and :mod:`~bids_secondlevel.group`, that of the group. Each folder holds one part;
+imports go down only::
+
+    cli, demo        the command; a simulated study
+    outputs          what leaves for machines: names, tables, masks, provenance
+    reports          what leaves for people: pages, charts, pictures
+    stats            rows of all participants become tests, comparisons and models
+    rois             retinotopy and localizer become regions; maps are measured in them
+    inputs           which files are there, and which of them are used
+    maps             files become arrays on one surface or grid
+    core             the words: errors, settings, the rule of a region, values
 """
 
 __version__ = "0.1.0"

@@ -2,7 +2,7 @@
 
 import sys
 
-from bids_secondlevel.cli import main
+from bids_secondlevel.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

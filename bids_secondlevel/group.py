@@ -13,16 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel import derivatives, pages
-from bids_secondlevel.bids_stats_models import fit_stats_model
-from bids_secondlevel.comparisons import paired_tests
-from bids_secondlevel.dataset_files import write_dataset_files
-from bids_secondlevel.datasets import (
-    check_bids_dir,
-    check_output_dir,
-)
-from bids_secondlevel.derivatives import GroupResults
-from bids_secondlevel.errors import (
+from bids_secondlevel.core.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
     DataError,
@@ -30,8 +21,18 @@ from bids_secondlevel.errors import (
     NothingSelectedError,
     OutputError,
 )
-from bids_secondlevel.estimates import EstimateRow
-from bids_secondlevel.gathering import (
+from bids_secondlevel.core.roi_rule import RoiRule
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.values import Status
+from bids_secondlevel.inputs.datasets import (
+    check_bids_dir,
+    check_output_dir,
+)
+from bids_secondlevel.inputs.participants import read_participants
+from bids_secondlevel.inputs.stats_model_file import is_stats_model, read_stats_model
+from bids_secondlevel.outputs import results as derivatives
+from bids_secondlevel.outputs.dataset import write_dataset_files
+from bids_secondlevel.outputs.gather import (
     Table,
     check_labels,
     common_definition,
@@ -42,19 +43,19 @@ from bids_secondlevel.gathering import (
     screen,
     wanted,
 )
-from bids_secondlevel.group_page import methods_of
-from bids_secondlevel.group_participants import choose_participants
-from bids_secondlevel.linear_models import check_formula, fit_formula
-from bids_secondlevel.masks import describe_rule
-from bids_secondlevel.model import Status
-from bids_secondlevel.model_table import ModelResults, ModelRow, summarize_models
-from bids_secondlevel.participants_table import read_participants
-from bids_secondlevel.reliability import reliability
-from bids_secondlevel.roi_rules import RoiRule
-from bids_secondlevel.run_tables import read_runs
-from bids_secondlevel.settings import Settings
-from bids_secondlevel.stats import StatisticRow, one_sample_tests, with_reasons
-from bids_secondlevel.stats_model_file import is_stats_model, read_stats_model
+from bids_secondlevel.outputs.group_participants import choose_participants
+from bids_secondlevel.outputs.masks import describe_rule
+from bids_secondlevel.outputs.results import GroupResults
+from bids_secondlevel.outputs.run_tables import read_runs
+from bids_secondlevel.reports import pages
+from bids_secondlevel.reports.group_page import methods_of
+from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.stats.models.by_formula import check_formula, fit_formula
+from bids_secondlevel.stats.models.by_specification import fit_stats_model
+from bids_secondlevel.stats.models.table import ModelResults, ModelRow, summarize_models
+from bids_secondlevel.stats.reliability import reliability
+from bids_secondlevel.stats.tests import StatisticRow, one_sample_tests, with_reasons
 
 LOG = logging.getLogger("bids_secondlevel")
 

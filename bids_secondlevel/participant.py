@@ -10,52 +10,61 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from bids_secondlevel import derivatives, pages, resume
-from bids_secondlevel.crossvalidation import (
-    runs_with_cross_validation,
-    with_cross_validation,
-)
-from bids_secondlevel.errors import (
+from bids_secondlevel.cli.outcome import UP_TO_DATE, Outcome, summarize_outcome, summarize_rows
+from bids_secondlevel.core.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
     SecondLevelError,
 )
-from bids_secondlevel.estimates import EstimateRow, Independence
-from bids_secondlevel.indexing import index_participant, subcortex_notes
-from bids_secondlevel.measures import Key, Method, Part, Region, measure, region
-from bids_secondlevel.model import HEMISPHERES, Absent, Array, Hemisphere, Retinotopy, RoiMasks
-from bids_secondlevel.outcome import UP_TO_DATE, Outcome, summarize_outcome, summarize_rows
-from bids_secondlevel.planning import make_plan, same
-from bids_secondlevel.portrait import MapsShown, Portrait, draw_portrait
-from bids_secondlevel.quality import (
-    OverlapRow,
-    QualityRow,
-    VertexMaps,
-    compare_rois,
-    describe_rois,
-)
-from bids_secondlevel.reading import align, carry_localizers, read_localizers, read_measured
-from bids_secondlevel.registration import Alignment
-from bids_secondlevel.retinotopy_reading import (
-    carry_retinotopy,
-    read_own_retinotopy,
-    read_vertex_maps,
-)
-from bids_secondlevel.roi_rules import RoiDefinition
-from bids_secondlevel.rois import define_rois
-from bids_secondlevel.runs import RunRow, label_run
-from bids_secondlevel.selection import select_files
-from bids_secondlevel.settings import Settings
-from bids_secondlevel.sources import (
+from bids_secondlevel.core.files import (
     Dataset,
     EstimateSource,
     ParticipantFiles,
     ParticipantIndex,
     Plan,
 )
-from bids_secondlevel.sweep import SweepRow, sweep_variants
-from bids_secondlevel.values import Reader
-from bids_secondlevel.writing import what_is_written
+from bids_secondlevel.core.roi_rule import RoiDefinition
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.values import (
+    HEMISPHERES,
+    Absent,
+    Array,
+    Hemisphere,
+    Retinotopy,
+    RoiMasks,
+)
+from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.index import index_participant, subcortex_notes
+from bids_secondlevel.inputs.plan import make_plan, same
+from bids_secondlevel.maps.reader import Reader
+from bids_secondlevel.maps.reading import align, carry_localizers, read_localizers, read_measured
+from bids_secondlevel.maps.retinotopy import (
+    carry_retinotopy,
+    read_own_retinotopy,
+    read_vertex_maps,
+)
+from bids_secondlevel.maps.spheres import Alignment
+from bids_secondlevel.outputs import results as derivatives
+from bids_secondlevel.outputs import resume
+from bids_secondlevel.outputs.files import what_is_written
+from bids_secondlevel.reports import pages
+from bids_secondlevel.reports.cortex.portrait import MapsShown, Portrait, draw_portrait
+from bids_secondlevel.rois.define import define_rois
+from bids_secondlevel.rois.estimates import EstimateRow, Independence
+from bids_secondlevel.rois.independence import (
+    runs_with_cross_validation,
+    with_cross_validation,
+)
+from bids_secondlevel.rois.measure import Key, Method, Part, Region, measure, region
+from bids_secondlevel.rois.quality import (
+    OverlapRow,
+    QualityRow,
+    VertexMaps,
+    compare_rois,
+    describe_rois,
+)
+from bids_secondlevel.rois.runs import RunRow, label_run
+from bids_secondlevel.rois.sweep import SweepRow, sweep_variants
 
 Regions = Mapping[Hemisphere, Mapping[str, Region | Absent]]
 """The vertices of every ROI, by hemisphere and name."""

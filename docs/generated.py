@@ -1,7 +1,7 @@
 """Write the parts of the documentation that follow from the program: nothing here is a copy.
 
 A page asks for a part by a line of its own, such as ``<!-- generated: options -->`` or
-``<!-- generated: messages datasets discovery -->``.
+``<!-- generated: messages inputs.datasets inputs.discovery -->``.
 """
 
 import argparse
@@ -13,19 +13,19 @@ from itertools import product
 from pathlib import Path
 
 import bids_secondlevel
-from bids_secondlevel import errors
-from bids_secondlevel.columns import data_dictionary
-from bids_secondlevel.comparisons import ComparisonRow
-from bids_secondlevel.estimates import EstimateRow
-from bids_secondlevel.model import STATUSES
-from bids_secondlevel.model_table import ModelRow
-from bids_secondlevel.options import build_parser
-from bids_secondlevel.quality import OverlapRow, QualityRow
-from bids_secondlevel.references import REFERENCES, reference_list
-from bids_secondlevel.reliability import ReliabilityRow
-from bids_secondlevel.runs import RunRow
-from bids_secondlevel.stats import StatisticRow
-from bids_secondlevel.sweep import SweepRow
+from bids_secondlevel.cli.options import build_parser
+from bids_secondlevel.core import errors
+from bids_secondlevel.core.rows import data_dictionary
+from bids_secondlevel.core.values import STATUSES
+from bids_secondlevel.reports.references import REFERENCES, reference_list
+from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.rois.quality import OverlapRow, QualityRow
+from bids_secondlevel.rois.runs import RunRow
+from bids_secondlevel.rois.sweep import SweepRow
+from bids_secondlevel.stats.comparisons import ComparisonRow
+from bids_secondlevel.stats.models.table import ModelRow
+from bids_secondlevel.stats.reliability import ReliabilityRow
+from bids_secondlevel.stats.tests import StatisticRow
 
 PACKAGE = Path(bids_secondlevel.__file__).parent
 
@@ -145,7 +145,7 @@ def messages_of(module: str) -> Iterator[tuple[str, str]]:
 
     What is filled in when the program runs is shown as an ellipsis.
     """
-    tree = _tree(PACKAGE / f"{module}.py")
+    tree = _tree(PACKAGE / f"{module.replace('.', '/')}.py")
     calls = ((n, scope) for scope in tree.body for n in ast.walk(scope) if isinstance(n, ast.Call))
     for call, scope in calls:
         kind = _kind(call)
@@ -221,7 +221,7 @@ def _assigned(name: str, scope: ast.AST) -> list[str]:
 
 def _returned(name: str) -> list[str]:
     """Find the texts that a function of the package returns."""
-    for path in sorted(PACKAGE.glob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.FunctionDef) and node.name == name:
                 returns = (n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value)

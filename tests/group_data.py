@@ -5,8 +5,8 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from bids_secondlevel.estimates import EstimateRow
-from bids_secondlevel.model import ParticipantsTable
+from bids_secondlevel.core.values import ParticipantsTable
+from bids_secondlevel.rois.estimates import EstimateRow
 
 
 def row(participant, estimate, **columns):

@@ -17,8 +17,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from bids_secondlevel import annex
-from bids_secondlevel.cli import main
+from bids_secondlevel.cli.main import main
+from bids_secondlevel.maps import annex
 
 COMMAND = Path(sys.executable).parent / "bids_secondlevel"
 STRUCTURE = {"L": "CortexLeft", "R": "CortexRight"}

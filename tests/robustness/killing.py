@@ -42,7 +42,7 @@ def on_change(folder, react):
 
 
 def run(study, output, options):
-    from bids_secondlevel.cli import main
+    from bids_secondlevel.cli.main import main
 
     with contextlib.redirect_stderr(open(os.devnull, "w")):  # noqa: PTH123
         return main([str(study), str(output), *options])
@@ -90,9 +90,9 @@ def main(study, base, before, number, n_places, *options):
 
     `before` is a folder that the output begins with; nothing, if there is none.
     """
+    import bids_secondlevel.cli.jobs
     import bids_secondlevel.group
-    import bids_secondlevel.jobs
-    import bids_secondlevel.participant_charts  # noqa: F401
+    import bids_secondlevel.reports.charts.participant  # noqa: F401
 
     base = Path(base)
     n_changes = count_changes(study, prepared(base / "undisturbed" / "out", before), options)

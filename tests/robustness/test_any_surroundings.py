@@ -13,7 +13,7 @@ import pytest
 from study import COMMAND, contents, make_study, run
 from surroundings import as_user, namespace, run_with
 
-from bids_secondlevel.cli import main
+from bids_secondlevel.cli.main import main
 
 PARTICIPANT = ("participant", "--participant-label", "01", "--n-procs", "1")
 NUMBERS = (*PARTICIPANT, "--no-report")
@@ -124,7 +124,7 @@ def as_somebody_else(folder, study, script):
     """
     elsewhere = study.root.with_name("elsewhere")
     begin = (
-        "import os, sys\nfrom bids_secondlevel.cli import main\n"
+        "import os, sys\nfrom bids_secondlevel.cli.main import main\n"
         "if os.geteuid() == 0:\n"
         f"    main([{str(study.root)!r}, {str(elsewhere)!r}, *{NUMBERS!r}])\n"
         f"    main([{str(study.root)!r}, {str(elsewhere)!r}, 'group', '--no-report'])\n"
@@ -178,7 +178,8 @@ def test_input_that_this_user_may_not_read(tmp_path):
     locked.mkdir()
     locked.chmod(0)
     script = (
-        "import os, sys; import bids_secondlevel.jobs; from bids_secondlevel.cli import main\n"
+        "import os, sys; import bids_secondlevel.cli.jobs\n"
+        "from bids_secondlevel.cli.main import main\n"
         "if os.geteuid() == 0: os.seteuid(54321)\n"  # whatever has to be imported is there
         f"sys.exit(main([{str(locked / 'bids')!r}, {str(tmp_path / 'out')!r}, 'participant']))"
     )

@@ -11,9 +11,9 @@ import time
 import pytest
 from study import COMMAND, contents, make_study
 
-from bids_secondlevel.cli import main
-from bids_secondlevel.derivatives import find_estimates
-from bids_secondlevel.gathering import read_tables
+from bids_secondlevel.cli.main import main
+from bids_secondlevel.outputs.gather import read_tables
+from bids_secondlevel.outputs.results import find_estimates
 
 NUMBERS = ("participant", "--no-report", "--n-procs", "1")
 
@@ -70,7 +70,7 @@ def test_several_jobs_for_the_same_participant(study, tmp_path):
 
 WRITER = """
 import sys
-from bids_secondlevel.cli import main
+from bids_secondlevel.cli.main import main
 study, output, times = sys.argv[1:]
 for n in range(int(times)):
     options = ["--localizer-threshold", str(1 + n % 2), "--participant-label", "01"]

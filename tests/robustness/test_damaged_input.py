@@ -20,15 +20,15 @@ from nibabel.cifti2 import BrainModelAxis, ScalarAxis
 from spheres import uneven_sphere, write_sphere
 from study import write_curv, write_gifti, write_mgz
 
-from bids_secondlevel import cifti
-from bids_secondlevel.configuration import read_config, read_exclusions, read_filters
-from bids_secondlevel.errors import SecondLevelError
-from bids_secondlevel.estimates import EstimateRow
-from bids_secondlevel.labels import read_area
-from bids_secondlevel.participants_table import read_json_object, read_participants
-from bids_secondlevel.surfaces import read_map, read_mesh
-from bids_secondlevel.volumes import read_degrees_of_freedom, read_grid, read_volume
-from bids_secondlevel.writing import read_sidecar, read_table, write_table
+from bids_secondlevel.cli.config import read_config, read_exclusions, read_filters
+from bids_secondlevel.core.errors import SecondLevelError
+from bids_secondlevel.inputs.participants import read_json_object, read_participants
+from bids_secondlevel.maps import cifti
+from bids_secondlevel.maps.labels import read_area
+from bids_secondlevel.maps.surfaces import read_map, read_mesh
+from bids_secondlevel.maps.volumes import read_degrees_of_freedom, read_grid, read_volume
+from bids_secondlevel.outputs.files import read_sidecar, read_table, write_table
+from bids_secondlevel.rois.estimates import EstimateRow
 
 N = 60
 VALUES = np.linspace(-3, 9, N).astype("f4")

@@ -5,7 +5,7 @@ import json
 import pytest
 from study import read_tsv
 
-from bids_secondlevel.cli import main
+from bids_secondlevel.cli.main import main
 
 
 @pytest.fixture

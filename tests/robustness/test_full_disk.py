@@ -11,7 +11,7 @@ import pytest
 from study import COMMAND, contents, make_study
 from surroundings import as_user, run_with
 
-from bids_secondlevel.cli import main
+from bids_secondlevel.cli.main import main
 
 PARTICIPANT = ("participant", "--participant-label", "01", "--n-procs", "1")
 

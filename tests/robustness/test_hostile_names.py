@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from nibabel.cifti2 import BrainModelAxis, ScalarAxis
 from study import AREA, ECCENTRICITY, Study, contents, describe, make_study, write_gifti
 
-from bids_secondlevel.cli import main
-from bids_secondlevel.errors import DataError
-from bids_secondlevel.estimates import EstimateRow
-from bids_secondlevel.pages import read_participants
-from bids_secondlevel.writing import read_table, write_table
+from bids_secondlevel.cli.main import main
+from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.outputs.files import read_table, write_table
+from bids_secondlevel.reports.pages import read_participants
+from bids_secondlevel.rois.estimates import EstimateRow
 
 SCRIPT = "<img src=x onerror=alert(1)>\"'&$(touch evil) `touch evil`; ü 日本"
 HOSTILE = [

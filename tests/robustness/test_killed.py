@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from study import COMMAND, contents, make_study, run
 
-from bids_secondlevel.cli import main
+from bids_secondlevel.cli.main import main
 
 KILLING = Path(__file__).with_name("killing.py")
 CODES = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from study import COMMAND, estimates, write_gifti
 
-from bids_secondlevel.cli import main
+from bids_secondlevel.cli.main import main
 
 NUMBERS = ("participant", "--no-report", "--n-procs", "1")
 ATTEND = ("main", "attend", "left", "L")

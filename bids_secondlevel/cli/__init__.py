@@ -1,0 +1,1 @@
+"""The command: options, configuration, many participants, exit codes."""

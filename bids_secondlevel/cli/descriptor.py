@@ -1,0 +1,204 @@
+"""Describe the command line to platforms, as a Boutiques descriptor (``boutiques.json``).
+
+It is made from the parser itself, so that it cannot offer what the parser does not take. The
+identifiers of inputs follow the draft of the BIDS execution specification, which wants the
+descriptor to be printed by ``--bids-exec-spec``.
+"""
+
+import argparse
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from bids_secondlevel import __version__
+from bids_secondlevel.core.errors import (
+    SOME_PARTICIPANT_FAILED,
+    DataError,
+    InputMissingError,
+    InvalidDatasetError,
+    NothingSelectedError,
+    OutputError,
+    UsageError,
+)
+from bids_secondlevel.core.roi_rule import RoiRule
+from bids_secondlevel.core.settings import Settings
+
+NOT_DESCRIBED = ("bids_exec_spec",)
+"""Options that are about the descriptor, and not in it."""
+
+_DRAFT_NAMES = {
+    "bids_dir": "InputDataset",
+    "output_dir": "OutputLocation",
+    "participant_label": "SubjectLabel",
+    "version": "ToolVersion",
+}
+_OUTPUTS = (
+    # identifier, what it is, where; none of them after a dry run
+    ("DatasetDescription", "What made the output", "dataset_description.json"),
+    ("Logs", "Settings as given, and texts to cite", "logs"),
+    ("Masks", "Regions of interest", "sub-*/**/*_mask.label.gii"),
+    ("ParticipantEstimates", "Estimates", "sub-*/**/*_desc-roi_estimates.tsv"),
+    ("ParticipantPages", "Page of a participant", "sub-*.html"),
+    ("GroupEstimates", "Estimates of all participants", "group_estimates.tsv"),
+    ("GroupStatistics", "Tests across participants", "group_statistics.tsv"),
+    ("GroupComparisons", "Paired tests", "group_comparisons.tsv"),
+    ("GroupModel", "Model of the estimates", "group_model.tsv"),
+    ("GroupPage", "Page of the group", "group.html"),
+)
+
+
+def describe(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Describe the command line.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+
+    Returns
+    -------
+    dict
+        The descriptor, to be written as JSON. Defaults are told in the descriptions, and by
+        identifier in ``custom``: a ``default-value`` would be put on every command line, where
+        it wins over the file given with ``--config``.
+    """
+    groups = [
+        (group.title or "", _described(group._group_actions))  # noqa: SLF001 no public list
+        for group in parser._action_groups  # noqa: SLF001
+    ]
+    actions = [action for _, members in groups for action in members]
+    actions.sort(key=lambda action: bool(action.option_strings))  # positional arguments first
+    keys = [_key(action) for action in actions]
+    return {
+        "name": parser.prog,
+        "description": parser.description,
+        "tool-version": __version__,
+        "schema-version": "0.5",
+        "command-line": " ".join([parser.prog, *keys]),
+        "container-image": {"type": "docker", "image": f"{parser.prog}:{__version__}"},
+        "inputs": [_input(action) for action in actions],
+        "groups": [
+            {
+                "id": _camel_case(title),
+                "name": title[:1].upper() + title[1:],
+                "members": [_identifier(action) for action in members],
+            }
+            for title, members in groups
+            if members
+        ],
+        "output-files": [
+            {
+                "id": identifier,
+                "name": name,
+                "path-template": f"[OutputLocation]/{path}",
+                "list": "*" in path,
+                "optional": True,
+            }
+            for identifier, name, path in _OUTPUTS
+        ],
+        "error-codes": _error_codes(),
+        "tests": _tests(),
+        "tags": {"domain": ["neuroinformatics", "fmri", "bids-app"]},
+        "custom": {"BIDSAppSpecVersion": "BEP027 draft", "Defaults": _defaults(actions)},
+    }
+
+
+def _described(actions: Iterable[argparse.Action]) -> list[argparse.Action]:
+    return [action for action in actions if action.dest not in NOT_DESCRIBED]
+
+
+def _name(action: argparse.Action) -> str:
+    """Name an argument by its long option, which is what the user knows."""
+    long = [string for string in action.option_strings if string.startswith("--")]
+    return long[0].removeprefix("--").replace("-", "_") if long else action.dest
+
+
+def _identifier(action: argparse.Action) -> str:
+    name = _name(action)
+    return _DRAFT_NAMES.get(name) or _camel_case(name)
+
+
+def _camel_case(text: str) -> str:
+    return "".join(word[0].upper() + word[1:] for word in re.findall(r"[0-9a-zA-Z]+", text))
+
+
+def _key(action: argparse.Action) -> str:
+    return f"[{_identifier(action)}]"
+
+
+def _input(action: argparse.Action) -> dict[str, Any]:
+    name = _name(action)
+    described: dict[str, Any] = {
+        "id": _identifier(action),
+        "name": name.replace("_", " ").capitalize(),
+        "description": action.help,
+        "type": _type(action),
+        "optional": not action.required,
+        "value-key": _key(action),
+    }
+    if action.option_strings:
+        described["command-line-flag"] = f"--{name.replace('_', '-')}"
+    if described["type"] == "Number":
+        described["integer"] = action.type is int
+    if action.choices is not None:
+        described["value-choices"] = list(action.choices)
+    if name == "bids_dir":  # which the draft has as a list
+        described |= {"list": True, "min-list-entries": 1, "max-list-entries": 1}
+    elif action.nargs == "+":
+        described |= {"list": True, "min-list-entries": 1}
+    elif isinstance(action.nargs, int) and action.nargs > 1:
+        described |= {"list": True}
+        described |= dict.fromkeys(("min-list-entries", "max-list-entries"), action.nargs)
+    return described
+
+
+def _type(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return "Flag"
+    if action.dest == "output_dir":  # a File must be there before the run
+        return "String"
+    return {Path: "File", int: "Number", float: "Number"}.get(action.type, "String")  # type: ignore[call-overload, no-any-return]
+
+
+def _defaults(actions: Sequence[argparse.Action]) -> Mapping[str, object]:
+    """Tell what holds where an option that takes a value is not given."""
+    known = {field.name: field.default for of in (Settings, RoiRule) for field in fields(of)}
+    return {
+        _identifier(action): list(value) if isinstance(value, tuple) else value
+        for action in actions
+        if action.nargs != 0
+        and isinstance(value := known.get(action.dest), str | int | float | tuple)
+        and value != ()
+    }
+
+
+def _error_codes() -> list[dict[str, object]]:
+    told = {SOME_PARTICIPANT_FAILED: "Some participants failed; the others were processed."}
+    for failure in (
+        InvalidDatasetError,
+        NothingSelectedError,
+        UsageError,
+        DataError,
+        InputMissingError,
+        OutputError,
+    ):
+        text, _, _ = (failure.__doc__ or "").partition("\n")
+        told[failure.exit_code] = text.replace("`", "")
+    return [{"code": code, "description": text} for code, text in told.items()]
+
+
+def _tests() -> list[dict[str, object]]:
+    here: dict[str, object] = {"InputDataset": ["."], "OutputLocation": "out"}
+    return [
+        {
+            "name": "It says which version it is",
+            "invocation": {**here, "AnalysisLevel": "group", "ToolVersion": True},
+            "assertions": {"exit-code": 0},
+        },
+        {
+            "name": "A folder that is no dataset is refused",
+            "invocation": {**here, "AnalysisLevel": "participant"},
+            "assertions": {"exit-code": InvalidDatasetError.exit_code},
+        },
+    ]

@@ -1,0 +1,329 @@
+"""Run the participant level: whom to process, one after another or in parallel, how it went."""
+
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from itertools import islice
+
+from bids_secondlevel.cli.outcome import UP_TO_DATE, Outcome, summarize_outcome
+from bids_secondlevel.cli.preview import describe_datasets, describe_run, find_gaps
+from bids_secondlevel.core.errors import (
+    DONE,
+    SOME_PARTICIPANT_FAILED,
+    AmbiguousInputError,
+    DataError,
+    InputMissingError,
+    NothingSelectedError,
+    OutputError,
+    SecondLevelError,
+)
+from bids_secondlevel.core.files import Dataset, ParticipantIndex
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.values import HEMISPHERES
+from bids_secondlevel.inputs import discovery
+from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.datasets import (
+    check_bids_dir,
+    check_output_dir,
+    find_datasets,
+    list_participants,
+    select_participants,
+    unknown_participants,
+    unlisted_participants,
+)
+from bids_secondlevel.inputs.index import index_participant
+from bids_secondlevel.inputs.plan import make_plan
+from bids_secondlevel.maps.reading import (
+    measured_gap,
+)
+from bids_secondlevel.outputs import results as derivatives
+from bids_secondlevel.outputs import resume
+from bids_secondlevel.outputs.dataset import write_dataset_files
+from bids_secondlevel.outputs.files import write_atomically
+from bids_secondlevel.participant import choose_files, process_participant
+from bids_secondlevel.reports.methods import describe_measurement
+from bids_secondlevel.reports.pages import write_methods
+
+LOG = logging.getLogger("bids_secondlevel")
+
+SURVEYED = 3
+"""How many participants with maps are looked at to learn what a study contains."""
+
+_IDLE = 10
+"""Seconds without work after which a process ends, as when the one that started it was killed."""
+
+MAX_SURVEYED = 20
+"""How many participants are looked at to find them."""
+
+
+def run(settings: Settings) -> int:
+    """Process the participants chosen by the settings, and say how it went.
+
+    Returns
+    -------
+    int
+        Exit code: 0 if all went well; the code of the failure if all participants failed with
+        the same; else 1.
+
+    Raises
+    ------
+    SecondLevelError
+        If nothing can be processed at all.
+    """
+    description = check_bids_dir(settings)
+    check_output_dir(settings)
+    datasets = find_datasets(settings)
+    selected, unknown = select_participants(settings, datasets)
+    everyone = list_participants(settings.bids_dir, datasets)
+    unlisted = unlisted_participants(everyone, datasets)
+    if unlisted and not settings.participant_label:
+        LOG.warning(
+            "Only in derivatives, not in BIDS_DIR, and so not processed: %s. Name them with "
+            "--participant-label to include them.",
+            ", ".join(f"sub-{label}" for label in unlisted),
+        )
+    reference = survey(settings, datasets, everyone)
+    _announce(reference, selected, settings, datasets)
+    outcomes: Generator[Outcome]
+    if settings.dry_run:
+        print(describe_datasets(datasets))
+        outcomes = (_attempt(label, reference, settings, datasets) for label in selected)
+    else:
+        write_dataset_files(settings.output_dir, datasets, settings.bids_dir, description)
+        _write_methods(reference, settings)
+        outcomes = _process_all(selected, reference, settings, datasets)
+    codes = []
+    n_skipped = 0
+    with _progress(len(selected), settings) as advance:
+        for outcome in outcomes:
+            _report(outcome)
+            advance()
+            codes.append(outcome.exit_code)
+            n_skipped += outcome.summary == UP_TO_DATE
+            if outcome.exit_code != DONE and settings.stop_on_first_crash:
+                LOG.error("Stopped at the first failure (--stop-on-first-crash).")
+                with warnings.catch_warnings(action="ignore"):  # joblib's, about tasks given up
+                    outcomes.close()
+                break
+    if len(codes) > 1:
+        LOG.info(
+            "%d participants processed, %d of them failed%s.",
+            len(codes) - n_skipped,
+            len(codes) - codes.count(DONE),
+            f"; {n_skipped} were {UP_TO_DATE}" if n_skipped else "",
+        )
+    if unknown:
+        LOG.error(unknown_participants(unknown, everyone))
+        codes.append(NothingSelectedError.exit_code)
+    return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
+
+
+def preview_participant(
+    label: str,
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> Outcome:
+    """Print what would be done for a participant, and find what is missing.
+
+    Raises
+    ------
+    SecondLevelError
+        If nothing could be decided for this participant.
+    """
+    index, plan, files = choose_files(label, reference, settings, datasets)
+    folder = derivatives.folder_of(label, plan.space, settings)
+    origin = resume.origin_of(index, plan, files, settings)
+    is_up_to_date = resume.is_up_to_date(origin, folder)
+    print(describe_run(files, plan))
+    gaps = find_gaps(files, plan)
+    is_measured = any(
+        measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
+    )
+    summary = "dry run, nothing written" + (f"; {UP_TO_DATE}" if is_up_to_date else "")
+    return summarize_outcome(
+        index, files, gaps, is_measured=is_measured, summary=summary, space=plan.maps_space
+    )
+
+
+def survey(
+    settings: Settings, datasets: Sequence[Dataset], labels: Iterable[str]
+) -> tuple[ParticipantIndex, ...]:
+    """Index the first few participants with maps, to learn what a study contains.
+
+    Where none of the first participants has any, the indexes without maps are returned: they
+    tell which volumes there are.
+    """
+    indexes = []
+    for label in islice(labels, MAX_SURVEYED):
+        try:
+            indexes.append(index_participant(datasets, label, settings.bids_filters))
+        except DataError:  # told when this participant is processed
+            continue
+        if sum(bool(index.statistical_maps) for index in indexes) == SURVEYED:
+            break
+    return tuple(index for index in indexes if index.statistical_maps) or tuple(indexes)
+
+
+def _announce(
+    reference: Sequence[ParticipantIndex],
+    selected: Sequence[str],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> None:
+    """Say what was chosen for the study; stop here if nothing can be planned for anybody.
+
+    Raises
+    ------
+    SecondLevelError
+        If no plan can be made, and the participants looked at are all that are asked for.
+    """
+    known = {index.label for index in reference}
+    others = survey(settings, datasets, [label for label in selected if label not in known])
+    surveyed = (*reference, *others)
+    try:
+        plan = make_plan(reference, others, settings)
+    except InputMissingError:
+        if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
+            raise
+        return  # each participant says what is missing
+    for message in plan.messages:
+        LOG.warning(message)
+    for message in discovery.unrecognised(datasets, surveyed):
+        LOG.info(message)
+    LOG.info(
+        "Space %s; localizer task %s; ROIs %s.",
+        plan.space or "(none in the names)",
+        plan.localizer_task or "(none)",
+        ", ".join(roi.name for roi in plan.rois),
+    )
+
+
+def _write_methods(reference: Sequence[ParticipantIndex], settings: Settings) -> None:
+    """Write how ROIs are defined and measured, the same whichever participants a job is for.
+
+    The text of the group level says this too, and stays with the tables that it is about.
+    """
+    if (settings.output_dir / "group_statistics.tsv").exists():
+        return
+    try:
+        plan = make_plan(reference, (), settings)
+        files = [select_files(index, plan, settings) for index in reference]
+    except SecondLevelError:  # told when participants are processed
+        return
+    if not files:
+        return
+    sources = {of.retinotopy_source for of in files if of.retinotopy_source}
+    text = describe_measurement(
+        derivatives.definition_of(files[0], plan, settings, {}),
+        sorted(sources),
+        plan.space,
+        cross_validated=any(of.folds for of in files),
+    )
+    write_methods(text, settings.output_dir)
+
+
+def _process_all(
+    labels: Sequence[str],
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> Generator[Outcome]:
+    """Process participants, several at a time; outcomes come in the order of the labels.
+
+    A single process is this one: others take a second to start. joblib counts the CPUs that
+    this process may use, by its affinity and the limits of its container.
+    """
+    n_procs = min(settings.n_procs or len(labels), len(labels))
+    if n_procs > 1:
+        import joblib
+
+        n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
+    if n_procs == 1:
+        yield from (_attempt(label, reference, settings, datasets) for label in labels)
+        return
+    with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=_IDLE):
+        parallel = joblib.Parallel(n_jobs=n_procs, return_as="generator")
+    n_done = 0
+    try:
+        for outcome in parallel(
+            joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels
+        ):
+            n_done += 1
+            yield outcome
+    except (BrokenExecutor, BrokenPipeError) as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        LOG.error(
+            "A process that worked on participants was killed or could not start, perhaps for want "
+            "of memory (%s). Run the same again: what is finished is kept. --n-procs %d takes less "
+            "memory.",
+            told,
+            max(1, n_procs // 2),
+        )
+        for label in labels[n_done:]:
+            yield Outcome(
+                label,
+                errors=("was not finished, as a process was killed or could not start.",),
+                exit_code=SOME_PARTICIPANT_FAILED,
+            )
+
+
+@contextmanager
+def _progress(n_participants: int, settings: Settings) -> Iterator[Callable[[], object]]:
+    """Show how far a run is, on a terminal only; elsewhere, each participant's line tells it."""
+    if n_participants == 1 or settings.dry_run or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    with logging_redirect_tqdm([LOG]), tqdm(total=n_participants, unit="participant") as bar:
+        yield bar.update
+
+
+def _attempt(
+    label: str,
+    reference: Sequence[ParticipantIndex],
+    settings: Settings,
+    datasets: Sequence[Dataset],
+) -> Outcome:
+    """Process a participant, and turn any failure into an outcome."""
+    process = preview_participant if settings.dry_run else process_participant
+    try:
+        return process(label, reference, settings, datasets)
+    except BrokenPipeError:  # nobody reads what a dry run prints
+        raise
+    except OutputError as error:
+        return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
+    except SecondLevelError as error:
+        # An earlier table would pass for the result of this run; but a wrong option costs none.
+        is_of_data = isinstance(error, (DataError, AmbiguousInputError)) and not settings.dry_run
+        removed = _remove_tables(label, settings) if is_of_data else ()
+        told = traceback.format_exc() if settings.verbose else str(error)
+        return Outcome(label, messages=removed, errors=(told,), exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001 a defect must not stop the other participants
+        message = f"unexpected {type(error).__name__}: {error}."
+        if not settings.dry_run:
+            report = settings.output_dir / "logs" / f"sub-{label}_crash.txt"
+            write_atomically(report, traceback.format_exc().encode())
+            message += f" The traceback is in {report}."
+        return Outcome(label, errors=(message,), exit_code=SOME_PARTICIPANT_FAILED)
+
+
+def _remove_tables(label: str, settings: Settings) -> tuple[str, ...]:
+    """Remove what an earlier run has left, which would pass for the result of this one."""
+    removed = derivatives.remove_tables(settings.output_dir, label, settings)
+    return tuple(f"{path}: removed, as it was of an earlier run." for path in removed)
+
+
+def _report(outcome: Outcome) -> None:
+    for message in outcome.messages:
+        LOG.warning("sub-%s: %s", outcome.label, message)
+    for error in outcome.errors:
+        LOG.error("sub-%s: %s", outcome.label, error)
+    if outcome.summary:
+        LOG.info("sub-%s: %s", outcome.label, outcome.summary)

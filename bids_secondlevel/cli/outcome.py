@@ -1,0 +1,96 @@
+"""How a participant went: in a line, in messages, and as an exit code."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bids_secondlevel.core.errors import DONE, DataError, InputMissingError, SecondLevelError
+from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex
+from bids_secondlevel.core.values import STATUSES, Absent
+from bids_secondlevel.rois.estimates import EstimateRow
+
+UP_TO_DATE = "up to date"
+"""Summary of a participant for whom nothing had to be done."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a participant went; `exit_code` is the program's if it was the only one."""
+
+    label: str
+    summary: str = ""
+    messages: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    exit_code: int = DONE
+
+
+def summarize_outcome(
+    index: ParticipantIndex,
+    files: ParticipantFiles,
+    absent: Sequence[Absent],
+    *,
+    is_measured: bool,
+    summary: str,
+    space: str | None,
+) -> Outcome:
+    """Say how it went, from what could not be had."""
+    errors: list[SecondLevelError] = [part.error for part in absent if part.error]
+    if space == "fsLR":  # else it is of no interest what CIFTI files hold
+        errors += index.unreadable
+    if index.foreign:
+        named = ", ".join(str(source.path) for source in index.foreign)
+        errors.append(
+            DataError(
+                f"{named}: in a folder of sub-{index.label}, but named after another participant; "
+                "not used. Put the file where it belongs."
+            )
+        )
+    spaces = sorted({f.entities.get("space", "none") for f in index.statistical_maps})
+    if index.statistical_maps and (space or "none") not in spaces:
+        message = f"has maps in space {', '.join(spaces)} only; the study is measured in {space}."
+        errors = [InputMissingError(message)]
+    elif not index.statistical_maps:
+        errors = [InputMissingError("no statistical surface maps found at all.")]
+    elif not errors and not is_measured:
+        errors.append(InputMissingError("no map could be measured."))
+    missing = [
+        f"task {estimate.task}, contrast {estimate.contrast}: no map found (status missing_map)."
+        for estimate in files.estimates
+        if not estimate.maps and index.statistical_maps
+    ]
+    if index.misnamed:
+        named = ", ".join(str(source.path) for source in index.misnamed[:5])
+        missing.append(
+            f"{len(index.misnamed)} files are not used, as their names are no BIDS names "
+            f"(key-label pairs joined by underscores, hemi-L or hemi-R): {named}."
+        )
+    codes = {error.exit_code for error in errors}
+    return Outcome(
+        label=index.label,
+        summary=summary,
+        messages=(*files.messages, *missing, *_unlike_hemispheres(files)),
+        errors=tuple(dict.fromkeys(str(error) for error in errors)),
+        exit_code=min(codes, default=DONE),
+    )
+
+
+def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
+    """Say where the map of one hemisphere was made from other runs than that of the other."""
+    named = [(f"localizer contrast {c}", sources) for c, sources in files.localizers.items()]
+    named += [(f"task {e.task}, contrast {e.contrast}", e.maps) for e in files.estimates]
+    for what, sources in named:
+        if len({source.units for source in sources.values()}) > 1:
+            runs = "; ".join(
+                f"{hemi}: {', '.join(run or 'no run entity' for _, run in source.units)}"
+                for hemi, source in sources.items()
+            )
+            yield f"{what}: the hemispheres have maps of different runs ({runs})."
+
+
+def summarize_rows(rows: Sequence[EstimateRow], n_rois: int) -> str:
+    """Count the estimates of a participant by their status, in a line."""
+    counts = Counter(row.status for row in rows)
+    if counts["empty_roi"] == len(rows):
+        return f"every ROI is empty ({n_rois} ROIs). Check the limits of the ROIs."
+    statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    return f"{len(rows)} estimates in {n_rois} ROIs: {statuses}"

@@ -1,0 +1,103 @@
+"""Say what a run would do for a participant, without reading maps or writing anything."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bids_secondlevel.core.errors import InputMissingError
+from bids_secondlevel.core.files import Dataset, MapSource, ParticipantFiles, Plan
+from bids_secondlevel.core.roi_rule import RoiDefinition
+from bids_secondlevel.core.values import HEMISPHERES, Absent, Hemisphere
+from bids_secondlevel.maps.reading import localizer_gap, measured_gap
+from bids_secondlevel.maps.retinotopy import retinotopy_gap
+from bids_secondlevel.rois.measure import COMBINATIONS
+
+
+def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
+    """List what is asked for and not there."""
+    gaps = [retinotopy_gap(files, hemi, plan.rois) for hemi in plan.sides]
+    for contrast in files.localizers:
+        gaps += [localizer_gap(files.localizers, contrast, hemi) for hemi in plan.sides]
+    for estimate in files.estimates:
+        gaps += [measured_gap(estimate, hemi) for hemi in plan.sides]
+    for source in files.retinotopy.values():
+        angle, explained = source.polar_angle is None, source.variance_explained is None
+        gaps += [
+            Absent("missing_retinotopy", InputMissingError(f"ROI {roi.name} needs a further map."))
+            for roi in plan.rois
+            if (roi.rule.polar_angle and angle)
+            or (roi.rule.min_variance_explained is not None and explained)
+        ]
+    return [gap for gap in gaps if gap is not None]
+
+
+def describe_datasets(datasets: Sequence[Dataset]) -> str:
+    """List the datasets by the names that stand in BIDS URIs."""
+    width = max(len(dataset.name) for dataset in datasets)
+    return "\n".join(f"bids:{d.name + ':':<{width + 1}}  is {d.root}" for d in datasets)
+
+
+def describe_run(files: ParticipantFiles, plan: Plan) -> str:
+    """List which files would be used for what, and the rows to be expected.
+
+    Returns
+    -------
+    str
+        Indented lines for a terminal.
+    """
+    return "\n".join(_lines(files, plan))
+
+
+def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
+    yield f"sub-{files.label}"
+    yield f"  space: {plan.space or 'none in the names'}"
+    if plan.maps_space != plan.space:
+        yield f"  maps are carried there from space {plan.maps_space or 'not named'}"
+    yield f"  retinotopy: {files.retinotopy_source or 'MISSING'}"
+    for hemi, source in files.retinotopy.items():
+        for file in source.files:
+            yield f"    {hemi}  {file.uri}"
+    for roi in plan.rois:
+        yield f"  ROI {roi.name}: {_rule(roi)}"
+    if plan.localizer_task is not None:
+        yield f"  localizer: task {plan.localizer_task}"
+    for contrast, sources in files.localizers.items():
+        yield f"    {contrast}"
+        yield from _sources(sources)
+    yield f"  to be measured: {len(files.estimates)} contrasts"
+    for estimate in files.estimates:
+        session = f"session {estimate.session}, " if estimate.session else ""
+        yield f"    {session}task {estimate.task}, contrast {estimate.contrast}"
+        yield from _sources(estimate.maps)
+    n_hemi = len(plan.hemi)
+    n_rows = len(files.estimates) * len(plan.rois) * n_hemi
+    yield (
+        f"  rows to be expected: {n_rows} ({len(files.estimates)} contrasts x "
+        f"{len(plan.rois)} ROIs x {n_hemi} for {', '.join(plan.hemi)})"
+    )
+
+
+def _rule(roi: RoiDefinition) -> str:
+    rule = roi.rule
+    low, high = rule.eccentricity
+    parts = [f"{'+'.join(rule.visual_areas)}, {low:g} < eccentricity < {high:g}"]
+    if rule.polar_angle:
+        parts.append(f"polar angle from {rule.polar_angle[0]:g} to {rule.polar_angle[1]:g}")
+    if rule.min_variance_explained is not None:
+        parts.append(f"variance explained > {rule.min_variance_explained:g}")
+    if roi.contrasts:
+        joined = (" and " if roi.combine == "all" else " or ").join(roi.contrasts)
+        without = f" without {', '.join(roi.exclude)}" if roi.exclude else ""
+        kind = "z" if rule.threshold_kind == "z" else f"{rule.threshold_kind} of z"
+        parts.append(f"{joined}{without}: {kind}, {rule.localizer_threshold:g}, {rule.tail}")
+    return "; ".join(parts)
+
+
+def _sources(sources: Mapping[Hemisphere, MapSource]) -> Iterator[str]:
+    for hemi in HEMISPHERES:
+        source = sources.get(hemi)
+        if source is None:
+            yield f"      {hemi}  MISSING"
+            continue
+        if source.combination != "single":
+            yield f"      {hemi}  {len(source.maps)} maps: {COMBINATIONS[source.combination]}"
+        for file in source.files:
+            yield f"      {hemi}  {file.uri}"

@@ -1,0 +1,352 @@
+"""Which files are used for what: values that pass from discovery to reading."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from bids_secondlevel.core.errors import SecondLevelError
+from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, HemisphereRow, RoiDefinition
+from bids_secondlevel.core.values import BOTH, HEMISPHERES, Hemisphere
+
+Unit = tuple[str | None, str | None]
+"""Session and run of a map."""
+
+Combination = Literal["single", "fixed_effects", "mean", "fixed_effects_z", "stouffer"]
+"""How the maps of several runs become one (:func:`~bids_secondlevel.rois.measure.combine_runs`)."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of one tool's results; `name` is what BIDS URIs call it.
+
+    `task` is the name that the user gave it, if any: of maps whose names have no task, it is that.
+    """
+
+    name: str
+    root: Path
+    task: str | None = None
+
+
+FileKind = Literal["surface", "cifti", "volume"]
+"""What a map is given on. CIFTI files and volumes hold both hemispheres."""
+
+
+@dataclass(frozen=True, order=True)
+class SourceFile:
+    """A file of an input dataset, at its path as found (symbolic links are not resolved).
+
+    `map_name` chooses one of the maps of a CIFTI file that holds several; `is_t` tells t values
+    of SPM, which are read as z.
+    """
+
+    path: Path
+    uri: str
+    kind: FileKind = "surface"
+    map_name: str = ""
+    is_t: bool = False
+
+
+@dataclass(frozen=True)
+class MapSource:
+    """Files that make one map of one hemisphere.
+
+    Attributes
+    ----------
+    maps : tuple of SourceFile
+        One file per run; a single one where the first-level tool gave one map.
+    combination : {"single", "fixed_effects", "mean", "fixed_effects_z", "stouffer"}
+        How they become one map.
+    variances : tuple of SourceFile
+        For the fixed-effects combinations, the variance map of each of `maps`; else empty.
+    units : tuple of (session, run)
+        What was recorded when: session and run of each of `maps`, ``None`` where its name has
+        none, which stands for all.
+    """
+
+    maps: tuple[SourceFile, ...]
+    combination: Combination = "single"
+    variances: tuple[SourceFile, ...] = ()
+    units: tuple[Unit, ...] = ()
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """All files to be read."""
+        return self.maps + self.variances
+
+    def of_run(self, run: str) -> "MapSource | None":
+        """Leave one run alone of those that are combined; ``None`` if it is not among them."""
+        for number, unit in enumerate(self.units):
+            if unit[1] == run:
+                only = slice(number, number + 1)
+                return MapSource(self.maps[only], self.combination, self.variances[only], (unit,))
+        return None
+
+    def shares_data_with(self, other: "MapSource") -> bool:
+        """Tell whether the maps of one task stem from any recording that others stem from."""
+        return any(
+            all(mine is None or its is None or mine == its for mine, its in zip(a, b, strict=True))
+            for a in self.units
+            for b in other.units
+        )
+
+
+Localizers = Mapping[str, Mapping[Hemisphere, MapSource]]
+"""z maps of the localizer, by contrast and hemisphere."""
+
+
+@dataclass(frozen=True)
+class RetinotopySource:
+    """The retinotopic maps of one hemisphere, from the same source; some may not exist.
+
+    `areas` are the files of visual areas that are given in files of their own, by their names
+    in :class:`~bids_secondlevel.core.roi_rule.RoiRule`; `space` is that of the maps, ``None`` where
+    their names have none.
+    """
+
+    visual_area: SourceFile | None
+    eccentricity: SourceFile
+    polar_angle: SourceFile | None = None
+    variance_explained: SourceFile | None = None
+    areas: Mapping[str, SourceFile] = field(default_factory=dict)
+    space: str | None = None
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """All files to be read."""
+        every = (self.visual_area, self.eccentricity, self.polar_angle, self.variance_explained)
+        return (*(file for file in every if file is not None), *self.areas.values())
+
+
+@dataclass(frozen=True)
+class EstimateSource:
+    """The maps of one contrast to be measured; a hemisphere without a map is absent.
+
+    `session` is ``None`` where the file names have none.
+    """
+
+    session: str | None
+    task: str
+    contrast: str
+    maps: Mapping[Hemisphere, MapSource]
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Runs that are combined, in order; none where a hemisphere has a single map at most."""
+        if all(len(source.maps) == 1 for source in self.maps.values()):
+            return ()
+        found = {run for source in self.maps.values() for _, run in source.units if run}
+        return tuple(sorted(found, key=int))
+
+    def of_run(self, run: str) -> "EstimateSource":
+        """Leave one run alone of those that are combined."""
+        maps = {hemi: source.of_run(run) for hemi, source in self.maps.items()}
+        return replace(self, maps={hemi: only for hemi, only in maps.items() if only is not None})
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One run of the localizer left out.
+
+    Attributes
+    ----------
+    run : str
+        The run left out.
+    localizers : mapping of contrast to hemisphere to MapSource
+        z maps from the other runs, which define the ROIs.
+    estimates : tuple of EstimateSource
+        Maps of the run left out, which are measured in them.
+    """
+
+    run: str
+    localizers: Localizers
+    estimates: tuple[EstimateSource, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for, the same for every participant of a run.
+
+    Attributes
+    ----------
+    space : str or None
+        Space in which ROIs are defined and measured; ``None`` where names have none.
+    maps_space : str or None
+        Space of the statistical maps, from which they are carried to `space` if it is another.
+    density : str or None
+        Density of `space`, where one was asked for.
+    is_volume : bool
+        Whether the maps are volumes.
+    hemi : tuple of str
+        Rows to be written of each estimate: ``L``, ``R``, ``both``.
+    localizer_task : str or None
+        Task whose contrasts define the ROIs; ``None`` where none is needed.
+    rois : tuple of RoiDefinition
+        In the order of their names as given.
+    measured : tuple of (str, str)
+        Task and contrast of every map to be measured.
+    sessions : mapping of str to tuple of (str or None)
+        Sessions in which each measured task was found.
+    messages : tuple of str
+        Choices made on the user's behalf.
+    """
+
+    space: str | None
+    localizer_task: str | None
+    rois: tuple[RoiDefinition, ...]
+    measured: tuple[tuple[str, str], ...]
+    sessions: Mapping[str, tuple[str | None, ...]]
+    messages: tuple[str, ...] = ()
+    maps_space: str | None = None
+    density: str | None = None
+    is_volume: bool = False
+    hemi: tuple[HemisphereRow, ...] = HEMISPHERE_ROWS
+
+    @property
+    def sides(self) -> tuple[Hemisphere, ...]:
+        """The hemispheres that the rows are about."""
+        return HEMISPHERES if BOTH in self.hemi else tuple(h for h in HEMISPHERES if h in self.hemi)
+
+
+@dataclass(frozen=True)
+class ParticipantFiles:
+    """Which files are used for what, for one participant.
+
+    Attributes
+    ----------
+    label : str
+        Participant label without ``sub-``.
+    retinotopy_source : str or None
+        Tag of the retinotopy maps, for example ``benson14``.
+    retinotopy : mapping of hemisphere to RetinotopySource
+    localizers : mapping of contrast to hemisphere to MapSource
+        z maps of the localizer.
+    estimates : tuple of EstimateSource
+        Sorted by session, task and contrast.
+    surfaces : mapping of hemisphere to SourceFile
+        Mesh on which areas are measured.
+    views : mapping of hemisphere to tuple of SurfaceFile
+        Meshes to draw maps on, and what they can be shaded by; the best first.
+    spheres : mapping of hemisphere to tuple of SurfaceFile
+        Spheres of the participant that are registered to a template, and those of templates.
+    folds : tuple of Fold
+        For cross-validation; empty where it was not asked for or is not possible.
+    messages : tuple of str
+        Choices made on the user's behalf, and what was passed over.
+    """
+
+    label: str
+    retinotopy_source: str | None
+    retinotopy: Mapping[Hemisphere, RetinotopySource]
+    localizers: Localizers
+    estimates: tuple[EstimateSource, ...]
+    surfaces: Mapping[Hemisphere, SourceFile] = field(default_factory=dict)
+    views: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
+    spheres: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
+    folds: tuple[Fold, ...] = ()
+    messages: tuple[str, ...] = ()
+
+    @property
+    def maps(self) -> Iterator[tuple[SourceFile, Hemisphere]]:
+        """Every map with the hemisphere it is read for, as often as it is needed."""
+        for hemi, retinotopy in self.retinotopy.items():
+            yield from ((file, hemi) for file in retinotopy.files)
+        for localizers, estimates in (
+            (self.localizers, self.estimates),
+            *((fold.localizers, fold.estimates) for fold in self.folds),
+        ):
+            for sources in (*localizers.values(), *(estimate.maps for estimate in estimates)):
+                for hemi, source in sources.items():
+                    yield from ((file, hemi) for file in source.files)
+
+
+@dataclass(frozen=True)
+class IndexedFile:
+    """A map found for a participant.
+
+    Attributes
+    ----------
+    source : SourceFile
+    entities : mapping of str to str
+        BIDS entities of its name by pybids' long names, with ``suffix`` and ``extension``;
+        ``hemi`` is ``L`` or ``R``. FreeSurfer names have only ``hemi``, ``suffix``,
+        ``extension`` and, for the tag of the retinotopy, ``desc``.
+    dataset : str
+        Name of the dataset it lies in.
+    queries : frozenset of str
+        The queries of ``--bids-filter-file`` that it passes.
+    """
+
+    source: SourceFile
+    entities: Mapping[str, str]
+    dataset: str
+    queries: frozenset[str]
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is a volume."""
+        return self.source.kind == "volume"
+
+
+@dataclass(frozen=True)
+class SurfaceFile:
+    """A surface mesh of a participant or of a template, or what it can be shaded by.
+
+    `kind` is ``midthickness``, ``graymid``, ``white``, ``smoothwm``, ``inflated`` or ``sphere``,
+    or ``sulc`` or ``curv`` for one value per vertex; ``registered`` is a sphere in the
+    coordinates of the template `space`. Of the others, `space` is ``None`` for the participant's
+    own.
+    """
+
+    source: SourceFile
+    hemisphere: Hemisphere
+    kind: str
+    space: str | None
+
+
+@dataclass(frozen=True)
+class AreaFile:
+    """A file that may hold a visual area: a label, an annotation, or one number per vertex.
+
+    `name` is that of the file without what tells participant and hemisphere.
+    """
+
+    source: SourceFile
+    hemisphere: Hemisphere
+    name: str
+
+
+@dataclass(frozen=True)
+class ParticipantIndex:
+    """Every map found for a participant, before any choice.
+
+    Attributes
+    ----------
+    label : str
+        Participant label without ``sub-``.
+    statistical_maps : tuple of IndexedFile
+        Of one hemisphere each; files that hold both are listed for each of them.
+    retinotopic_maps : tuple of IndexedFile
+        Of one hemisphere each, likewise.
+    area_files : tuple of AreaFile
+        Files that may hold visual areas of their own.
+    foreign : tuple of SourceFile
+        Files in the participant's folders that name another participant; they are not used.
+    misnamed : tuple of SourceFile
+        Statistical maps whose names are no BIDS names; they are not used.
+    unreadable : tuple of SecondLevelError
+        Why files that hold several maps could not be listed.
+    surfaces : tuple of SurfaceFile
+    templates : tuple of SurfaceFile
+        Of the templates that FreeSurfer puts beside its participants.
+    """
+
+    label: str
+    statistical_maps: tuple[IndexedFile, ...] = ()
+    retinotopic_maps: tuple[IndexedFile, ...] = ()
+    area_files: tuple[AreaFile, ...] = ()
+    foreign: tuple[SourceFile, ...] = ()
+    misnamed: tuple[SourceFile, ...] = ()
+    surfaces: tuple[SurfaceFile, ...] = ()
+    templates: tuple[SurfaceFile, ...] = ()
+    unreadable: tuple[SecondLevelError, ...] = ()

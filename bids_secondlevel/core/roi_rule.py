@@ -1,0 +1,296 @@
+"""How ROIs are defined: what can be chosen, and what is the default."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from types import MappingProxyType
+from typing import Literal
+
+from bids_secondlevel.core.errors import UsageError
+
+VISUAL_AREAS: Mapping[str, int] = MappingProxyType(
+    {
+        "V1": 1,
+        "V2": 2,
+        "V3": 3,
+        "hV4": 4,
+        "VO1": 5,
+        "VO2": 6,
+        "LO1": 7,
+        "LO2": 8,
+        "TO1": 9,
+        "TO2": 10,
+        "V3b": 11,
+        "V3a": 12,
+    }
+)
+"""Visual areas by name, with the integer that stands for each in a ``varea`` map (neuropythy)."""
+
+AREA_ENDINGS = (
+    *(".label", ".annot", ".label.gii", ".func.gii", ".shape.gii", ".gii", ".mgz", ".mgh"),
+)
+"""Endings of files that may hold visual areas of their own."""
+
+_LABEL = re.compile(r"[0-9A-Za-z+]+")
+_AREA_FILE = re.compile(rf"[^/\s:]+(?:{'|'.join(map(re.escape, AREA_ENDINGS))})(?::[^/:]+)?")
+
+
+ThresholdKind = Literal["z", "top-n", "top-percent", "fdr"]
+Tail = Literal["greater", "less", "two-sided"]
+Combine = Literal["all", "any"]
+HemisphereRow = Literal["L", "R", "both"]
+HEMISPHERE_ROWS: tuple[HemisphereRow, ...] = ("L", "R", "both")
+SummaryKind = Literal["mean", "median", "area-weighted-mean"]
+
+THRESHOLD_KINDS: Mapping[ThresholdKind, str] = MappingProxyType(
+    {
+        "z": "z beyond the threshold",
+        "top-n": "this many vertices of the retinotopic part with the most extreme z",
+        "top-percent": "this percentage of the retinotopic part, at least one vertex",
+        "fdr": "false discovery rate within the retinotopic part (Benjamini-Hochberg)",
+    }
+)
+TAILS: tuple[Tail, ...] = ("greater", "less", "two-sided")
+
+
+def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Spell visual areas as they are known, and check that there are such."""
+    by_key = {name.casefold(): name for name in VISUAL_AREAS}
+    by_key |= {str(number): name for name, number in VISUAL_AREAS.items()}
+    by_key |= {n.casefold(): n for n in given if _AREA_FILE.fullmatch(n)}
+    unknown = [name for name in given if name.casefold() not in by_key]
+    if unknown or not given:
+        raise UsageError(
+            f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
+            f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces; "
+            "or name a file such as V1_exvivo.label, aparc.annot:pericalcarine or "
+            "wang15_mplbl.mgz:1, without its lh. or rh."
+        )
+    names = tuple(by_key[name.casefold()] for name in given)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--visual-areas: an area is named twice in {' '.join(names)}.")
+    for name in names:
+        file, _, label = name.partition(":")
+        if (file.endswith(".annot") and not label) or (file.endswith(".label") and label):
+            raise UsageError(
+                f"--visual-areas: {name}; expected an annotation with the name of a structure "
+                "(aparc.annot:pericalcarine), and a .label file without."
+            )
+    return names
+
+
+def area_name(name: str) -> str:
+    """Name an area as a label: a structure by its name, a file by its own without the ending."""
+    file, _, label = name.partition(":")
+    for ending in sorted(AREA_ENDINGS, key=len, reverse=True):
+        file = file.removesuffix(ending)
+    chosen = label if label and not label.isdigit() else f"{file}{label}"
+    return re.sub("[^0-9A-Za-z]", "", chosen)
+
+
+@dataclass(frozen=True)
+class RoiRule:
+    """How a region of interest (ROI) is defined; all limits are strict.
+
+    Attributes
+    ----------
+    visual_areas : tuple of str
+        Names of the visual areas, keys of :data:`VISUAL_AREAS`, or their numbers; or files that
+        hold an area of their own, named without participant and hemisphere: ``V1_exvivo.label``
+        for ``lh.V1_exvivo.label``, with a colon and the name of a label where a file has several.
+    eccentricity : tuple of float
+        Lower and upper limit, in degrees of visual angle.
+    polar_angle : tuple of float or None
+        Wedge of the visual field, from the first angle clockwise to the second: degrees from
+        the upper vertical meridian, positive in the right visual field and negative in the
+        left. The upper left quadrant is -90 to 0, the lower left one -180 to -90.
+    min_variance_explained : float or None
+        Vertices must have more than this in the map of variance explained, in its units.
+    threshold_kind : {"z", "top-n", "top-percent", "fdr"}
+        What the threshold means; all but ``z`` are applied within the retinotopic part of each
+        hemisphere.
+    localizer_threshold : float
+        A z value, a number of vertices, a percentage, or a false discovery rate.
+    tail : {"greater", "less", "two-sided"}
+        Which z values count as extreme.
+    min_vertices : int
+        Below this size there is no estimate.
+    exclusive : bool
+        Whether vertices that pass for more than one ROI are removed.
+
+    Raises
+    ------
+    UsageError
+        If an area is unknown or named twice, or a limit is no number or out of order.
+
+    Examples
+    --------
+    >>> RoiRule(visual_areas=("V1", "v2")).area_labels
+    (1, 2)
+    """
+
+    visual_areas: tuple[str, ...] = ("V1",)
+    eccentricity: tuple[float, float] = (0.0, 5.0)
+    polar_angle: tuple[float, float] | None = None
+    min_variance_explained: float | None = None
+    threshold_kind: ThresholdKind = "z"
+    localizer_threshold: float = 1.96
+    tail: Tail = "greater"
+    min_vertices: int = 1
+    exclusive: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "visual_areas", _checked_areas(self.visual_areas))
+        low, high = self.eccentricity
+        if not (isfinite(low) and isfinite(high) and low < high):
+            raise UsageError(
+                f"--eccentricity: {low:g} {high:g} given; expected two numbers in degrees, "
+                "the lower one first."
+            )
+        if self.polar_angle is not None and not (
+            all(-180 <= angle <= 180 for angle in self.polar_angle)
+            and self.polar_angle[0] != self.polar_angle[1]
+        ):
+            first, second = self.polar_angle
+            raise UsageError(
+                f"--polar-angle: {first:g} {second:g} given; expected two different angles "
+                "between -180 and 180 degrees."
+            )
+        if self.min_variance_explained is not None and not isfinite(self.min_variance_explained):
+            raise UsageError(
+                f"--min-variance-explained: {self.min_variance_explained} given; expected a number."
+            )
+        if self.threshold_kind not in THRESHOLD_KINDS:
+            raise UsageError(
+                f"--threshold-kind: {self.threshold_kind} given; expected one of "
+                f"{', '.join(THRESHOLD_KINDS)}."
+            )
+        if self.tail not in TAILS:
+            raise UsageError(f"--tail: {self.tail} given; expected one of {', '.join(TAILS)}.")
+        self._check_threshold()
+        if self.min_vertices < 1:
+            raise UsageError(f"--min-vertices: {self.min_vertices} given; expected 1 or more.")
+
+    def _check_threshold(self) -> None:
+        value = self.localizer_threshold
+        fits = {
+            "z": isfinite(value) and (self.tail == "greater" or value >= 0),
+            "top-n": isfinite(value) and value >= 1 and value == int(value),
+            "top-percent": 0 < value <= 100,
+            "fdr": 0 < value < 1,
+        }
+        expected = {
+            "z": "a z value" if self.tail == "greater" else "the size of z, without its sign",
+            "top-n": "a whole number of vertices",
+            "top-percent": "a percentage above 0 and up to 100",
+            "fdr": "a rate between 0 and 1",
+        }
+        if not fits[self.threshold_kind]:
+            raise UsageError(
+                f"--localizer-threshold: {value:g} given; expected {expected[self.threshold_kind]} "
+                f"(--threshold-kind {self.threshold_kind})."
+            )
+
+    @property
+    def area_labels(self) -> tuple[int, ...]:
+        """Integers that stand for the chosen areas in a visual-area map."""
+        return tuple(VISUAL_AREAS[name] for name in self.visual_areas if name in VISUAL_AREAS)
+
+    @property
+    def other_areas(self) -> tuple[str, ...]:
+        """Chosen areas that are given in files of their own."""
+        return tuple(name for name in self.visual_areas if name not in VISUAL_AREAS)
+
+    @property
+    def areas_name(self) -> str:
+        """What the areas are called together, as a label in file names.
+
+        Examples
+        --------
+        >>> RoiRule(visual_areas=("V1", "V2")).areas_name
+        'V1V2'
+        >>> RoiRule(visual_areas=("V1_exvivo.thresh.label",)).areas_name
+        'V1exvivothresh'
+        """
+        return "".join(map(area_name, self.visual_areas))
+
+    @property
+    def retinotopic_part(self) -> tuple[object, ...]:
+        """What decides the retinotopic part; rules that agree in it share a mask."""
+        return (
+            self.visual_areas,
+            self.eccentricity,
+            self.polar_angle,
+            self.min_variance_explained,
+        )
+
+
+@dataclass(frozen=True)
+class RoiDefinition:
+    """A region of interest by name.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in tables and file names.
+    contrasts : tuple of str
+        Localizer contrasts that must activate a vertex; none for a ROI by retinotopy only.
+    rule : RoiRule
+    combine : {"all", "any"}
+        Whether all of `contrasts` must activate a vertex, or any.
+    exclude : tuple of str
+        Localizer contrasts that must not activate it.
+
+    Raises
+    ------
+    UsageError
+        If the name is no BIDS label, or contrasts are excluded where none is needed.
+    """
+
+    name: str
+    contrasts: tuple[str, ...]
+    rule: RoiRule = RoiRule()
+    combine: Combine = "all"
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _LABEL.fullmatch(self.name):
+            raise UsageError(
+                f"[[roi]]: name {self.name!r} is not a BIDS label; expected letters, digits and "
+                "'+' only."
+            )
+        if self.combine not in ("all", "any"):
+            raise UsageError(f"[[roi]] {self.name}: combine {self.combine!r}; expected all or any.")
+        for name in ("contrasts", "exclude"):
+            labels = tuple(checked_label(name, "contrast-", v) for v in getattr(self, name))
+            object.__setattr__(self, name, labels)
+        if self.exclude and not self.contrasts:
+            raise UsageError(f"[[roi]] {self.name}: exclude needs contrasts.")
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """All localizer contrasts whose z maps are needed."""
+        return tuple(dict.fromkeys((*self.contrasts, *self.exclude)))
+
+
+def checked_label(option: str, prefix: str, value: str) -> str:
+    """Return a BIDS label without its prefix.
+
+    Raises
+    ------
+    UsageError
+        If what remains is not made of letters, digits and ``+`` only.
+
+    Examples
+    --------
+    >>> checked_label("participant_label", "sub-", "sub-01")
+    '01'
+    """
+    label = value.removeprefix(prefix)
+    if not _LABEL.fullmatch(label):
+        raise UsageError(
+            f"--{option.replace('_', '-')}: {value!r} is not a BIDS label; "
+            "expected letters, digits and '+' only, several of them separated by spaces."
+        )
+    return label

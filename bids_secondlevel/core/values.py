@@ -1,0 +1,165 @@
+"""Values that pass between the parts of the program: which arrays, which reasons.
+
+Arrays are one-dimensional: one value per vertex of one hemisphere's surface, or per voxel of a
+volume, in which the voxels of the other hemisphere belong to nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_secondlevel.core.errors import SecondLevelError
+
+Hemisphere = Literal["L", "R"]
+HEMISPHERES: tuple[Hemisphere, Hemisphere] = ("L", "R")
+BOTH = "both"
+"""Value of the column ``hemi`` where the vertices of both hemispheres are pooled."""
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+Status = Literal[
+    "ok",
+    "empty_roi",
+    "below_min_vertices",
+    "below_min_coverage",
+    "no_finite_vertices",
+    "missing_surface",
+    "missing_map",
+    "unreadable_map",
+    "vertex_mismatch",
+    "missing_localizer",
+    "unreadable_localizer",
+    "missing_retinotopy",
+    "unreadable_retinotopy",
+    "missing_participant",
+    "unreadable_table",
+    "excluded",
+]
+
+STATUSES: Mapping[Status, str] = {
+    "ok": "a number could be had",
+    "empty_roi": "the ROI has no vertex",
+    "below_min_vertices": "the ROI has fewer vertices than asked for",
+    "below_min_coverage": "a smaller share of the vertices of the ROI is finite than asked for",
+    "no_finite_vertices": "every vertex of the ROI is NaN or infinite in this map",
+    "missing_surface": "areas of vertices are needed, and there is no surface to get them from",
+    "missing_map": "the map to be measured was not found or its content is not on this computer",
+    "unreadable_map": "the map to be measured could not be read or was refused",
+    "vertex_mismatch": "maps that belong together are on different surfaces or grids",
+    "missing_localizer": "the localizer map that defines the ROI was not found",
+    "unreadable_localizer": "the localizer map could not be read or was refused",
+    "missing_retinotopy": "visual-area or eccentricity map was not found",
+    "unreadable_retinotopy": "visual-area or eccentricity map could not be read or was refused",
+    "missing_participant": "the participant level has written no table for this participant",
+    "unreadable_table": "the table of this participant could not be read",
+    "excluded": "this participant was excluded by the user",
+}
+"""Every status of a row with its meaning, from the mildest to the one that wins over others."""
+
+
+@dataclass(frozen=True)
+class ParticipantsTable:
+    """What ``participants.tsv`` says about the participants; empty where there is no such file.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        In the order of the file, without ``participant_id``.
+    values : mapping of str to mapping of str to str or None
+        By participant (with ``sub-``) and column, as written; ``None`` where it is n/a.
+    categorical : frozenset of str
+        Columns to which ``participants.json`` gives ``Levels``: their numbers are names of groups.
+    """
+
+    columns: tuple[str, ...] = ()
+    values: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    categorical: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Why something could not be had; stands in its place.
+
+    `error` is set where that is a failure, and not just something that was never recorded.
+    """
+
+    status: Status
+    error: SecondLevelError | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Retinotopy:
+    """Retinotopic maps of one hemisphere.
+
+    Attributes
+    ----------
+    visual_area : (n_vertices,) array of int
+        Label of the visual area; 0 is none, or an area of `other_areas`.
+    eccentricity : (n_vertices,) array of float
+        Degrees of visual angle.
+    polar_angle : (n_vertices,) array of float, optional
+        Degrees clockwise from the upper vertical meridian, positive in the right visual field.
+    variance_explained : (n_vertices,) array of float, optional
+        In the unit of the file: a fraction, or percent.
+    other_areas : mapping of str to (n_vertices,) array of bool or Absent
+        Visual areas that are given in files of their own, by name.
+    """
+
+    visual_area: NDArray[np.integer[Any]]
+    eccentricity: Array
+    polar_angle: Array | None = None
+    variance_explained: Array | None = None
+    other_areas: Mapping[str, Mask | Absent] = field(default_factory=dict)
+
+    @property
+    def inside(self) -> Mask:
+        """Vertices of any visual area."""
+        others = [area for area in self.other_areas.values() if not isinstance(area, Absent)]
+        inside: Mask = np.any([self.visual_area > 0, *others], axis=0)
+        return inside
+
+
+Masks = Mapping[Hemisphere, Mask | Absent]
+"""A mask per hemisphere, or why there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class RoiMasks:
+    """The masks of one ROI in one hemisphere, each of ``n_vertices``, or why there is none.
+
+    `localized` is ``None`` for a ROI that is defined by retinotopy only.
+    """
+
+    retinotopic: Mask | Absent
+    localized: Mask | Absent | None
+    roi: Mask | Absent
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """The surface of one hemisphere.
+
+    Attributes
+    ----------
+    coordinates : (n_vertices, 3) array of float
+        In mm.
+    triangles : (n_triangles, 3) array of int
+        Vertices of each triangle, counted from 0.
+    """
+
+    coordinates: Array
+    triangles: NDArray[np.integer[Any]]
+
+
+def worst(absent: Sequence[Absent]) -> Absent:
+    """Choose the reason that goes deepest, by the order of :data:`~.values.STATUSES`."""
+    return max(absent, key=lambda part: depth(part.status))
+
+
+def depth(status: Status) -> int:
+    """Say how deep a reason goes: its place in :data:`~.values.STATUSES`."""
+    return list(STATUSES).index(status)

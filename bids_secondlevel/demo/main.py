@@ -1,0 +1,198 @@
+"""A simulated study from end to end: ``bids_secondlevel-demo DIR``.
+
+Writes a small BIDS dataset whose answer is known (:mod:`bids_secondlevel.demo.study`), runs both
+levels of the program on it as a user would, and shows what they found beside what was planted.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bids_secondlevel.cli import main as cli
+from bids_secondlevel.demo.study import (
+    BETWEEN_SD,
+    MAIN,
+    NAME,
+    PLANTED,
+    draw_participants,
+    flatten_fsaverage,
+    write_participant,
+    write_study,
+)
+from bids_secondlevel.core.errors import DONE, OutputError, SecondLevelError, UsageError
+from bids_secondlevel.core.values import BOTH
+from bids_secondlevel.stats.tests import StatisticRow
+from bids_secondlevel.outputs.files import read_table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit code; see :mod:`bids_secondlevel.core.errors`.
+    """
+    try:
+        return run(_parse(argv))
+    except SystemExit as stop:  # argparse: --help and --version end with 0
+        return DONE if not stop.code else UsageError.exit_code
+    except SecondLevelError as error:
+        _say(f"bids_secondlevel-demo: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        return 130
+
+
+def run(folder: Path) -> int:
+    """Simulate the study, run both levels on it, and show the result.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets the dataset (``bids/``) and the program's results (``derivatives/``).
+
+    Returns
+    -------
+    int
+        Exit code: 0, or that of the level that failed.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds anything but an earlier demo, or cannot be written.
+    """
+    check_folder(folder)
+    bids_dir, output_dir = folder / "bids", folder / "derivatives"
+    participants = draw_participants()
+    write_study(bids_dir, participants)
+    flat = flatten_fsaverage()
+    for number, participant in enumerate(participants, 1):
+        _say(f"Simulating and fitting sub-{participant.label} ({number} of {len(participants)})")
+        write_participant(bids_dir, participant, flat)
+    for level in ("participant", "group"):
+        arguments = [str(bids_dir), str(output_dir), level]
+        _say(f"Running: bids_secondlevel {' '.join(arguments)}")
+        code = cli.main(arguments)
+        if code != DONE:
+            _say(f"bids_secondlevel-demo: the {level} level failed with exit code {code}.")
+            return code
+    print(result_text(output_dir))
+    return DONE
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder is new, empty, or holds an earlier demo.
+
+    Raises
+    ------
+    OutputError
+        If it is not.
+    """
+    try:
+        occupied = folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be used as a folder ({error.strerror}). Choose another one."
+        ) from error
+    if not occupied:
+        return
+    try:
+        name = json.loads((folder / "bids" / "dataset_description.json").read_bytes())["Name"]
+    except (OSError, ValueError, LookupError, TypeError):
+        name = None
+    if name != NAME:
+        raise OutputError(
+            f"{folder}: is not empty and holds no earlier demo. Choose a new or empty folder."
+        )
+
+
+def result_text(output_dir: Path) -> str:
+    """Put what was found beside what was planted.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Of a finished group level.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read.
+    """
+    path = output_dir / "group_statistics.tsv"
+    found = {
+        row.roi: row
+        for row in read_table(path, StatisticRow)
+        if row.task == MAIN.label and row.hemi == BOTH
+    }
+    n_participants = max(row.test.n for row in found.values())
+    lines = [
+        "",
+        f"Effect of attention (attendMinusIgnore) in V1: mean of {n_participants} participants, "
+        "both hemispheres,",
+        "in percent signal change. The participants' own effects were planted with a standard",
+        f"deviation of {BETWEEN_SD:g} around the planted mean, so that they average to it exactly.",
+        "",
+        "ROI   planted   estimated   95 % CI",
+    ]
+    for quadrant, planted in PLANTED.items():
+        test = found[quadrant].test
+        lines.append(
+            f"{quadrant}    {planted:7.2f}   {test.mean:9.2f}   "
+            f"[{test.ci95_low:5.2f}, {test.ci95_high:5.2f}]"
+        )
+    table = "sub-01/func/sub-01_space-fsaverage5_desc-roi_estimates.tsv"
+    mask = (
+        "sub-01/func/sub-01_task-loc_hemi-R_space-fsaverage5_label-UL_desc-combined_mask.label.gii"
+    )
+    lines += [
+        "",
+        "Look at:",
+        f"  {output_dir / 'group.html'}",
+        f"  {output_dir / 'sub-01.html'}",
+        f"  {path}",
+        f"  {output_dir / table}",
+        f"  {output_dir / mask}",
+    ]
+    return "\n".join(lines)
+
+
+def _parse(argv: Sequence[str] | None) -> Path:
+    parser = argparse.ArgumentParser(
+        prog="bids_secondlevel-demo",
+        description="Simulate a small study whose answer is known, run both levels of "
+        "bids_secondlevel on it, and show what they found. Takes less than a minute and needs "
+        "no network.",
+        epilog="Exit codes: 0 done; 64 usage; 73 DIR cannot be written or holds something else; "
+        "else that of the level that failed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="new or empty folder, or that of an earlier demo, which is written again",
+    )
+    folder: Path = parser.parse_args(argv).folder
+    return folder.absolute()  # so that the paths it prints can be used from anywhere
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""Find the datasets and participants of a study, and check where results may go."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from bids_secondlevel.core.errors import (
+    DataError,
+    InputMissingError,
+    InvalidDatasetError,
+    NothingSelectedError,
+    UsageError,
+)
+from bids_secondlevel.core.files import Dataset
+from bids_secondlevel.core.settings import DerivativePath, Settings
+from bids_secondlevel.maps.annex import check_present
+from bids_secondlevel.maps.plain_files import read_text
+
+_OWN_NAME = "bids_secondlevel"
+
+
+PARTICIPANT_FOLDER = re.compile(r"sub-([0-9A-Za-z+]+)(?:_ses-[0-9A-Za-z+]+)?")
+
+
+def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
+    """Check that ``BIDS_DIR`` is a BIDS dataset and return its description.
+
+    Raises
+    ------
+    InputMissingError
+        If there is no such folder, or its description is not fetched (DataLad).
+    InvalidDatasetError
+        If its ``dataset_description.json`` is missing or broken, unless validation is skipped.
+    """
+    bids_dir = settings.bids_dir
+    if not bids_dir.is_dir():
+        raise InputMissingError(f"{bids_dir}: there is no such folder; expected a BIDS dataset.")
+    path = bids_dir / "dataset_description.json"
+    description = _read_description(bids_dir)
+    if not settings.skip_bids_validation:
+        hint = "(--skip-bids-validation goes on regardless)"
+        if path.is_file() or path.is_symlink():
+            check_present(path)
+        else:
+            raise InvalidDatasetError(
+                f"{bids_dir}: holds no dataset_description.json, so it is not a BIDS dataset. "
+                f"Check the path, or add the file {hint}."
+            )
+        missing = [key for key in ("Name", "BIDSVersion") if key not in description]
+        if missing:
+            raise InvalidDatasetError(
+                f"{path}: expected a JSON object with Name and BIDSVersion, found no "
+                f"{' and no '.join(missing)}. Correct the file {hint}."
+            )
+    return description
+
+
+def check_output_dir(settings: Settings) -> None:
+    """Check that the results of another tool, or the input, would not be written into.
+
+    Raises
+    ------
+    UsageError
+        If ``OUTPUT_DIR`` is ``BIDS_DIR`` or a dataset that this program has not made.
+    """
+    output, bids_dir = settings.output_dir, settings.bids_dir
+    absolute = output.absolute()
+    if ".." in absolute.parts:  # the folders that these leave again are none of its parents
+        absolute = real_path(absolute)
+    for folder in (absolute, *absolute.parents):
+        inside = absolute.relative_to(folder).parts
+        described = (folder / "dataset_description.json").exists()
+        is_input = real_path(folder) == real_path(bids_dir) or (
+            not inside and _participants_in(folder)
+        )
+        if (described or is_input) and len(inside) > 1 and inside[0] == "derivatives":
+            break  # the derivatives of the nearest dataset, whatever lies around it
+        if (described or is_input) and not _is_our_own(folder):
+            raise UsageError(
+                f"OUTPUT_DIR {output}: lies in {folder}, a dataset that this program has not "
+                f"made, and input is never written to. Name another folder, such as "
+                f"{bids_dir}/derivatives/{_OWN_NAME}."
+            )
+
+
+def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
+    """List the datasets in which maps are looked for.
+
+    Those given with ``--derivatives``, else the folders below ``BIDS_DIR/derivatives`` and
+    ``BIDS_DIR/sourcedata/freesurfer``; then ``sourcedata/freesurfer`` inside each of them.
+    ``BIDS_DIR`` itself is one when it is a derivative dataset. Our own results are left out.
+
+    Raises
+    ------
+    InputMissingError
+        If a folder given with ``--derivatives`` does not exist, or there is none to look in.
+    UsageError
+        If two datasets are given the same name.
+    """
+    bids_dir = settings.bids_dir
+    if settings.derivatives:
+        named = list(chain.from_iterable(_given(given) for given in settings.derivatives))
+    else:
+        derivatives = bids_dir / "derivatives"
+        children = [f for f in folders_in(derivatives) if not f.name.startswith("sub-")]
+        named = [(None, child) for child in children]
+        if _participants_in(derivatives):
+            named.insert(0, (None, derivatives))
+        named.append((None, bids_dir / "sourcedata" / "freesurfer"))
+    if _read_description(bids_dir).get("DatasetType") == "derivative":
+        named.insert(0, (None, bids_dir))
+    named += [(None, root / "sourcedata" / "freesurfer") for _, root in list(named)]
+    output = settings.output_dir.absolute()
+    datasets: dict[Path, Dataset] = {}
+    for name, root in named:
+        absolute = root.absolute()
+        if absolute in (output, *datasets) or not root.is_dir() or _is_our_own(root):
+            continue
+        name_in_uris = _unique_name(name, root, datasets.values())
+        task = name if name and name.isalnum() else None  # else no task could be called so
+        datasets[absolute] = Dataset(name_in_uris, absolute, task)
+    if not datasets:
+        raise InputMissingError(
+            f"{bids_dir}: no derivatives found below it. Name the folders of first-level maps "
+            "and retinotopy with --derivatives."
+        )
+    return tuple(datasets.values())
+
+
+def list_participants(bids_dir: Path, datasets: Sequence[Dataset]) -> tuple[str, ...]:
+    """List the participants of a study: those of ``BIDS_DIR``, else those of the derivatives.
+
+    Returns
+    -------
+    tuple of str
+        Sorted labels, without ``sub-``.
+    """
+    in_study = _participants_in(bids_dir)
+    return tuple(sorted(in_study or _participants_of(datasets)))
+
+
+def unlisted_participants(everyone: Sequence[str], datasets: Sequence[Dataset]) -> tuple[str, ...]:
+    """List the participants that are in the derivatives only."""
+    return tuple(sorted(_participants_of(datasets) - set(everyone)))
+
+
+def select_participants(
+    settings: Settings, datasets: Sequence[Dataset]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Choose the participants to process.
+
+    Returns
+    -------
+    selected, unknown : tuple of str
+        Labels found, and labels asked for that exist nowhere.
+
+    Raises
+    ------
+    NothingSelectedError
+        If none is left.
+    """
+    everyone = list_participants(settings.bids_dir, datasets)
+    asked = settings.participant_label
+    if not asked:
+        if not everyone:
+            raise NothingSelectedError(
+                f"{settings.bids_dir}: no folder of a participant (sub-...) found, neither "
+                "here nor in the derivatives."
+            )
+        return everyone, ()
+    known = {*everyone, *_participants_of(datasets)}
+    selected = tuple(label for label in asked if label in known)
+    unknown = tuple(label for label in asked if label not in known)
+    if not selected:
+        raise NothingSelectedError(unknown_participants(unknown, everyone))
+    return selected, unknown
+
+
+def unknown_participants(unknown: Sequence[str], everyone: Sequence[str]) -> str:
+    """Say which participants do not exist, and which do."""
+    shown = ", ".join(everyone[:20]) + (", ..." if len(everyone) > 20 else "")
+    return (
+        f"--participant-label: no participant {', '.join(unknown)} in this dataset; "
+        f"there are: {shown or 'none'}."
+    )
+
+
+def folders_in(path: Path, prefix: str = "") -> list[Path]:
+    """List the folders in a folder whose names begin with `prefix`, hidden ones left out."""
+    if not path.is_dir():
+        return []
+    try:
+        with os.scandir(path) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if entry.name.startswith(prefix)
+                and not entry.name.startswith(".")
+                and is_folder(entry)
+            ]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    return [path / name for name in sorted(names)]
+
+
+def real_path(path: Path) -> Path:
+    """Follow links as far as that is possible, where :meth:`Path.resolve` fails at loops."""
+    return Path(os.path.realpath(path))
+
+
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Tell whether an entry is a folder or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _participants_in(root: Path) -> set[str]:
+    matches = (PARTICIPANT_FOLDER.fullmatch(folder.name) for folder in folders_in(root))
+    return {match[1] for match in matches if match}
+
+
+def _participants_of(datasets: Iterable[Dataset]) -> set[str]:
+    return set().union(*(_participants_in(dataset.root) for dataset in datasets))
+
+
+def _given(given: DerivativePath) -> list[tuple[str | None, Path]]:
+    """Resolve one ``--derivatives`` path: a dataset, or a folder that holds several."""
+    if not given.path.is_dir():
+        raise InputMissingError(
+            f"--derivatives {given.path}: there is no such folder. Check the path (and, in a "
+            "container, that it is mounted)."
+        )
+    children = folders_in(given.path)
+    is_dataset = (
+        (given.path / "dataset_description.json").exists()
+        or _participants_in(given.path)
+        or folders_in(given.path, "node-")
+    )
+    if is_dataset or not children:
+        return [(given.name, given.path)]
+    return [(None, child) for child in children]
+
+
+def _unique_name(name: str | None, root: Path, others: Iterable[Dataset]) -> str:
+    """Name a dataset as BIDS URIs can: letters, digits, point, hyphen and underscore."""
+    taken = {"raw", *(dataset.name for dataset in others)}  # raw is BIDS_DIR
+    if name is not None and name in taken:
+        raise UsageError(f"--derivatives: the name {name} is given to two datasets.")
+    base = re.sub(r"[^0-9A-Za-z._-]", "-", name or root.absolute().name) or "derivative"
+    candidates = chain([base], (f"{base}-{number}" for number in range(2, len(taken) + 3)))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _is_our_own(root: Path) -> bool:
+    """Tell whether this program has made a dataset, by its description or, without one, its logs.
+
+    A description may be lost or cut short where the power failed; it is written again.
+    """
+    description = _read_description(root)
+    if not description:
+        return any((root / "logs").glob("*_settings.toml"))
+    generated_by = description.get("GeneratedBy")
+    tools = generated_by if isinstance(generated_by, list) else []
+    return any(isinstance(tool, dict) and tool.get("Name") == _OWN_NAME for tool in tools)
+
+
+def _read_description(root: Path) -> Mapping[str, Any]:
+    try:
+        description = json.loads(read_text(root / "dataset_description.json"))
+    except PermissionError:
+        raise
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return description if isinstance(description, dict) else {}

@@ -1,0 +1,352 @@
+"""Decide what is asked for, from the options and from what a study contains.
+
+The answer, a :class:`~bids_secondlevel.core.files.Plan`, is the same for every participant.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from bids_secondlevel.core.errors import InputMissingError, NothingSelectedError, UsageError
+from bids_secondlevel.core.files import IndexedFile, ParticipantIndex, Plan
+from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.spaces import OWN, family
+from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
+
+
+def make_plan(
+    reference: Sequence[ParticipantIndex], others: Sequence[ParticipantIndex], settings: Settings
+) -> Plan:
+    """Decide what is asked for: space, localizer task, ROIs, and the maps to be measured.
+
+    Parameters
+    ----------
+    reference : sequence of ParticipantIndex
+        Of the participants that stand for all: where they have maps, they decide on space,
+        localizer task and the spelling of labels.
+    others : sequence of ParticipantIndex
+        Of participants who may have more tasks and contrasts.
+    settings : Settings
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputMissingError
+        If there are no maps, or none of the localizer.
+    DataError
+        If there are none, and a file that may hold them cannot be read.
+    NothingSelectedError
+        If the labels given select nothing.
+    UsageError
+        If an option is needed to decide.
+    """
+    try:
+        return _make_plan(reference, others, settings)
+    except (InputMissingError, NothingSelectedError):
+        for index in (*reference, *others):
+            for problem in index.unreadable:  # where what is missing may be
+                raise problem from None
+        raise
+
+
+def _make_plan(
+    reference: Sequence[ParticipantIndex], others: Sequence[ParticipantIndex], settings: Settings
+) -> Plan:
+    indexes = (*reference, *others)
+    maps = _maps_of_tasks(indexes)
+    if not maps:
+        raise InputMissingError(_no_maps(indexes))
+    deciding = _maps_of_tasks(reference) or maps
+    chosen = choose_space(deciding, settings)
+    _check_spheres(indexes, chosen)
+    space_messages = chosen.messages
+    _check_retinotopy_source(indexes, settings, is_volume=chosen.is_volume)
+    alike = [file for file in maps if file.is_volume == chosen.is_volume]
+    further = [label for label in labels_of(alike, "space") if not same(chosen.maps_space, label)]
+    if further and not space_messages and settings.space is None:
+        shown = ", ".join(further)
+        message = f"Some participants have maps in space {shown}; using {chosen.space}."
+        space_messages = (message,)
+    in_space = [file for file in maps if is_in(file, chosen)]
+    deciding = [file for file in deciding if is_in(file, chosen)]
+    task, rois, roi_messages = _choose_rois(in_space, deciding, settings)
+    if chosen.is_volume:
+        _check_for_volumes(rois, settings)
+    measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
+    return Plan(
+        chosen.space,
+        task,
+        rois,
+        measured,
+        sessions,
+        (*space_messages, *roi_messages, *measured_messages),
+        chosen.maps_space,
+        settings.density,
+        chosen.is_volume,
+        settings.hemi or (("both",) if chosen.is_volume else HEMISPHERE_ROWS),
+    )
+
+
+def _check_for_volumes(rois: Iterable[RoiDefinition], settings: Settings) -> None:
+    areas = [name for roi in rois for name in roi.rule.other_areas]
+    if areas:
+        raise UsageError(
+            f"--visual-areas {areas[0]}: files of visual areas are on surfaces, and the maps are "
+            "volumes; expected names of areas in a volume of visual areas."
+        )
+    if settings.summary == "area-weighted-mean":
+        raise UsageError(
+            "--summary area-weighted-mean: voxels have no area; in volumes use mean, which is the "
+            "same as a mean weighted by their volume."
+        )
+
+
+def _maps_of_tasks(indexes: Iterable[ParticipantIndex]) -> list[IndexedFile]:
+    return [f for index in indexes for f in index.statistical_maps if f.entities.get("task")]
+
+
+def _check_spheres(indexes: Iterable[ParticipantIndex], chosen: SpaceChoice) -> None:
+    """Check that maps can be carried to where they are asked for, for anybody at all."""
+    ends = (family(chosen.maps_space) or OWN, family(chosen.space) or OWN)
+    if chosen.space == chosen.maps_space or OWN not in ends or len(set(ends)) == 1:
+        return
+    if not any(s.kind == "registered" for index in indexes for s in index.surfaces):
+        raise InputMissingError(
+            f"--space {chosen.space}: no sphere registered to a template found, which it takes to "
+            f"carry maps there from {chosen.maps_space or 'an unnamed space'}: expected "
+            "surf/lh.sphere.reg of FreeSurfer or sub-..._hemi-L_desc-reg_sphere.surf.gii of "
+            "fMRIPrep. Name its dataset with --derivatives."
+        )
+
+
+def _check_retinotopy_source(
+    indexes: Iterable[ParticipantIndex], settings: Settings, *, is_volume: bool
+) -> None:
+    maps = [
+        file for index in indexes for file in index.retinotopic_maps if file.is_volume == is_volume
+    ]
+    found = labels_of(maps, "desc")
+    source = settings.retinotopy_source
+    if maps and source is not None and matching(source, found) is None:
+        raise NothingSelectedError(
+            f"--retinotopy-source {source}: no such maps; there are: {', '.join(found)}."
+        )
+
+
+def _choose_rois(
+    maps: Sequence[IndexedFile], deciding: Sequence[IndexedFile], settings: Settings
+) -> tuple[str | None, tuple[RoiDefinition, ...], list[str]]:
+    """Choose the localizer task, and define a ROI for each of its contrasts or as asked for."""
+    rule = settings.rule
+    if settings.retinotopy_only:
+        name = rule.areas_name + "retinotopy"
+        return None, (RoiDefinition(name, (), rule),), []
+    if settings.rois and not any(roi.needed for roi in settings.rois):
+        return None, settings.rois, []
+    task = _choose_localizer_task((*deciding, *maps), settings)
+    asked = settings.roi_contrasts
+    if settings.rois:
+        asked = tuple(dict.fromkeys(chain.from_iterable(roi.needed for roi in settings.rois)))
+    contrasts, messages = _choose_roi_contrasts(maps, task, asked)
+    if not settings.rois:
+        return task, tuple(RoiDefinition(name, (name,), rule) for name in contrasts), messages
+    spelled = {label: matching(label, contrasts) or label for label in asked}
+    rois = tuple(
+        replace(
+            roi,
+            contrasts=tuple(spelled[label] for label in roi.contrasts),
+            exclude=tuple(spelled[label] for label in roi.exclude),
+        )
+        for roi in settings.rois
+    )
+    areas = rule.areas_name.casefold()
+    for roi in rois:
+        if roi.name.casefold() == areas and roi.rule.retinotopic_part != rule.retinotopic_part:
+            raise UsageError(
+                f"[[roi]] {roi.name}: the mask of the visual areas themselves has this name; "
+                "choose another."
+            )
+    return task, rois, messages
+
+
+def _choose_localizer_task(maps: Iterable[IndexedFile], settings: Settings) -> str:
+    tasks = labels_of(maps, "task")
+    shown = f"tasks with maps: {', '.join(tasks) or 'none'}"
+    if settings.localizer_task is not None:
+        task = matching(settings.localizer_task, tasks)
+        if task is None:
+            raise NothingSelectedError(
+                f"--localizer-task {settings.localizer_task}: no maps of this task; {shown}."
+            )
+        return task
+    candidates = [task for task in tasks if "loc" in task.casefold()]
+    if not candidates:
+        raise InputMissingError(
+            f"No localizer found: no task has 'loc' in its label; {shown}. "
+            "Name the localizer with --localizer-task."
+        )
+    if len(candidates) > 1:
+        raise UsageError(
+            f"Several tasks have 'loc' in their label ({', '.join(candidates)}); {shown}. "
+            "Choose the localizer with --localizer-task."
+        )
+    return candidates[0]
+
+
+def _choose_roi_contrasts(
+    maps: Iterable[IndexedFile], task: str, asked: Sequence[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    of_task = [file for file in maps if same(file.entities.get("task"), task)]
+    z_maps = [file for file in of_task if file.entities.get("stat") == "z"]
+    passing = [file for file in z_maps if "localizer" in file.queries]
+    if z_maps and not passing:
+        raise NothingSelectedError(
+            f"--bids-filter-file: none of the {len(z_maps)} z maps of the localizer task {task} "
+            f"passes the filter for localizer; one of them is {z_maps[0].source.path}."
+        )
+    found = labels_of(passing, "contrast")
+    if not found:
+        raise InputMissingError(
+            f"The localizer task {task} has no z maps (stat-z); its maps hold: "
+            f"{', '.join(labels_of(of_task, 'stat'))}. The ROIs are defined on z values."
+        )
+    return _asked("--roi-contrasts", asked, found)
+
+
+def _choose_measured(
+    maps: Iterable[IndexedFile], localizer_task: str | None, settings: Settings
+) -> tuple[tuple[tuple[str, str], ...], dict[str, tuple[str | None, ...]], list[str]]:
+    of_statistic = [
+        file
+        for file in maps
+        if same(file.entities.get("stat"), settings.statistic) and is_measured(file, settings)
+    ]
+    if not of_statistic:
+        asked = f"stat-{settings.statistic}"
+        if settings.session_label:
+            asked += f" in session {', '.join(settings.session_label)}"
+        raise NothingSelectedError(
+            f"No maps to measure: looked for {asked}; there are: "
+            f"{', '.join(f'stat-{s}' for s in labels_of(maps, 'stat'))}, in "
+            f"{', '.join(f'session {s}' for s in labels_of(maps, 'session')) or 'no session'}. "
+            "Choose with --statistic, --session-label and --bids-filter-file (estimates)."
+        )
+    tasks, task_messages = _asked(
+        "--task-label", settings.task_label, labels_of(of_statistic, "task")
+    )
+    of_tasks = [
+        file for file in of_statistic if any(same(file.entities.get("task"), t) for t in tasks)
+    ]
+    contrasts, contrast_messages = _asked(
+        "--contrasts", settings.contrasts, labels_of(of_tasks, "contrast")
+    )
+    there = {
+        (file.entities.get("task", "").casefold(), file.entities.get("contrast", "").casefold())
+        for file in of_tasks
+    }
+    somewhere = {contrast for _, contrast in there}
+    # A contrast found nowhere is still asked for, in every task but the localizer's own.
+    wanted_in = [task for task in tasks if not same(localizer_task, task)] or list(tasks)
+    measured = tuple(
+        (task, contrast)
+        for task in sorted(tasks)
+        for contrast in sorted(contrasts)
+        if (task.casefold(), contrast.casefold()) in there
+        or (contrast.casefold() not in somewhere and task in wanted_in)
+    )
+    sessions = {task: sessions_of(of_tasks, task) for task in tasks}
+    there_are = {session for of_task in sessions.values() for session in of_task}
+    lacking = [session for session in settings.session_label if session not in there_are]
+    session_messages = [f"--session-label: nothing in session {', '.join(lacking)}."]
+    messages = task_messages + contrast_messages + (session_messages if lacking else [])
+    return measured, sessions, messages
+
+
+def _asked(
+    option: str, asked: Sequence[str], found: Sequence[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Spell the labels asked for as they were found; all that were found if none were asked."""
+    if not asked:
+        return tuple(found), []
+    spelled = {label: matching(label, found) for label in asked}
+    unknown = [label for label, match in spelled.items() if match is None]
+    shown = f"there are: {', '.join(found) or 'none'}"
+    if len(unknown) == len(spelled):
+        raise NothingSelectedError(f"{option} {' '.join(unknown)}: nothing found; {shown}.")
+    messages = [f"{option}: no maps of {', '.join(unknown)}; {shown}."] if unknown else []
+    return tuple(match or label for label, match in spelled.items()), messages
+
+
+def _no_maps(indexes: Sequence[ParticipantIndex]) -> str:
+    without_task = [file for index in indexes for file in index.statistical_maps]
+    if without_task:
+        return (
+            f"{without_task[0].source.path}: the names of statistical maps say no task (task-...), "
+            "so that localizer and other tasks cannot be told apart. Where a dataset holds one "
+            "task, give it the name of the task: --derivatives TASK=PATH."
+        )
+    labels = ", ".join(dict.fromkeys(f"sub-{index.label}" for index in indexes)) or "anybody"
+    return (
+        f"No statistical maps found for {labels}: expected names such as "
+        "sub-01_task-loc_hemi-L_space-fsnative_contrast-X_stat-z_statmap.func.gii below a "
+        "participant's folder of a derivative dataset. Name the dataset with --derivatives."
+    )
+
+
+def is_measured(file: IndexedFile, settings: Settings) -> bool:
+    """Tell whether a map passes the filters for maps to be measured."""
+    sessions = settings.session_label
+    return "estimates" in file.queries and (
+        not sessions or file.entities.get("session") in sessions
+    )
+
+
+def sessions_of(maps: Iterable[IndexedFile], task: str) -> tuple[str | None, ...]:
+    """Sessions of the maps of a task, in order; ``None`` for maps without one."""
+    of_task = [file for file in maps if same(file.entities.get("task"), task)]
+    found = {file.entities.get("session") for file in of_task}
+    return tuple(sorted(found, key=lambda session: session or ""))
+
+
+def labels_of(maps: Iterable[IndexedFile], entity: str) -> list[str]:
+    """List the labels of an entity, sorted; of those that differ in case only, the first found."""
+    first: dict[str, str] = {}
+    for file in maps:
+        label = file.entities.get(entity)
+        if label is not None:
+            first.setdefault(label.casefold(), label)
+    return sorted(first.values())
+
+
+def matching(label: str, found: Iterable[str]) -> str | None:
+    """Find a label as it was spelled, whatever its case."""
+    return next((candidate for candidate in found if same(candidate, label)), None)
+
+
+def same(label: str | None, other: str) -> bool:
+    """Compare labels whatever their case; nilearn, for one, lower-cases contrast names."""
+    return label is not None and label.casefold() == other.casefold()
+
+
+def tie(files: Sequence[IndexedFile]) -> str:
+    """Say that several files could be meant, and which option decides."""
+    names = {name for file in files for name in file.entities}
+    differing = sorted(
+        name for name in names if len({file.entities.get(name) for file in files}) > 1
+    )
+    shown = "".join(f"\n  {file.source.path}" for file in files[:6])
+    shown += "\n  ..." if len(files) > 6 else ""
+    if differing:
+        advice = f"Choose with --bids-filter-file; they differ in: {', '.join(differing)}."
+    elif len({file.dataset for file in files}) > 1:
+        advice = "They lie in different datasets: choose with --derivatives."
+    else:
+        advice = "Keep one of them where the program looks."
+    return f"Several files could be the same map:{shown}\n{advice}"
+
+
+# Retinotopy

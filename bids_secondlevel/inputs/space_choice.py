@@ -1,0 +1,105 @@
+"""Choose the space in which ROIs are defined and measured, and that of the maps."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bids_secondlevel.core.errors import NothingSelectedError, UsageError
+from bids_secondlevel.core.files import IndexedFile, Plan
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.spaces import OWN, known_space
+
+
+@dataclass(frozen=True)
+class SpaceChoice:
+    """Where maps are, and where they are measured.
+
+    Attributes
+    ----------
+    space : str or None
+        In which ROIs are defined; ``None`` where names have none.
+    maps_space : str or None
+        In which the maps are; another one if they are to be carried to `space`.
+    is_volume : bool
+    messages : tuple of str
+        Choices made on the user's behalf.
+    """
+
+    space: str | None
+    maps_space: str | None
+    is_volume: bool
+    messages: tuple[str, ...] = ()
+
+
+def is_in(file: IndexedFile, chosen: SpaceChoice | Plan) -> bool:
+    """Tell whether a map is one of those in the space of the maps."""
+    is_alike = file.is_volume == chosen.is_volume
+    return is_alike and file.entities.get("space") == chosen.maps_space
+
+
+def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice:
+    """Choose the space of the maps and that of the ROIs.
+
+    Surfaces win over volumes, and ``fsnative`` over other surfaces.
+
+    Raises
+    ------
+    NothingSelectedError
+        If there are no maps in the space that was asked for, nor can any be carried to it.
+    UsageError
+        If an option is needed to decide.
+    """
+    maps = [file for file in maps if file.queries & {"localizer", "estimates"}] or maps
+    surfaces = _spaces(file for file in maps if not file.is_volume)
+    volumes = _spaces(file for file in maps if file.is_volume)
+    shown = f"there are: {_shown(surfaces, volumes)}"
+    asked = settings.space
+    if asked is not None:
+        for found, is_volume in ((surfaces, False), (volumes, True)):
+            match = next((s for s in found if (s or "").casefold() == asked.casefold()), None)
+            if match is not None:
+                return SpaceChoice(match, match, is_volume)
+        if known_space(asked) is None or not surfaces:
+            hint = ""
+            if known_space(asked):
+                hint = (
+                    " A volume is not projected to a surface here; nilearn's vol_to_surf and "
+                    "FreeSurfer's mri_vol2surf do that."
+                )
+            raise NothingSelectedError(f"--space {asked}: no maps in this space; {shown}.{hint}")
+        maps_space = _preferred(surfaces)
+        if maps_space is _UNDECIDED:
+            raise UsageError(
+                f"--space {asked}: maps could be carried there from several spaces; {shown}. "
+                "Choose one with --bids-filter-file."
+            )
+        message = f"Maps in space {maps_space} are carried to {asked} (--space)."
+        return SpaceChoice(asked, maps_space, is_volume=False, messages=(message,))
+    found, is_volume = (surfaces, False) if surfaces else (volumes, True)
+    space = _preferred(found)
+    if space is _UNDECIDED:
+        raise UsageError(f"Maps in several spaces ({_shown(surfaces, volumes)}): choose --space.")
+    messages = []
+    if len(found) > 1:
+        messages.append(f"Maps in several spaces ({_shown(found, ())}); using {space}.")
+    if volumes and not is_volume:
+        messages.append(f"Maps on surfaces are used; those in volumes ({_shown((), volumes)}) not.")
+    return SpaceChoice(space, space, is_volume, tuple(messages))
+
+
+_UNDECIDED = "?"
+
+
+def _preferred(spaces: Sequence[str | None]) -> str | None:
+    if len(spaces) == 1:
+        return spaces[0]
+    return OWN if OWN in spaces else _UNDECIDED
+
+
+def _spaces(maps: Iterable[IndexedFile]) -> list[str | None]:
+    return sorted({file.entities.get("space") for file in maps}, key=lambda space: space or "")
+
+
+def _shown(surfaces: Sequence[str | None], volumes: Sequence[str | None]) -> str:
+    named = [space or "(no space entity)" for space in surfaces]
+    named += [f"{space or '(no space entity)'} (volumes)" for space in volumes]
+    return ", ".join(named)

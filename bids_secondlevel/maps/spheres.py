@@ -1,0 +1,378 @@
+"""Link the surface or grid of the retinotopy with that of the maps, and find what it takes.
+
+Two surfaces are linked where each has a sphere in the coordinates of the same template: the
+participant's registered sphere, those of fsaverage, and those of fsLR.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
+from bids_secondlevel.core.files import (
+    ParticipantFiles,
+    Plan,
+    RetinotopySource,
+    SourceFile,
+    SurfaceFile,
+)
+from bids_secondlevel.core.spaces import OWN, density_of, family, vertex_counts
+from bids_secondlevel.core.values import Absent, Hemisphere, Mesh
+from bids_secondlevel.maps.grid import Grid
+from bids_secondlevel.maps.meshes import Triangles
+from bids_secondlevel.maps.resampling import Resampling, nested, on_spheres
+from bids_secondlevel.maps.surfaces import read_mesh
+from bids_secondlevel.maps.templates import template_surface
+from bids_secondlevel.maps.volumes import read_grid
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A surface of one hemisphere: a template or the participant's own, and its vertices."""
+
+    space: str
+    n_vertices: int
+
+    def __str__(self) -> str:
+        """Name it in messages."""
+        density = density_of(self.space, self.n_vertices)
+        return f"{self.space} ({density or f'{self.n_vertices} vertices'})"
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """How values come from one surface to another.
+
+    Attributes
+    ----------
+    resampling : Resampling
+    method : str
+        In words, the same for every participant.
+    spheres : tuple of str
+        The files it was made with.
+    triangles : (n_triangles, 3) array of int or None
+        Those of the target, where its sphere was read.
+    """
+
+    resampling: Resampling
+    method: str
+    spheres: tuple[str, ...] = ()
+    triangles: Triangles | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """How retinotopy and maps of one hemisphere come to share their vertices (or voxels).
+
+    Attributes
+    ----------
+    n_maps : int or None
+        Vertices that maps must have as they are read; ``None`` where nothing tells.
+    retinotopy, maps : Link or None
+        How they are carried to the surface of the ROIs; ``None`` where they are on it.
+    grid : Grid or None
+        Of the maps, where these are volumes.
+    grid_file : SourceFile or None
+        The map whose grid that is.
+    own_grid : Grid or None
+        Of the retinotopy, where that is a volume.
+    no_retinotopy, no_maps : Absent or None
+        Why they cannot be carried there.
+    """
+
+    n_maps: int | None
+    retinotopy: Link | None = None
+    maps: Link | None = None
+    grid: Grid | None = None
+    grid_file: SourceFile | None = None
+    own_grid: Grid | None = None
+    no_retinotopy: Absent | None = None
+    no_maps: Absent | None = None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What was done, in words that are the same for every participant."""
+        done = [
+            f"{what}: {link.method}"
+            for what, link in (("retinotopy", self.retinotopy), ("maps", self.maps))
+            if link is not None
+        ]
+        if self.grid and self.own_grid and not self.grid.matches(self.own_grid):
+            done.append("retinotopy: nearest voxel in world coordinates, on the grid of the maps")
+        return tuple(done)
+
+    @property
+    def spheres(self) -> tuple[str, ...]:
+        """The files it was made with."""
+        links = [link for link in (self.retinotopy, self.maps) if link is not None]
+        return tuple(dict.fromkeys(sphere for link in links for sphere in link.spheres))
+
+
+def align_surfaces(
+    n_own: int | None,
+    n_maps: int | None,
+    files: ParticipantFiles,
+    hemisphere: Hemisphere,
+    plan: Plan,
+) -> Alignment:
+    """Find how the retinotopy and the maps of one hemisphere come to the surface of the ROIs.
+
+    Parameters
+    ----------
+    n_own : int or None
+        Vertices of the retinotopy; ``None`` where there is none.
+    n_maps : int or None
+        Vertices of the maps; ``None`` where there is none.
+    files : ParticipantFiles
+    hemisphere : {"L", "R"}
+    plan : Plan
+
+    Returns
+    -------
+    Alignment
+        Without links where the surfaces are the same, and where they are of the same participant
+        and differ, or maps have another number of vertices than their space, which is told of
+        each map.
+    """
+    carries_maps = plan.space != plan.maps_space or plan.density is not None
+    counts = vertex_counts(plan.maps_space)
+    is_damaged = bool(counts) and n_maps not in counts and not carries_maps
+    if n_maps is None or is_damaged or (n_own is None and not carries_maps):
+        return Alignment(n_own)
+    spheres = _Spheres(files, hemisphere)
+    maps = Surface(family(plan.maps_space) or OWN, n_maps)
+    own = None if n_own is None else _surface_of_retinotopy(n_own, maps, spheres)
+    try:
+        shared = _shared_surface(own, maps, spheres, plan) if carries_maps else maps
+    except (DataError, InputMissingError) as error:
+        gap = Absent("vertex_mismatch", error)
+        return Alignment(n_maps, no_retinotopy=gap, no_maps=gap)
+    if own is not None and own.space == shared.space == OWN and own != shared:
+        return Alignment(n_own)  # not the same participant's, or damaged
+    alignment = Alignment(n_maps)
+    if own is not None and own != shared:
+        try:
+            alignment = replace(alignment, retinotopy=_link(own, shared, spheres))
+        except SecondLevelError as error:
+            gap = Absent("vertex_mismatch", _unlinked("retinotopy", own, shared, error))
+            alignment = replace(alignment, no_retinotopy=gap)
+    if maps != shared:
+        try:
+            alignment = replace(alignment, maps=_link(maps, shared, spheres))
+        except SecondLevelError as error:
+            gap = Absent("vertex_mismatch", _unlinked("maps", maps, shared, error))
+            alignment = replace(alignment, no_maps=gap)
+    return alignment
+
+
+def align_volumes(files: ParticipantFiles, hemisphere: Hemisphere) -> Alignment:
+    """Find the grid of the maps, and that of the retinotopy.
+
+    Returns
+    -------
+    Alignment
+        The grid is that of the first map that can be read: of the localizer, else of those to be
+        measured.
+    """
+    localizers = (s for of in files.localizers.values() for h, s in of.items() if h == hemisphere)
+    measured = (s for e in files.estimates for h, s in e.maps.items() if h == hemisphere)
+    source = files.retinotopy.get(hemisphere)
+    own_grid, gap = (None, None) if source is None else _own_grid(source)
+    for file in (file for maps in (*localizers, *measured) for file in maps.files):
+        grid = _grid_of(file)
+        if grid is not None:
+            return Alignment(
+                grid.n_voxels, grid=grid, grid_file=file, own_grid=own_grid, no_retinotopy=gap
+            )
+    own = None if source is None else source.eccentricity
+    return Alignment(None, grid=own_grid, grid_file=own, own_grid=own_grid, no_retinotopy=gap)
+
+
+def _own_grid(source: RetinotopySource) -> tuple[Grid | None, Absent | None]:
+    """Find the grid that the volumes of a retinotopy share, or say that they do not."""
+    grid = _grid_of(source.eccentricity)
+    for file in source.files:
+        other = _grid_of(file)
+        if grid is not None and other is not None and not other.matches(grid):
+            error = DataError(
+                f"{file.path} has {other.describe()}, and {source.eccentricity.path} has "
+                f"{grid.describe()}; expected the same grid for all maps of a retinotopy."
+            )
+            return grid, Absent("unreadable_retinotopy", error)
+    return grid, None
+
+
+def _grid_of(file: SourceFile) -> Grid | None:
+    try:
+        return read_grid(file.path)
+    except (DataError, InputMissingError):  # told when the map is read
+        return None
+
+
+def _surface_of_retinotopy(n_own: int, maps: Surface, spheres: "_Spheres") -> Surface:
+    """Tell which surface the retinotopy is on; FreeSurfer's names do not say it.
+
+    Files under such names are on FreeSurfer's surfaces: on fsLR only with a number of vertices
+    that no surface of FreeSurfer's has.
+    """
+    named = spheres.files.retinotopy[spheres.hemisphere].space
+    if named is not None:
+        return Surface(family(named) or OWN, n_own)
+    is_fsaverage = density_of("fsaverage", n_own) is not None
+    if n_own == maps.n_vertices and not (maps.space == "fsLR" and is_fsaverage):
+        return maps
+    if maps.space == OWN or not is_fsaverage or spheres.has_own(n_own):  # which reads a sphere
+        return Surface(OWN, n_own)
+    return Surface("fsaverage", n_own)
+
+
+def _shared_surface(own: Surface | None, maps: Surface, spheres: "_Spheres", plan: Plan) -> Surface:
+    """Tell the vertices of the surface that was asked for.
+
+    Raises
+    ------
+    InputMissingError
+        If it is the participant's own, and no file tells its vertices.
+    """
+    counts = vertex_counts(plan.space, plan.density)
+    if counts:
+        return Surface(family(plan.space) or OWN, counts[0])
+    for surface in (own, maps):
+        if surface is not None and surface.space == OWN:
+            return surface
+    return Surface(OWN, spheres.n_own())
+
+
+def _link(source: Surface, target: Surface, spheres: "_Spheres") -> Link:
+    """Find how values come from one surface to another.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        If a sphere is missing or cannot be read.
+    """
+    both = {source.space, target.space}
+    names = " to ".join(
+        OWN if surface.space == OWN else str(surface) for surface in (source, target)
+    )
+    if both == {"fsaverage"} and target.n_vertices < source.n_vertices:
+        return Link(
+            nested(source.n_vertices, target.n_vertices), f"from {names} by the order of vertices"
+        )
+    template = "fsLR" if both == {"fsLR"} or spheres.has_own_in("fsLR", both) else "fsaverage"
+    mesh, its_file = spheres.find(source, template)
+    target_mesh, other_file = spheres.find(target, template)
+    return Link(
+        on_spheres(mesh, target_mesh.coordinates),
+        f"from {names} over spheres registered to {template} (labels from the nearest vertex, "
+        "values by barycentric interpolation)",
+        (its_file, other_file),
+        target_mesh.triangles,
+    )
+
+
+def _unlinked(
+    what: str, source: Surface, target: Surface, error: SecondLevelError
+) -> SecondLevelError:
+    """Say that two surfaces are not linked; the kind of failure is that of what is missing."""
+    message = f"{what} on {source} cannot be carried to {target}: {error}"
+    return type(error)(message)
+
+
+class _Spheres:
+    """The spheres that there are for one hemisphere of a participant."""
+
+    def __init__(self, files: ParticipantFiles, hemisphere: Hemisphere) -> None:
+        self.files = files
+        self.hemisphere = hemisphere
+        every = files.spheres.get(hemisphere, ())
+        self._own = [file for file in every if file.kind == "registered"]
+        self._templates = [file for file in every if file.kind != "registered"]
+        retinotopy = files.retinotopy.get(hemisphere)
+        if retinotopy is not None:  # of several folders of a participant, the one of the maps
+            beside = retinotopy.eccentricity.path.parent
+            self._own.sort(key=lambda file: file.source.path.parent != beside)
+        self._read: dict[SurfaceFile, Mesh] = {}
+
+    def has_own(self, n_vertices: int) -> bool:
+        """Tell whether the participant's own surface has so many vertices."""
+        return any(self._has(file, n_vertices) for file in self._own)
+
+    def has_own_in(self, template: str, spaces: set[str]) -> bool:
+        """Tell whether own surface and template can be linked in the template's coordinates."""
+        return spaces == {OWN, template} and any(file.space == template for file in self._own)
+
+    def n_own(self) -> int:
+        """Count the vertices of the participant's own surface.
+
+        Raises
+        ------
+        InputMissingError
+            If there is no registered sphere of it.
+        """
+        for file in self._own:
+            return len(self._mesh(file).coordinates)
+        raise InputMissingError(self._expected("fsaverage", None))
+
+    def find(self, surface: Surface, template: str) -> tuple[Mesh, str]:
+        """Find the sphere of a surface in the coordinates of a template, and name its file.
+
+        Raises
+        ------
+        InputMissingError, DataError
+            If it is missing or cannot be read.
+        """
+        n_vertices = surface.n_vertices
+        if surface.space == OWN:
+            for file in self._own:
+                if file.space == template and self._has(file, n_vertices):
+                    return self._mesh(file), file.source.uri
+            raise InputMissingError(self._expected(template, n_vertices))
+        density = density_of(surface.space, n_vertices)
+        if density is None:
+            raise DataError(
+                f"{surface.space} has no surface with {n_vertices} vertices; expected "
+                f"{', '.join(map(str, vertex_counts(surface.space))) or 'a known space'}."
+            )
+        if template == surface.space:
+            for file in self._templates:
+                if family(file.space) == template and self._has(file, n_vertices):
+                    return self._mesh(file), file.source.uri
+        registered_to = None if template == surface.space else template
+        path = template_surface(surface.space, density, self.hemisphere, "sphere", registered_to)
+        return read_mesh(path, self.hemisphere), path.name
+
+    def _has(self, file: SurfaceFile, n_vertices: int) -> bool:
+        try:
+            return len(self._mesh(file).coordinates) == n_vertices
+        except (DataError, InputMissingError):
+            return False
+
+    def _mesh(self, file: SurfaceFile) -> Mesh:
+        if file not in self._read:
+            mesh = read_mesh(file.source.path, self.hemisphere)
+            if not np.linalg.norm(mesh.coordinates, axis=1).all():
+                raise DataError(f"{file.source.path}: has a vertex at its centre; no sphere.")
+            self._read[file] = mesh
+        return self._read[file]
+
+    def _told(self, file: SurfaceFile) -> str:
+        """Say what is wrong with a sphere that is there."""
+        try:
+            return f"{file.source.path}, which has {len(self._mesh(file).coordinates)} vertices"
+        except (DataError, InputMissingError) as error:
+            return str(error)
+
+    def _expected(self, template: str, n_vertices: int | None) -> str:
+        """Name the file that is missing, and those that are there and do not do."""
+        side = f"{self.hemisphere.lower()}h"
+        found = ", ".join(map(self._told, self._own)) or "none"
+        count = f" with {n_vertices} vertices" if n_vertices else ""
+        space = "" if template == "fsaverage" else f"_space-{template}"
+        freesurfer = f"surf/{side}.sphere.reg of FreeSurfer or " if not space else ""
+        return (
+            f"the participant's sphere registered to {template}{count} is missing: expected "
+            f"{freesurfer}sub-{self.files.label}_hemi-{self.hemisphere}{space}_desc-reg_sphere."
+            f"surf.gii of fMRIPrep, that can be read (registered spheres found: {found}). Name its "
+            "dataset with --derivatives."
+        )

@@ -1,0 +1,137 @@
+"""Find the surfaces of template spaces. The only module that knows TemplateFlow.
+
+nilearn brings those of fsaverage5; TemplateFlow has others, and fetches them when they are asked
+for. Where a surface cannot be had, the message says how to get it.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, Literal
+
+from bids_secondlevel.core.errors import InputMissingError
+from bids_secondlevel.core.spaces import DENSITIES, family
+from bids_secondlevel.core.values import Hemisphere
+
+TemplateKind = Literal["inflated", "sphere", "sulc"]
+"""A mesh, or the depth of the sulci."""
+
+_NILEARN: dict[TemplateKind, str] = {"inflated": "infl", "sphere": "sphere", "sulc": "sulc"}
+
+
+def template_surface(
+    space: str,
+    density: str,
+    hemisphere: Hemisphere,
+    kind: TemplateKind,
+    registered_to: str | None = None,
+) -> Path:
+    """Find a surface of a template space, fetching it if need be.
+
+    Parameters
+    ----------
+    space : str
+        ``fsaverage``, also with a number (``fsaverage5``), or ``fsLR``.
+    density : str
+        As :func:`~.spaces.density_of` names it.
+    hemisphere : {"L", "R"}
+    kind : {"inflated", "sphere", "sulc"}
+    registered_to : str, optional
+        Of a sphere, another template in whose coordinates it is.
+
+    Returns
+    -------
+    Path
+        A file that is there and holds something.
+
+    Raises
+    ------
+    InputMissingError
+        If it cannot be had.
+    """
+    is_fsaverage = family(space) == "fsaverage"
+    if is_fsaverage and density == "10k":
+        from nilearn.datasets import fetch_surf_fsaverage
+
+        side = "left" if hemisphere == "L" else "right"
+        return Path(fetch_surf_fsaverage("fsaverage5")[f"{_NILEARN[kind]}_{side}"])
+    template = "fsaverage" if is_fsaverage else space
+    extension = ".shape.gii" if kind == "sulc" else ".surf.gii"
+    what = (
+        f"TemplateFlow's {kind} surface of {template}"
+        f"{f' in the coordinates of {registered_to}' if registered_to else ''}, density {density}, "
+        f"hemisphere {hemisphere}"
+    )
+    how = (
+        "On a computer with a network, get it into the same TEMPLATEFLOW_HOME with: templateflow "
+        f"get {template} --density {density} --suffix {kind} --extension {extension}"
+        f"{f' --space {registered_to}' if registered_to else ''}"
+    )
+    query = {
+        "density": density,
+        "hemi": hemisphere,
+        "suffix": kind,
+        "extension": extension,
+        "space": registered_to,
+    }
+    try:
+        # What it prints and warns about is told below, if it matters.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
+            from templateflow import api
+
+            # The sphere of fsaverage is there under two names, with the same vertices.
+            for desc in (None, "std"):
+                present = [p for p in _listed(api.ls(template, desc=desc, **query)) if _is_whole(p)]
+                if len(present) == 1:
+                    return present[0]
+            found = api.get(template, desc=None, **query)
+    except Exception as error:  # failures of the network, of its folder, and of its own
+        text = " ".join(str(error).split())
+        raise InputMissingError(
+            f"{what}, cannot be had ({type(error).__name__}: {text}). {how}"
+        ) from error
+    whole = [path for path in _listed(found) if _is_whole(path)]
+    if len(whole) != 1:
+        raise InputMissingError(
+            f"{what}: found {len(whole)} files of it, expected one. TEMPLATEFLOW_HOME may be "
+            f"incomplete: move it away, or complete it with: templateflow update. {how}"
+        )
+    return whole[0]
+
+
+def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
+    """List TemplateFlow's surfaces of some spaces that are on this computer, fetching none.
+
+    Parameters
+    ----------
+    spaces : iterable of str or None
+        Those that are none of a template are passed over.
+
+    Returns
+    -------
+    dict
+        Files that hold something, by their names.
+    """
+    home = os.environ.get("TEMPLATEFLOW_HOME") or Path.home() / ".cache" / "templateflow"
+    templates = {family(space) for space in spaces} & DENSITIES.keys()
+    return {
+        path.name: path
+        for template in sorted(filter(None, templates))
+        for path in sorted(Path(home).glob(f"tpl-{template}/*.gii"))
+        if _is_whole(path)
+    }
+
+
+def _listed(found: Any) -> list[Path]:
+    return [found] if isinstance(found, Path) else [Path(path) for path in found]
+
+
+def _is_whole(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0

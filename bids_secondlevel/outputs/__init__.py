@@ -1,0 +1,1 @@
+"""What leaves for machines: names, tables, masks, provenance."""

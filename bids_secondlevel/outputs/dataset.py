@@ -1,0 +1,90 @@
+"""Write what makes the output folder a BIDS derivative dataset."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_secondlevel import __version__
+from bids_secondlevel.core.files import Dataset
+from bids_secondlevel.outputs.files import remove_leftovers, write_atomically, write_json
+
+BIDS_VERSION = "1.10.0"
+TOOL = "bids_secondlevel"
+
+# What the BIDS schema does not know yet; the validator passes over these.
+_BIDSIGNORE = """\
+*_mask.label.gii
+*_mask.json
+*_estimates.tsv
+*_estimates.json
+*_quality.tsv
+*_quality.json
+*_overlap.tsv
+*_overlap.json
+group_*.tsv
+group_*.json
+*.html
+figures
+logs/
+"""
+
+
+def write_dataset_files(
+    output_dir: Path, datasets: Sequence[Dataset], bids_dir: Path, description: Mapping[str, Any]
+) -> None:
+    """Write what makes the output a BIDS derivative dataset; the same whoever writes it.
+
+    Without `datasets` (at group level), an existing description is left as it is.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    remove_leftovers((output_dir, output_dir / "logs", output_dir / "figures"))
+    path = output_dir / "dataset_description.json"
+    if path.exists() and not datasets:
+        return
+    links = {"raw": bids_dir, **{dataset.name: dataset.root for dataset in datasets}}
+    relative = {name: _relative_uri(root, output_dir) for name, root in links.items()}
+    sources = []
+    for name, root in relative.items():
+        source = {"URL": root}
+        if name == "raw" and isinstance(description.get("DatasetDOI"), str):
+            source["DOI"] = description["DatasetDOI"]
+        sources.append(source)
+    generated_by: dict[str, Any] = {
+        "Name": TOOL,
+        "Version": __version__,
+        "Description": "Individual ROIs from retinotopy and localizers, measured and tested",
+    }
+    container = _container()
+    if container:
+        generated_by["Container"] = container
+    write_json(
+        output_dir / "dataset_description.json",
+        {
+            "Name": "bids_secondlevel: individual regions of interest and estimates in them",
+            "BIDSVersion": BIDS_VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": [generated_by],
+            "SourceDatasets": sources,
+            "DatasetLinks": relative,
+        },
+    )
+    write_atomically(output_dir / ".bidsignore", _BIDSIGNORE.encode())
+
+
+def _relative_uri(root: Path, output_dir: Path) -> str:
+    """Give a path relative to the output, so that both can be moved together."""
+    # Links are followed where they lie, so the way has to start where the output really is.
+    return Path(os.path.relpath(root.absolute(), os.path.realpath(output_dir))).as_posix()
+
+
+def _container() -> dict[str, str] | None:
+    """Tell the container this runs in, if it says so."""
+    tag = os.environ.get("BIDS_SECONDLEVEL_CONTAINER")
+    if os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER"):
+        return {"Type": "apptainer", **({"Tag": tag} if tag else {})}
+    return {"Type": "docker", "Tag": tag} if tag else None

@@ -1,0 +1,370 @@
+"""Name the files of a participant, and write the masks with what defined them."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
+from bids_secondlevel.core.palette import MASK_COLOUR
+from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
+from bids_secondlevel.core.spaces import is_template
+from bids_secondlevel.core.values import Absent, Array, Hemisphere, Mask, RoiMasks
+from bids_secondlevel.maps.plain_files import read_text
+from bids_secondlevel.maps.spheres import Alignment
+from bids_secondlevel.maps.surfaces import Label, label_gifti
+from bids_secondlevel.maps.volumes import label_nifti
+from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
+from bids_secondlevel.rois.measure import COMBINATIONS
+
+MASK_ENDINGS = (".label.gii", ".nii.gz")
+_MASK_KINDS = ("retinotopy", "localizer", "combined")
+
+
+@dataclass(frozen=True)
+class ParticipantFolder:
+    """Where the results of a participant go, and what they are called.
+
+    `session` is set when a job processes exactly one session, so that the jobs of several
+    sessions do not write the same files.
+    """
+
+    output_dir: Path
+    label: str
+    space: str | None
+    session: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The ``func`` folder of the participant (and session)."""
+        return self._folder("func")
+
+    def table(self, name: str) -> Path:
+        """Name the file of a table, such as :data:`ESTIMATES`."""
+        return self.path / f"{self._name(space=self.space)}_{name}.tsv"
+
+    def mask(
+        self, hemisphere: Hemisphere | None, label: str, desc: str, task: str | None = None
+    ) -> Path:
+        """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``.
+
+        A mask without a hemisphere is a volume, which BIDS has in ``func`` only with a task.
+        """
+        name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
+        folder = self._folder("anat") if task is None and hemisphere is None else self.path
+        return folder / f"{name}_mask{MASK_ENDINGS[hemisphere is None]}"
+
+    def masks(self) -> Iterator[Path]:
+        """Find the masks that there are, of whatever run."""
+        for datatype, desc, ending in product(("func", "anat"), _MASK_KINDS, MASK_ENDINGS):
+            yield from self._folder(datatype).glob(f"{self.prefix}_*desc-{desc}_mask{ending}")
+
+    def segmentation(self, hemisphere: Hemisphere | None) -> Path:
+        """Name the label file of all ROIs in one hemisphere, or in a volume."""
+        name = self._name(hemi=hemisphere, space=self.space, seg="roi")
+        return self._folder("anat") / f"{name}_dseg{MASK_ENDINGS[hemisphere is None]}"
+
+    @property
+    def segmentation_table(self) -> Path:
+        """Name the table of the labels, which the hemispheres share, in whatever space."""
+        return self._folder("anat") / f"{self._name(seg='roi')}_dseg.tsv"
+
+    def figure(self, name: str) -> Path:
+        """Name a picture, such as ``desc-rois_cortex``; those of all sessions lie together."""
+        folder = self.output_dir / f"sub-{self.label}" / "figures"
+        return folder / f"{self._name(space=self.space)}_{name}.svg"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that outputs of the participant are in."""
+        figures = self.output_dir / f"sub-{self.label}" / "figures"
+        return (self._folder("func"), self._folder("anat"), figures)
+
+    @property
+    def entities(self) -> dict[str, str]:
+        """Columns of the table that are also entities of its name."""
+        columns = {"session": self.session, "space": self.space}
+        return {name: label for name, label in columns.items() if label is not None}
+
+    @property
+    def prefix(self) -> str:
+        """How every name begins: participant, and session where there is one."""
+        return self._name()
+
+    def _folder(self, datatype: str) -> Path:
+        folder = self.output_dir / f"sub-{self.label}"
+        return (folder / f"ses-{self.session}" if self.session else folder) / datatype
+
+    def _name(self, **entities: str | None) -> str:
+        known = {"sub": self.label, "ses": self.session, **entities}
+        return "_".join(f"{key}-{value}" for key, value in known.items() if value is not None)
+
+
+def write_masks(  # noqa: PLR0917
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    alignments: Mapping[Hemisphere, Alignment],
+    files: ParticipantFiles,
+    plan: Plan,
+    rule: RoiRule,
+    folder: ParticipantFolder,
+) -> None:
+    """Write the retinotopy, localizer and combined mask of every ROI and hemisphere.
+
+    Masks of an earlier run with other settings are removed.
+
+    Parameters
+    ----------
+    rois : mapping of hemisphere to name to RoiMasks
+        Masks that could not be had are not written.
+    alignments : mapping of hemisphere to Alignment
+    files : ParticipantFiles
+    plan : Plan
+    rule : RoiRule
+        ROIs with the retinotopic part of this rule share a retinotopy mask, named after the
+        visual areas; the others have one of their own.
+    folder : ParticipantFolder
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    written: set[Path] = set()
+    for part in parts_to_write(rois, alignments, plan):
+        for roi in plan.rois:
+            masks = part.masks[roi.name]
+            task = plan.localizer_task if roi.contrasts else None
+            shared = roi.rule.retinotopic_part == rule.retinotopic_part
+            areas = rule.areas_name if shared else roi.name
+            retinotopy = files.retinotopy[part.side].files if part.side in files.retinotopy else ()
+            localizer = localizer_files(roi, part.side, files)
+            for path, mask, sources, metadata in (
+                (
+                    folder.mask(part.hemisphere, areas, "retinotopy"),
+                    masks.retinotopic,
+                    retinotopy,
+                    {
+                        "Description": "Vertices of the visual areas within the limits of the rule",
+                        "Rule": describe_rule(roi.rule, localizer=False),
+                    },
+                ),
+                (
+                    folder.mask(part.hemisphere, roi.name, "localizer", task),
+                    masks.localized,
+                    localizer,
+                    {
+                        "Description": "Vertices that the localizer activates",
+                        "Rule": _describe_used(roi, part.side, files, plan),
+                    },
+                ),
+                (
+                    folder.mask(part.hemisphere, roi.name, "combined", task),
+                    masks.roi,
+                    (*retinotopy, *localizer),
+                    {
+                        "Description": "Individual ROI: retinotopy and localizer mask intersected",
+                        "Rule": _describe_used(roi, part.side, files, plan),
+                    },
+                ),
+            ):
+                if path not in written and mask is not None and not isinstance(mask, Absent):
+                    written |= {path, sidecar_of(path)}
+                    _write_mask(path, mask, part, sources, metadata)
+    for path in list(folder.masks()):
+        if path not in written and _is_ours(path, folder):
+            remove_files((path, sidecar_of(path)))
+
+
+@dataclass(frozen=True, eq=False)
+class PartToWrite:
+    """Masks that make a file each: those of a hemisphere, or of a volume.
+
+    Attributes
+    ----------
+    hemisphere : {"L", "R"} or None
+        ``None`` for a volume.
+    masks : mapping of str to RoiMasks
+        By the name of the ROI.
+    alignment : Alignment
+    is_template : bool
+        Whether a volume is in the space of a template.
+    """
+
+    hemisphere: Hemisphere | None
+    masks: Mapping[str, RoiMasks]
+    alignment: Alignment
+    is_template: bool = False
+
+    @property
+    def side(self) -> Hemisphere:
+        """The hemisphere whose sources are those of the files."""
+        return self.hemisphere or "L"
+
+    def encode(self, labels: NDArray[np.integer[Any] | np.bool_], named: Sequence[Label]) -> bytes:
+        """Encode labels of these vertices, or voxels, as a file."""
+        if self.hemisphere is not None:
+            return label_gifti(labels, self.hemisphere, named)
+        assert self.alignment.grid is not None
+        return label_nifti(labels, self.alignment.grid, is_template=self.is_template)
+
+    def describe(self, labels: Array) -> dict[str, Any]:
+        """Say how labels came to be on these vertices, and how many these are."""
+        described = describe_alignment((self.alignment,))
+        file = self.alignment.grid_file
+        if file is None:
+            return {**described, "SurfaceVertexCount": int(labels.size)}
+        return {**described, "SpatialReference": file.uri, "GridVoxelCount": int(labels.size)}
+
+
+def parts_to_write(
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
+    alignments: Mapping[Hemisphere, Alignment],
+    plan: Plan,
+) -> list[PartToWrite]:
+    """Say what makes a file each: every hemisphere, or both together in a volume."""
+    if not plan.is_volume:
+        return [PartToWrite(hemi, masks, alignments[hemi]) for hemi, masks in rois.items()]
+    left, right = rois.values()
+    whole = {
+        name: RoiMasks(
+            _union(left[name].retinotopic, right[name].retinotopic),
+            _union(left[name].localized, right[name].localized),
+            _union(left[name].roi, right[name].roi),
+        )
+        for name in left
+    }
+    return [PartToWrite(None, whole, alignments["L"], is_template(plan.space))]
+
+
+@overload
+def _union(left: Mask | Absent, right: Mask | Absent) -> Mask | Absent: ...
+@overload
+def _union(left: Mask | Absent | None, right: Mask | Absent | None) -> Mask | Absent | None: ...
+def _union(left: Mask | Absent | None, right: Mask | Absent | None) -> Mask | Absent | None:
+    """Put the halves of a volume together; where one is absent, both are."""
+    if left is None or isinstance(left, Absent):
+        return left
+    if right is None or isinstance(right, Absent):
+        return right
+    return left | right
+
+
+def describe_alignment(alignments: Iterable[Alignment]) -> dict[str, Any]:
+    """Say how retinotopy and maps came to the surface or grid of the ROIs, if they were carried."""
+    every = list(alignments)
+    methods = dict.fromkeys(method for alignment in every for method in alignment.methods)
+    spheres = dict.fromkeys(sphere for alignment in every for sphere in alignment.spheres)
+    described: dict[str, Any] = {"Resampling": list(methods)} if methods else {}
+    return {**described, "RegistrationSpheres": list(spheres)} if spheres else described
+
+
+def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
+    """Tell whether a mask was written by an earlier run, in the same space."""
+    in_space = f"_space-{folder.space}_" if folder.space else "_space-"
+    if (in_space in path.name) != (folder.space is not None):
+        return False
+    try:
+        sidecar = json.loads(read_text(sidecar_of(path)))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar
+
+
+def sidecar_of(path: Path) -> Path:
+    """Name the JSON file beside a mask."""
+    for ending in MASK_ENDINGS:
+        if path.name.endswith(ending):
+            return path.with_name(f"{path.name.removesuffix(ending)}.json")
+    raise ValueError(f"{path} is no mask")
+
+
+def describe_definition(roi: RoiDefinition, rois: Sequence[RoiDefinition]) -> dict[str, Any]:
+    """Say the definition of a ROI among others with its numbers, as sidecars do."""
+    localizer: dict[str, Any] = {"Contrasts": list(roi.contrasts)}
+    if len(roi.contrasts) > 1:
+        localizer["Combine"] = roi.combine
+    if roi.exclude:
+        localizer["Exclude"] = list(roi.exclude)
+    if roi.rule.exclusive:
+        localizer["ExclusiveOf"] = {
+            other.name: describe_definition(
+                replace(other, rule=replace(other.rule, exclusive=False)), ()
+            )
+            for other in rois
+            if other.name != roi.name
+        }
+    if roi.rule.min_vertices > 1:
+        localizer["MinVertices"] = roi.rule.min_vertices
+    return {**localizer, **describe_rule(roi.rule, localizer=bool(roi.contrasts))}
+
+
+def describe_rule(rule: RoiRule, *, localizer: bool = True) -> dict[str, Any]:
+    """Say a rule with its numbers, as sidecars do."""
+    described: dict[str, Any] = {
+        "VisualAreas": list(rule.visual_areas),
+        "VisualAreaLabels": list(rule.area_labels),
+        "EccentricityGreaterThan": rule.eccentricity[0],
+        "EccentricityLessThan": rule.eccentricity[1],
+    }
+    if rule.polar_angle is not None:
+        described["PolarAngleClockwiseFromTo"] = list(rule.polar_angle)
+    if rule.min_variance_explained is not None:
+        described["VarianceExplainedGreaterThan"] = rule.min_variance_explained
+    if localizer and rule.threshold_kind == "z" and rule.tail == "greater":
+        described["LocalizerZGreaterThan"] = rule.localizer_threshold
+    elif localizer:
+        described["LocalizerThresholdKind"] = rule.threshold_kind
+        described["LocalizerThreshold"] = rule.localizer_threshold
+        described["LocalizerTail"] = rule.tail
+    return described
+
+
+def _describe_used(
+    roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles, plan: Plan
+) -> dict[str, Any]:
+    """Add to the definition how z maps came about that were combined from several."""
+    combined = {
+        contrast: COMBINATIONS[files.localizers[contrast][hemi].combination]
+        for contrast in roi.needed
+        if hemi in files.localizers[contrast]
+        and files.localizers[contrast][hemi].combination != "single"
+    }
+    described = describe_definition(roi, plan.rois)
+    return {**described, "LocalizerCombination": combined} if combined else described
+
+
+def localizer_files(
+    roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles
+) -> tuple[SourceFile, ...]:
+    """List the localizer maps that define a ROI in one hemisphere."""
+    return tuple(
+        file
+        for contrast in roi.needed
+        if hemi in files.localizers[contrast]
+        for file in files.localizers[contrast][hemi].files
+    )
+
+
+def _write_mask(
+    path: Path,
+    mask: Mask,
+    part: PartToWrite,
+    sources: Sequence[SourceFile],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write a mask and its sidecar (BIDS specification, "Derivatives / Masks")."""
+    label = path.name.partition("_label-")[2].partition("_")[0]
+    sidecar = {
+        "Type": "ROI",
+        **metadata,
+        "Sources": list(dict.fromkeys(source.uri for source in sources)),
+        "VertexCount" if part.hemisphere else "VoxelCount": int(mask.sum()),
+        **part.describe(mask),
+    }
+    write_json(sidecar_of(path), sidecar)
+    write_atomically(path, part.encode(mask, [Label(1, label, MASK_COLOUR)]))

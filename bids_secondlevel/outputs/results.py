@@ -1,0 +1,387 @@
+"""Name and write the outputs, and find our own tables again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from bids_secondlevel import __version__
+from bids_secondlevel.core.files import EstimateSource, ParticipantFiles, Plan
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.settings_file import model_as_given, settings_text
+from bids_secondlevel.core.values import Hemisphere, RoiMasks
+from bids_secondlevel.inputs.participants import read_json_object
+from bids_secondlevel.inputs.stats_model_file import is_stats_model
+from bids_secondlevel.maps.spheres import Alignment
+from bids_secondlevel.outputs.files import (
+    encode_table,
+    remove_files,
+    remove_leftovers,
+    remove_outdated,
+    write_atomically,
+    write_files,
+    write_table,
+)
+from bids_secondlevel.outputs.masks import (
+    ParticipantFolder,
+    describe_alignment,
+    describe_definition,
+    write_masks,
+)
+from bids_secondlevel.outputs.segmentations import write_segmentations
+from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.rois.measure import COMBINATIONS
+from bids_secondlevel.rois.quality import OverlapRow, QualityRow
+from bids_secondlevel.rois.runs import RunRow
+from bids_secondlevel.rois.sweep import SweepRow
+from bids_secondlevel.stats import comparisons
+from bids_secondlevel.stats import tests as stats
+from bids_secondlevel.stats.comparisons import ComparisonRow
+from bids_secondlevel.stats.models.table import ModelResults, ModelRow
+from bids_secondlevel.stats.reliability import ReliabilityRow
+from bids_secondlevel.stats.tests import StatisticRow, describe_tests
+
+ESTIMATES = "desc-roi_estimates"
+SWEEP = "desc-sweep_estimates"
+RUNS = "desc-runs_estimates"
+QUALITY = "desc-roi_quality"
+OVERLAP = "desc-roi_overlap"
+CORTEX = "desc-rois_cortex"
+
+SETTINGS, REPORT = OF_RUN = ("settings.toml", "report.json")
+"""What ``logs/`` has of each participant: the settings as run, and what a page takes besides."""
+
+
+@dataclass(frozen=True)
+class ParticipantResults:
+    """Everything that was found out about a participant.
+
+    Attributes
+    ----------
+    files : ParticipantFiles
+        What was read.
+    rois : mapping of hemisphere to name to RoiMasks
+    rows : sequence of EstimateRow
+    quality : sequence of QualityRow
+    overlaps : sequence of OverlapRow
+    sweep : sequence of SweepRow
+        Empty where no sweep was asked for.
+    runs : sequence of RunRow
+        Empty where no runs were combined.
+    alignments : mapping of hemisphere to Alignment
+        How retinotopy and maps came to share their vertices.
+    """
+
+    files: ParticipantFiles
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]]
+    rows: Sequence[EstimateRow]
+    quality: Sequence[QualityRow]
+    overlaps: Sequence[OverlapRow]
+    sweep: Sequence[SweepRow] = ()
+    runs: Sequence[RunRow] = ()
+    alignments: Mapping[Hemisphere, Alignment] = field(default_factory=dict)
+
+
+def write_participant(results: ParticipantResults, plan: Plan, settings: Settings) -> None:
+    """Write the masks and the tables of a participant.
+
+    The table of estimates comes last, and that of an earlier run with another result goes first,
+    so that it stands for a finished participant.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    files = results.files
+    folder = folder_of(files.label, plan.space, settings)
+    definition = definition_of(files, plan, settings, results.alignments)
+    software = {"SoftwareVersion": __version__}
+    estimates = _encode_estimates(results, {**definition, **software}, folder)
+    remove_outdated(estimates)
+    remove_leftovers(folder.folders)
+    write_masks(results.rois, results.alignments, files, plan, settings.rule, folder)
+    write_segmentations(results.rois, results.alignments, files, plan, folder)
+    write_atomically(
+        settings.output_dir / "logs" / f"{folder.prefix}_{SETTINGS}",
+        settings_text(settings).encode(),
+    )
+    surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
+    described = {**definition, **software, **surfaces}
+    write_table(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
+    write_table(folder.table(OVERLAP), results.overlaps, OverlapRow, described, folder.entities)
+    for name, rows, row_type in ((SWEEP, results.sweep, SweepRow), (RUNS, results.runs, RunRow)):
+        counted = {**definition, **software, "RowCount": len(rows)}
+        _write_or_remove(folder.table(name), rows, row_type, counted, folder.entities)
+    write_files(estimates)
+
+
+def _encode_estimates(
+    results: ParticipantResults, described: Mapping[str, Any], folder: ParticipantFolder
+) -> dict[Path, bytes]:
+    estimates = results.files.estimates
+    measured = [
+        source.uri
+        for estimate in estimates
+        for maps in estimate.maps.values()
+        for source in maps.files
+    ]
+    metadata = {
+        **described,
+        "CombinedRuns": _combined_runs(estimates),
+        "RowCount": len(results.rows),
+        "Sources": list(dict.fromkeys(measured)),
+    }
+    path = folder.table(ESTIMATES)
+    return encode_table(path, results.rows, EstimateRow, metadata, folder.entities)
+
+
+def definition_of(
+    files: ParticipantFiles,
+    plan: Plan,
+    settings: Settings,
+    alignments: Mapping[Hemisphere, Alignment],
+) -> dict[str, Any]:
+    """Say how the ROIs were defined and measured, as the sidecars of tables do."""
+    return {
+        "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
+        "LocalizerTask": plan.localizer_task,
+        "Statistic": settings.statistic,
+        "Summary": settings.summary,
+        "RetinotopySource": files.retinotopy_source,
+        "MapsAre": "volumes" if plan.is_volume else "surfaces",
+        **describe_alignment(alignments.values()),
+    }
+
+
+def _write_or_remove(
+    path: Path,
+    rows: Sequence[Any],
+    row_type: type,
+    metadata: Mapping[str, Any],
+    entities: Mapping[str, str] | None = None,
+) -> None:
+    """Write a table that has rows; where it has none, remove what an earlier run has left."""
+    if rows:
+        write_table(path, rows, row_type, metadata, entities)
+    else:
+        remove_files((path, path.with_suffix(".json")))
+
+
+def write_portrait(svg: bytes | None, label: str, plan: Plan, settings: Settings) -> None:
+    """Write the picture of a participant's cortex; where there is none, remove an earlier one.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written or removed.
+    """
+    path = folder_of(label, plan.space, settings).figure(CORTEX)
+    if svg is None:
+        remove_files((path,))
+    else:
+        write_atomically(path, svg)
+
+
+def folder_of(label: str, space: str | None, settings: Settings) -> ParticipantFolder:
+    """Say where the results of a participant go."""
+    sessions = settings.session_label
+    session = sessions[0] if len(sessions) == 1 else None
+    return ParticipantFolder(settings.output_dir, label, space, session)
+
+
+def results_of(folder: ParticipantFolder) -> list[Path]:
+    """List the files of a participant's results: those of other sessions and spaces left out.
+
+    Returns
+    -------
+    list of Path
+        Masks, tables, pictures, the page, and what it takes to write that again; sorted.
+    """
+    prefix = folder.prefix
+    beside = (folder.output_dir / "logs" / f"{prefix}_{name}" for name in OF_RUN)
+    within = (
+        path
+        for where in (folder.path, folder.path.with_name("anat"), folder.figure(CORTEX).parent)
+        for path in where.glob(f"{prefix}_*")
+        if (folder.session or not path.name.startswith(f"{prefix}_ses-"))
+        and ("_space-" not in path.name or f"_space-{folder.space}_" in path.name)
+    )
+    page = folder.output_dir / f"{prefix}.html"
+    return sorted(path for path in (*within, page, *beside) if path.is_file())
+
+
+def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:
+    """Remove the tables and pictures of a participant from an earlier run, and name them.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed.
+    """
+    sessions = settings.session_label
+    folder = ParticipantFolder(output_dir, label, None, sessions[0] if len(sessions) == 1 else None)
+    spaces = (f"_space-{settings.space}",) if settings.space else ("", "_space-*")
+    tables = sorted(
+        path
+        for space in spaces
+        for name in (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS)
+        for path in folder.path.glob(f"{folder.prefix}{space}_{name}.tsv")
+    )
+    remove_files(chain.from_iterable((path, path.with_suffix(".json")) for path in tables))
+    figures = folder.figure(CORTEX).parent
+    pictures = sorted(
+        path for s in spaces for path in figures.glob(f"{folder.prefix}{s}_{CORTEX}.svg")
+    )
+    remove_files(pictures)
+    return tables + pictures
+
+
+def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
+    """Say which maps were combined from those of several runs, and how."""
+    return [
+        {
+            "session": estimate.session,
+            "task": estimate.task,
+            "contrast": estimate.contrast,
+            "hemi": hemi,
+            "n_runs": len(source.maps),
+            "Combination": COMBINATIONS[source.combination],
+        }
+        for estimate in estimates
+        for hemi, source in estimate.maps.items()
+        if source.combination != "single"
+    ]
+
+
+def quality_of(estimates: Path) -> Path:
+    """Name the table that describes the ROIs of a table of estimates."""
+    return estimates.with_name(estimates.name.replace(ESTIMATES, QUALITY))
+
+
+def sweep_of(estimates: Path) -> Path:
+    """Name the table of estimates under other limits that belongs to a table of estimates."""
+    return estimates.with_name(estimates.name.replace(ESTIMATES, SWEEP))
+
+
+def runs_of(estimates: Path) -> Path:
+    """Name the table of the single runs that were combined into a table of estimates."""
+    return estimates.with_name(estimates.name.replace(ESTIMATES, RUNS))
+
+
+def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
+    """Find the tables written by the participant level.
+
+    Returns
+    -------
+    dict
+        Paths of each participant's tables by label without ``sub-``; both sorted.
+
+    Raises
+    ------
+    PermissionError
+        If a folder may not be read: its participant must not be taken for a missing one.
+    """
+    found: dict[str, list[Path]] = {}
+    for participant in output_dir.glob("sub-*"):
+        if not participant.is_dir():
+            continue
+        sessions = [path for path in participant.iterdir() if path.name.startswith("ses-")]
+        tables = [
+            path
+            for folder in (participant / "func", *(session / "func" for session in sessions))
+            if folder.is_dir()
+            for path in folder.iterdir()
+            if path.match(f"sub-*_{ESTIMATES}.tsv")
+        ]
+        if tables:
+            found[participant.name.removeprefix("sub-")] = sorted(tables)
+    return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class GroupResults:
+    """Everything that was found out about the group."""
+
+    rows: Sequence[EstimateRow]
+    statistics: Sequence[StatisticRow]
+    comparisons: Sequence[ComparisonRow]
+    quality: Sequence[QualityRow]
+    reliability: Sequence[ReliabilityRow]
+    sweep: Sequence[SweepRow]
+
+
+def write_group(results: GroupResults, definition: Mapping[str, Any], settings: Settings) -> None:
+    """Write the tables of the group level; that of reliability where there is any.
+
+    Parameters
+    ----------
+    results : GroupResults
+    definition : mapping
+        How the ROIs were defined, for the sidecars.
+    settings : Settings
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written.
+    """
+    folder, n_flips = settings.output_dir, settings.n_permutations
+    metadata = {**definition, "SoftwareVersion": __version__}
+    estimated = {**metadata, **_selection(settings)}
+    tested = {**estimated, **describe_tests(n_flips, stats.FAMILY)}
+    compared = {
+        **estimated,
+        "Differences": comparisons.DIFFERENCES,
+        **describe_tests(n_flips, comparisons.FAMILY),
+    }
+    write_table(folder / "group_quality.tsv", results.quality, QualityRow, metadata)
+    write_table(folder / "group_estimates.tsv", results.rows, EstimateRow, estimated)
+    write_table(folder / "group_statistics.tsv", results.statistics, StatisticRow, tested)
+    write_table(folder / "group_comparisons.tsv", results.comparisons, ComparisonRow, compared)
+    reliability = results.reliability
+    _write_or_remove(folder / "group_reliability.tsv", reliability, ReliabilityRow, estimated)
+    _write_or_remove(folder / "group_sweep.tsv", results.sweep, SweepRow, estimated)
+    write_atomically(folder / "logs" / "group_settings.toml", settings_text(settings).encode())
+
+
+def _selection(settings: Settings) -> dict[str, Any]:
+    """Say which estimates were left out, as the sidecars of the group's tables do."""
+    return {
+        "Selection": {
+            "MinVertices": settings.rule.min_vertices,
+            "MinCoverage": settings.min_coverage,
+            "Excluded": {f"sub-{label}": why for label, why in settings.exclusions.items()},
+        }
+    }
+
+
+def write_model(results: ModelResults, definition: Mapping[str, Any], settings: Settings) -> None:
+    """Write a fitted model as a table, and in words to ``logs/``.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    folder = settings.output_dir
+    model = model_as_given(settings.model)
+    about: dict[str, Any] = {**definition, "Model": model, **_selection(settings)}
+    if model is not None and is_stats_model(model):
+        about["ModelSpecification"] = read_json_object(Path(model))
+    metadata = {**about, "SoftwareVersion": __version__}
+    write_table(folder / "group_model.tsv", results.rows, ModelRow, metadata)
+    write_atomically(folder / "logs" / "group_model.txt", results.summary.encode())
+
+
+def remove_model(output_dir: Path) -> None:
+    """Remove the model that an earlier run has left.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be removed.
+    """
+    names = ("group_model.tsv", "group_model.json", "logs/group_model.txt")
+    remove_files(output_dir / name for name in names)

@@ -1,0 +1,1 @@
+"""What leaves for people: pages, charts, pictures and the methods text."""

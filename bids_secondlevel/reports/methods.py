@@ -1,0 +1,286 @@
+"""Word the methods section of a paper from what was really done.
+
+The text is made from the definition of the ROIs as the sidecars state it, so that it can be
+written again from the outputs alone.
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from bids_secondlevel import __version__
+from bids_secondlevel.reports.references import REFERENCES, bibtex, reference_list
+from bids_secondlevel.stats.models.table import FIT_KINDS, ModelRow
+
+SOURCES: Mapping[str, tuple[str, str]] = {
+    "benson14": ("an anatomical template of retinotopy", "benson2014"),
+    "inferred": ("Bayesian inference from measured and predicted retinotopy", "benson2018"),
+}
+"""What the tags of retinotopic maps stand for, with what to cite."""
+
+_SUMMARIES = {
+    "mean": "averaged over",
+    "median": "summarized by their median over",
+    "area-weighted-mean": "averaged, weighted by the surface area of vertices, over",
+}
+
+
+@dataclass(frozen=True)
+class MethodsText:
+    """Paragraphs of a methods section, and the keys of what they cite."""
+
+    paragraphs: tuple[str, ...]
+    cited: tuple[str, ...]
+
+    def markdown(self) -> str:
+        """Give the text with its list of references."""
+        references = [f"- {line}" for line in reference_list(self.cited)]
+        parts = ["# Methods", *self.paragraphs, "# References", "\n".join(references)]
+        return "\n\n".join(parts) + "\n"
+
+    def bibtex(self) -> str:
+        """Give what is cited as BibTeX."""
+        return bibtex(self.cited)
+
+
+def describe_measurement(
+    definition: Mapping[str, Any],
+    sources: Sequence[str],
+    space: str | None,
+    *,
+    cross_validated: bool,
+) -> MethodsText:
+    """Word how ROIs were defined and measured.
+
+    Parameters
+    ----------
+    definition : mapping
+        ``Rois``, ``LocalizerTask``, ``Statistic`` and ``Summary``, as in the sidecar of the table
+        of estimates.
+    sources : sequence of str
+        Tags of the retinotopic maps.
+    space : str or None
+        Surface space of the maps.
+    cross_validated : bool
+        Whether there are cross-validated estimates of the localizer.
+    """
+    versions = software_versions()
+    cited = ["gorgolewski2016", "gorgolewski2017", "yarkoni2019", "nibabel", "harris2020"]
+    own = versions.pop("bids_secondlevel")
+    maps = []
+    for tag in sources:
+        meaning, key = SOURCES.get(tag, ("", ""))
+        maps.append(tag + (f" ({meaning}; {_cite(key)})" if key else ""))
+        cited += [key] if key else []
+    units = units_of(definition)
+    if units == "voxels":
+        where = f"voxels of the maps{f' in space {space}' if space else ''}"
+    else:
+        where = f"vertices of the {f'surface space {space}' if space else 'cortical surface'}"
+    sentences = [
+        "Individual regions of interest (ROIs) were defined and measured with bids_secondlevel "
+        f"{own}, a BIDS App ({_cite('gorgolewski2017')}) for data in the Brain Imaging Data "
+        f"Structure ({_cite('gorgolewski2016')}), on the {where} of each "
+        "participant and hemisphere.",
+        f"Visual areas and eccentricities were taken from retinotopic maps: {' and '.join(maps)}."
+        if maps
+        else "Visual areas and eccentricities were taken from retinotopic maps.",
+        *(
+            f"Carried to the space of the ROIs: {how}."
+            for how in definition.get("Resampling") or ()
+        ),
+        *describe_rois(definition),
+    ]
+    measured = [
+        f"Within each ROI, the values of the {definition['Statistic']} maps of every contrast "
+        f"were {_SUMMARIES[definition['Summary']]} the {units} with a finite value, in each "
+        f"hemisphere or in both hemispheres pooled. ROIs without {units} gave no estimate."
+    ]
+    if definition.get("LocalizerTask"):
+        cited.append("kriegeskorte2009")
+        if cross_validated:
+            measured.append(
+                "Contrasts of the localizer were measured by cross-validation: in each run, ROIs "
+                "were defined on the other runs, and the estimates were averaged over runs "
+                f"({_cite('kriegeskorte2009')})."
+            )
+        else:
+            measured.append(
+                "Estimates of the localizer's own contrasts in the ROIs that they define are "
+                f"circular ({_cite('kriegeskorte2009')}); they served as a control and were not "
+                "tested."
+            )
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    software = (
+        f"Files were found with pybids ({_cite('yarkoni2019')}), read with nibabel "
+        f"({_cite('nibabel')}) and computed on with NumPy ({_cite('harris2020')}). Versions: "
+        f"{libraries}."
+    )
+    return MethodsText((" ".join(sentences), " ".join(measured), software), tuple(cited))
+
+
+def software_versions() -> dict[str, str]:
+    """Tell the versions of this program and of what it computes with, by name."""
+    libraries = ("pybids", "nibabel", "numpy", "pandas", "scipy", "statsmodels", "nilearn")
+    return {
+        "bids_secondlevel": __version__,
+        "Python": platform.python_version(),
+        **{name: version(name) for name in libraries},
+    }
+
+
+def describe_inference(
+    n_participants: int,
+    excluded: Mapping[str, str],
+    n_permutations: int,
+    model: str | None = None,
+    fitted: Sequence[ModelRow] = (),
+) -> MethodsText:
+    """Word how participants were tested.
+
+    Parameters
+    ----------
+    n_participants : int
+        Participants with an estimate.
+    excluded : mapping of str to str
+        Reasons by participant, of those left out by the user.
+    n_permutations : int
+        See :func:`~.permutation.sign_flip_tests`; 0 where there were none.
+    model : str or None
+        Formula or file of the model.
+    fitted : sequence of ModelRow
+        What was fitted.
+    """
+    cited = ["hedges1981", "benjamini1995", "virtanen2020"]
+    left_out = ""
+    if excluded:
+        named = ", ".join(f"{name} ({why})" if why else name for name, why in excluded.items())
+        left_out = f" Excluded: {named}."
+    tests = [
+        f"Estimates of {n_participants} participants were analysed.{left_out} For every ROI, task "
+        "and contrast, the mean was tested against 0 with Student's t; differences between ROIs, "
+        "between contrasts and between hemispheres were tested with paired t tests (two-sided; "
+        f"SciPy, {_cite('virtanen2020')}). Effect sizes are Cohen's d and Hedges' g "
+        f"({_cite('hedges1981')}), with 95 % confidence intervals from the noncentral t "
+        "distribution. Circular estimates were not tested."
+    ]
+    if n_permutations:
+        cited.append("nichols2002")
+        tests.append(
+            "In addition, the signs of participants were flipped (all flips where there are no "
+            f"more than {n_permutations}, otherwise {n_permutations} random ones), and p values "
+            "were corrected for the familywise error by the distribution of the largest |t| over "
+            f"all tests ({_cite('nichols2002')})."
+        )
+    tests.append(f"The false discovery rate was controlled after {_cite('benjamini1995')}.")
+    if model and fitted:
+        cited.append("seabold2010")
+        how = _listed([FIT_KINDS[fit] for fit in dict.fromkeys(row.fit for row in fitted)])
+        tests.append(
+            f"The model “{model}” was fitted with statsmodels ({_cite('seabold2010')}; {how})"
+            + (
+                "; terms were tested with Wald tests."
+                if any(row.quantity == "omnibus" for row in fitted)
+                else "."
+            )
+        )
+    return MethodsText((" ".join(tests),), tuple(cited))
+
+
+def join(*texts: MethodsText) -> MethodsText:
+    """Put texts after each other, with one list of references."""
+    paragraphs = tuple(paragraph for text in texts for paragraph in text.paragraphs)
+    cited = tuple(dict.fromkeys(key for text in texts for key in text.cited))
+    return MethodsText(paragraphs, cited)
+
+
+def _cite(key: str) -> str:
+    return REFERENCES[key].cited
+
+
+def describe_rois(definition: Mapping[str, Any]) -> list[str]:
+    """Word the rules of the ROIs, those that share one in one sentence."""
+    task = definition.get("LocalizerTask")
+    units = units_of(definition)
+    by_rule: dict[str, list[str]] = {}
+    for name, roi in definition["Rois"].items():
+        by_rule.setdefault(_rule(roi, task), []).append(_roi(name, roi))
+    return [
+        f"The {'ROIs' if len(rois) > 1 else 'ROI'} {_listed(rois)} "
+        f"{'consist' if len(rois) > 1 else 'consists'} of the {units} {rule}."
+        for rule, rois in by_rule.items()
+    ]
+
+
+def units_of(definition: Mapping[str, Any]) -> str:
+    """Say what ROIs consist of: vertices or voxels."""
+    return "voxels" if definition.get("MapsAre") == "volumes" else "vertices"
+
+
+def _roi(name: str, roi: Mapping[str, Any]) -> str:
+    contrasts = roi.get("Contrasts", [])
+    excluded = roi.get("Exclude", [])
+    if contrasts == [name] and not excluded:
+        return name
+    parts = [_listed(contrasts, "or" if roi.get("Combine") == "any" else "and")]
+    parts = parts if contrasts else []
+    if excluded:
+        parts.append(f"not {_listed(excluded, 'or')}")
+    return f"{name} ({', but '.join(parts)})" if parts else name
+
+
+def _rule(roi: Mapping[str, Any], task: str | None) -> str:
+    low, high = roi["EccentricityGreaterThan"], roi["EccentricityLessThan"]
+    clauses = [
+        f"in {_listed(roi['VisualAreas'], 'or')} with an eccentricity above {low:g} and below "
+        f"{high:g} degrees of visual angle"
+    ]
+    wedge = roi.get("PolarAngleClockwiseFromTo")
+    if wedge:
+        clauses.append(
+            f"with a polar angle between {wedge[0]:g} and {wedge[1]:g} degrees clockwise from the "
+            "upper vertical meridian"
+        )
+    if "VarianceExplainedGreaterThan" in roi:
+        least = roi["VarianceExplainedGreaterThan"]
+        clauses.append(f"with more than {least:g} of the variance explained")
+    if roi.get("Contrasts"):
+        clauses.append(f"activated by the localizer contrast in task {task} ({_threshold(roi)})")
+    if "ExclusiveOf" in roi:
+        clauses.append("that belong to no other ROI")
+    text = _listed(clauses)
+    least_vertices = roi.get("MinVertices", 1)
+    if least_vertices > 1:
+        text += f"; ROIs of fewer than {least_vertices} vertices were not measured"
+    return text
+
+
+def _threshold(roi: Mapping[str, Any]) -> str:
+    if "LocalizerZGreaterThan" in roi:
+        return f"z > {roi['LocalizerZGreaterThan']:g}"
+    kind, value = roi["LocalizerThresholdKind"], roi["LocalizerThreshold"]
+    tail = {"greater": "largest z", "less": "smallest z", "two-sided": "largest |z|"}[
+        roi["LocalizerTail"]
+    ]
+    if kind == "z":
+        return f"z < -{value:g}" if roi["LocalizerTail"] == "less" else f"|z| > {value:g}"
+    if kind == "top-n":
+        return f"the {value:g} vertices with the {tail} in each hemisphere"
+    if kind == "top-percent":
+        return f"the {value:g} % of vertices with the {tail} in each hemisphere"
+    return f"false discovery rate below {value:g} in each hemisphere, {tail}"
+
+
+def _listed(items: Sequence[str], last: str = "and") -> str:
+    """Join items as a sentence does.
+
+    Examples
+    --------
+    >>> _listed(["UL", "UR", "LL"])
+    'UL, UR and LL'
+    """
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"

@@ -1,0 +1,1 @@
+"""Retinotopy and localizer make regions of interest; maps are measured in them. Pure."""

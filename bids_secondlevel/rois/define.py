@@ -1,0 +1,288 @@
+"""Define regions of interest: retinotopy and localizer and a rule make masks.
+
+Everything is per hemisphere. Comparisons are strict, and made in the precision in which a map
+is stored: a z value of 1.96 stored as a 32-bit float is not greater than 1.96. NaN compares as
+outside.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bids_secondlevel.core.errors import InputMissingError
+from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
+from bids_secondlevel.core.values import Absent, Array, Hemisphere, Mask, Retinotopy, RoiMasks
+
+
+def define_rois(
+    definitions: Sequence[RoiDefinition],
+    retinotopy: Retinotopy | Absent,
+    z_maps: Mapping[str, Array | Absent],
+) -> dict[str, RoiMasks]:
+    """Define all ROIs in one hemisphere.
+
+    Parameters
+    ----------
+    definitions : sequence of RoiDefinition
+    retinotopy : Retinotopy or Absent
+        Of ``n_vertices`` vertices.
+    z_maps : mapping of str to (n_vertices,) array or Absent
+        z map of every localizer contrast that is needed.
+
+    Returns
+    -------
+    dict of str to RoiMasks
+        By the name of the ROI; a part that could not be had is its reason.
+    """
+    parts = {roi.name: _define(roi, retinotopy, z_maps) for roi in definitions}
+    masks = [part.roi for part in parts.values()]
+    absent = next((mask for mask in masks if isinstance(mask, Absent)), None)
+    for roi in definitions:
+        own = parts[roi.name]
+        if not roi.rule.exclusive or isinstance(own.roi, Absent):
+            continue
+        if absent is not None:  # whether another ROI has a vertex too cannot be known
+            parts[roi.name] = RoiMasks(own.retinotopic, own.localized, absent)
+            continue
+        passes = np.sum([mask for mask in masks if not isinstance(mask, Absent)], axis=0)
+        parts[roi.name] = RoiMasks(own.retinotopic, own.localized, own.roi & (passes == 1))
+    return parts
+
+
+def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
+    """Find the vertices of the chosen visual areas within the limits of a rule.
+
+    Parameters
+    ----------
+    retinotopy : Retinotopy
+        Maps of one hemisphere, ``n_vertices`` values each. Polar angle and variance explained
+        are needed where the rule speaks of them.
+    rule : RoiRule
+
+    Returns
+    -------
+    (n_vertices,) array of bool
+
+    Examples
+    --------
+    >>> maps = Retinotopy(np.array([1, 1, 2, 1]), np.array([0.0, 2.0, 2.0, 5.0], dtype="f4"))
+    >>> retinotopy_mask(maps, RoiRule())
+    array([False,  True, False, False])
+    """
+    low, high = rule.eccentricity
+    eccentricity = retinotopy.eccentricity
+    in_areas = np.isin(retinotopy.visual_area, rule.area_labels)
+    for name in rule.other_areas:
+        area = retinotopy.other_areas[name]
+        assert not isinstance(area, Absent)
+        in_areas |= area
+    mask: Mask = in_areas & (eccentricity > low) & (eccentricity < high)
+    if rule.polar_angle is not None:
+        assert retinotopy.polar_angle is not None
+        mask &= wedge(retinotopy.polar_angle, rule.polar_angle)
+    if rule.min_variance_explained is not None:
+        assert retinotopy.variance_explained is not None
+        mask &= retinotopy.variance_explained > float(rule.min_variance_explained)
+    return mask
+
+
+def wedge(polar_angle: Array, limits: tuple[float, float]) -> Mask:
+    """Find the angles of the visual field that lie clockwise between two limits.
+
+    Parameters
+    ----------
+    polar_angle : (n_vertices,) array of float
+        Degrees clockwise from the upper vertical meridian, -180 to 180: the right visual field
+        is positive.
+    limits : tuple of float
+        In the same unit. Where the first is greater, the wedge goes across the lower vertical
+        meridian.
+
+    Returns
+    -------
+    (n_vertices,) array of bool
+
+    Examples
+    --------
+    >>> wedge(np.array([-135.0, -45.0, 45.0, 135.0]), (-90, 0))
+    array([False,  True, False, False])
+    >>> wedge(np.array([-135.0, -45.0, 45.0, 135.0]), (90, -90))
+    array([ True, False, False,  True])
+    """
+    start, stop = (float(limit) for limit in limits)
+    after, before = polar_angle > start, polar_angle < stop
+    mask: Mask = after & before if start < stop else after | before
+    return mask & np.isfinite(polar_angle)
+
+
+def localizer_mask(z: Array, rule: RoiRule, within: Mask | None = None) -> Mask:
+    """Find the vertices that a localizer contrast activates.
+
+    Parameters
+    ----------
+    z : (n_vertices,) array
+        z map of the contrast.
+    rule : RoiRule
+        Its kind of threshold, threshold and tail.
+    within : (n_vertices,) array of bool, optional
+        The retinotopic part, for the kinds of threshold that depend on it.
+
+    Returns
+    -------
+    (n_vertices,) array of bool
+        For ``top-n``, ``top-percent`` and ``fdr``, vertices of the retinotopic part only. Of
+        equal z values those of the first vertices are taken; the ranking is on z, as p values
+        underflow.
+
+    References
+    ----------
+    Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57, 289-300.
+
+    Examples
+    --------
+    >>> z = np.array([1.9, 1.96, 2.0, np.nan], dtype="f4")
+    >>> localizer_mask(z, RoiRule())
+    array([False, False,  True, False])
+    >>> rule = RoiRule(threshold_kind="top-percent", localizer_threshold=10)
+    >>> localizer_mask(z, rule, within=np.array([True, True, False, True]))
+    array([False,  True, False, False])
+    """
+    extremity = {"greater": z, "less": -z, "two-sided": np.abs(z)}[rule.tail]
+    if rule.threshold_kind == "z":
+        # A Python float takes the precision of the array it is compared with (NumPy's NEP 50).
+        mask: Mask = extremity > float(rule.localizer_threshold)
+        return mask
+    candidates = np.isfinite(z) if within is None else np.isfinite(z) & within
+    vertices = np.flatnonzero(candidates)
+    ranked = vertices[np.argsort(-extremity[vertices], kind="stable")]
+    selected = np.zeros(z.shape, dtype=bool)
+    selected[ranked[: _count(extremity[ranked], rule)]] = True
+    return selected
+
+
+def _count(ranked: Array, rule: RoiRule) -> int:
+    """Say how many of the ranked vertices, the most extreme first, are selected."""
+    if rule.threshold_kind == "top-n":
+        return int(rule.localizer_threshold)
+    if rule.threshold_kind == "top-percent":
+        # Not a vertex more than asked for; the tiny addition undoes binary fractions.
+        return max(1, int(ranked.size * rule.localizer_threshold / 100 + 1e-9))
+    from scipy.special import ndtr
+
+    p = ndtr(-ranked.astype(np.float64)) * (2 if rule.tail == "two-sided" else 1)
+    limits = rule.localizer_threshold * np.arange(1, ranked.size + 1) / ranked.size
+    below = np.flatnonzero(p <= limits)
+    return int(below[-1]) + 1 if below.size else 0
+
+
+def _define(
+    roi: RoiDefinition, retinotopy: Retinotopy | Absent, z_maps: Mapping[str, Array | Absent]
+) -> RoiMasks:
+    retinotopic = _retinotopic_part(roi, retinotopy)
+    if not roi.contrasts:
+        return RoiMasks(retinotopic, None, retinotopic)
+    localized = _localize(roi, retinotopic, z_maps)
+    return RoiMasks(retinotopic, localized, intersect(retinotopic, localized))
+
+
+def _retinotopic_part(roi: RoiDefinition, retinotopy: Retinotopy | Absent) -> Mask | Absent:
+    if isinstance(retinotopy, Absent):
+        return retinotopy
+    for is_needed, name, values in (
+        (roi.rule.polar_angle is not None, "polar angle (angle)", retinotopy.polar_angle),
+        (
+            roi.rule.min_variance_explained is not None,
+            "variance explained (vexpl)",
+            retinotopy.variance_explained,
+        ),
+    ):
+        if is_needed and values is None:
+            message = f"ROI {roi.name} needs the map of {name} of the same source; there is none."
+            return Absent("missing_retinotopy", InputMissingError(message))
+    for name in roi.rule.other_areas:
+        area = retinotopy.other_areas[name]
+        if isinstance(area, Absent):
+            return area
+    return retinotopy_mask(retinotopy, roi.rule)
+
+
+def _localize(
+    roi: RoiDefinition, retinotopic: Mask | Absent, z_maps: Mapping[str, Array | Absent]
+) -> Mask | Absent:
+    masks: dict[str, Mask] = {}
+    for contrast in roi.needed:
+        z = z_maps[contrast]
+        if isinstance(z, Absent):
+            return z
+        if roi.rule.threshold_kind == "z":
+            masks[contrast] = localizer_mask(z, roi.rule)
+        elif isinstance(retinotopic, Absent):
+            return retinotopic
+        else:
+            masks[contrast] = localizer_mask(z, roi.rule, retinotopic)
+    wanted = [masks[contrast] for contrast in roi.contrasts]
+    localized: Mask = np.all(wanted, axis=0) if roi.combine == "all" else np.any(wanted, axis=0)
+    for contrast in roi.exclude:
+        localized &= ~masks[contrast]
+    return localized
+
+
+def intersect(retinotopic: Mask | Absent, localized: Mask | Absent) -> Mask | Absent:
+    """Keep what lies in both masks: the individual ROI.
+
+    Returns
+    -------
+    (n_vertices,) array of bool or Absent
+        The reason for the absence of a mask stands for the ROI.
+
+    Raises
+    ------
+    ValueError
+        If the masks differ in their number of vertices.
+    """
+    if isinstance(retinotopic, Absent):
+        return retinotopic
+    if isinstance(localized, Absent):
+        return localized
+    if retinotopic.shape != localized.shape:
+        raise ValueError(f"masks of {retinotopic.size} and {localized.size} vertices")
+    roi: Mask = retinotopic & localized
+    return roi
+
+
+def to_visual_field(polar_angle: Array, visual_area: Array, hemisphere: Hemisphere) -> Array:
+    """Express a polar-angle map in the visual field, whatever its sign convention.
+
+    Maps of neuropythy and of the Benson atlas have 0 at the upper vertical meridian and 180 at
+    the lower. Most count both hemispheres positive, for the contralateral field; in some a
+    negative angle is in the left visual field. The hemispheres' maps tell which: the right
+    hemisphere sees the left visual field, so that in a signed map most of its angles are
+    negative.
+
+    Parameters
+    ----------
+    polar_angle : (n_vertices,) array
+        In degrees.
+    visual_area : (n_vertices,) array of int
+        Vertices outside every area do not count.
+    hemisphere : {"L", "R"}
+
+    Returns
+    -------
+    (n_vertices,) array of float
+        Degrees clockwise from the upper vertical meridian, positive in the right visual field.
+
+    Examples
+    --------
+    >>> to_visual_field(np.array([45.0, 135.0]), np.array([1, 1]), "R")
+    array([ -45., -135.])
+    >>> to_visual_field(np.array([-45.0, -135.0]), np.array([1, 1]), "R")
+    array([ -45., -135.])
+    """
+    beyond = np.abs(polar_angle) > 180  # counted from 0 to 360
+    wrapped: Array = np.where(beyond, (polar_angle + 180) % 360 - 180, polar_angle)
+    if hemisphere == "L":
+        return wrapped
+    inside = wrapped[(visual_area > 0) & np.isfinite(wrapped)]
+    is_signed = np.sum(inside < 0) > np.sum(inside > 0)
+    return wrapped if is_signed else -wrapped

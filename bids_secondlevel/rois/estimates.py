@@ -1,0 +1,139 @@
+"""The rows of the table of estimates, and what names them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal
+
+from bids_secondlevel.core.rows import column
+from bids_secondlevel.core.values import STATUSES, Status
+
+Independence = Literal["independent", "crossvalidated", "circular"]
+
+INDEPENDENCE: Mapping[Independence, str] = {
+    "independent": "the map does not stem from the localizer task that defined the ROI",
+    "crossvalidated": "ROI and map come from different runs of the localizer task",
+    "circular": "the map stems from the localizer task that defined the ROI; its mean is biased "
+    "towards activation and no test is reported on it",
+}
+
+
+Cell = tuple[str | None, ...]
+"""What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
+
+
+def status_column() -> Any:
+    """Declare the column of every table of numbers that says why one is not there."""
+    return column("whether a number could be had, and if not, why", levels=STATUSES, default="ok")
+
+
+def independence_column() -> Any:
+    """Declare the column of every table of numbers that says what can be claimed of one."""
+    return column(
+        "whether the number was measured on the data that defined its ROI",
+        levels=INDEPENDENCE,
+        default="independent",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRow:
+    """One number measured for a participant, and everything that belongs to it.
+
+    This is the only declaration of the columns of the estimates tables: their order, their
+    types, and their description in the sidecar. ``None`` is written as ``n/a``.
+    """
+
+    participant_id: str = column("participant, with its sub- prefix")
+    session: str | None = column("session label of the measured map; n/a where it has none")
+    task: str = column("task of the measured map")
+    contrast: str = column("first-level contrast of the measured map")
+    roi: str = column(
+        "region of interest, named after the localizer contrast that defines it "
+        "or as configured; Rois in this file says how each is defined"
+    )
+    hemi: str = column(
+        "hemisphere",
+        levels={
+            "L": "left hemisphere; in volumes, x < 0 in world coordinates",
+            "R": "right hemisphere; in volumes, x >= 0 in world coordinates",
+            "both": "ROI vertices of both hemispheres pooled",
+        },
+    )
+    space: str | None = column(
+        "space in which the ROI was defined and measured; n/a where names have none"
+    )
+    statistic: str = column("what the map holds, the stat entity of its name")
+    estimate: float | None = column(
+        "mean over the finite vertices of the ROI, unless Summary in this file says otherwise",
+        units="those of the measured map",
+        default=None,
+    )
+    sd: float | None = column(
+        "standard deviation over the finite vertices of the ROI (n - 1 in the denominator); n/a "
+        "below two vertices",
+        units="those of the measured map",
+        default=None,
+    )
+    median: float | None = column(
+        "median over the finite vertices of the ROI",
+        units="those of the measured map",
+        default=None,
+    )
+    n_vertices: int | None = column(
+        "number of vertices of the ROI, in volumes of voxels", default=None
+    )
+    n_finite: int | None = column(
+        "number of vertices of the ROI that are neither NaN nor infinite in the map", default=None
+    )
+    coverage: float | None = column("n_finite divided by n_vertices", default=None)
+    area_mm2: float | None = column(
+        "area of the ROI on the participant's own midthickness (or white) surface; n/a where no "
+        "such surface was used",
+        units="mm^2",
+        default=None,
+    )
+    volume_mm3: float | None = column(
+        "volume of the ROI; only where maps are volumes",
+        units="mm^3",
+        optional=True,
+        default=None,
+    )
+    n_runs: int | None = column(
+        "number of run-level maps that this program combined into the measured map; 1 where the "
+        "first-level tool gave a single map; for crossvalidated estimates the number of runs left "
+        "out in turn, over which all columns are averaged",
+        default=None,
+    )
+    status: Status = status_column()
+    independence: Independence = independence_column()
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """What names this row: the values of the columns :data:`KEY`."""
+        return _key_of(self)
+
+    @property
+    def cell(self) -> Cell:
+        """What the row measures, whoever the participant."""
+        return _cell_of(self)
+
+
+KEY = ("participant_id", "session", "task", "contrast", "roi", "hemi", "space", "statistic")
+"""Columns that together name one row."""
+
+_key_of: Callable[[Any], tuple[str | None, ...]] = attrgetter(*KEY)
+_cell_of: Callable[[Any], Cell] = attrgetter(*KEY[1:])
+
+
+def named(cell: Cell) -> dict[str, Any]:
+    """Give the values of a cell by the names of their columns."""
+    return dict(zip(KEY[1:], cell, strict=True))
+
+
+def by_cell(rows: Iterable[EstimateRow]) -> dict[Cell, list[EstimateRow]]:
+    """Put the rows of all participants that measure the same together, in their order."""
+    cells: dict[Cell, list[EstimateRow]] = {}
+    for row in rows:
+        cells.setdefault(_cell_of(row), []).append(row)
+    return cells

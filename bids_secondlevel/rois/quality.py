@@ -1,0 +1,397 @@
+"""Describe the ROIs themselves: how large, in how many pieces, where in the visual field.
+
+Polar angles are those of the visual field, in degrees clockwise from the upper vertical
+meridian: 0 is up, 90 right, -90 left and 180 (or -180) down. Angles that are NaN or infinite
+count nowhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from bids_secondlevel.core.rows import column
+from bids_secondlevel.core.values import (
+    BOTH,
+    HEMISPHERES,
+    STATUSES,
+    Absent,
+    Array,
+    Hemisphere,
+    Mask,
+    Masks,
+    Status,
+    worst,
+)
+from bids_secondlevel.maps.grid import Grid, voxel_patches
+from bids_secondlevel.maps.meshes import Triangles, patches
+
+Quadrant = Literal["UL", "UR", "LL", "LR"]
+
+QUADRANTS: Mapping[Quadrant, str] = {
+    "UL": "upper left visual field: polar angle between -90 and 0",
+    "UR": "upper right visual field: polar angle between 0 and 90",
+    "LL": "lower left visual field: polar angle between -180 and -90",
+    "LR": "lower right visual field: polar angle between 90 and 180",
+}
+"""Quadrants of the visual field without their borders: a meridian belongs to none of them."""
+
+TOLERANCE = 1e-6
+"""Length of a mean of unit vectors that counts as zero, and distance that counts as on a meridian.
+
+As angles are stored in 32 bits as a rule, less is rounding; on the unit circle, 1e-6 is about
+0.00006 degrees.
+"""
+
+_SIDES_TO_QUADRANT: Mapping[tuple[int, int], Quadrant] = {
+    (1, -1): "UL",
+    (1, 1): "UR",
+    (-1, -1): "LL",
+    (-1, 1): "LR",
+}
+"""Quadrants by vertical side (1 is up) and horizontal side (1 is right)."""
+
+_POOLS: Mapping[str, tuple[Hemisphere, ...]] = {
+    **{hemi: (hemi,) for hemi in HEMISPHERES},
+    BOTH: HEMISPHERES,
+}
+"""The rows of an ROI by their value of ``hemi``, and whose vertices each of them pools."""
+
+
+@dataclass(frozen=True)
+class QualityRow:
+    """An ROI in one hemisphere or both; the only declaration of the table's columns."""
+
+    participant_id: str = column("participant, with its sub- prefix")
+    roi: str = column("region of interest")
+    hemi: str = column("hemisphere: L, R, or both pooled")
+    space: str | None = column(
+        "space in which the ROI was defined and measured; n/a where names have none"
+    )
+    n_vertices: int | None = column(
+        "number of vertices of the ROI, in volumes of voxels", default=None
+    )
+    area_mm2: float | None = column(
+        "area of the ROI on the participant's own surface, where a vertex has a third of the area "
+        "of each triangle it belongs to; n/a where no such surface was used",
+        units="mm^2",
+        default=None,
+    )
+    volume_mm3: float | None = column(
+        "volume of the ROI; only where maps are volumes",
+        units="mm^3",
+        optional=True,
+        default=None,
+    )
+    retinotopic_share: float | None = column(
+        "n_vertices divided by the number of vertices of the ROI's retinotopic part; n/a where "
+        "that is empty",
+        default=None,
+    )
+    n_patches: int | None = column(
+        "number of connected patches of the ROI on the surface mesh, or of voxels that share a "
+        "face; n/a where no mesh was used",
+        default=None,
+    )
+    largest_patch: int | None = column(
+        "number of vertices of the largest connected patch; n/a where no mesh was used",
+        default=None,
+    )
+    laterality_index: float | None = column(
+        "(L - R) / (L + R) of the numbers of vertices: 1 is left only, -1 right only; in rows of "
+        "both hemispheres, and n/a where both are empty",
+        default=None,
+    )
+    mean_eccentricity: float | None = column(
+        "mean eccentricity of the ROI's vertices", units="deg", default=None
+    )
+    mean_polar_angle: float | None = column(
+        "circular mean of the polar angles of the ROI's vertices in the visual field: 0 up, 90 "
+        "right, -90 left, 180 down; n/a where they cancel out",
+        units="deg",
+        default=None,
+    )
+    quadrant: Quadrant | None = column(
+        "quadrant of the visual field in which mean_polar_angle lies; n/a on a meridian",
+        levels=QUADRANTS,
+        default=None,
+    )
+    quadrant_agreement: float | None = column(
+        "share of the ROI's vertices (those with a polar angle) that lie in that quadrant; "
+        "vertices on a meridian do not",
+        default=None,
+    )
+    status: Status = column(
+        "whether there is an ROI to describe, and if not, why", levels=STATUSES, default="ok"
+    )
+
+
+@dataclass(frozen=True)
+class OverlapRow:
+    """Two ROIs in one hemisphere or both; the only declaration of the table's columns."""
+
+    participant_id: str = column("participant, with its sub- prefix")
+    roi: str = column("region of interest")
+    other_roi: str = column("region of interest it is compared with")
+    hemi: str = column("hemisphere: L, R, or both pooled")
+    space: str | None = column(
+        "space in which the ROI was defined and measured; n/a where names have none"
+    )
+    n_shared: int | None = column(
+        "number of vertices in both ROIs; n/a where one of them could not be defined, for the "
+        "reason in the table of their quality",
+        default=None,
+    )
+    dice: float | None = column(
+        "Dice coefficient: 2 n_shared divided by the sum of the ROIs' vertices; n/a where both are "
+        "empty",
+        default=None,
+    )
+    overlap_coefficient: float | None = column(
+        "n_shared divided by the number of vertices of the smaller ROI; n/a where that is empty",
+        default=None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class VertexMaps:
+    """What is known about the vertices of one hemisphere; ``None`` is not known.
+
+    Attributes
+    ----------
+    polar_angle : (n_vertices,) array of float or None
+        Degrees in the visual field, as described for this module.
+    eccentricity : (n_vertices,) array of float or None
+        Degrees of visual angle.
+    area : (n_vertices,) array of float or None
+        In mm^2: :func:`bids_secondlevel.maps.meshes.vertex_areas`.
+    triangles : (n_triangles, 3) array of int or None
+    grid : Grid or None
+        Of a volume, which has no triangles.
+    """
+
+    polar_angle: Array | None = None
+    eccentricity: Array | None = None
+    area: Array | None = None
+    triangles: Triangles | None = None
+    grid: Grid | None = None
+
+    @property
+    def voxel_volume(self) -> float | None:
+        """Volume of a voxel in mm^3; ``None`` on a surface."""
+        return None if self.grid is None else self.grid.voxel_volume
+
+
+def describe_rois(
+    participant_id: str,
+    space: str | None,
+    rois: Mapping[str, Masks],
+    retinotopic: Mapping[str, Masks],
+    maps: Mapping[Hemisphere, VertexMaps],
+) -> list[QualityRow]:
+    """Describe every ROI: a row for L, for R and for both together.
+
+    Parameters
+    ----------
+    participant_id : str
+        With its ``sub-`` prefix.
+    space : str or None
+    rois : mapping of ROI to hemisphere to (n_vertices,) array of bool or Absent
+    retinotopic : mapping of ROI to hemisphere to (n_vertices,) array of bool or Absent
+        The retinotopic part of each ROI.
+    maps : mapping of hemisphere to VertexMaps
+        What one hemisphere lacks is ``None`` in its row and in that of both.
+
+    Returns
+    -------
+    list of QualityRow
+        In the order of `rois`. Where a part is absent, the row has its status and no value;
+        so has that of both hemispheres.
+
+    Raises
+    ------
+    ValueError
+        If a map and an ROI differ in their number of vertices.
+
+    References
+    ----------
+    Laterality index: Seghier (2008), Magnetic Resonance Imaging 26, 594-601.
+    Circular mean: Mardia and Jupp (2000), Directional Statistics, section 2.2.
+    """
+    return [
+        _describe(
+            QualityRow(participant_id, roi, name, space),
+            [masks[hemi] for hemi in hemispheres],
+            [retinotopic[roi][hemi] for hemi in hemispheres],
+            [maps[hemi] for hemi in hemispheres],
+        )
+        for roi, masks in rois.items()
+        for name, hemispheres in _POOLS.items()
+    ]
+
+
+def compare_rois(
+    participant_id: str, space: str | None, rois: Mapping[str, Masks]
+) -> list[OverlapRow]:
+    """Compare every pair of ROIs: a row for L, for R and for both together.
+
+    Parameters
+    ----------
+    participant_id : str
+        With its ``sub-`` prefix.
+    space : str or None
+    rois : mapping of ROI to hemisphere to (n_vertices,) array of bool or Absent
+
+    Returns
+    -------
+    list of OverlapRow
+        Each pair once, in the order of `rois`. Where a mask is absent, the row has no value; nor
+        has that of both hemispheres.
+
+    Raises
+    ------
+    ValueError
+        If two ROIs differ in their number of vertices.
+
+    References
+    ----------
+    Dice (1945), Ecology 26, 297-302. Overlap coefficient (Szymkiewicz-Simpson): Simpson (1943),
+    American Journal of Science 241, 1-31.
+    """
+    return [
+        _compare(
+            OverlapRow(participant_id, roi, other, name, space),
+            [rois[roi][hemi] for hemi in hemispheres],
+            [rois[other][hemi] for hemi in hemispheres],
+        )
+        for roi, other in combinations(rois, 2)
+        for name, hemispheres in _POOLS.items()
+    ]
+
+
+def _describe(
+    key: QualityRow,
+    rois: Sequence[Mask | Absent],
+    retinotopic: Sequence[Mask | Absent],
+    maps: Sequence[VertexMaps],
+) -> QualityRow:
+    """Fill in the row of an ROI, pooled over the hemispheres given."""
+    absent = [part for part in (*rois, *retinotopic) if isinstance(part, Absent)]
+    if absent:
+        return replace(key, status=worst(absent).status)
+    masks = _present(rois)
+    n_vertices, n_retinotopic = _count(masks), _count(_present(retinotopic))
+    area = _pool(masks, [hemi.area for hemi in maps])
+    grids = [hemi.grid for hemi in maps if hemi.grid is not None]
+    sizes = (
+        voxel_patches(np.any(masks, axis=0), grids[0].shape)
+        if grids
+        else _patch_sizes(masks, [hemi.triangles for hemi in maps])
+    )
+    eccentricity = _finite(_pool(masks, [hemi.eccentricity for hemi in maps]))
+    angles = _finite(_pool(masks, [hemi.polar_angle for hemi in maps]))
+    mean_angle, quadrant, agreement = _position(angles)
+    return replace(
+        key,
+        n_vertices=n_vertices,
+        area_mm2=None if area is None else float(area.sum()),
+        volume_mm3=n_vertices * grids[0].voxel_volume if grids else None,
+        retinotopic_share=n_vertices / n_retinotopic if n_retinotopic else None,
+        n_patches=None if sizes is None else len(sizes),
+        largest_patch=None if sizes is None else max(sizes, default=0),
+        laterality_index=_laterality(*masks) if len(masks) == 2 else None,
+        mean_eccentricity=float(eccentricity.mean()) if eccentricity.size else None,
+        mean_polar_angle=mean_angle,
+        quadrant=quadrant,
+        quadrant_agreement=agreement,
+        status="ok" if n_vertices else "empty_roi",
+    )
+
+
+def _compare(
+    key: OverlapRow, rois: Sequence[Mask | Absent], others: Sequence[Mask | Absent]
+) -> OverlapRow:
+    """Fill in the row of two ROIs, pooled over the hemispheres given."""
+    masks, other_masks = _present(rois), _present(others)
+    if len(masks) < len(rois) or len(other_masks) < len(others):
+        return key
+    shared = _count([mask & other for mask, other in zip(masks, other_masks, strict=True)])
+    n_vertices, n_other = _count(masks), _count(other_masks)
+    both_empty, one_empty = not n_vertices + n_other, not n_vertices * n_other
+    return replace(
+        key,
+        n_shared=shared,
+        dice=None if both_empty else 2 * shared / (n_vertices + n_other),
+        overlap_coefficient=None if one_empty else shared / min(n_vertices, n_other),
+    )
+
+
+def _present(parts: Sequence[Mask | Absent]) -> list[Mask]:
+    return [part for part in parts if not isinstance(part, Absent)]
+
+
+def _count(masks: Sequence[Mask]) -> int:
+    return sum(int(mask.sum()) for mask in masks)
+
+
+def _pool(masks: Sequence[Mask], maps: Sequence[Array | None]) -> Array | None:
+    """Take the values at the vertices of an ROI, or nothing where a hemisphere has no map."""
+    values = [
+        _inside(mask, values)
+        for mask, values in zip(masks, maps, strict=True)
+        if values is not None
+    ]
+    return np.concatenate(values) if len(values) == len(masks) else None
+
+
+def _inside(mask: Mask, values: Array) -> Array:
+    if values.shape != mask.shape:
+        raise ValueError(f"a map of {values.size} and an ROI of {mask.size} vertices")
+    return values[mask].astype(np.float64)
+
+
+def _finite(values: Array | None) -> Array:
+    return np.empty(0) if values is None else values[np.isfinite(values)]
+
+
+def _patch_sizes(masks: Sequence[Mask], meshes: Sequence[Triangles | None]) -> list[int] | None:
+    """Count the vertices of each patch, or nothing where a hemisphere has no mesh."""
+    sizes: list[int] = []
+    for mask, triangles in zip(masks, meshes, strict=True):
+        if triangles is None:
+            return None
+        sizes += patches(triangles, mask)
+    return sizes
+
+
+def _laterality(left: Mask, right: Mask) -> float | None:
+    n_left, n_right = int(left.sum()), int(right.sum())
+    return (n_left - n_right) / (n_left + n_right) if n_left + n_right else None
+
+
+def _position(angles: Array) -> tuple[float | None, Quadrant | None, float | None]:
+    """Find the mean direction of finite angles, its quadrant, and the share of angles in it."""
+    directions = np.exp(1j * np.deg2rad(angles))  # up is real, right is imaginary
+    mean = directions.mean() if directions.size else 0.0
+    if abs(mean) < TOLERANCE:
+        return None, None, None
+    mean_angle = float(np.rad2deg(np.angle(mean)))
+    sides = _sides(mean / abs(mean))
+    quadrant = _SIDES_TO_QUADRANT.get((int(sides[0]), int(sides[1])))
+    if quadrant is None:
+        return mean_angle, None, None
+    agrees = (_sides(directions) == sides[:, np.newaxis]).all(axis=0)
+    return mean_angle, quadrant, float(agrees.mean())
+
+
+def _sides(directions: Array) -> Array:
+    """Tell up (1) from down (-1), then right (1) from left (-1); 0 is on the meridian between.
+
+    Returns
+    -------
+    (2, ...) array of float
+    """
+    parts = np.stack([directions.real, directions.imag])
+    return np.where(np.abs(parts) < TOLERANCE, 0.0, np.sign(parts))

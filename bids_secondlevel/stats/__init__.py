@@ -1,0 +1,1 @@
+"""Rows of all participants become tests, comparisons, reliability and models. Pure."""

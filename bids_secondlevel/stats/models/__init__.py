@@ -1,0 +1,1 @@
+"""Statistical models: by a formula, or by a BIDS Stats Model."""

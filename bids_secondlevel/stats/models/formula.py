@@ -1,0 +1,355 @@
+"""Read a model formula safely, and turn data into the design it asks for.
+
+Formulaic evaluates parts of a formula as Python, some of them while it parses. So nothing is
+handed to it before :func:`parse_formula` has found that there are only names of columns, numbers,
+operators of formulas, and calls of a few of its transforms.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.values import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRANSFORMS = (
+    *("C", "I", "center", "scale", "standardize", "poly", "bs", "cr", "cs", "cc"),
+    *("log", "log2", "log10", "exp"),
+)
+"""Functions of formulaic that a formula may call."""
+
+CODINGS = ("treatment", "sum", "helmert", "diff", "poly", "SAS")
+"""Codings of categories that ``C(column, contr.CODING)`` may name."""
+
+_OPERATORS = frozenset("~+-*/:^")
+_LONGEST = 500
+_LARGEST_POWER = 4
+_MOST_BASES = 20
+_BASES = ("poly", "bs", "cr", "cs", "cc")
+_SIZES = ("df", "degree")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFormula:
+    """A checked formula.
+
+    Attributes
+    ----------
+    text : str
+    response : str
+        Column on its left side.
+    names : tuple of str
+        Columns on its right side, in the order of their appearance.
+    terms : formulaic.SimpleFormula
+    """
+
+    text: str
+    response: str
+    names: tuple[str, ...]
+    terms: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The design that a formula makes of data.
+
+    Attributes
+    ----------
+    matrix : (n_rows, n_columns) array
+    columns : tuple of str
+        Names of the coefficients, as formulaic writes them.
+    term_of : tuple of str
+        The term of each column.
+    omnibus : dict of str to (n_combinations, n_columns) array
+        For each term but the intercept, the combinations of coefficients that are all 0 where the
+        term has no effect; see :func:`make_design`.
+    """
+
+    matrix: Array
+    columns: tuple[str, ...]
+    term_of: tuple[str, ...]
+    omnibus: Mapping[str, Array]
+
+
+def parse_formula(
+    text: str, tables: Mapping[str, Sequence[str]], responses: Sequence[str]
+) -> ModelFormula:
+    """Check a formula and parse it.
+
+    Parameters
+    ----------
+    text : str
+        In Wilkinson's notation, such as ``estimate ~ roi * contrast + age``.
+    tables : mapping of str to sequence of str
+        Columns that may be named, by the table they are in.
+    responses : sequence of str
+        Columns that may stand on the left side.
+
+    Returns
+    -------
+    ModelFormula
+
+    Raises
+    ------
+    UsageError
+        If it is no formula, names something that is not there, or asks for anything but columns,
+        numbers, operators, and calls of :data:`TRANSFORMS`.
+
+    Examples
+    --------
+    >>> columns = {"the estimates table": ("estimate", "roi"), "participants.tsv": ("age",)}
+    >>> parse_formula("estimate ~ roi * center(age)", columns, ("estimate",)).names
+    ('roi', 'age')
+    """
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+
+    text = " ".join(text.split())
+    if len(text) > _LONGEST:
+        raise UsageError(f"Model formula: longer than {_LONGEST} characters.")
+    for sign in "{}|\\":
+        if sign in text:
+            _refuse(text, sign)
+    try:
+        left, right = _sides(text)
+        _check_columns(text, (left, *right), tables)
+        terms = Formula(text).rhs
+    except FormulaicError as error:
+        said = str(error).partition("\n")[0]
+        raise UsageError(f"Model formula {text!r}: cannot be read. {said}") from error
+    if left not in responses:
+        raise UsageError(
+            f"Model formula {text!r}: {left} cannot stand on the left side; expected one of "
+            f"{', '.join(responses)}."
+        )
+    if left in right:
+        raise UsageError(f"Model formula {text!r}: {left} is on both sides.")
+    if not list(terms):
+        raise UsageError(f"Model formula {text!r}: nothing is left on the right side.")
+    return ModelFormula(text, left, tuple(dict.fromkeys(right)), terms)
+
+
+def _check_columns(text: str, names: Sequence[str], tables: Mapping[str, Sequence[str]]) -> None:
+    known = {name for columns in tables.values() for name in columns}
+    there = "; ".join(
+        f"{table} has {', '.join(columns) or 'none, or is not there'}"
+        for table, columns in tables.items()
+    )
+    for name in names:
+        if name not in known:
+            raise UsageError(f"Model formula {text!r}: there is no column {name}; {there}.")
+
+
+def _sides(text: str) -> tuple[str, list[str]]:
+    """Check every token of a formula; return the left column and the names on the right side."""
+    from formulaic.parser.algos.tokenize import tokenize
+
+    tokens = [(token.kind.value, token.token) for token in tokenize(text)]
+    tilde = [i for i, (kind, part) in enumerate(tokens) if kind == "operator" and "~" in part]
+    if len(tilde) != 1 or tilde[0] != 1 or tokens[0][0] != "name" or len(tokens) < 3:
+        raise UsageError(
+            f"Model formula {text!r}: expected a column, ~, and terms, such as "
+            "'estimate ~ age + group'."
+        )
+    names: list[str] = []
+    numbers = [str(number) for number in range(_LARGEST_POWER + 1)]
+    is_power = any(kind == "operator" and ("**" in part or "^" in part) for kind, part in tokens)
+    for kind, part in tokens[1:]:
+        is_plain = {
+            "operator": part == "in" or set(part) <= _OPERATORS,
+            "context": part in "()",
+            "value": part in numbers or not (is_power or part == "."),  # powers multiply terms
+        }
+        if kind == "name":
+            names.append(part)
+        elif kind == "python":
+            names += _names_in_call(part, text)
+        elif not is_plain[kind]:
+            _refuse(text, part)
+    return tokens[0][1], names
+
+
+def _names_in_call(expression: str, text: str) -> list[str]:
+    """Check a call in a formula as Python code; return the columns it names."""
+    if "`" in expression and ("'" in expression or '"' in expression):
+        _refuse(text, f"{expression} (backticks and quotes in one call)")
+    aliases: dict[str, str] = {}
+
+    def alias(match: re.Match[str]) -> str:
+        aliases[f"_column{len(aliases)}_"] = match[1]
+        return f" {list(aliases)[-1]} "
+
+    try:
+        tree = ast.parse(re.sub("`([^`]+)`", alias, expression).strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(f"Model formula {text!r}: {expression} cannot be read.") from error
+    return [aliases.get(name, name) for name in _names_in(tree.body, text)]
+
+
+def _names_in(node: ast.expr, text: str) -> Iterator[str]:
+    """Walk through an expression of which every part must be allowed; yield names of columns."""
+    match node:
+        case ast.Call():
+            yield from _names_in_function(node, text)
+        case ast.Attribute(value=ast.Name(id="contr"), attr=name) if name in CODINGS:
+            pass
+        case ast.Name(id=name):
+            yield name
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right=right):
+            yield from _operand(left, text)
+            yield from _operand(right, text)
+        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() | float() as power)):
+            names = list(_operand(left, text))
+            if not names or abs(power) > 10:
+                _refuse(text, ast.unparse(node))
+            yield from names
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            yield from _operand(operand, text)
+        case _:
+            _check_constant(node, text)
+
+
+def _names_in_function(call: ast.Call, text: str) -> Iterator[str]:
+    """Check the call of a transform, or of a coding, whose arguments are constants."""
+    for keyword in call.keywords:
+        if keyword.arg is None or keyword.arg.startswith("_"):
+            _refuse(text, ast.unparse(call))
+    parts = [*call.args, *(keyword.value for keyword in call.keywords)]
+    match call.func:
+        case ast.Name(id=name) if name in TRANSFORMS:
+            sizes = [*call.args[1:], *(k.value for k in call.keywords if k.arg in _SIZES)]
+            if name in _BASES and any(_is_too_large(size) for size in sizes):
+                _refuse(text, f"{ast.unparse(call)} (more than {_MOST_BASES})")
+            for part in parts:
+                yield from _names_in(part, text)
+        case ast.Attribute(value=ast.Name(id="contr"), attr=name) if name in CODINGS:
+            for part in parts:
+                _check_constant(part, text)
+        case _:
+            _refuse(text, ast.unparse(call))
+
+
+def _is_too_large(size: ast.expr) -> bool:
+    """Tell whether a basis may have so many functions that it does not fit into memory."""
+    if isinstance(size, ast.Constant):
+        return isinstance(size.value, int | float) and size.value > _MOST_BASES
+    return not isinstance(size, ast.List | ast.Tuple)
+
+
+def _operand(node: ast.expr, text: str) -> Iterator[str]:
+    """Check a part of a calculation: no text and no list, which Python could multiply."""
+    if isinstance(node, ast.List | ast.Tuple) or (
+        isinstance(node, ast.Constant) and type(node.value) not in (int, float)
+    ):
+        _refuse(text, ast.unparse(node))
+    yield from _names_in(node, text)
+
+
+def _check_constant(node: ast.expr, text: str) -> None:
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None):
+            return
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            for part in parts:
+                _check_constant(part, text)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+            return
+        case _:
+            _refuse(text, ast.unparse(node))
+
+
+def _refuse(text: str, what: str) -> NoReturn:
+    raise UsageError(
+        f"Model formula {text!r}: {what} is not allowed. A formula may hold names of columns "
+        "(in backticks where they are not plain words), numbers, ~ + - * / : ** %in% ( ), and "
+        f"calls of {', '.join(TRANSFORMS)} on columns, with contr.{', contr.'.join(CODINGS)} to "
+        "code categories."
+    )
+
+
+def make_design(formula: ModelFormula, data: "pd.DataFrame", categorical: Sequence[str]) -> Design:
+    """Build the design of a formula.
+
+    Categories have treatment coding: the reference is the first level of a column, others are
+    compared with it. For omnibus tests the design is built again with sum-to-zero coding of those
+    categories whose coding the formula does not set. Both designs span the same space, so that
+    the coefficients of the second are combinations of those of the first; these combinations are
+    what is tested. A main effect is then one over all levels of what it interacts with, not at
+    their reference (type III tests, as in SAS or in ``car::Anova``).
+
+    Parameters
+    ----------
+    formula : ModelFormula
+    data : DataFrame
+        With the columns that the formula names, none of them n/a.
+    categorical : sequence of str
+        Those of them that hold categories.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    UsageError
+        If a transform cannot be applied to these data.
+    """
+    from formulaic import Formula
+    from formulaic.parser.types import Factor, Term
+
+    coded = _materialize(formula, formula.terms, data)
+    columns = tuple(str(name) for name in coded.columns)
+    matrix = coded.to_numpy(dtype=np.float64)
+    term_of = tuple(
+        str(term) for term, where in coded.model_spec.term_indices.items() for _ in where
+    )
+    # Names of our own, as those of columns may be anything and are evaluated here.
+    longest = max(map(len, data.columns), default=0)
+    aliases = {name: f"_{'x' * longest}{i}" for i, name in enumerate(data.columns)}
+    factors = {
+        spelled: Factor(f"C({alias}, contr.sum)", eval_method="python")
+        for name, alias in aliases.items()
+        for spelled in ((name,) if name in categorical else ()) + (f"C({name})", f"C(`{name}`)")
+    }
+    terms = [Term([factors.get(f.expr, f) for f in term.factors]) for term in formula.terms]
+    renamed = data.assign(**{alias: data[name] for name, alias in aliases.items()})
+    summed = _materialize(formula, Formula(terms, _ordering="none"), renamed)
+    relation = np.linalg.lstsq(summed.to_numpy(dtype=np.float64), matrix, rcond=None)[0]
+    omnibus = {
+        str(term): relation[where]
+        for term, where in zip(formula.terms, summed.model_spec.term_indices.values(), strict=True)
+        if where and str(term) != "1"
+    }
+    return Design(matrix, columns, term_of, omnibus)
+
+
+def _materialize(formula: ModelFormula, terms: Any, data: "pd.DataFrame") -> Any:
+    """Let formulaic evaluate terms; what it would only warn of is an error."""
+    import warnings
+
+    from formulaic.errors import DataMismatchWarning, FormulaicError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", RuntimeWarning)
+            warnings.simplefilter("error", DataMismatchWarning)
+            matrix = terms.get_model_matrix(data, context={}, na_action="raise", output="pandas")
+        if not np.isfinite(matrix.to_numpy(dtype=np.float64)).all():
+            raise ValueError("a value is not finite")
+    except (
+        *(FormulaicError, RuntimeWarning, DataMismatchWarning, ArithmeticError),
+        *(AttributeError, LookupError, TypeError, ValueError, RuntimeError),
+    ) as error:
+        said = str(error).partition("\n")[0]
+        raise UsageError(
+            f"Model formula {formula.text!r}: cannot be applied to the data. {said}"
+        ) from error
+    return matrix

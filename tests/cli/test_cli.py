@@ -1,0 +1,390 @@
+"""Options, configuration files, messages and exit codes."""
+
+import json
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import pytest
+from study import COMMAND, estimates, make_study, run
+
+from bids_secondlevel import __version__
+from bids_secondlevel.cli.main import main, parse
+from bids_secondlevel.cli.options import build_parser
+from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
+from bids_secondlevel.core.settings import Settings
+
+POSITIONALS = ["bids", "out", "participant"]
+
+
+def test_version_and_help():
+    assert run("--version").stdout == f"bids_secondlevel {__version__}\n"
+    finished = run("--help")
+    assert finished.returncode == 0
+    for option in ("--participant-label", "--localizer-threshold", "--config", "--n-procs"):
+        assert option in finished.stdout
+    module = subprocess.run(
+        [sys.executable, "-m", "bids_secondlevel", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert module.stdout == f"bids_secondlevel {__version__}\n"
+
+
+def test_help_imports_nothing_scientific():
+    code = (
+        "import sys; from bids_secondlevel.cli.main import main; main(['--help'])\n"
+        "heavy = {'numpy', 'scipy', 'nibabel', 'bids', 'pandas', 'joblib', 'nilearn'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_every_option_is_in_the_help_with_its_default():
+    text = " ".join(build_parser().format_help().split())
+    assert "(default: 1.96)" in text
+    assert "(default: 0 5)" in text
+    assert "(default: V1)" in text
+    assert "(default: effect)" in text
+
+
+def test_both_spellings_mean_the_same():
+    hyphens = parse([*POSITIONALS, "--participant-label", "01", "--n-procs=2"])
+    underscores = parse([*POSITIONALS, "--participant_label", "sub-01", "--n_procs=2"])
+    assert hyphens == underscores
+    assert hyphens.participant_label == ("01",)
+
+
+def test_labels_with_underscored_values_are_not_touched():
+    assert parse([*POSITIONALS, "--bids-filter-file=a_b.json"][:3]).bids_filter_file is None
+    with pytest.raises(UsageError, match=r"a_b\.json"):
+        parse([*POSITIONALS, "--bids_filter_file=a_b.json"])
+
+
+def test_config_and_command_line_give_the_same_settings(tmp_path):
+    filters = tmp_path / "filters.json"
+    filters.write_text(json.dumps({"localizer": {"desc": None}}))
+    exclude = tmp_path / "exclude.tsv"
+    exclude.write_text("participant_id\treason\nsub-03\tmoved\n")
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f"""
+participant-label = ["01", "sub-02"]
+session_label = ["a"]
+derivatives = ["glm=/data/glm", "/data/fs"]
+bids-filter-file = "{filters}"
+localizer-task = "floc"
+roi-contrasts = ["faces"]
+localizer-threshold = 20
+threshold-kind = "top-n"
+tail = "two-sided"
+exclusive = true
+min-vertices = 4
+visual-areas = ["V1", "2"]
+eccentricity = [1, 4.5]
+polar-angle = [-90, 0]
+min-variance-explained = 0.1
+summary = "median"
+cross-validate = true
+sweep = true
+sweep-thresholds = [2, 3]
+sweep-eccentricities = [4]
+retinotopy-source = "inferred"
+task-label = ["main"]
+contrasts = ["attend"]
+statistic = "t"
+space = "fsaverage"
+hemi = ["both"]
+exclude = "{exclude}"
+min-coverage = 0.5
+n-permutations = 99
+model = "estimate ~ age"
+n-procs = 3
+force = true
+stop-on-first-crash = true
+no-report = true
+dry-run = true
+skip-bids-validation = true
+verbose = 2
+"""
+    )
+    arguments = (
+        "--participant-label 01 sub-02 --session-label a -d glm=/data/glm /data/fs "
+        f"--bids-filter-file {filters} --localizer-task floc --roi-contrasts faces "
+        "--localizer-threshold 20 --threshold-kind top-n --tail two-sided --exclusive "
+        "--min-vertices 4 --visual-areas V1 V2 --eccentricity 1 4.5 --polar-angle -90 0 "
+        "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
+        "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
+        "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
+        f"--space fsaverage --hemi both --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
+        "--n-procs 3 --force --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
+    ).split()
+    arguments += ["--model", "estimate ~ age"]
+    from_file = parse([*POSITIONALS, "--config", str(config)])
+    assert from_file == parse([*POSITIONALS, *arguments])
+    options = {action.dest for action in build_parser()._actions}  # noqa: SLF001
+    options -= {"help", "version", "bids_exec_spec", "config"}
+    options -= {"retinotopy_only", "reports_only"}  # exclude --roi-contrasts and --no-report
+    rule = {field.name for field in fields(RoiRule)}
+    for name in sorted(options - {"bids_dir", "output_dir", "analysis_level"}):
+        value, default = (
+            (getattr(from_file.rule, name), getattr(RoiRule(), name))
+            if name in rule
+            else (getattr(from_file, name), getattr(parse(POSITIONALS), name))
+        )
+        assert value != default, f"{name} is not covered by this test"
+
+
+def test_roi_tables_override_the_rule_for_themselves(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(
+        """
+visual-areas = ["V1", "V2"]
+exclusive = true
+[[roi]]
+name = "UL"
+contrasts = ["UL"]
+[[roi]]
+name = "upper"
+contrasts = ["UL", "contrast-UR"]
+combine = "any"
+exclude = ["LL"]
+eccentricity = [1, 3]
+threshold-kind = "fdr"
+localizer_threshold = 0.05
+exclusive = false
+[[roi]]
+name = "V3"
+contrasts = []
+visual-areas = ["V3"]
+"""
+    )
+    settings = parse([*POSITIONALS, "--config", str(config), "--tail", "two-sided"])
+    default = RoiRule(visual_areas=("V1", "V2"), exclusive=True, tail="two-sided")
+    assert settings.rule == default
+    assert settings.rois == (
+        RoiDefinition("UL", ("UL",), default),
+        RoiDefinition(
+            "upper",
+            ("UL", "UR"),
+            replace(
+                default,
+                eccentricity=(1.0, 3.0),
+                threshold_kind="fdr",
+                localizer_threshold=0.05,
+                exclusive=False,
+            ),
+            "any",
+            ("LL",),
+        ),
+        RoiDefinition("V3", (), replace(default, visual_areas=("V3",))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ('contrasts = ["UL"]', "has no name"),
+        ('name = "a"', "has no contrasts"),
+        ('name = "a b"\ncontrasts = []', "'a b'"),
+        ('name = "../a"\ncontrasts = []', "'../a'"),
+        ('name = "a"\ncontrasts = "UL"', "contrasts"),
+        ('name = "a"\ncontrasts = [1]', "contrasts"),
+        ('name = "a"\ncontrasts = ["UL"]\ncombine = "some"', "some"),
+        ('name = "a"\ncontrasts = ["UL"]\ncolour = "red"', "colour"),
+        ('name = "a"\ncontrasts = ["UL"]\nspace = "fsaverage"', "space"),
+        ('name = "a"\ncontrasts = ["UL"]\nlocalizer-threshold = "high"', "localizer-threshold"),
+        ('name = "a"\ncontrasts = ["UL"]\nthreshold-kind = "best"', "best"),
+        ('name = "a"\ncontrasts = []\nexclude = ["UL"]', "exclude"),
+        ('name = "a"\ncontrasts = []\n[[roi]]\nname = "A"\ncontrasts = []', "same name"),
+    ],
+)
+def test_a_wrong_roi_table_names_what_is_wrong(tmp_path, capsys, table, named):
+    config = tmp_path / "config.toml"
+    config.write_text(f"[[roi]]\n{table}\n")
+    assert main([*POSITIONALS, "--config", str(config)]) == 64
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--threshold-kind", "top-n", "--localizer-threshold", "2.5"],
+        ["--threshold-kind", "top-n", "--localizer-threshold", "0"],
+        ["--threshold-kind", "top-percent", "--localizer-threshold", "101"],
+        ["--threshold-kind", "fdr"],
+        ["--threshold-kind", "p"],
+        ["--tail", "left"],
+        ["--min-vertices", "0"],
+        ["--polar-angle", "0", "0"],
+        ["--polar-angle", "0", "270"],
+        ["--min-variance-explained", "nan"],
+        ["--retinotopy-only", "--roi-contrasts", "UL"],
+    ],
+)
+def test_rules_that_cannot_be(capsys, options):
+    assert main([*POSITIONALS, *options]) == 64
+    message = capsys.readouterr().err
+    assert any(option in message for option in options if option.startswith("--"))
+
+
+def test_the_command_line_wins_over_the_file(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text('localizer-threshold = 2.5\nspace = "fsaverage"\n')
+    settings = parse([*POSITIONALS, "--config", str(config), "--localizer-threshold", "3"])
+    assert (settings.rule.localizer_threshold, settings.space) == (3.0, "fsaverage")
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("localiser-threshold = 2", "localiser-threshold"),
+        ('localizer-threshold = "high"', "localizer-threshold"),
+        ("localizer-threshold = true", "localizer-threshold"),
+        ("localizer-threshold = [2]", "localizer-threshold"),
+        ('participant-label = "01"', "participant-label"),
+        ("participant-label = [1]", "participant-label"),
+        ("participant-label = []", "participant-label"),
+        ("n-procs = 1.5", "n-procs"),
+        ('stop-on-first-crash = "yes"', "stop-on-first-crash"),
+        ("= nothing", "TOML"),
+    ],
+)
+def test_a_wrong_configuration_names_the_key(tmp_path, capsys, line, named):
+    config = tmp_path / "config.toml"
+    config.write_text(line)
+    assert main([*POSITIONALS, "--config", str(config)]) == 64
+    message = capsys.readouterr().err
+    assert named in message
+    assert str(config) in message
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--no-such-option"], "--no-such-option"),
+        (["--participant-label", "../up"], "--participant-label: '../up'"),
+        (["--visual-areas", "V9"], "V9"),
+        (["--visual-areas", "V1", "v1"], "twice"),
+        (["--eccentricity", "5", "1"], "--eccentricity"),
+        (["--eccentricity", "nan", "5"], "--eccentricity"),
+        (["--eccentricity", "0"], "--eccentricity"),
+        (["--localizer-threshold", "nan"], "--localizer-threshold"),
+        (["--localizer-threshold", "high"], "--localizer-threshold"),
+        (["--n-procs", "0"], "--n-procs"),
+        (["--bids-filter-file", "nowhere.json"], "nowhere.json"),
+        (["--part", "01"], "--part"),
+    ],
+)
+def test_usage_errors_name_the_option(capsys, options, named):
+    assert main([*POSITIONALS, *options]) == 64
+    assert named in capsys.readouterr().err
+
+
+def test_no_arguments_and_a_wrong_level(capsys):
+    assert main([]) == 64
+    assert main(["bids", "out", "dataset"]) == 64
+    assert "invalid choice: 'dataset'" in capsys.readouterr().err
+
+
+def test_filters_of_an_unknown_query(tmp_path, capsys):
+    filters = tmp_path / "filters.json"
+    filters.write_text('{"bold": {"desc": "x"}}')
+    assert main([*POSITIONALS, "--bids-filter-file", str(filters)]) == 64
+    assert "bold" in capsys.readouterr().err
+    filters.write_text('["desc"]')
+    assert main([*POSITIONALS, "--bids-filter-file", str(filters)]) == 64
+
+
+def test_defaults_are_those_of_the_settings():
+    assert parse(POSITIONALS) == Settings(
+        *map(type(parse(POSITIONALS).bids_dir), POSITIONALS[:2]), "participant"
+    )
+
+
+class TestBadInput:
+    def test_no_such_folder(self, tmp_path, output, capsys):
+        assert main([str(tmp_path / "nowhere"), str(output), "participant"]) == 66
+        assert f"{tmp_path / 'nowhere'}: there is no such folder" in capsys.readouterr().err
+        assert not output.exists()
+
+    @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"Name": "x"}'])
+    def test_no_valid_description(self, study, output, capsys, content):
+        path = study.root / "dataset_description.json"
+        path.unlink()
+        if content is not None:
+            path.write_text(content)
+        assert main([str(study.root), str(output), "participant"]) == 16
+        assert "dataset_description.json" in capsys.readouterr().err
+        skipping = ["--skip-bids-validation", "--n-procs", "1"]
+        assert main([str(study.root), str(output), "participant", *skipping]) == 0
+
+    def test_unknown_participants(self, study, output, capsys, caplog):
+        arguments = [str(study.root), str(output), "participant", "--participant-label"]
+        assert main([*arguments, "99"]) == 18
+        assert "no participant 99 in this dataset; there are: 01" in capsys.readouterr().err
+        assert main([*arguments, "01", "99"]) == 1
+        assert "no participant 99" in caplog.text
+        assert (output / "sub-01").exists()
+
+    def test_no_localizer_lists_the_tasks(self, study, output, capsys):
+        for path in study.firstlevel.rglob("*task-loc*"):
+            path.rename(path.with_name(path.name.replace("task-loc", "task-quadrants")))
+        assert main([str(study.root), str(output), "participant"]) == 66
+        message = capsys.readouterr().err
+        assert "main, quadrants" in message
+        assert "--localizer-task" in message
+
+    def test_output_over_input(self, study, capsys):
+        assert main([str(study.root), str(study.root), "participant"]) == 64
+        assert "OUTPUT_DIR" in capsys.readouterr().err
+        assert main([str(study.root), str(study.firstlevel), "participant"]) == 64
+
+    def test_one_message_and_a_traceback_only_when_asked_for(self, study, output):
+        arguments = [study.root, output, "participant", "--participant-label", "99"]
+        finished = run(*arguments)
+        assert len(finished.stderr.splitlines()) == 1
+        assert "Traceback" not in finished.stderr
+        assert "Traceback" in run(*arguments, "-v").stderr
+
+
+@pytest.mark.parametrize("through", ["bids", "../bids", "./link"])
+def test_relative_paths_and_links_give_the_same_output(tmp_path, through):
+    study = make_study(tmp_path / "bids")
+    (tmp_path / "link").symlink_to(study.root)
+    (tmp_path / "inside").mkdir()
+    assert run(study.root, tmp_path / "out", "participant", "--no-report").returncode == 0
+    where = tmp_path / "inside" if through.startswith("..") else tmp_path
+    finished = run(through, tmp_path / "other", "participant", "--no-report", cwd=where)
+    assert finished.returncode == 0, finished.stderr
+    assert estimates(tmp_path / "other") == estimates(tmp_path / "out")
+    assert run(through, where / "here", "group", cwd=where).returncode == 66
+    options = ["participant", "--no-report", "-d", f"glm={through}/derivatives/firstlevel"]
+    options.append(f"{through}/derivatives/freesurfer")
+    assert run(through, "here", *options, cwd=where).returncode == 0
+    assert estimates(where / "here") == estimates(tmp_path / "out")
+
+
+def test_an_output_folder_beside_the_current_one_is_not_inside_it(tmp_path):
+    study = make_study(tmp_path / "bids")
+    finished = run(".", "../out", "participant", "--dry-run", cwd=study.root)
+    assert finished.returncode == 0, finished.stderr
+    finished = run(".", "../bids", "participant", "--dry-run", cwd=study.root)
+    assert finished.returncode == 64
+
+
+def test_installed_command_has_no_surprises(tmp_path):
+    study = make_study(tmp_path / "a study with spaces" / "bids")
+    output = tmp_path / "out put"
+    finished = run(study.root, output, "participant", "--no-report")
+    assert finished.returncode == 0
+    assert finished.stderr.splitlines() == [
+        "INFO: Space fsnative; localizer task loc; ROIs left, right.",
+        "INFO: sub-01: 18 estimates in 2 ROIs: 15 ok, 3 empty_roi",
+    ]
+    assert COMMAND.exists()

@@ -1,0 +1,543 @@
+"""Which files are found, and which of them are chosen, in trees as tools write them."""
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from study import describe
+
+from bids_secondlevel.cli.main import main
+from bids_secondlevel.core.errors import (
+    InputMissingError,
+    NothingSelectedError,
+    UsageError,
+)
+from bids_secondlevel.core.settings import DerivativePath, Settings
+from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.datasets import find_datasets, list_participants, select_participants
+from bids_secondlevel.inputs.discovery import index_participant
+from bids_secondlevel.inputs.plan import make_plan
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def statmap(
+    label="01", *, hemi="L", contrast="left", stat="z", task="loc", ext=".func.gii", **others
+):
+    entities = {
+        "sub": label,
+        "ses": others.pop("ses", None),
+        "task": task,
+        "run": others.pop("run", None),
+        "hemi": hemi,
+        "space": others.pop("space", "fsnative"),
+        **others,
+        "contrast": contrast,
+        "stat": stat,
+    }
+    name = "_".join(f"{key}-{value}" for key, value in entities.items() if value is not None)
+    return f"sub-{label}/func/{name}_statmap{ext}"
+
+
+def both(**entities):
+    return [statmap(hemi=hemi, **entities) for hemi in ("L", "R")]
+
+
+def retinotopy(tag="benson14", folder="sub-01/surf", ext=".mgz", sides=("lh", "rh")):
+    return [f"{folder}/{side}.{tag}_{kind}{ext}" for side in sides for kind in ("varea", "eccen")]
+
+
+@pytest.fixture
+def bids(tmp_path):
+    """An empty study with a first-level dataset and a FreeSurfer folder."""
+    root = tmp_path / "sub-pilot" / "bids"  # pybids takes entities from any part of a path
+    describe(root, "study", "raw")
+    touch(root, "sub-01/anat/sub-01_T1w.nii.gz")
+    describe(root / "derivatives" / "firstlevel", "firstlevel")
+    (root / "derivatives" / "freesurfer").mkdir()
+    return root
+
+
+def settings(bids, **options):
+    return Settings(bids, bids.parent / "out", "participant", **options)
+
+
+def chosen(bids, label="01", **options):
+    """What is chosen for a participant."""
+    given = settings(bids, **options)
+    index = index_participant(find_datasets(given), label, given.bids_filters)
+    return select_files(index, make_plan((index,), (), given), given)
+
+
+def names(sources):
+    return [source.path.name for source in sources]
+
+
+def firstlevel(bids, *files):
+    touch(bids / "derivatives" / "firstlevel", *files)
+
+
+def freesurfer(bids, *files):
+    touch(bids / "derivatives" / "freesurfer", *files)
+
+
+class TestDatasets:
+    def test_those_below_the_study_are_used_by_default(self, bids):
+        describe(bids / "derivatives" / "fmriprep", "fmriprep")
+        (bids / "derivatives" / "fmriprep" / "sourcedata" / "freesurfer").mkdir(parents=True)
+        (bids / "sourcedata" / "freesurfer").mkdir(parents=True)
+        found = find_datasets(settings(bids))
+        assert [str(dataset.root.relative_to(bids)) for dataset in found] == [
+            "derivatives/firstlevel",
+            "derivatives/fmriprep",
+            "derivatives/freesurfer",
+            "sourcedata/freesurfer",
+            "derivatives/fmriprep/sourcedata/freesurfer",
+        ]
+        assert len({dataset.name for dataset in found}) == len(found)
+
+    def test_only_those_given_are_used(self, bids, tmp_path):
+        describe(tmp_path / "glm", "glm")
+        given = (DerivativePath(tmp_path / "glm", "first"),)
+        (dataset,) = find_datasets(settings(bids, derivatives=given))
+        assert (dataset.name, dataset.root) == ("first", tmp_path / "glm")
+
+    def test_a_folder_of_datasets_stands_for_them(self, bids):
+        given = (DerivativePath(bids / "derivatives"),)
+        found = find_datasets(settings(bids, derivatives=given))
+        assert [dataset.name for dataset in found] == ["firstlevel", "freesurfer"]
+
+    def test_a_study_that_is_a_derivative_is_searched_itself(self, tmp_path):
+        describe(tmp_path / "glm", "glm")
+        assert find_datasets(settings(tmp_path / "glm"))[0].root == tmp_path / "glm"
+
+    def test_a_missing_folder_is_named(self, bids, tmp_path):
+        with pytest.raises(InputMissingError, match="nowhere"):
+            find_datasets(settings(bids, derivatives=(DerivativePath(tmp_path / "nowhere"),)))
+
+    def test_a_name_given_twice(self, bids):
+        given = tuple(
+            DerivativePath(bids / "derivatives" / folder, "same")
+            for folder in ("firstlevel", "freesurfer")
+        )
+        with pytest.raises(UsageError, match="same"):
+            find_datasets(settings(bids, derivatives=given))
+
+    def test_our_own_results_are_no_input(self, bids):
+        own = bids / "derivatives" / "older"
+        own.mkdir()
+        (own / "dataset_description.json").write_text(
+            json.dumps({"GeneratedBy": [{"Name": "bids_secondlevel"}]})
+        )
+        assert "older" not in [dataset.name for dataset in find_datasets(settings(bids))]
+
+
+class TestParticipants:
+    def test_folders_that_are_no_participants_are_passed_over(self, bids):
+        (bids / "sub-02").mkdir()
+        (bids / "sub-wlsubj_average_parameter").mkdir()
+        (bids / "sub-03.html").touch()
+        assert list_participants(bids, ()) == ("01", "02")
+
+    def test_those_of_derivatives_where_the_study_has_none(self, tmp_path):
+        describe(tmp_path / "bids", "study", "raw")
+        touch(tmp_path / "bids" / "derivatives" / "freesurfer", "sub-07_ses-1/surf/lh.x")
+        given = settings(tmp_path / "bids")
+        assert select_participants(given, find_datasets(given)) == (("07",), ())
+
+    def test_unknown_labels_are_told_apart(self, bids):
+        given = settings(bids, participant_label=("sub-01", "99"))
+        assert select_participants(given, find_datasets(given)) == (("01",), ("99",))
+        with pytest.raises(NothingSelectedError, match=r"no participant 99.*there are: 01"):
+            select_participants(settings(bids, participant_label=("99",)), find_datasets(given))
+
+
+class TestStatisticalMaps:
+    def test_entities_match_whatever_their_order(self, bids):
+        firstlevel(
+            bids,
+            "sub-01/func/sub-01_task-loc_space-fsnative_hemi-L_contrast-left_stat-z_statmap.func.gii",
+            "sub-01/sub-01_stat-z_contrast-left_hemi-R_space-fsnative_task-loc_statmap.gii",
+            *both(task="main", stat="effect"),
+        )
+        z_maps = chosen(bids).localizers["left"]
+        assert [names(z_maps[hemi].maps) for hemi in "LR"] == [
+            ["sub-01_task-loc_space-fsnative_hemi-L_contrast-left_stat-z_statmap.func.gii"],
+            ["sub-01_stat-z_contrast-left_hemi-R_space-fsnative_task-loc_statmap.gii"],
+        ]
+
+    def test_volumes_and_json_are_never_taken_for_surfaces(self, bids):
+        firstlevel(
+            bids,
+            *both(),
+            *both(stat="effect"),
+            "sub-01/func/sub-01_task-loc_space-T1w_contrast-left_stat-z_statmap.nii.gz",
+            statmap(ext=".json"),
+            "sub-01/func/sub-01_task-loc_hemi-L_space-fsnative_stat-rsquared_statmap.func.gii",
+        )
+        files = chosen(bids)
+        assert list(files.localizers) == ["left"]
+        assert [len(source.maps) for source in files.localizers["left"].values()] == [1, 1]
+
+    def test_volumes_are_used_where_there_is_no_surface(self, bids):
+        folder = "node-runLevel/sub-01/sub-01_task-loc_run-1_space-MNI_contrast-left"
+        touch(
+            bids / "derivatives" / "fitlins",
+            f"{folder}_stat-z_statmap.nii.gz",
+            f"{folder}_stat-effect_statmap.nii.gz",
+        )
+        for source in chosen(bids).localizers["left"].values():
+            assert [file.kind for file in source.maps] == ["volume"]
+        firstlevel(bids, *both(), *both(stat="effect"))
+        assert {file.kind for s in chosen(bids).localizers["left"].values() for file in s.maps} == {
+            "surface"
+        }
+
+    def test_the_name_of_a_dataset_is_the_task_of_maps_without_one(self, bids):
+        glm = bids / "derivatives" / "node-subjectLevel"
+        for stat in ("z", "effect"):
+            touch(glm, f"sub-01/sub-01_space-fsLR_contrast-left_stat-{stat}_statmap.dscalar.nii")
+        with pytest.raises(InputMissingError, match="--derivatives TASK=PATH"):
+            chosen(bids)
+        files = chosen(bids, derivatives=(DerivativePath(glm, "loc"),))
+        assert set(files.localizers["left"]) == {"L", "R"}
+
+    def test_a_map_pooled_over_runs_wins_over_the_runs(self, bids):
+        firstlevel(
+            bids,
+            *both(stat="effect"),
+            *both(stat="z"),
+            *(name for run in "12" for name in both(stat="effect", run=run)),
+            *(name for run in "12" for name in both(stat="z", run=run)),
+        )
+        files = chosen(bids)
+        (estimate,) = files.estimates
+        for source in (estimate.maps["L"], files.localizers["left"]["L"]):
+            assert source.combination == "single"
+            assert "run" not in source.maps[0].path.name
+
+    def test_runs_are_combined_by_fixed_effects_where_there_are_variances(self, bids):
+        kinds = [(stat, run) for stat in ("effect", "variance", "z") for run in ("01", "02", "10")]
+        firstlevel(bids, *(name for stat, run in kinds for name in both(stat=stat, run=run)))
+        files = chosen(bids)
+        effect, z = files.estimates[0].maps["R"], files.localizers["left"]["R"]
+        assert (effect.combination, z.combination) == ("fixed_effects", "fixed_effects_z")
+        assert names(effect.maps) == names(z.maps)
+        assert [name.split("_run-")[1][:2] for name in names(z.maps)] == ["01", "02", "10"]
+        assert [n.replace("variance", "effect") for n in names(z.variances)] == names(z.maps)
+
+    def test_runs_are_averaged_where_there_is_a_variance_missing(self, bids):
+        firstlevel(
+            bids,
+            *(name for run in "12" for name in both(stat="effect", run=run)),
+            *(name for run in "12" for name in both(stat="z", run=run)),
+            *both(stat="variance", run="1"),
+        )
+        files = chosen(bids)
+        assert files.estimates[0].maps["L"].combination == "mean"
+        assert files.localizers["left"]["L"].combination == "stouffer"
+
+    def test_the_localizer_is_pooled_over_sessions_and_estimates_are_not(self, bids):
+        firstlevel(
+            bids,
+            *(name for ses in "ab" for name in both(stat="effect", ses=ses)),
+            *(name for ses in "ab" for name in both(stat="z", ses=ses)),
+        )
+        files = chosen(bids)
+        assert files.localizers["left"]["L"].combination == "stouffer"
+        assert len(files.localizers["left"]["L"].maps) == 2
+        assert [estimate.session for estimate in files.estimates] == ["a", "b"]
+        one = chosen(bids, session_label=("b",))
+        assert [estimate.session for estimate in one.estimates] == ["b"]
+        assert one.localizers == files.localizers
+
+    def test_two_candidates_are_an_error_that_names_both(self, bids):
+        firstlevel(bids, *both(stat="effect"), *both(), *both(desc="smoothed5"))
+        with pytest.raises(UsageError, match=r"(?s)desc-smoothed5.*--bids-filter-file.*desc"):
+            chosen(bids)
+
+    def test_a_filter_decides(self, bids):
+        firstlevel(bids, *both(stat="effect"), *both(), *both(desc="smoothed5"))
+        for value, expected in ((None, False), ("smoothed5", True)):
+            files = chosen(bids, bids_filters={"localizer": {"desc": value}})
+            (name,) = names(files.localizers["left"]["L"].maps)
+            assert ("smoothed5" in name) == expected
+
+    def test_a_filter_for_an_unknown_entity(self, bids):
+        firstlevel(bids, *both(stat="effect"), *both())
+        with pytest.raises(
+            UsageError, match=r"localizer: flavour is no known entity; there are:.* desc,"
+        ):
+            chosen(bids, bids_filters={"localizer": {"flavour": "x"}})
+
+    def test_the_same_map_in_two_datasets(self, bids):
+        firstlevel(bids, *both(stat="effect"), *both())
+        touch(bids / "derivatives" / "glm2", *both())
+        with pytest.raises(UsageError, match=r"(?s)firstlevel.*glm2.*--derivatives"):
+            chosen(bids)
+
+    def test_hemispheres_as_freesurfer_spells_them(self, bids):
+        firstlevel(
+            bids,
+            *[n.replace("hemi-L", "hemi-lh").replace("hemi-R", "hemi-rh") for n in both()],
+            *both(stat="effect"),
+        )
+        assert set(chosen(bids).localizers["left"]) == {"L", "R"}
+
+    def test_other_participants_are_never_found(self, bids):
+        firstlevel(bids, *both(), *both(stat="effect"), *both(label="011"), *both(label="02"))
+        index = index_participant(find_datasets(settings(bids)), "01", {})
+        assert len(index.statistical_maps) == 4
+
+
+class TestChoices:
+    def test_one_space_is_used_and_several_need_a_choice(self, bids):
+        for space in ("fsaverage", "fsLR"):
+            firstlevel(bids, *both(space=space), *both(stat="effect", space=space))
+        with pytest.raises(UsageError, match=r"fsLR, fsaverage.*--space"):
+            chosen(bids)
+        files = chosen(bids, space="FSaverage")
+        assert "space-fsaverage" in names(files.localizers["left"]["L"].maps)[0]
+        firstlevel(bids, *both(), *both(stat="effect"))
+        assert "space-fsnative" in names(chosen(bids).localizers["left"]["L"].maps)[0]
+        with pytest.raises(NothingSelectedError, match="there are: fsLR, fsaverage, fsnative"):
+            chosen(bids, space="onavg")
+
+    def test_no_localizer_lists_the_tasks(self, bids):
+        firstlevel(bids, *both(task="rest"), *both(task="main", stat="effect"))
+        with pytest.raises(InputMissingError, match=r"main, rest.*--localizer-task"):
+            chosen(bids)
+        assert list(chosen(bids, localizer_task="rest").localizers) == ["left"]
+
+    def test_several_localizers_need_a_choice(self, bids):
+        for task in ("floc", "MotionLoc"):
+            firstlevel(bids, *both(task=task), *both(task=task, stat="effect"))
+        with pytest.raises(UsageError, match=r"MotionLoc, floc.*--localizer-task"):
+            chosen(bids)
+        assert chosen(bids, localizer_task="motionloc").localizers
+
+    def test_a_localizer_without_z_maps_lists_what_it_has(self, bids):
+        firstlevel(bids, *both(stat="t"), *both(stat="effect"))
+        with pytest.raises(InputMissingError, match=r"no z maps.*effect, t"):
+            chosen(bids)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"roi_contrasts": ("up",)}, "--roi-contrasts up: nothing found; there are: left"),
+            ({"contrasts": ("up",)}, "--contrasts up: nothing found; there are: left"),
+            ({"task_label": ("rest",)}, "--task-label rest: nothing found; there are: loc"),
+            ({"statistic": "t"}, "stat-t"),
+            ({"session_label": ("9",)}, "No maps to measure"),
+        ],
+    )
+    def test_filters_that_select_nothing(self, bids, options, message):
+        firstlevel(bids, *both(), *both(stat="effect"))
+        with pytest.raises(NothingSelectedError, match=message):
+            chosen(bids, **options)
+
+
+class TestRetinotopy:
+    @pytest.fixture(autouse=True)
+    def _maps(self, bids):
+        firstlevel(bids, *both(), *both(stat="effect"))
+
+    def used(self, bids, **options):
+        files = chosen(bids, **options)
+        return files.retinotopy_source, {
+            hemi: (str(s.visual_area.path.relative_to(bids / "derivatives")))
+            for hemi, s in files.retinotopy.items()
+        }
+
+    @pytest.mark.parametrize(
+        "folder", ["sub-01/surf", "sub-01/label", "sub-01", "sub-01/npythy/output"]
+    )
+    @pytest.mark.parametrize("ext", [".mgz", ".mgh", ".gii", ""])
+    def test_every_folder_and_format(self, bids, folder, ext):
+        freesurfer(bids, *retinotopy(folder=folder, ext=ext))
+        assert self.used(bids) == (
+            "benson14",
+            {
+                "L": f"freesurfer/{folder}/lh.benson14_varea{ext}",
+                "R": f"freesurfer/{folder}/rh.benson14_varea{ext}",
+            },
+        )
+
+    def test_volumes_of_the_same_stem_are_never_used(self, bids):
+        freesurfer(
+            bids,
+            "sub-01/mri/inferred_varea.mgz",
+            "sub-01/mri/inferred_eccen.mgz",
+            "sub-01/mri/lh.inferred_varea.mgz",
+            "sub-01/mri/lh.inferred_eccen.mgz",
+            "sub-01/inferred_varea.mgz",
+            "sub-01/inferred_eccen.mgz",
+        )
+        assert self.used(bids) == (None, {})
+
+    def test_area_and_eccentricity_come_from_the_same_source(self, bids):
+        freesurfer(
+            bids,
+            *retinotopy(),
+            "sub-01/surf/lh.prf_eccen.mgz",
+            "sub-01/surf/rh.prf_eccen.mgz",
+            "sub-01/surf/lh.wang15_mplbl.mgz",
+        )
+        files = chosen(bids)
+        assert names([files.retinotopy["L"].visual_area, files.retinotopy["L"].eccentricity]) == [
+            "lh.benson14_varea.mgz",
+            "lh.benson14_eccen.mgz",
+        ]
+
+    def test_measured_beats_predicted_with_a_message(self, bids):
+        freesurfer(bids, *retinotopy(), *retinotopy("inferred"))
+        assert self.used(bids)[0] == "inferred"
+        assert any("using inferred" in message for message in chosen(bids).messages)
+        assert self.used(bids, retinotopy_source="Benson14")[0] == "benson14"
+
+    def test_other_sources_need_a_choice(self, bids):
+        freesurfer(bids, *retinotopy(), *retinotopy("atlas2"))
+        with pytest.raises(UsageError, match=r"atlas2, benson14.*--retinotopy-source"):
+            chosen(bids)
+
+    def test_a_curv_file_beside_the_same_as_mgz(self, bids):
+        freesurfer(bids, *retinotopy(), *retinotopy(ext=""))
+        assert self.used(bids)[1]["L"].endswith("lh.benson14_varea.mgz")
+
+    def test_unfetched_mgz_beside_a_curv_file_that_is_there(self, bids):
+        freesurfer(bids, *retinotopy(ext=""))
+        surf = bids / "derivatives" / "freesurfer" / "sub-01" / "surf"
+        for name in retinotopy(folder="."):
+            (surf / name).symlink_to("../../.git/annex/objects/gone")
+        assert self.used(bids)[1]["L"].endswith("lh.benson14_varea")
+
+    def test_folders_of_a_session(self, bids):
+        freesurfer(bids, *retinotopy(folder="sub-01_ses-01/surf"))
+        assert self.used(bids)[0] == "benson14"
+
+    def test_inside_the_freesurfer_folder_of_fmriprep(self, bids):
+        describe(bids / "derivatives" / "fmriprep", "fmriprep")
+        touch(bids / "derivatives/fmriprep/sourcedata/freesurfer", *retinotopy())
+        assert self.used(bids)[0] == "benson14"
+
+    def test_the_same_source_in_two_folders_needs_a_choice(self, bids):
+        freesurfer(bids, *retinotopy(), *retinotopy(folder="sub-01/label"))
+        with pytest.raises(UsageError, match=r"(?s)several folders.*label.*surf"):
+            chosen(bids)
+
+    def test_a_linked_folder_is_no_second_folder(self, bids):
+        freesurfer(bids, *retinotopy())
+        (bids / "sourcedata").mkdir()
+        (bids / "sourcedata" / "freesurfer").symlink_to(bids / "derivatives" / "freesurfer")
+        assert self.used(bids)[0] == "benson14"
+
+    @pytest.mark.parametrize(
+        ("pattern", "tag"),
+        [
+            ("sub-01_hemi-{h}_space-fsnative_desc-benson14_{kind}.func.gii", "benson14"),
+            ("sub-01_hemi-{h}_space-fsnative_atlas-benson14_{kind}.shape.gii", "benson14"),
+            ("sub-01_hemi-{h}_benson14_{kind}.mgz", "benson14"),
+            ("sub-01_hemi-{h}_{kind}.mgz", "unnamed"),
+            ("sub-01_{side}.inferred_{kind}.mgz", "inferred"),
+            ("sub-01_space-fsnative_{side}.inferred_{kind}.mgz", "inferred"),
+        ],
+    )
+    @pytest.mark.parametrize("folder", ["anat", "surf"])
+    def test_bids_names(self, bids, pattern, tag, folder):
+        for hemi in "LR":
+            for kind in ("varea", "eccen"):
+                name = pattern.format(h=hemi, side=f"{hemi.lower()}h", kind=kind)
+                freesurfer(bids, f"sub-01/{folder}/{name}")
+        source, used = self.used(bids)
+        assert source == tag
+        assert set(used) == {"L", "R"}
+
+    def test_bids_names_in_the_space_of_the_maps_win_over_those_in_another(self, bids):
+        for space in ("fsaverage", "fsnative"):
+            for hemi in "LR":
+                for kind in ("varea", "eccen"):
+                    name = f"sub-01_hemi-{hemi}_space-{space}_desc-benson14_{kind}.func.gii"
+                    freesurfer(bids, f"sub-01/anat/{name}")
+            source, used = self.used(bids)
+            assert source == "benson14"
+            assert f"space-{space}_" in str(used["L"])
+
+    def test_half_a_source_is_no_source(self, bids):
+        freesurfer(bids, "sub-01/surf/lh.benson14_varea.mgz")
+        assert self.used(bids) == (None, {})
+        assert any("incomplete" in message for message in chosen(bids).messages)
+
+
+class TestCost:
+    """Discovery of one participant reads the folders of that participant only."""
+
+    @contextmanager
+    def counted(self, root):
+        reads = []  # below the study only: imports read folders too
+        active = [True]
+
+        def hook(event, arguments):
+            if (
+                active[0]
+                and event in ("os.scandir", "os.listdir")
+                and str(root) in str(arguments[0])
+            ):
+                reads.append(str(arguments[0]))
+
+        sys.addaudithook(hook)
+        yield reads
+        active[0] = False
+
+    def make(self, bids, n_participants):
+        for number in range(1, n_participants + 1):
+            label = f"{number:03d}"
+            (bids / f"sub-{label}").mkdir()
+            firstlevel(bids, *both(label=label), *both(label=label, stat="effect"))
+            freesurfer(bids, *retinotopy(folder=f"sub-{label}/surf"))
+            touch(
+                bids / "derivatives" / "fmriprep",
+                *(
+                    f"sub-{label}/ses-{ses}/func/sub-{label}_ses-{ses}_task-x_bold.nii.gz"
+                    for ses in "abc"
+                ),
+            )
+
+    def reads(self, bids):
+        datasets = find_datasets(settings(bids))
+        with self.counted(bids) as reads:
+            index = index_participant(datasets, "001", {})
+        assert len(index.statistical_maps) == 4
+        assert len([file for file in index.retinotopic_maps if not file.is_volume]) == 4
+        return reads
+
+    @pytest.fixture
+    def studies(self, bids, tmp_path):
+        large = tmp_path / "large"
+        describe(large, "study", "raw")
+        describe(large / "derivatives" / "firstlevel", "firstlevel")
+        (large / "derivatives" / "freesurfer").mkdir()
+        self.make(bids, 4)
+        self.make(large, 40)
+        return bids, large
+
+    def test_of_one_participant_it_does_not_grow_with_the_study(self, studies):
+        small, large = (self.reads(bids) for bids in studies)
+        assert len(small) == len(large) > 0
+        participants = {part for read in large for part in Path(read).parts if "sub-0" in part}
+        assert participants == {"sub-001"}
+
+    def test_nor_does_that_of_a_whole_job(self, studies, tmp_path):
+        counts = []
+        for bids in studies:
+            arguments = ["participant", "--dry-run", "--participant-label", "004"]
+            with self.counted(bids) as reads:
+                assert main([str(bids), str(tmp_path / "out"), *arguments]) == 0
+            counts.append(len(reads))
+        assert counts[0] == counts[1] > 0

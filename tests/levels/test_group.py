@@ -1,0 +1,312 @@
+"""The group level, run as a user does."""
+
+import json
+
+import pytest
+from scipy import stats
+from study import EFFECT, contents, read_tsv, run, write_gifti
+
+from bids_secondlevel.cli.main import main
+
+
+@pytest.fixture
+def processed(group_study, output):
+    """Four participants through the participant level; effects 0, 1, 2 and 5 higher."""
+    assert (
+        main([str(group_study.root), str(output), "participant", "--n-procs", "1", "--no-report"])
+        == 0
+    )
+    return group_study
+
+
+def group(study, output, *options):
+    return main([str(study.root), str(output), "group", "--no-report", *options])
+
+
+def rows_of(output, name="group_estimates.tsv"):
+    return read_tsv(output / name)
+
+
+def statistic(output, **cell):
+    (row,) = [
+        row
+        for row in rows_of(output, "group_statistics.tsv")
+        if all(row[name] == value for name, value in cell.items())
+    ]
+    return row
+
+
+ATTEND = {"task": "main", "contrast": "attend", "roi": "left", "hemi": "both"}
+
+
+def test_the_table_is_that_of_all_participants_and_the_test_is_right(processed, output):
+    finished = run(processed.root, output, "group")
+    assert (finished.returncode, finished.stdout) == (0, "")
+    participants = [
+        row
+        for label in ("01", "02", "03", "04")
+        for path in output.glob(f"sub-{label}/func/*_estimates.tsv")
+        for row in read_tsv(path)
+    ]
+    assert sorted(map(tuple, (row.items() for row in participants))) == sorted(
+        map(tuple, (row.items() for row in rows_of(output)))
+    )
+    row = statistic(output, **ATTEND)
+    values = [41.0, 42.0, 43.0, 46.0]
+    expected = stats.ttest_1samp(values, 0)
+    assert (row["n"], float(row["mean"])) == ("4", 43.0)
+    assert float(row["t"]) == pytest.approx(expected.statistic)
+    assert float(row["p"]) == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval()
+    assert (float(row["ci95_low"]), float(row["ci95_high"])) == pytest.approx((low, high))
+
+
+def test_circular_rows_have_no_test(processed, output):
+    assert group(processed, output) == 0
+    row = statistic(output, task="loc", contrast="left", roi="left", hemi="both")
+    assert (row["independence"], row["t"], row["p"]) == ("circular", "n/a", "n/a")
+
+
+def test_every_column_is_described(processed, output):
+    assert group(processed, output) == 0
+    for name in ("group_estimates", "group_statistics"):
+        described = json.loads((output / f"{name}.json").read_text())
+        for column in rows_of(output, f"{name}.tsv")[0]:
+            assert described[column]["Description"]
+
+
+def test_who_is_missing_is_said_by_name_and_stays_in_the_table(processed, output, caplog):
+    (processed.root / "sub-05").mkdir()
+    assert group(processed, output) == 0
+    assert "No results of sub-05" in caplog.text
+    missing = [row for row in rows_of(output) if row["participant_id"] == "sub-05"]
+    assert len(missing) == 18
+    assert {row["status"] for row in missing} == {"missing_participant"}
+    row = statistic(output, **ATTEND)
+    assert (row["n"], row["excluded"]) == ("4", "sub-05:missing_participant")
+
+
+def test_maps_are_never_read(processed, output):
+    for path in processed.firstlevel.rglob("*.gii"):
+        path.write_bytes(b"")
+    assert group(processed, output) == 0
+
+
+def test_a_cell_that_one_participant_lacks_is_completed(processed, output):
+    # A contrast that only participant 04 has, and that the first participants do not tell of.
+    for hemi, effect in EFFECT.items():
+        path = processed.map_path("04", "main", hemi, "ignore", "effect")
+        write_gifti(path, effect, hemi)
+    again = [str(processed.root), str(output), "participant", "--n-procs", "1"]
+    assert main(again) == 0
+    (path,) = output.glob("sub-01/func/*_estimates.tsv")
+    assert "ignore" not in {row["contrast"] for row in read_tsv(path)}
+    assert group(processed, output) == 0
+    rows = [row for row in rows_of(output) if row["contrast"] == "ignore"]
+    assert {row["participant_id"]: row["status"] for row in rows if row["hemi"] == "both"} == {
+        "sub-01": "missing_map",
+        "sub-02": "missing_map",
+        "sub-03": "missing_map",
+        "sub-04": "ok",
+    }
+    assert statistic(output, **{**ATTEND, "contrast": "ignore"})["n"] == "1"
+
+
+def test_selected_participants_only(processed, output):
+    assert group(processed, output, "--participant-label", "sub-01", "03") == 0
+    assert {row["participant_id"] for row in rows_of(output)} == {"sub-01", "sub-03"}
+    assert group(processed, output, "--participant-label", "01", "77") == 1
+    assert group(processed, output, "--participant-label", "77") == 18
+
+
+def test_selected_tasks_and_contrasts_only(processed, output):
+    assert group(processed, output, "--task-label", "MAIN", "--roi-contrasts", "left") == 0
+    assert {(row["task"], row["roi"]) for row in rows_of(output)} == {("main", "left")}
+    assert group(processed, output, "--task-label", "rest") == 18
+
+
+@pytest.mark.parametrize(
+    ("option", "label", "there"),
+    [
+        ("--task-label", "main", "loc, main"),
+        ("--contrasts", "attend", "attend, left, right"),
+        ("--roi-contrasts", "left", "left, right"),
+    ],
+)
+def test_a_label_that_nothing_has_is_named(processed, output, capsys, *, option, label, there):
+    assert group(processed, output, option, label, "atend") == 18
+    assert f"atend; there are: {there}." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "no column", "no number", "no sidecar"])
+def test_a_broken_table_costs_only_its_participant(processed, output, caplog, damage):
+    (path,) = output.glob("sub-03/func/*_estimates.tsv")
+    text = path.read_text()
+    if damage == "no sidecar":
+        path.with_suffix(".json").unlink()
+    else:
+        path.write_text(
+            {
+                "rubbish": "\x00\x01",
+                "no column": text.replace("estimate", "value", 1),
+                "no number": text.replace("\t1.0\t", "\tmany\t", 1),
+            }[damage]
+        )
+    assert group(processed, output) == 1
+    assert "sub-03: " in caplog.text
+    assert str(path.with_suffix("")) in caplog.text
+    row = statistic(output, **ATTEND)
+    assert (row["n"], row["excluded"]) == ("3", "sub-03:unreadable_table")
+
+
+def test_rois_defined_differently_are_not_mixed(processed, output, capsys):
+    again = ["participant", "--participant-label", "02", "--localizer-threshold", "3"]
+    assert main([str(processed.root), str(output), *again]) == 0
+    assert group(processed, output) == 65
+    message = capsys.readouterr().err
+    assert "1.96" in message
+    assert "3.0" in message
+    assert "sub-02" in message
+
+
+def test_dry_run_lists_the_tables_and_writes_nothing(processed, output, capsys):
+    before = contents(output)
+    assert group(processed, output, "--dry-run") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        f"would read {path}" for path in sorted(output.glob("sub-*/func/*_estimates.tsv"))
+    ]
+    assert contents(output) == before
+
+
+def test_no_tables_at_all(group_study, output, capsys):
+    assert group(group_study, output) == 66
+    assert "Run the participant level first" in capsys.readouterr().err
+
+
+def exclusions(path, *lines, header="participant_id\treason"):
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return ["--exclude", str(path)]
+
+
+def test_excluded_participants_stay_in_the_table_with_the_reason(processed, output, tmp_path):
+    options = exclusions(tmp_path / "out.tsv", "sub-02\tslept; twice", "04\tn/a")
+    assert group(processed, output, *options) == 0
+    left_out = [r for r in rows_of(output) if r["participant_id"] in ("sub-02", "sub-04")]
+    assert {(r["estimate"], r["status"]) for r in left_out} == {("n/a", "excluded")}
+    row = statistic(output, **ATTEND)
+    assert (row["n"], float(row["mean"])) == ("2", 42.0)  # 41 and 43
+    assert row["excluded"] == "sub-02:excluded (slept, twice); sub-04:excluded"
+    sidecar = json.loads((output / "group_statistics.json").read_text())
+    assert sidecar["Selection"]["Excluded"] == {"sub-02": "slept, twice", "sub-04": ""}
+
+
+def test_an_excluded_table_is_not_even_read(processed, output, tmp_path):
+    (path,) = output.glob("sub-03/func/*_estimates.tsv")
+    path.write_text("rubbish")
+    assert group(processed, output) == 1
+    assert group(processed, output, *exclusions(tmp_path / "out.tsv", "03\tbroken")) == 0
+
+
+def test_everybody_excluded(processed, output, tmp_path, capsys):
+    options = exclusions(tmp_path / "out.tsv", *(f"0{i}\tmoved" for i in (1, 2, 3, 4)))
+    assert group(processed, output, *options) == 18
+    assert "--exclude" in capsys.readouterr().err
+
+
+def test_a_stranger_among_the_excluded_is_told(processed, output, tmp_path, caplog):
+    options = exclusions(tmp_path / "out.tsv", "77\tmoved", "  \t")
+    assert group(processed, output, *options) == 1
+    assert "no participant sub-77 in this dataset" in caplog.text
+    assert statistic(output, **ATTEND)["n"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "message"),
+    [
+        ("participant_id", "sub-02", "has no column reason"),
+        ("subject\tnote", "sub-02\tmoved", "has no column participant_id and reason"),
+        ("participant_id\treason", "sub 02\tmoved", "not a BIDS label"),
+        ("participant_id\treason", "02\tmoved\nsub-02\tslept", "names sub-02 twice"),
+    ],
+)
+def test_a_wrong_list_of_exclusions(processed, output, tmp_path, capsys, *, header, line, message):
+    before = contents(output)
+    options = exclusions(tmp_path / "out.tsv", line, header=header)
+    assert group(processed, output, *options) == 64
+    assert message in capsys.readouterr().err
+    assert group(processed, output, "--exclude", str(tmp_path / "none.tsv")) == 64
+    assert contents(output) == before
+
+
+def test_small_rois_are_left_out_and_what_is_just_large_enough_is_kept(processed, output):
+    # The ROI "left" has vertices 1 and 2 of the left hemisphere and 0 of the right one.
+    assert group(processed, output, "--min-vertices", "2") == 0
+    kept, small = (statistic(output, **{**ATTEND, "hemi": hemi}) for hemi in ("L", "R"))
+    assert (kept["n"], small["n"], small["mean"]) == ("4", "0", "n/a")
+    assert small["excluded"].startswith("sub-01:below_min_vertices; sub-02:below")
+    row = next(r for r in rows_of(output) if r["status"] == "below_min_vertices")
+    assert (row["n_vertices"], row["estimate"], row["median"]) == ("1", "n/a", "n/a")
+
+
+def test_sparsely_covered_rois_are_left_out(group_study, output):
+    values = [float("nan") if vertex == 1 else 10.0 for vertex in range(12)]
+    write_gifti(group_study.map_path("02", "main", "L", "attend", "effect"), values, "L")
+    assert (
+        main([str(group_study.root), str(output), "participant", "--n-procs", "1", "--no-report"])
+        == 0
+    )
+    # One of the two vertices is left: a share of exactly 0.5.
+    assert group(group_study, output, "--min-coverage", "0.5") == 0
+    assert statistic(output, **{**ATTEND, "hemi": "L"})["n"] == "4"
+    assert group(group_study, output, "--min-coverage", "0.51") == 0
+    row = statistic(output, **{**ATTEND, "hemi": "L"})
+    assert (row["n"], row["excluded"]) == ("3", "sub-02:below_min_coverage")
+    assert group(group_study, output, "--min-coverage", "50") == 64
+
+
+def test_comparisons_of_the_planted_maps(processed, output):
+    assert group(processed, output) == 0
+    rows = rows_of(output, "group_comparisons.tsv")
+    assert {row["comparison"] for row in rows} == {"roi", "contrast", "hemi"}
+    (row,) = [r for r in rows if (r["comparison"], r["task"]) == ("roi", "main")]
+    # Left holds vertices 1, 2 and 100: 41; right holds 100 and 102 of the right hemisphere.
+    assert (row["roi"], row["versus"], row["hemi"]) == ("left", "right", "both")
+    assert (row["n"], float(row["mean"])) == ("4", 41.0 - 101.0)
+    assert row["note"] == "no variation between participants"
+    circular = [r for r in rows if r["task"] == "loc"]
+    assert {(r["independence"], r["p"]) for r in circular} == {("circular", "n/a")}
+
+
+def test_permutations_of_four_participants(processed, output):
+    assert group(processed, output) == 0
+    row = statistic(output, **ATTEND)
+    # All are positive, so that 2 of 16 flips have a sum as large, in each of the tests.
+    assert (row["p_permutation"], row["n_flips"], row["p_fwe"]) == ("0.125", "16", "0.125")
+    assert group(processed, output, "--n-permutations", "0") == 0
+    assert statistic(output, **ATTEND)["p_permutation"] == "n/a"
+    assert group(processed, output, "--n-permutations", "-1") == 64
+
+
+def test_a_second_run_gives_the_same_bytes(processed, output):
+    assert group(processed, output, "--n-permutations", "10") == 0
+    before = contents(output)
+    assert statistic(output, **ATTEND)["n_flips"] == "10"
+    assert group(processed, output, "--n-permutations", "10") == 0
+    assert contents(output) == before
+
+
+def test_a_quotation_mark_in_a_reason_swallows_no_participant(processed, output, tmp_path):
+    options = exclusions(tmp_path / "out.tsv", '01\t"moved', "02\tslept", '03\t5" of motion')
+    assert group(processed, output, *options) == 0
+    row = statistic(output, **ATTEND)
+    assert (row["n"], float(row["mean"])) == ("1", 46.0)
+    sidecar = json.loads((output / "group_statistics.json").read_text())
+    assert set(sidecar["Selection"]["Excluded"]) == {"sub-01", "sub-02", "sub-03"}
+
+
+def test_the_sidecar_of_comparisons_says_that_they_are_differences(processed, output):
+    assert group(processed, output) == 0
+    described = json.loads((output / "group_comparisons.json").read_text())
+    assert "first minus the one in versus" in described["Differences"]
+    assert "Differences" not in json.loads((output / "group_statistics.json").read_text())

@@ -1,0 +1,280 @@
+"""Pictures of the cortex: what is drawn is what was given."""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import colormaps
+from meshes import icosphere
+from PIL import Image
+
+from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
+from bids_secondlevel.core.roi_rule import VISUAL_AREAS
+from bids_secondlevel.core.values import Mesh
+from bids_secondlevel.reports.cortex.painting import Cortex
+from bids_secondlevel.reports.cortex.panels import MAX_Z_PANELS, Legend
+from bids_secondlevel.reports.cortex.picture import cortex_figure, look_at
+
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+LEGEND = Legend(
+    "sub-01",
+    ("a note",),
+    {number: name for name, number in VISUAL_AREAS.items()},
+    (0.0, 5.0),
+    (-np.inf, 2.0),
+)
+
+
+def make_cortex(**changed):
+    """A ball; V1 and V2 at its back, V1 within 5 degrees near the middle of them."""
+    points, triangles = icosphere(3, 60.0)
+    a, b, c = np.moveaxis(points[triangles], 1, 0)
+    inwards = (np.cross(b - a, c - a) * a).sum(axis=1) < 0
+    triangles[inwards] = triangles[inwards, ::-1]
+    degrees = np.degrees(np.arccos(-points[:, 1] / 60))
+    area = np.select([degrees < 30, degrees < 45], [1, 2], 0)
+    eccentricity = degrees / 4
+    retinotopic = (area == 1) & (eccentricity < 5) & (eccentricity > 0)
+    z = points[:, 2] / 4
+    given = {
+        "mesh": Mesh(points, triangles),
+        "is_sphere": False,
+        "shading": None,
+        "visual_area": area,
+        "eccentricity": eccentricity,
+        "polar_angle": np.degrees(np.arctan2(points[:, 0], points[:, 2])),
+        "z_maps": {"up": z, "down": -z},
+        "retinotopic": retinotopic,
+        "rois": {"up": retinotopic & (z > 2), "down": retinotopic & (-z > 2)},
+    }
+    return Cortex(**{**given, **changed})
+
+
+def images(svg):
+    """Pixels of the maps, from the bottom up, in the order drawn; scales are left out."""
+    found = []
+    for image in ET.fromstring(svg).iter(f"{SVG}image"):
+        encoded = image.get(HREF).removeprefix("data:image/png;base64,")
+        with Image.open(io.BytesIO(base64.b64decode(encoded))) as opened:
+            pixels = np.asarray(opened.convert("RGB"))
+        if pixels.shape[0] == pixels.shape[1] > 200:
+            _, _, _, down, _, _ = map(float, re.findall(r"-?[\d.]+", image.get("transform")))
+            found.append(pixels if down < 0 else pixels[::-1])
+    return found
+
+
+def texts(svg):
+    return [element.text for element in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def colour_of(pixels, vertices, vertex):
+    """The colour of a vertex, the same in all its pixels."""
+    shown = np.unique(pixels[vertices == vertex], axis=0)
+    assert len(shown) == 1
+    return shown[0] / 255
+
+
+def mean_error(pixels, vertices, expected):
+    """How far colours are from those expected of each vertex (n_vertices, 3)."""
+    seen = vertices >= 0
+    return np.abs(pixels[seen] / 255 - expected[vertices[seen]]).max()
+
+
+def test_every_map_has_the_colour_of_each_vertex_where_the_vertex_is():
+    cortex = make_cortex()
+    vertices = look_at({"L": cortex})["L"].vertices
+    eccentricity, angle, up, down, rois = images(cortex_figure({"L": cortex}, LEGEND))
+    in_areas = cortex.visual_area > 0
+    expected = colormaps["viridis"](np.clip(cortex.eccentricity / 10, 0, 1))[:, :3]
+    seen = (vertices >= 0) & in_areas[vertices]
+    assert mean_error(eccentricity, np.where(seen, vertices, -1), expected) < 0.02
+    expected = colormaps["twilight"]((cortex.polar_angle + 180) / 360)[:, :3]
+    assert mean_error(angle, np.where(seen, vertices, -1), expected) < 0.02
+    for pixels, z in ((up, cortex.z_maps["up"]), (down, cortex.z_maps["down"])):
+        strong = (vertices >= 0) & (z > 2)[vertices]
+        reds = pixels[strong].astype(int)
+        assert (reds[:, 0] > reds[:, 2]).all()
+    expected = np.zeros((len(in_areas), 3))
+    for name, colour in roi_colours(list(cortex.rois)).items():
+        expected[cortex.rois[name]] = components(colour)
+    in_roi = (cortex.rois["up"] | cortex.rois["down"])[vertices] & (vertices >= 0)
+    assert in_roi.any()
+    assert mean_error(rois, np.where(in_roi, vertices, -1), expected) < 0.02
+
+
+def test_a_planted_vertex_is_up_where_it_is_dorsal_and_right_where_it_is_right():
+    cortex = make_cortex()
+    x, _, z = cortex.mesh.coordinates.T
+    planted = int(np.where(cortex.retinotopic, x + 2 * z, -np.inf).argmax())
+    rois = {"one": np.arange(len(x)) == planted}
+    pixels = images(cortex_figure({"R": make_cortex(rois=rois)}, LEGEND))[-1] / 255
+    row, column = np.nonzero(
+        np.isclose(pixels, components(roi_colours(["one"])["one"]), atol=0.02).all(2)
+    )
+    assert row.mean() > 128  # counted from the bottom
+    assert column.mean() > 128
+
+
+def test_vertices_of_several_rois_nan_and_weak_z_are_told_apart():
+    cortex = make_cortex()
+    inside = np.flatnonzero(cortex.retinotopic)
+    both, missing, weak = (int(vertex) for vertex in inside[:3])
+    z = np.full(len(cortex.visual_area), 8.0)
+    z[missing], z[weak] = np.nan, 2.0  # exactly the threshold does not pass
+    eccentricity = cortex.eccentricity.copy()
+    eccentricity[missing] = np.nan
+    everything = {name: cortex.retinotopic.copy() for name in ("a", "b")}
+    everything["b"][inside[1:]] = False
+    changed = make_cortex(z_maps={"z": z}, eccentricity=eccentricity, rois=everything)
+    vertices = look_at({"L": changed})["L"].vertices
+    maps = images(cortex_figure({"L": changed}, LEGEND))
+    assert len(maps) == 4
+    grey = colour_of(maps[0], vertices, missing)
+    assert np.ptp(grey) < 0.01
+    np.testing.assert_array_equal(grey, colour_of(maps[2], vertices, missing))
+    strong = colour_of(maps[2], vertices, both)
+    paler = colour_of(maps[2], vertices, weak)
+    assert np.ptp(paler) < np.ptp(strong)
+    overlap = colour_of(maps[3], vertices, both)
+    assert np.allclose(overlap, components(OVERLAP_COLOUR), atol=0.02)
+    single = colour_of(maps[3], vertices, weak)
+    assert np.allclose(single, components(roi_colours(["a", "b"])["a"]), atol=0.02)
+
+
+@pytest.mark.parametrize("n_contrasts", [0, 1, MAX_Z_PANELS, MAX_Z_PANELS + 1])
+@pytest.mark.parametrize("has_angle", [True, False])
+def test_a_panel_for_each_map_and_the_maximum_of_many(n_contrasts, has_angle):
+    cortex = make_cortex()
+    rng = np.random.default_rng(1)
+    z_maps = {f"c{i}": rng.normal(size=len(cortex.visual_area)) for i in range(n_contrasts)}
+    angle = cortex.polar_angle if has_angle else None
+    changed = make_cortex(z_maps=z_maps, polar_angle=angle)
+    svg = cortex_figure({"L": changed, "R": changed}, LEGEND)
+    shown = n_contrasts if n_contrasts <= MAX_Z_PANELS else 1
+    assert len(images(svg)) == 2 * (2 + has_angle + shown)
+    if n_contrasts > MAX_Z_PANELS:
+        assert "Maximum of 5 z maps" in texts(svg)
+        maximum = make_cortex(
+            z_maps={"m": np.max(list(z_maps.values()), axis=0)}, polar_angle=angle
+        )
+        alone = images(cortex_figure({"L": maximum}, LEGEND))
+        assert np.abs(images(svg)[1 + has_angle] - alone[1 + has_angle].astype(int)).mean() < 25
+
+
+def test_infinite_values_are_drawn_as_the_ends_of_scales_or_not_at_all():
+    cortex = make_cortex()
+    inside = np.flatnonzero(cortex.retinotopic)
+    high, low = int(inside[0]), int(inside[1])
+    values = {name: np.zeros(len(cortex.visual_area)) for name in ("z", "eccentricity", "angle")}
+    for map_values in values.values():
+        map_values[high], map_values[low] = np.inf, -np.inf
+    changed = make_cortex(
+        z_maps={"z": values["z"]}, eccentricity=values["eccentricity"], polar_angle=values["angle"]
+    )
+    vertices = look_at({"L": changed})["L"].vertices
+    eccentricity, angle, z, _ = images(cortex_figure({"L": changed}, LEGEND))
+    for pixels in (eccentricity, angle):
+        assert np.ptp(colour_of(pixels, vertices, high)) < 0.01  # grey
+    red, _, blue = colour_of(z, vertices, high)
+    assert red > blue
+    red, _, blue = colour_of(z, vertices, low)
+    assert red < blue
+
+
+def test_the_words_are_words():
+    cortex = make_cortex()
+    written = texts(cortex_figure({"L": cortex, "R": cortex}, LEGEND))
+    n_up, n_down = (int(mask.sum()) for mask in cortex.rois.values())
+    assert {"sub-01", "a note", "Left", "Right", "Eccentricity", "degrees", "V1", "V2"} <= {
+        *written
+    }
+    assert f"up: {n_up} L, {n_up} R" in written
+    assert f"down: {n_down} L, {n_down} R" in written
+    assert {"2", "5", "10"} <= {*written}  # the threshold, the limit of eccentricity, and its end
+
+
+def test_hostile_words_are_only_words():
+    hostile = '<b>&"$x_1$\\'
+    cortex = make_cortex()
+    changed = make_cortex(
+        z_maps={hostile: cortex.z_maps["up"]}, rois={hostile: cortex.rois["up"], "$": None}
+    )
+    legend = Legend(hostile, (hostile,), {1: hostile}, (0.0, 5.0))
+    svg = cortex_figure({"L": changed}, legend)
+    written = texts(svg)
+    assert written.count(hostile) == 3  # title, note, area
+    assert f"Localizer {hostile}" in written
+    assert f"{hostile}: {int(cortex.rois['up'].sum())} L" in written
+    assert "$: n/a L" in written
+    assert b"<b>" not in svg
+
+
+def test_what_is_missing_is_said():
+    cortex = make_cortex()
+    changed = make_cortex(z_maps={"up": None, "down": cortex.z_maps["down"]}, rois={"up": None})
+    svg = cortex_figure({"L": cortex, "R": changed}, LEGEND)
+    assert texts(svg).count("no map") == 2
+    assert "up: 12 L, n/a R".replace("12", str(int(cortex.rois["up"].sum()))) in texts(svg)
+
+
+def test_the_whole_retinotopy_is_shown_where_nothing_is_within_the_limits():
+    nothing = np.zeros(len(make_cortex().visual_area), dtype=bool)
+    changed = make_cortex(retinotopic=nothing, rois={"up": nothing})
+    vertices = look_at({"L": changed})["L"].vertices
+    assert {*np.flatnonzero(changed.visual_area)} <= {*vertices.ravel()}
+    assert "up: 0 L" in texts(cortex_figure({"L": changed}, LEGEND))
+
+
+def test_hemispheres_are_on_the_same_scale():
+    small = make_cortex(retinotopic=make_cortex().eccentricity < 2)
+    views = look_at({"L": make_cortex(), "R": small})
+    assert views["L"].window.half_width == views["R"].window.half_width
+    assert look_at({"R": small})["R"].window.half_width < views["R"].window.half_width
+
+
+def test_many_rois_with_long_names_are_listed_as_far_as_there_is_room():
+    cortex = make_cortex()
+    rois = {f"facesMinusScrambledObjects{i}": cortex.rois["up"] for i in range(40)}
+    written = texts(cortex_figure({"L": make_cortex(rois=rois)}, LEGEND))
+    listed = [text for text in written if text.endswith(f" {cortex.rois['up'].sum()} L")]
+    assert f"and {40 - len(listed)} more" in written
+    assert 5 < len(listed) < 40
+    assert all("…" in text and len(text) < 28 for text in listed)
+
+
+def test_the_same_values_give_the_same_bytes_in_whatever_style_and_process(tmp_path):
+    cortex = make_cortex()
+    svg = cortex_figure({"L": cortex, "R": cortex}, LEGEND)
+    before = dict(mpl.rcParams)
+    with mpl.rc_context({"font.size": 20.0, "axes.facecolor": "red", "svg.fonttype": "path"}):
+        assert cortex_figure({"L": cortex, "R": cortex}, LEGEND) == svg
+    assert dict(mpl.rcParams) == before
+    code = (
+        "import sys; from test_figures import *; c = make_cortex(); "
+        "sys.stdout.buffer.write(cortex_figure({'L': c, 'R': c}, LEGEND))"
+    )
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": ":".join(filter(None, sys.path)), "MPLCONFIGDIR": str(tmp_path)},
+    )
+    assert elsewhere.stdout == svg
+    assert not re.search(rb"\d{4}-\d\d-\d\dT", svg)  # no date
+
+
+def test_neither_a_window_nor_pyplot_is_opened():
+    code = (
+        "import sys; from test_figures import *; c = make_cortex(); "
+        "cortex_figure({'L': c}, LEGEND); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

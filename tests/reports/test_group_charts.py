@@ -1,0 +1,326 @@
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pictures import groups, is_linear, marks, parse, texts
+
+from bids_secondlevel.reports.charts.group import (
+    contralateral_hemisphere,
+    draw_contralateral,
+    draw_estimates,
+)
+from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.rois.quality import QualityRow
+from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.stats.tests import one_sample_tests
+
+HEMISPHERES = ("L", "R", "both")
+
+
+def study(n=8, n_rois=3, n_contrasts=2, *, gaps=0.0, seed=0, hemispheres=HEMISPHERES, **columns):
+    """Rows of a study, some of them without a number."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for p, c, r, hemi in product(range(n), range(n_contrasts), range(n_rois), hemispheres):
+        is_gap = random.random() < gaps
+        rows.append(
+            EstimateRow(
+                **{
+                    "participant_id": f"sub-{p:04}",
+                    "session": None,
+                    "task": "main",
+                    "contrast": f"contrast{c}",
+                    "roi": f"roi{r}",
+                    "hemi": hemi,
+                    "space": "fsnative",
+                    "statistic": "effect",
+                    "estimate": None if is_gap else float(random.normal(r, 1)),
+                    "status": "empty_roi" if is_gap else "ok",
+                    **columns,
+                }
+            )
+        )
+    return rows
+
+
+def quality(n, index, quadrant=None, roi="roi0"):
+    return [
+        QualityRow(
+            f"sub-{p:04}", roi, "both", "fsnative", 50, laterality_index=index, quadrant=quadrant
+        )
+        for p in range(n)
+    ]
+
+
+def draw(rows):
+    return draw_estimates(rows, one_sample_tests(rows))
+
+
+def numbers(group):
+    """Heights of the two ends of a line."""
+    path = next(group.iter("{http://www.w3.org/2000/svg}path")).get("d").split()
+    return [-float(path[2]), -float(path[5])]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(2, 20), st.integers(1, 5), st.floats(0, 0.9), st.integers(0, 99))
+def test_every_participant_with_a_number_is_a_point_where_it_belongs(n, n_rois, gaps, seed):
+    rows = study(n, n_rois, 1, gaps=gaps, seed=seed, hemispheres=("both",))
+    (chart,) = draw(rows)
+    statistics = one_sample_tests(rows)
+    points = [m for m in marks(chart, "participants") if len(m)]
+    assert [len(m) for m in points] == [row.test.n for row in statistics if row.test.n]
+    values = [
+        row.estimate
+        for cell in statistics
+        for row in rows
+        if row.roi == cell.roi and row.estimate is not None
+    ]
+    heights = [height for m in points for height in m[:, 1]]
+    means = [row.test.mean for row in statistics if row.test.n]
+    heights += [height for m in marks(chart, "mean") for height in m[:, 1]]
+    for group in groups(chart, "interval"):
+        heights += numbers(group)
+    for row in statistics:
+        if row.test.ci95_low is not None:
+            means += [row.test.ci95_low, row.test.ci95_high]
+    if values:
+        assert is_linear(np.array(heights), values + means)
+
+
+def test_the_alternative_and_the_title_have_the_numbers_of_the_table():
+    rows = study(5, 2, 1)
+    (chart,) = draw(rows)
+    for row in one_sample_tests(rows):
+        if row.hemi == "both":
+            test = row.test
+            told = (
+                f"{row.roi} mean {test.mean:.3g}, 95 % CI {test.ci95_low:.3g} to "
+                f"{test.ci95_high:.3g}, n = 5"
+            )
+            assert told in chart.alt
+    assert "contrast0 (n = 5)" in texts(chart)
+
+
+def test_the_table_is_drawn_and_nothing_is_computed_again():
+    rows = study(5, 1, 1)
+    statistics = one_sample_tests(rows)
+    shifted = [
+        replace(row, test=replace(row.test, mean=70.0, ci95_low=60.0, ci95_high=80.0))
+        for row in statistics
+    ]
+    (chart,) = draw_estimates(rows, shifted)
+    assert chart.alt == "contrast0: roi0 mean 70, 95 % CI 60 to 80, n = 5."
+
+
+def test_a_single_participant_has_no_interval():
+    (chart,) = draw(study(1, 1, 1))
+    assert "no CI, n = 1" in chart.alt
+    assert groups(chart, "interval") == []
+    assert len(marks(chart, "participants")[0]) == len(marks(chart, "mean")[0]) == 1
+
+
+def test_participants_keep_their_side_in_every_roi():
+    (chart,) = draw(study(9, 3, 1))
+    first, second, third = (m[:, 0] for m in marks(chart, "participants"))
+    assert second - first == pytest.approx(np.full(9, second[0] - first[0]), abs=1e-3)
+    assert third - second == pytest.approx(second - first, abs=1e-3)
+    assert len(set(first)) == 9
+
+
+def test_circular_estimates_are_apart_and_marked():
+    rows = [*study(task="loc", independence="circular"), *study()]
+    independent, circular = draw(rows)
+    assert independent.name == "task-main_space-fsnative_stat-effect_estimates"
+    assert circular.name == "task-loc_space-fsnative_stat-effect_desc-circular_estimates"
+    assert "control analysis" in circular.title
+    assert "control analysis" in circular.caption
+    assert "control" not in independent.title + independent.caption
+    for chart, colour in ((independent, "#222222"), (circular, "#ffffff")):
+        (use, *_) = groups(chart, "mean")[0].iter("{http://www.w3.org/2000/svg}use")
+        assert f"fill: {colour}" in use.get("style")
+
+
+def test_circular_and_independent_rois_of_a_contrast_do_not_share_a_panel():
+    rows = study(4, 2, 1)
+    rows = [replace(row, independence="circular") if row.roi == "roi1" else row for row in rows]
+    independent, circular = draw(rows)
+    assert "roi0" in texts(independent)
+    assert "roi1" not in texts(independent)
+    assert "roi1" in circular.alt
+    assert "roi0" not in circular.alt
+
+
+def test_an_roi_has_the_same_colour_in_every_chart():
+    rows = study(4, 2, 1)
+    (both,) = draw(rows)
+    split = [replace(row, independence="circular") if row.roi == "roi0" else row for row in rows]
+    alone = draw(split)[0]  # roi1 only
+
+    def colours(chart):
+        return [
+            next(group.iter("{http://www.w3.org/2000/svg}use")).get("style").split(";")[0]
+            for group in groups(chart, "participants")
+        ]
+
+    assert colours(both)[1:] == colours(alone)
+
+
+def test_sessions_have_charts_of_their_own():
+    rows = [*study(session="1"), *study(session="2")]
+    assert [chart.title for chart in draw(rows)] == [
+        "Estimates: task main, session 1",
+        "Estimates: task main, session 2",
+    ]
+
+
+def test_a_study_of_one_hemisphere_is_drawn_in_that_hemisphere():
+    rows = [
+        row if row.hemi == "R" else replace(row, estimate=None, status="missing_map")
+        for row in study(4, 2, 1)
+    ]
+    (chart,) = draw(rows)
+    assert "contrast0, right hemisphere (n = 4)" in texts(chart)
+    assert [len(m) for m in marks(chart, "participants")] == [4, 4]
+
+
+def test_an_roi_without_any_number_is_marked():
+    rows = study(4, 3, 1)
+    gap = {"estimate": None, "status": "empty_roi"}
+    rows = [replace(row, **gap) if row.roi == "roi1" else row for row in rows]
+    (chart,) = draw(rows)
+    assert "no number: of any participant" in texts(chart)
+    assert "roi1 mean n/a, no CI, n = 0" in chart.alt
+    assert len(groups(chart, "mean")) == 2
+
+
+def test_without_any_number_there_is_a_chart_that_says_so():
+    (chart,) = draw([replace(row, estimate=None, status="empty_roi") for row in study(3, 2, 1)])
+    assert chart.alt.count("n = 0") == 2
+    assert draw_estimates([], []) == []
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
+def test_numbers_of_any_size_can_be_drawn(scale):
+    (chart,) = draw([replace(row, estimate=scale * row.estimate) for row in study(3, 2, 1)])
+    assert sum(map(len, marks(chart, "participants"))) == 6
+
+
+@pytest.mark.parametrize(("n", "n_rois", "n_contrasts"), [(60, 12, 4), (25, 4, 12), (2000, 4, 12)])
+def test_charts_of_many_participants_are_small_files(n, n_rois, n_contrasts):
+    charts = draw(study(n, n_rois, n_contrasts, hemispheres=("both",)))
+    assert max(len(chart.svg) for chart in charts) < 300_000
+
+
+def test_thirty_contrasts_become_several_charts():
+    charts = draw(study(1, 6, 30, hemispheres=("both",)))
+    assert len({chart.name for chart in charts}) == len(charts)
+    assert sum(len(groups(chart, "mean")) for chart in charts) == 180
+
+
+def test_labels_are_text():
+    rows = [
+        replace(row, roi="<script>x", contrast="$x^2$", task="</svg>", participant_id="<b>")
+        for row in study(1, 1, 1)
+    ]
+    (chart,) = draw(rows)
+    assert "<script>x" in texts(chart)
+    assert "$x^2$ (n = 1)" in texts(chart)
+    assert not [element for element in parse(chart).iter() if element.tag.endswith("script")]
+    assert "<" not in chart.name
+
+
+def test_the_same_rows_give_the_same_charts():
+    rows = study(100, 12, 1)  # also where points are pixels
+    assert draw(rows) == draw(rows)
+
+
+def draw_sides(rows, quality_rows):
+    return draw_contralateral(rows, paired_tests(rows), quality_rows)
+
+
+def test_contralateral_minus_ipsilateral_is_the_planted_difference():
+    rows = study(6, 1, 1)
+    planted = {"L": 1.0, "R": 3.5, "both": 2.0}
+    rows = [replace(row, estimate=planted[row.hemi] + (hash_of(row) % 7) * 0.1) for row in rows]
+    (chart,) = draw_sides(rows, quality(6, -0.8, "UL"))  # seen by the right hemisphere
+    assert chart.name.endswith("_contralateral")
+    differences = {
+        p: next(r.estimate for r in rows if (r.participant_id, r.hemi) == (p, "R"))
+        - next(r.estimate for r in rows if (r.participant_id, r.hemi) == (p, "L"))
+        for p in sorted({row.participant_id for row in rows})
+    }
+    (points,) = marks(chart, "participants")
+    (mean,) = marks(chart, "mean")
+    values = [*differences.values(), np.mean(list(differences.values()))]
+    assert is_linear(np.r_[points[:, 1], mean[:, 1]], values)
+    assert f"roi0 mean {values[-1]:.3g}," in chart.alt
+    assert "roi0: R" in chart.caption
+
+
+def hash_of(row):
+    return int(row.participant_id[-2:]) * (3 if row.hemi == "L" else 5)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(2, 9), st.integers(0, 99))
+def test_a_mirrored_study_has_the_same_chart(n, seed):
+    rows = study(n, 2, 1, gaps=0.2, seed=seed)
+    mirror = {"L": "R", "R": "L", "both": "both"}
+    mirrored = [replace(row, hemi=mirror[row.hemi]) for row in rows]
+    charts = draw_sides(rows, [*quality(n, 0.9, "UR"), *quality(n, -0.5, "LL", "roi1")])
+    again = draw_sides(mirrored, [*quality(n, -0.9, "UL"), *quality(n, 0.5, "LR", "roi1")])
+    assert [chart.alt for chart in charts] == [chart.alt for chart in again]
+    for chart, other in zip(charts, again, strict=True):
+        for a, b in zip(marks(chart, "participants"), marks(other, "participants"), strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_the_numbers_are_those_of_the_comparisons():
+    rows = study(7, 1, 2)
+    (chart,) = draw_sides(rows, quality(7, 1.0))
+    for row in paired_tests(rows):
+        if row.comparison == "hemi":
+            test = row.test
+            assert (
+                f"mean {test.mean:.3g}, 95 % CI {test.ci95_low:.3g} to {test.ci95_high:.3g}, n = 7"
+            ) in chart.alt
+
+
+@pytest.mark.parametrize(
+    ("rows", "hemisphere"),
+    [
+        (quality(5, 1.0), "L"),
+        (quality(5, -0.3), "R"),
+        (quality(5, 0.2), None),  # at the limit
+        (quality(5, 0.9, "LR"), "L"),
+        (quality(5, 0.9, "UL"), None),  # polar angles contradict
+        ([*quality(3, 0.9, "UR"), *quality(2, 0.9, "UL")], "L"),
+        ([*quality(3, 0.9, "UR"), *quality(3, 0.9, "UL")], None),
+        ([*quality(4, 1.0), *quality(1, -1.0)], "L"),  # the median
+        (quality(5, None), None),
+        (quality(5, 1.0, roi="other"), None),
+        ([], None),
+    ],
+)
+def test_the_side_of_an_roi(rows, hemisphere):
+    assert contralateral_hemisphere("roi0", rows) == hemisphere
+
+
+def test_without_two_hemispheres_or_a_side_there_is_no_such_chart():
+    rows = study(5, 1, 1)
+    assert draw_sides(rows, quality(5, 0.0)) == []
+    one = [replace(row, estimate=None) if row.hemi == "L" else row for row in rows]
+    assert draw_sides(one, quality(5, 1.0)) == []
+    single = study(1, 1, 1)
+    assert draw_sides(single, quality(1, 1.0)) == []
+    assert draw_contralateral([], [], []) == []
+
+
+def test_circular_differences_are_apart_and_marked():
+    (chart,) = draw_sides(study(4, 1, 1, independence="circular"), quality(4, 1.0))
+    assert "control analysis" in chart.title
+    assert "_desc-circular_" in chart.name

@@ -1,0 +1,352 @@
+"""The pages of participants and group, read as a browser would."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from study import contents, make_group_study, read_tsv, write_gifti
+
+from bids_secondlevel.cli.main import main
+from bids_secondlevel.reports.charts.style import Chart
+from bids_secondlevel.reports.page import Link, Page, Section, Table, render, shown
+
+VOID = ("meta", "link", "img", "br")
+
+
+class Document(HTMLParser):
+    """Tags with their attributes, headings, texts, and the cells of tables by caption."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.headings, self.tables, self.texts = [], [], [], {}, []
+        self._rows, self._caption = [], ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self._rows, self._caption = [], ""
+        if tag == "tr":
+            self._rows.append([])
+        if tag in ("td", "th"):
+            self._rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == "table":
+            self.tables[self._caption] = self._rows
+
+    def handle_data(self, data):
+        where = self.open[-1] if self.open else ""
+        if where in ("h1", "h2", "h3"):
+            self.headings.append((where, data))
+        if "td" in self.open or "th" in self.open:
+            self._rows[-1][-1] += data
+        elif where == "caption":
+            self._caption += data
+        if where not in ("style", "script"):
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+    def records(self, caption):
+        header, *rows = self.tables[caption]
+        return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def read(path):
+    return Document(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The results of both levels, made once for all tests of this file."""
+    study = make_group_study(tmp_path_factory.mktemp("pages") / "bids")
+    output = study.root.with_name("out")
+    common = [str(study.root), str(output)]
+    assert main([*common, "participant", "--n-procs", "1", "--sweep"]) == 0
+    assert main([*common, "group"]) == 0
+    return output
+
+
+@pytest.fixture
+def results(finished, group_study, output):
+    """A copy of the results, beside a copy of the study that they are of."""
+    assert group_study.root.parent == output.parent
+    return shutil.copytree(finished, output)
+
+
+def test_pages_stand_alone_and_can_be_read_aloud(results):
+    for path in (results / "sub-01.html", results / "group.html"):
+        page = read(path)
+        assert page.open == []
+        assert ("html", {"lang": "en"}) in page.tags
+        for tag, attributes in page.tags:
+            for name in ("src", "href", "srcset", "action", "data"):
+                address = attributes.get(name, "data:")
+                assert address.startswith(("data:", "#")) or re.fullmatch(
+                    r"sub-\d\d\.html", address
+                ), (tag, attributes)
+            if tag == "img":
+                assert len(attributes["alt"]) > 20
+            if tag == "th":
+                assert attributes["scope"] == "col"
+        text = path.read_text()
+        assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest", text)
+        levels = [int(level[1]) for level, _ in page.headings]
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in pairwise(levels))
+        anchors = [a["id"] for tag, a in page.tags if tag == "section"]
+        links = [a["href"][1:] for tag, a in page.tags if tag == "a" and a["href"][0] == "#"]
+        assert links == anchors
+
+
+def test_the_page_of_a_participant_says_what_the_tables_say(results):
+    page = read(results / "sub-01.html")
+    (path,) = results.glob("sub-01/func/*_desc-roi_estimates.tsv")
+    rows = read_tsv(path)
+    told = page.records("Estimates in the units of the maps")
+    assert len(told) == len(rows)
+    for row, cells in zip(rows, told, strict=True):
+        for name, cell in cells.items():
+            if row[name] == "n/a" or not re.fullmatch(r"[-\d.e]+", row[name]):
+                assert cell == row[name]
+            else:
+                assert float(cell) == pytest.approx(float(row[name]), rel=1e-3)
+    with_number = sum(row["estimate"] != "n/a" for row in rows)
+    assert f"{with_number} of {len(rows)} estimates have a number" in page.text
+    gaps = page.records("Estimates without a number")
+    assert len(gaps) == len(rows) - with_number
+    assert page.records("Reasons")[0]["status"] == "empty_roi"
+    assert "V1 with an eccentricity above 0 and below 5 degrees" in page.text
+    assert "z > 1.96" in page.text
+
+
+def test_the_files_that_were_used_are_named(results):
+    files = {row["what for"]: row["file"] for row in read(results / "sub-01.html").records("Files")}
+    assert files["retinotopy, L"].startswith("bids:freesurfer:sub-01/surf/lh.benson14_")
+    assert files["localizer left, R"].endswith(
+        "hemi-R_space-fsnative_contrast-left_stat-z_statmap.func.gii"
+    )
+
+
+def test_the_page_of_the_group_says_what_the_tables_say(results):
+    page = read(results / "group.html")
+    told = page.records("Tests against 0, both hemispheres pooled")
+    rows = [
+        row
+        for row in read_tsv(results / "group_statistics.tsv")
+        if row["hemi"] == "both" and row["independence"] == "independent"
+    ]
+    assert len(told) == len(rows) == 2
+    for row, cells in zip(rows, told, strict=True):
+        for name in ("mean", "t", "p", "p_fwe", "q_fdr", "hedges_g"):
+            assert float(cells[name]) == pytest.approx(float(row[name]), rel=1e-3)
+    circular = page.records("Control analysis: circular estimates, not tested")
+    assert all("p" not in row for row in circular)
+    assert "4 of 4 participants have estimates of both hemispheres" in page.text
+
+
+def test_who_is_left_out_is_named_with_the_reason(results, group_study, tmp_path):
+    (group_study.root / "sub-09").mkdir()
+    (path,) = results.glob("sub-04/func/*_desc-roi_estimates.tsv")
+    path.write_text("broken")
+    exclude = tmp_path / "exclude.tsv"
+    exclude.write_text("participant_id\treason\n02\tmoved <b>a lot</b>\n")
+    common = [str(group_study.root), str(results)]
+    assert main([*common, "group", "--exclude", str(exclude)]) == 1
+    page = read(results / "group.html")
+    assert "sub-02 contributes nothing: excluded (moved <b>a lot</b>)." in page.texts
+    assert any(
+        text.startswith("sub-04 contributes nothing: unreadable_table") for text in page.texts
+    )
+    assert any(
+        text.startswith("sub-09 contributes nothing: missing_participant") for text in page.texts
+    )
+    hrefs = [a["href"] for tag, a in page.tags if tag == "a" and a["href"].endswith(".html")]
+    assert hrefs == ["sub-01.html", "sub-02.html", "sub-03.html", "sub-04.html"]
+
+
+def test_what_a_run_had_to_say_is_on_the_page(study, output):
+    study.map_path("01", "main", "R", "attend", "effect").unlink()
+    assert main([str(study.root), str(output), "participant"]) == 66
+    page = read(output / "sub-01.html")
+    assert any("hemisphere R is missing" in text for text in page.texts)
+
+
+def test_without_pages_the_numbers_are_the_same(group_study, results, tmp_path):
+    bare = tmp_path / "bare"
+    common = [str(group_study.root), str(bare)]
+    assert main([*common, "participant", "--sweep", "--no-report", "--n-procs", "1"]) == 0
+    assert main([*common, "group", "--no-report"]) == 0
+    others = ("dataset_description.json", "_report.json", "_run.json")
+    left = {name for name in contents(bare) if not name.endswith(others)}
+    assert not any(name.endswith((".html", ".svg")) for name in left)
+    with_pages = contents(results)
+    assert {n: contents(bare)[n] for n in left} == {n: with_pages[n] for n in left}
+    # Pages can be had later; only the cortex has to be drawn from the maps.
+    assert main([*common, "participant", "--reports-only"]) == 0
+    assert any("--no-report" in text for text in read(bare / "sub-01.html").texts)
+
+
+def test_without_pages_those_of_an_earlier_run_go(results, group_study):
+    common = [str(group_study.root), str(results)]
+    assert main([*common, "participant", "--no-report", "--n-procs", "1"]) == 0
+    assert main([*common, "group", "--no-report"]) == 0
+    assert not [name for name in contents(results) if name.endswith((".html", ".svg"))]
+
+
+def test_who_has_one_hemisphere_only_is_told_apart(group_study, output, caplog):
+    (group_study.surf("04") / "rh.benson14_eccen.mgz").unlink()
+    common = [str(group_study.root), str(output)]
+    assert main([*common, "participant", "--n-procs", "1"]) == 1
+    assert main([*common, "group"]) == 0
+    page = read(output / "group.html")
+    assert any(
+        text.startswith("sub-04 has no estimate of both hemispheres, only of L: missing_retinotopy")
+        for text in page.texts
+    )
+    assert "3 of 4 participants have estimates of both hemispheres" in page.text
+    assert "Estimates of 3 participants" in (output / "logs" / "CITATION.md").read_text()
+    assert "Without some of their estimates: sub-04 (missing_retinotopy)" in caplog.text
+
+
+def test_pages_are_written_again_from_the_results_alone(results, group_study):
+    before = contents(results)
+    pages = [results / f"sub-0{i}.html" for i in (1, 2, 3, 4)]
+    for page in (*pages, results / "group.html", *results.glob("figures/*")):
+        page.unlink()
+    shutil.rmtree(group_study.root / "derivatives")
+    common = [str(group_study.root), str(results)]
+    assert main([*common, "participant", "--reports-only"]) == 0
+    assert main([*common, "group", "--reports-only"]) == 0
+    assert contents(results) == before
+
+
+def test_pages_of_what_is_not_there(results, group_study, tmp_path, capsys):
+    common = [str(group_study.root), str(results)]
+    assert main([*common, "participant", "--reports-only", "--participant-label", "77"]) == 18
+    assert main([*common, "participant", "--reports-only", "--no-report"]) == 64
+    (results / "logs" / "sub-02_report.json").write_text("{")
+    assert main([*common, "participant", "--reports-only"]) == 1
+    empty = [str(group_study.root), str(tmp_path / "empty")]
+    assert main([*empty, "participant", "--reports-only"]) == 66
+    assert main([*empty, "group", "--reports-only"]) == 66
+    assert "Run the group level first" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_costs_no_number(group_study, output, caplog):
+    (output / "sub-02.html" / "in the way").mkdir(parents=True)
+    (output / "group.html" / "in the way").mkdir(parents=True)
+    common = [str(group_study.root), str(output)]
+    assert main([*common, "participant", "--n-procs", "1"]) == 1
+    assert "the numbers are written, the page is not" in caplog.text
+    assert len(list(output.glob("sub-02/func/*_desc-roi_estimates.tsv"))) == 1
+    assert (output / "sub-03.html").is_file()
+    assert main([*common, "group"]) == 73
+    assert (output / "group_statistics.tsv").exists()
+
+
+def test_charts_of_an_earlier_run_go(results, group_study):
+    assert list(results.glob("sub-01/figures/sub-01_*sweep*.svg"))
+    assert list(results.glob("figures/group_*sweep*.svg"))
+    common = [str(group_study.root), str(results)]
+    assert main([*common, "participant", "--n-procs", "1"]) == 0
+    assert main([*common, "group"]) == 0
+    assert not list(results.glob("sub-01/figures/sub-01_*sweep*.svg"))
+    assert not list(results.glob("figures/group_*sweep*.svg"))
+    assert "Sensitivity" not in read(results / "group.html").text
+
+
+def test_sessions_of_their_own_have_pages_of_their_own(study, output):
+    for session in ("1", "2"):
+        for hemi in ("L", "R"):
+            name = study.map_path("01", "main", hemi, "attend", "effect").name
+            folder = study.firstlevel / "sub-01" / f"ses-{session}" / "func"
+            path = folder / name.replace("sub-01_", f"sub-01_ses-{session}_")
+            write_gifti(path, [float(session)] * (12 if hemi == "L" else 10), hemi)
+            study.map_path("01", "main", hemi, "attend", "effect").unlink(missing_ok=True)
+    common = [str(study.root), str(output), "participant", "--task-label", "main"]
+    for session in ("1", "2"):
+        assert main([*common, "--session-label", session]) == 0
+    assert main(common) == 0
+    names = {path.name for path in output.glob("*.html")}
+    assert names == {"sub-01.html", "sub-01_ses-1.html", "sub-01_ses-2.html"}
+    charts = {
+        path.name.split("_task")[0] for path in output.glob("sub-01/figures/*stimates_chart.svg")
+    }
+    assert charts == {"sub-01_ses-1", "sub-01_ses-2"}
+
+
+HOSTILE = "<script>alert('x')</script> & \" {{ 7 * 7 }} $x^2$"
+
+
+def test_labels_are_text():
+    chart = Chart("c", b"<svg></svg>", HOSTILE, HOSTILE, HOSTILE)
+    table = Table(HOSTILE, [HOSTILE], [[HOSTILE], [Link(HOSTILE, "sub-01.html")], [None], [1.5]])
+    section = Section(HOSTILE, (HOSTILE,), (HOSTILE,), (chart,), (table,), HOSTILE)
+    page = Document(render(Page(HOSTILE, HOSTILE, (section,))))
+    assert [tag for tag, _ in page.tags].count("script") == 1  # the one that sorts tables
+    # Title, heading, summary, entry of the list of sections, section, text, note, title and
+    # caption of the chart, caption, header and two cells of the table, and code.
+    assert page.texts.count(HOSTILE) == 14
+    assert [a["alt"] for tag, a in page.tags if tag == "img"] == [HOSTILE]
+    assert page.tables[HOSTILE][3:] == [["n/a"], ["1.5"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "n/a"), (12345, "12345"), (0.00012345, "0.0001234"), (-1234.5, "-1234"), ("a", "a")],
+)
+def test_numbers_for_readers(value, text):
+    assert shown(value) == text
+
+
+def test_long_tables_are_gone_through_a_few_times_only():
+    class Rows(list):
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            return super().__iter__()
+
+    passes = []
+    for n_rows in (5, 500):
+        rows = Rows([f"sub-{number}", number] for number in range(n_rows))
+        text = render(Page("", "", [Section("", tables=[Table("", ("who", "n"), rows)])]))
+        assert text.count("<td") + text.count("<th") >= 2 * n_rows
+        passes.append(rows.passes)
+    assert passes[0] == passes[1]
+
+
+def test_the_methods_text_says_what_was_done(results, group_study):
+    text = (results / "logs" / "CITATION.md").read_text()
+    assert "retinotopic maps: benson14 (" in text
+    assert "Benson et al., 2014" in text
+    assert "z > 1.96" in text
+    assert "Estimates of 4 participants were analysed" in text
+    bib = (results / "logs" / "CITATION.bib").read_text()
+    assert bib.count("@article{") == text.split("# References")[1].count("\n- ")
+    common = [str(group_study.root), str(results)]
+    assert main([*common, "group", "--n-permutations", "0"]) == 0
+    assert "Nichols" not in (results / "logs" / "CITATION.md").read_text()
+    assert main([*common, "participant", "--n-procs", "1"]) == 0
+    assert "participants were analysed" in (results / "logs" / "CITATION.md").read_text()
+
+
+def test_the_methods_text_of_other_rules(study, output):
+    options = ["--tail", "less", "--summary", "median", "--eccentricity", "1", "4"]
+    assert main([str(study.root), str(output), "participant", *options]) == 0
+    text = (output / "logs" / "CITATION.md").read_text()
+    assert "z < -1.96" in text
+    assert "above 1 and below 4 degrees" in text
+    assert "summarized by their median" in text
+    assert "participants were analysed" not in text

@@ -1,0 +1,235 @@
+"""Slices of volumes: a voxel is drawn where it is in the head, however the grid is stored."""
+
+import re
+
+import numpy as np
+import pytest
+from test_figures import LEGEND, images, texts
+
+from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
+from bids_secondlevel.maps.grid import Grid
+from bids_secondlevel.reports.cortex.painting import Maps
+from bids_secondlevel.reports.cortex.picture import slice_views, slices_figure
+from bids_secondlevel.reports.cortex.slices import cut, maps_in
+
+SIZES = np.array([2.0, 3.0, 2.5])
+SHAPE = np.array([20, 12, 16])
+FIRST = np.array([-19.0, -90.0, -20.0])
+"""A grid to the right, to the front, and up; voxels are told by their numbers in it."""
+
+
+def grid_as(order, steps):
+    """The same voxels stored with other axes, and how to store values in that way."""
+    affine = np.eye(4)
+    affine[:3, 3] = FIRST
+    for axis, (world, step) in enumerate(zip(order, steps, strict=True)):
+        affine[:3, axis] = 0
+        affine[world, axis] = step * SIZES[world]
+        if step < 0:
+            affine[world, 3] += (SHAPE[world] - 1) * SIZES[world]
+    flip = tuple(slice(None, None, step) for step in steps)
+    shape = tuple(int(n) for n in SHAPE[list(order)])
+    return Grid(shape, affine), lambda values: values.transpose(order)[flip].ravel()
+
+
+RAS, _ = grid_as((0, 1, 2), (1, 1, 1))
+_, J, K = np.indices(SHAPE)
+X = FIRST[0] + SIZES[0] * np.indices(SHAPE)[0]
+# Visual areas on both sides of the midline, in slices 2 to 10 (y = -84 to -60).
+AREA = np.where(
+    (np.abs(X) > 2) & (np.abs(X) < 10) & (J >= 2) & (J <= 10) & (K > 4) & (K < 10), 1, 0
+)
+
+
+def make_half(hemi, store=np.ravel, **changed):
+    """One half, as it comes from files: the other has no area, no ROI, and NaN for z."""
+    half = (X < 0) == (hemi == "L")
+    area = np.where(half, AREA, 0)
+    z = np.where(half, np.where(K < 7, 6.0, -6.0), np.nan)
+    inside = area == 1
+    given = {
+        "visual_area": area,
+        "eccentricity": J / 2.0,
+        "polar_angle": np.where(half, -90.0 if hemi == "R" else 90.0, np.nan),
+        "z_maps": {"low": z},
+        "retinotopic": inside,
+        "rois": {"low": inside & (z > 2)},
+        **changed,
+    }
+
+    def stored(value):
+        if isinstance(value, dict):
+            return {name: stored(part) for name, part in value.items()}
+        return None if value is None else store(value)
+
+    return Maps(**{name: stored(value) for name, value in given.items()})
+
+
+def halves(store=np.ravel, **changed):
+    return {hemi: make_half(hemi, store, **changed) for hemi in "LR"}
+
+
+def is_coloured(pixels, colour):
+    return np.isclose(pixels / 255, components(colour), atol=0.02).all(axis=2)
+
+
+@pytest.mark.parametrize(
+    ("order", "steps"),
+    [
+        ((0, 1, 2), (1, 1, 1)),  # RAS
+        ((0, 1, 2), (-1, 1, 1)),  # LAS
+        ((0, 2, 1), (-1, -1, 1)),  # LIA, as FreeSurfer has it
+        ((1, 2, 0), (1, 1, 1)),
+        ((2, 0, 1), (-1, -1, -1)),
+    ],
+)
+def test_a_planted_voxel_is_left_and_dorsal_in_its_slice(order, steps):
+    grid, store = grid_as(order, steps)
+    planted = np.zeros(SHAPE, bool)
+    planted[6, 3, 9] = True  # x = -7 is left; the second row from above; the posterior third
+    maps = halves(store, rois={"one": planted})
+    views, tilt = slice_views(maps, grid)
+    assert [view.name for view in views] == ["y = -81", "y = -72", "y = -63"]
+    assert tilt == 0
+    pictures = images(slices_figure(maps, grid, LEGEND))
+    seen = [is_coloured(pixels, roi_colours(["one"])["one"]) for pixels in pictures[3::4]]
+    assert [mask.any() for mask in seen] == [True, False, False]
+    row, column = np.nonzero(seen[0])
+    # The areas are 20 mm wide and 12.5 mm high, the latter from 12.5 mm above the lowest face of
+    # the grid. The window is 10 mm wider on both sides: 40 mm, with the areas in its middle.
+    mm = 40 / 256
+    assert (column.min() * mm, (column.max() + 1) * mm) == pytest.approx((20 - 8, 20 - 6), abs=mm)
+    bottom = 12.5 + 12.5 / 2 - 20
+    assert (row.min() * mm, (row.max() + 1) * mm) == pytest.approx(
+        (22.5 - bottom, 25 - bottom), abs=mm
+    )
+
+
+def test_every_pixel_shows_the_voxel_that_it_lies_in():
+    around = np.zeros(SHAPE, bool)
+    around[0, 4, 0] = True  # in a corner, so that the window leaves the volume
+    slices = cut(RAS, around.ravel(), around.ravel(), margin=10, n_pixels=200)
+    (only,) = slices.slices
+    assert only.position == FIRST[1] + 4 * SIZES[1]
+    left, right, bottom, top = slices.window.limits
+    assert right - left == top - bottom == 2.5 + 20
+    place = left + (np.arange(200) + 0.5) * (right - left) / 200
+    height = bottom + (np.arange(200) + 0.5) * (top - bottom) / 200
+    is_inside = (place > 0)[None, :] & (height > 0)[:, None]
+    np.testing.assert_array_equal(slices.pixels >= 0, is_inside)
+    i, j, k = np.unravel_index(only.voxels[slices.pixels[is_inside]], RAS.shape)
+    rows, columns = np.nonzero(is_inside)
+    assert (j == 4).all()
+    np.testing.assert_array_equal(i, place[columns] // SIZES[0])
+    np.testing.assert_array_equal(k, height[rows] // SIZES[2])
+
+
+@pytest.mark.parametrize("degrees", [10, 30])
+def test_oblique_grids_are_cut_along_their_voxels_and_say_so(degrees):
+    turn = np.eye(4)
+    a = np.radians(degrees)
+    turn[1:3, 1:3] = [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]
+    grid, store = grid_as((2, 0, 1), (-1, 1, -1))
+    oblique = Grid(grid.shape, turn @ grid.affine)
+    maps = halves(store)
+    assert slice_views(maps, oblique)[1] == pytest.approx(degrees)
+    svg = slices_figure(maps, oblique, LEGEND)
+    straight = slices_figure(maps, grid, LEGEND)
+    for one, other in zip(images(svg), images(straight), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert f"are {degrees} degrees off coronal" in " ".join(texts(svg))
+    assert "off coronal" not in " ".join(texts(straight))
+
+
+def test_the_halves_are_put_together_each_from_its_own():
+    maps = halves()
+    (first, *_) = cut(RAS, AREA.ravel() > 0, AREA.ravel() > 0, margin=1, n_pixels=8).slices
+    joined = maps_in(first, maps, RAS)
+    is_left = X.ravel()[first.voxels] < 0
+    np.testing.assert_array_equal(joined.visual_area, AREA.ravel()[first.voxels])
+    np.testing.assert_array_equal(joined.polar_angle, np.where(is_left, 90, -90))
+    assert np.isfinite(joined.z_maps["low"]).all()
+    expected = maps["L"].rois["low"] | maps["R"].rois["low"]
+    np.testing.assert_array_equal(joined.rois["low"], expected[first.voxels])
+
+
+def test_what_a_half_lacks_is_blank_there_and_told():
+    whole, lacking = make_half("R"), make_half("L", z_maps={"low": None}, rois={"low": None})
+    (first, *_) = cut(RAS, AREA.ravel() > 0, AREA.ravel() > 0, margin=1, n_pixels=8).slices
+    joined = maps_in(first, {"L": lacking, "R": whole}, RAS)
+    is_left = X.ravel()[first.voxels] < 0
+    np.testing.assert_array_equal(np.isnan(joined.z_maps["low"]), is_left)
+    np.testing.assert_array_equal(joined.rois["low"], whole.rois["low"][first.voxels])
+    svg = slices_figure({"L": lacking, "R": whole}, RAS, LEGEND)
+    assert f"low: n/a L, {whole.rois['low'].sum()} R" in texts(svg)
+    assert "no map" not in texts(svg)
+    neither = halves(z_maps={"low": None}, rois={"low": None})
+    written = texts(slices_figure(neither, RAS, LEGEND))
+    assert written.count("no map") == 2 * 3  # the map and the ROIs, in each slice
+
+
+@pytest.mark.parametrize("hemi", ["L", "R"])
+def test_one_half_alone(hemi):
+    svg = slices_figure({hemi: make_half(hemi)}, RAS, LEGEND)
+    eccentricity, _, _, rois = images(svg)[:4]
+    for pixels in (eccentricity, rois):
+        assert np.ptp(pixels.astype(int), axis=2).any()
+    (_, column) = np.nonzero(is_coloured(rois, roi_colours(["low"])["low"]))
+    assert column.size
+    assert (column.mean() + 0.5) / 256 == pytest.approx(0.5, abs=0.01)  # in the middle
+    assert f"low: {make_half(hemi).rois['low'].sum()} {hemi}" in texts(svg)
+
+
+def test_empty_rois_and_maps_that_are_nan():
+    nothing, nan = np.zeros(SHAPE, bool), np.full(SHAPE, np.nan)
+    maps = halves(rois={"low": nothing}, retinotopic=nothing, z_maps={"low": nan}, eccentricity=nan)
+    svg = slices_figure(maps, RAS, LEGEND)
+    assert "low: 0 L, 0 R" in texts(svg)
+    eccentricity, _, z, rois = images(svg)[:4]
+    for pixels in (z, rois):
+        assert np.ptp(pixels.astype(int), axis=2).max() == 0  # grey
+    # Visual areas stand out of voxels without any value, and these of what is not in the volume.
+    assert len(np.unique(rois)) == 3
+    assert np.ptp(eccentricity.astype(int), axis=2).max() == 0
+
+
+def test_voxels_of_several_rois_have_the_colour_that_they_have_in_the_label_file():
+    inside = AREA == 1
+    maps = halves(rois={"a": inside, "b": inside & (K < 7)})
+    pixels = images(slices_figure(maps, RAS, LEGEND))[3]
+    rows, _ = np.nonzero(is_coloured(pixels, OVERLAP_COLOUR))
+    others, _ = np.nonzero(is_coloured(pixels, roi_colours(["a", "b"])["a"]))
+    assert rows.size
+    assert rows.max() < others.min()
+
+
+def test_slices_are_those_with_the_rois():
+    rois = np.zeros(SHAPE, bool)
+    rois[6, [2, 10], 6] = True
+    views, _ = slice_views(halves(rois={"one": rois}), RAS)
+    assert [view.name for view in views] == ["y = -84", "y = -72", "y = -60"]
+    thin = AREA * (J == 5)
+    views, _ = slice_views(halves(visual_area=thin, retinotopic=thin > 0), RAS)
+    assert [view.name for view in views] == ["y = -75"]
+
+
+def test_the_picture_says_which_side_is_which_and_is_small():
+    svg = slices_figure(halves(), RAS, LEGEND)
+    written = texts(svg)
+    assert "Voxels of each ROI" in written
+    assert written.count("L") == written.count("R") == 3 * 4
+    assert "L is left in the head, R is right" in " ".join(written)
+    assert len(svg) < 500_000
+    assert slices_figure(halves(), RAS, LEGEND) == svg
+    assert not re.search(rb"\d{4}-\d\d-\d\dT", svg)  # no date
+
+
+def test_a_large_volume_takes_no_more_than_its_slices():
+    shape = tuple(8 * SHAPE)
+    area = np.kron(AREA, np.ones((8, 8, 8), np.int8)).astype(np.int8)
+    affine = RAS.affine.copy()
+    affine[:3, :3] /= 8
+    flat = area.ravel()
+    maps = Maps(flat, flat * 2.0, None, {"z": flat * 3.0}, flat > 0, {"one": flat > 0})
+    views, _ = slice_views({"L": maps, "R": maps}, Grid(shape, affine))
+    assert {view.maps.visual_area.size for view in views} == {shape[0] * shape[2]}

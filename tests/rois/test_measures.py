@@ -1,0 +1,266 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bids_secondlevel.core.rows import columns, data_dictionary
+from bids_secondlevel.core.values import STATUSES, Absent
+from bids_secondlevel.rois.estimates import KEY, EstimateRow
+from bids_secondlevel.rois.independence import average_folds, with_cross_validation
+from bids_secondlevel.rois.measure import (
+    Key,
+    Method,
+    Part,
+    combine_runs,
+    measure,
+    region,
+    summarize,
+    t_to_z,
+)
+
+NAN, INF = np.nan, np.inf
+A_KEY = Key("sub-01", None, "main", "attend", "left", "fsnative", "effect")
+
+
+def measured(rois, maps):
+    parts = {hemi: Part(region(rois[hemi]), maps[hemi]) for hemi in ("L", "R")}
+    rows = measure(A_KEY, parts, n_runs={"L": 2, "R": 2})
+    assert [row.hemi for row in rows] == ["L", "R", "both"]
+    return {row.hemi: row for row in rows}
+
+
+def roi(*vertices, n=6):
+    mask = np.zeros(n, bool)
+    mask[list(vertices)] = True
+    return mask
+
+
+def test_both_pools_vertices_and_is_not_the_mean_of_two_means():
+    rows = measured(
+        {"L": roi(0, 1, 2), "R": roi(5)},
+        {"L": np.array([1, 2, 3, 99, 99, 99.0]), "R": np.array([99, 99, 99, 99, 99, 10.0])},
+    )
+    assert [rows[h].estimate for h in ("L", "R", "both")] == [2.0, 10.0, 4.0]
+    assert [rows[h].n_vertices for h in ("L", "R", "both")] == [3, 1, 4]
+    assert rows["both"].median == 2.5
+    assert rows["both"].sd == pytest.approx(np.sqrt(50 / 3))
+    assert rows["L"].sd == 1.0
+    assert rows["R"].sd is None
+
+
+def test_nan_and_infinite_vertices_are_left_out_and_counted():
+    rows = measured(
+        {"L": roi(0, 1, 2, 3), "R": roi(0)},
+        {"L": np.array([1, NAN, INF, 3, 0, 0]), "R": np.array([-INF, 0, 0, 0, 0, 0])},
+    )
+    left, right, both = rows["L"], rows["R"], rows["both"]
+    assert (left.estimate, left.n_vertices, left.n_finite, left.coverage) == (2.0, 4, 2, 0.5)
+    assert (right.estimate, right.n_finite, right.coverage) == (None, 0, 0.0)
+    assert right.status == "no_finite_vertices"
+    assert (both.estimate, both.n_vertices, both.n_finite, both.status) == (2.0, 5, 2, "ok")
+
+
+def test_an_empty_roi_has_no_number():
+    rows = measured({"L": roi(), "R": roi(1)}, {"L": np.ones(6), "R": np.full(6, 7.0)})
+    left = rows["L"]
+    assert (left.status, left.estimate, left.sd, left.median) == ("empty_roi", None, None, None)
+    assert (left.n_vertices, left.n_finite, left.coverage) == (0, 0, None)
+    assert (rows["both"].estimate, rows["both"].status) == (7.0, "ok")
+    empty = measured({"L": roi(), "R": roi()}, {"L": np.ones(6), "R": np.ones(6)})
+    assert empty["both"].status == "empty_roi"
+
+
+def test_both_has_no_number_where_a_hemisphere_has_no_map():
+    rows = measured({"L": roi(0), "R": roi(1)}, {"L": np.ones(6), "R": Absent("missing_map")})
+    assert rows["L"].estimate == 1.0
+    assert (rows["R"].status, rows["R"].n_vertices) == ("missing_map", 1)
+    both = rows["both"]
+    assert (both.estimate, both.status, both.n_vertices) == (None, "missing_map", 2)
+
+
+def test_the_deepest_reason_wins():
+    rows = measured(
+        {"L": Absent("missing_retinotopy"), "R": roi(1)},
+        {"L": Absent("missing_map"), "R": Absent("unreadable_map")},
+    )
+    statuses = [rows[h].status for h in ("L", "R", "both")]
+    assert statuses == ["missing_retinotopy", "unreadable_map", "missing_retinotopy"]
+    assert rows["both"].n_vertices is None
+
+
+def test_map_and_roi_of_different_length_are_a_mismatch():
+    rows = measured({"L": roi(0), "R": roi(0)}, {"L": np.ones(5), "R": np.ones(6)})
+    assert [rows[h].status for h in ("L", "R", "both")] == [
+        "vertex_mismatch",
+        "ok",
+        "vertex_mismatch",
+    ]
+
+
+def test_means_are_accumulated_in_64_bits():
+    # In 32-bit floats, adding 1 to 2**24 changes nothing.
+    values = np.array([2**24, 1, 1, 1, 1], "f4")
+    rows = measured({"L": np.ones(5, bool), "R": roi(n=5)}, {"L": values, "R": np.ones(5, "f4")})
+    assert rows["L"].estimate == (2**24 + 4) / 5
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30),
+    flip=st.sampled_from([1.0, -1.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_order_does_not_matter_and_sign_flips_exactly(values, flip, seed):
+    array = np.array(values)
+    order = np.random.default_rng(seed).permutation(array.size)
+    everywhere, nowhere = np.ones(array.size, bool), np.zeros(array.size, bool)
+    rois = {"L": everywhere, "R": nowhere}
+    plain = measured(rois, {"L": array, "R": array})["both"]
+    shuffled = measured(rois, {"L": flip * array[order], "R": array})["both"]
+    assert shuffled.estimate == pytest.approx(flip * plain.estimate, rel=1e-9, abs=1e-6)
+    assert shuffled.median == flip * plain.median
+    flipped = measured(rois, {"L": -array, "R": array})["both"]
+    assert flipped.estimate == -plain.estimate
+
+
+class TestCombineRuns:
+    def test_fixed_effects_weigh_by_inverse_variance(self):
+        runs, variances = [np.array([1.0]), np.array([5.0])], [np.array([1.0]), np.array([3.0])]
+        assert combine_runs(runs, variances, "fixed_effects") == pytest.approx(
+            (1 + 5 / 3) / (4 / 3)
+        )
+        z = combine_runs(runs, variances, "fixed_effects_z")
+        assert z == pytest.approx((1 + 5 / 3) / np.sqrt(4 / 3))
+
+    def test_equal_variances_give_the_plain_mean(self):
+        runs = [np.array([1.0, 2.0]), np.array([3.0, 8.0])]
+        same = [np.array([2.0, 2.0])] * 2
+        assert combine_runs(runs, same, "fixed_effects") == pytest.approx([2.0, 5.0])
+        assert combine_runs(runs, [], "mean").tolist() == [2.0, 5.0]
+
+    def test_stouffer(self):
+        assert combine_runs([np.array([1.0]), np.array([3.0])], [], "stouffer") == pytest.approx(
+            4 / np.sqrt(2)
+        )
+
+    def test_a_single_map_keeps_its_precision(self):
+        only = np.array([1.96], ">f4")
+        assert combine_runs([only], [], "single") is only
+
+    @pytest.mark.parametrize("combination", ["mean", "stouffer"])
+    @pytest.mark.parametrize("bad", [NAN, INF])
+    def test_a_vertex_missing_in_one_run_is_missing(self, combination, bad):
+        runs = [np.array([1.0, bad]), np.array([1.0, 1.0])]
+        combined = combine_runs(runs, [], combination)
+        assert np.isnan(combined).tolist() == [False, True]
+
+    @pytest.mark.parametrize("combination", ["fixed_effects", "fixed_effects_z"])
+    @pytest.mark.parametrize("bad", [0.0, -1.0, NAN, INF])
+    def test_a_variance_that_is_none_gives_no_number(self, combination, bad):
+        runs = [np.array([1.0, 1.0])] * 2
+        variances = [np.array([1.0, bad]), np.array([1.0, 1.0])]
+        combined = combine_runs(runs, variances, combination)
+        assert np.isnan(combined).tolist() == [False, True]
+
+
+class TestMethod:
+    VALUES = np.array([1.0, 2.0, 9.0, 50.0])
+
+    def test_median_and_area_weighted_mean(self):
+        part = Part(
+            region(np.array([True, True, True, False]), np.array([1.0, 1, 2, 7])), self.VALUES
+        )
+        assert summarize([part]).estimate == 4.0
+        assert summarize([part], Method("median")).estimate == 2.0
+        assert summarize([part], Method("area-weighted-mean")).estimate == (1 + 2 + 18) / 4
+        assert summarize([part]).area_mm2 == 4.0
+
+    def test_area_weights_of_nan_vertices_do_not_count(self):
+        values = np.array([1.0, NAN, 9.0, 0.0])
+        part = Part(region(np.array([True, True, True, False]), np.array([1.0, 100, 3, 7])), values)
+        assert summarize([part], Method("area-weighted-mean")).estimate == (1 + 27) / 4
+
+    def test_areas_are_needed_for_weights(self):
+        part = Part(region(np.ones(4, bool)), self.VALUES)
+        summary = summarize([part], Method("area-weighted-mean"))
+        assert (summary.estimate, summary.status) == (None, "missing_surface")
+        assert summarize([part]).area_mm2 is None
+
+    @pytest.mark.parametrize(("least", "status"), [(3, "ok"), (4, "below_min_vertices")])
+    def test_min_vertices(self, least, status):
+        part = Part(region(np.array([True, True, True, False])), self.VALUES)
+        summary = summarize([part], Method(min_vertices=least))
+        assert (summary.status, summary.n_vertices) == (status, 3)
+        assert (summary.estimate is None) == (status != "ok")
+
+    def test_min_vertices_counts_both_hemispheres_for_both(self):
+        parts = {
+            "L": Part(region(np.array([True, True, False, False])), self.VALUES),
+            "R": Part(region(np.array([True, False, False, False])), self.VALUES),
+        }
+        rows = measure(A_KEY, parts, Method(min_vertices=3))
+        assert [row.status for row in rows] == ["below_min_vertices", "below_min_vertices", "ok"]
+
+
+class TestCrossValidation:
+    def fold(self, estimate, **others):
+        status = "ok" if estimate is not None else "empty_roi"
+        row = EstimateRow(**vars(A_KEY), hemi="L", estimate=estimate, n_vertices=4, n_finite=4)
+        return replace(row, **{"status": status, **others})
+
+    def test_folds_are_averaged_and_counted(self):
+        (row,) = average_folds([self.fold(1.0), self.fold(4.0), self.fold(None)])
+        assert (row.estimate, row.n_runs, row.status) == (2.5, 2, "ok")
+        assert row.independence == "crossvalidated"
+
+    def test_no_fold_has_a_number(self):
+        (row,) = average_folds([self.fold(None), self.fold(None)])
+        assert (row.estimate, row.n_runs, row.status) == (None, 0, "empty_roi")
+
+    def test_a_run_that_cannot_be_read_costs_the_estimate(self):
+        (row,) = average_folds([self.fold(1.0), self.fold(None, status="unreadable_map")])
+        assert (row.estimate, row.status) == (None, "unreadable_map")
+
+    def test_only_circular_rows_are_replaced(self):
+        circular = self.fold(9.0, independence="circular")
+        independent = replace(self.fold(7.0), task="other")
+        rows = with_cross_validation([circular, independent], [self.fold(1.0), self.fold(3.0)])
+        assert [(row.estimate, row.independence) for row in rows] == [
+            (2.0, "crossvalidated"),
+            (7.0, "independent"),
+        ]
+
+
+def test_columns_are_those_of_the_contract():
+    always = [name for name, c in columns(EstimateRow).items() if not c.is_optional]
+    assert always == [
+        *KEY,
+        "estimate",
+        "sd",
+        "median",
+        "n_vertices",
+        "n_finite",
+        "coverage",
+        "area_mm2",
+        "n_runs",
+        "status",
+        "independence",
+    ]
+    assert set(columns(EstimateRow)) - set(always) == {"volume_mm3"}  # of volumes only
+
+
+def test_every_column_is_described():
+    dictionary = data_dictionary(EstimateRow)
+    assert all(entry["Description"] for entry in dictionary.values())
+    assert dictionary["status"]["Levels"] == dict(STATUSES)
+
+
+@given(st.floats(-30, 30), st.integers(2, 500))
+def test_z_of_t_has_the_same_tail_probability(t, degrees_of_freedom):
+    z = t_to_z(np.array([t]), degrees_of_freedom)[0]
+    assert stats.norm.logsf(abs(z)) == pytest.approx(
+        stats.t.logsf(abs(t), degrees_of_freedom), rel=1e-6, abs=1e-9
+    )
+    assert np.sign(z) * np.sign(t) >= 0

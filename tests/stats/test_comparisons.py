@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.stats.permutation import sign_flip_tests
+
+RANDOM = np.random.default_rng(0)
+ROIS = ("UL", "UR", "LL")
+CONTRASTS = ("attend", "ignore")
+# Participants x ROIs x contrasts x hemispheres.
+VALUES = RANDOM.normal(0.5, 1, (9, 3, 2, 3))
+HEMISPHERES = ("L", "R", "both")
+
+
+def rows_of(values, **columns):
+    return [
+        EstimateRow(
+            **{
+                "participant_id": f"sub-{i:02}",
+                "session": None,
+                "task": "main",
+                "contrast": CONTRASTS[k],
+                "roi": ROIS[j],
+                "hemi": HEMISPHERES[h],
+                "space": "fsnative",
+                "statistic": "effect",
+                "estimate": None if np.isnan(value) else float(value),
+                "status": "empty_roi" if np.isnan(value) else "ok",
+                **columns,
+            }
+        )
+        for (i, j, k, h), value in np.ndenumerate(values)
+    ]
+
+
+def find(results, comparison, **cell):
+    (row,) = [
+        row
+        for row in results
+        if row.comparison == comparison
+        and all(getattr(row, name) == value for name, value in cell.items())
+    ]
+    return row
+
+
+def test_every_pair_once():
+    results = paired_tests(rows_of(VALUES))
+    named = [(r.comparison, r.roi, r.contrast, r.hemi, r.versus) for r in results]
+    assert len(set(named)) == len(named) == 3 * 2 + 1 * 3 + 6
+    assert ("roi", "UL", "attend", "both", "LL") in named
+    assert ("contrast", "LL", "attend", "both", "ignore") in named
+    assert ("hemi", "UR", "ignore", "L", "R") in named
+
+
+@pytest.mark.parametrize(
+    ("comparison", "cell", "first", "second"),
+    [
+        ("roi", {"roi": "UL", "versus": "UR", "contrast": "attend"}, (0, 0, 2), (1, 0, 2)),
+        ("contrast", {"roi": "LL"}, (2, 0, 2), (2, 1, 2)),
+        ("hemi", {"roi": "UR", "contrast": "ignore"}, (1, 1, 0), (1, 1, 1)),
+    ],
+)
+def test_equals_the_paired_test_of_scipy(comparison, cell, first, second):
+    test = find(paired_tests(rows_of(VALUES)), comparison, **cell).test
+    a, b = VALUES[:, *first], VALUES[:, *second]
+    expected = stats.ttest_rel(a, b)
+    assert (test.n, test.df) == (9, 8)
+    assert (test.t, test.p) == pytest.approx((expected.statistic, expected.pvalue))
+    interval = expected.confidence_interval()
+    assert (test.ci95_low, test.ci95_high) == pytest.approx((interval.low, interval.high))
+    assert test.cohens_d == pytest.approx(np.mean(a - b) / np.std(a - b, ddof=1))
+
+
+def test_each_kind_of_comparison_is_a_family():
+    results = paired_tests(rows_of(VALUES), n_permutations=512)
+    for comparison in ("roi", "contrast", "hemi"):
+        tests = [row.test for row in results if row.comparison == comparison]
+        expected = multipletests([test.p for test in tests], method="fdr_bh")[1]
+        assert [test.q_fdr for test in tests] == pytest.approx(list(expected))
+    differences = VALUES[:, :, 0, 2] - VALUES[:, :, 1, 2]
+    flips = sign_flip_tests(differences, np.ones(3, dtype=bool), 512)
+    tests = [row.test for row in results if row.comparison == "contrast"]
+    assert [test.p_fwe for test in tests] == pytest.approx(list(flips.p_fwe))
+
+
+def test_a_participant_needs_both():
+    values = VALUES.copy()
+    values[3, 0, :, 2] = np.nan
+    test = find(paired_tests(rows_of(values)), "roi", roi="UL", versus="UR", contrast="attend").test
+    assert (test.n, test.excluded) == (8, "sub-03:empty_roi")
+    kept = np.delete(VALUES, 3, axis=0)
+    expected = stats.ttest_rel(kept[:, 0, 0, 2], kept[:, 1, 0, 2])
+    assert test.p == pytest.approx(expected.pvalue)
+
+
+def test_circular_estimates_are_compared_but_not_tested():
+    results = paired_tests(rows_of(VALUES, independence="circular"), n_permutations=100)
+    assert results
+    for row in results:
+        assert row.test.mean is not None
+        assert (row.test.p, row.test.p_permutation, row.test.q_fdr) == (None, None, None)
+
+
+def test_rounding_is_no_difference():
+    values = np.broadcast_to(RANDOM.normal(size=(9, 1, 1, 1)), VALUES.shape).copy()
+    values[:, 1] = values[:, 0] * 3 / 3 + 0.1 - 0.1
+    assert np.any(values[:, 1] != values[:, 0])
+    test = find(paired_tests(rows_of(values)), "roi", roi="UL", versus="UR", contrast="attend").test
+    assert (test.p, test.note) == (None, "no variation between participants")
+
+
+def test_tasks_and_sessions_are_not_mixed():
+    rows = [
+        *rows_of(VALUES[:, :1, :1, 2:], task="one", hemi="both"),
+        *rows_of(VALUES[:, :1, 1:, 2:], task="two", hemi="both", contrast="other"),
+        *rows_of(VALUES[:, 1:2, :1, 2:], task="one", session="2", roi="UR", hemi="both"),
+    ]
+    assert paired_tests(rows) == []

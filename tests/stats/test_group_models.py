@@ -1,0 +1,170 @@
+"""--model, from files to the table."""
+
+import json
+
+import numpy as np
+import pytest
+from study import EFFECT, contents, make_study, read_tsv, write_gifti
+
+from bids_secondlevel.cli.main import main
+
+AGES = np.array([20, 25, 31, 38, 44, 52, 57, 63])
+OFFSETS = 0.1 * AGES + np.arange(8) % 3 / 10
+
+
+@pytest.fixture
+def processed(tmp_path, output):
+    """Eight participants whose effects rise with age; a ninth is in participants.tsv only."""
+    study = make_study(tmp_path / "bids", {f"{i:02}": x for i, x in enumerate(OFFSETS)})
+    lines = [f"sub-{i:02}\t{age}\t{1 + i % 2}" for i, age in enumerate(AGES)]
+    text = "\n".join(["participant_id\tage\tgroup", *lines, "sub-99\t30\t1"]) + "\n"
+    (study.root / "participants.tsv").write_text(text)
+    (study.root / "participants.json").write_text(json.dumps({"group": {"Levels": {"1": "a"}}}))
+    assert main([str(study.root), str(output), "participant", "--no-report"]) == 0
+    return study
+
+
+def group(study, output, *options):
+    return main([str(study.root), str(output), "group", "--no-report", *options])
+
+
+def model_rows(output, **cell):
+    rows = read_tsv(output / "group_model.tsv")
+    return [row for row in rows if all(row[name] == value for name, value in cell.items())]
+
+
+def test_coefficients_are_those_of_least_squares(processed, output):
+    assert group(processed, output, "--model", "estimate ~ age + group") == 0
+    (row,) = model_rows(output, roi="left", name="age")
+    design = np.column_stack([np.ones(8), AGES, np.arange(8) % 2])
+    expected = np.linalg.lstsq(design, OFFSETS)[0][1]
+    assert float(row["coefficient"]) == pytest.approx(expected, rel=1e-4)
+    assert (row["task"], row["n_participants"]) == ("main", "8")
+    # Who is only in participants.tsv is listed everywhere.
+    assert row["excluded"] == "sub-99:missing_participant"
+    estimates = read_tsv(output / "group_estimates.tsv")
+    assert {r["status"] for r in estimates if r["participant_id"] == "sub-99"} == {
+        "missing_participant"
+    }
+    # Its numbers are levels, by participants.json.
+    assert model_rows(output, name="group[T.2]")
+    text = (output / "logs" / "group_model.txt").read_text()
+    assert "estimate ~ age + group" in text
+    described = json.loads((output / "group_model.json").read_text())
+    assert described["Model"] == "estimate ~ age + group"
+    assert set(read_tsv(output / "group_model.tsv")[0]) <= set(described)
+
+
+def test_repeated_measures(processed, output):
+    extra = [0.0, 0.4, 0.8, 0.4, 0.0, 0.8, 0.4, 0.0]  # at vertex 2, which is in right only
+    for i, (offset, more) in enumerate(zip(OFFSETS, extra, strict=True)):
+        values = [value + offset + more * (vertex == 2) for vertex, value in enumerate(EFFECT["R"])]
+        write_gifti(processed.map_path(f"{i:02}", "main", "R", "attend", "effect"), values, "R")
+    assert main([str(processed.root), str(output), "participant", "--no-report"]) == 0
+    assert group(processed, output, "--model", "estimate ~ roi + age") == 0
+    (row,) = model_rows(output, name="roi[T.right]")
+    assert (row["fit"], row["test"], row["n_rows"]) == ("mixed", "z", "16")
+    # Left holds vertices with 11, 12 and 100, right those with 100 and 102.
+    assert float(row["coefficient"]) == pytest.approx(101 - 41 + np.mean(extra) / 2)
+    assert "too liberal for 8 participants" in row["note"]
+
+
+def test_reasons_and_selection_are_with_the_model(processed, output, tmp_path):
+    exclude = tmp_path / "exclude.tsv"
+    exclude.write_text("participant_id\treason\n00\tmoved\n")
+    options = ["--exclude", str(exclude), "--model", "estimate ~ age"]
+    assert group(processed, output, *options) == 0
+    (row,) = model_rows(output, roi="left", name="age")
+    assert row["excluded"] == "sub-00:excluded (moved); sub-99:missing_participant"
+    described = json.loads((output / "group_model.json").read_text())
+    assert described["Selection"]["Excluded"] == {"sub-00": "moved"}
+
+
+def test_a_wrong_model_is_told_before_anything_is_written(processed, output, capsys):
+    assert group(processed, output, "--model", "estimate ~ age") == 0
+    before = contents(output)
+    assert group(processed, output, "--model", "estimate ~ weight") == 64
+    assert "there is no column weight" in capsys.readouterr().err
+    assert group(processed, output, "--model", "none.json") == 66
+    assert contents(output) == before
+
+
+def test_a_model_that_does_not_fit_the_data_costs_no_table(processed, output, capsys):
+    path = processed.root / "participants.tsv"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{header}\tsite", *(f"{line}\t1" for line in lines)]) + "\n")
+    assert group(processed, output, "--model", "estimate ~ age") == 0
+    (output / "group_statistics.tsv").unlink()
+    assert group(processed, output, "--model", "estimate ~ site") == 65
+    assert "site is the same (1.0) for all" in capsys.readouterr().err
+    assert (output / "group_statistics.tsv").exists()
+    assert not (output / "group_model.tsv").exists()
+    assert not (output / "logs" / "group_model.txt").exists()
+
+
+def test_a_model_that_fits_nowhere(processed, output):
+    options = ["--participant-label", "00", "01", "--model", "estimate ~ age"]
+    assert group(processed, output, *options) == 65
+    rows = model_rows(output)
+    assert {row["quantity"] for row in rows} == {"n/a"}
+    assert all("residual degrees of freedom" in row["note"] for row in rows)
+
+
+def test_without_a_model_an_earlier_one_goes(processed, output):
+    assert group(processed, output, "--model", "estimate ~ age") == 0
+    assert group(processed, output) == 0
+    assert not [name for name in contents(output) if "group_model" in name]
+
+
+def test_a_dry_run_tries_the_model_and_writes_nothing(processed, output):
+    before = contents(output)
+    assert group(processed, output, "--dry-run", "--model", "estimate ~ age") == 0
+    assert group(processed, output, "--dry-run", "--model", "estimate ~ nonsense") == 64
+    assert contents(output) == before
+
+
+def test_a_broken_participants_file(processed, output, caplog):
+    (processed.root / "participants.tsv").write_text("subject\tage\n01\t3\n")
+    assert group(processed, output) == 0
+    assert "has no column participant_id" in caplog.text
+    assert group(processed, output, "--model", "estimate ~ age") == 65
+
+
+def test_columns_with_numbers_and_something_else(processed, output, capsys):
+    path = processed.root / "participants.tsv"
+    path.write_text(path.read_text().replace("\t63\t", "\t89+\t"))
+    assert group(processed, output, "--model", "estimate ~ age") == 65
+    assert "'89+'" in capsys.readouterr().err
+
+
+def test_a_bids_stats_model(processed, output, tmp_path):
+    specification = {
+        "Name": "attention",
+        "BIDSModelVersion": "1.0.0",
+        "Nodes": [
+            {
+                "Level": "Dataset",
+                "Name": "mean",
+                "GroupBy": ["contrast"],
+                "Model": {"Type": "glm", "X": [1]},
+                "DummyContrasts": {"Test": "t"},
+            }
+        ],
+    }
+    path = tmp_path / "model-attention_smdl.json"
+    path.write_text(json.dumps(specification))
+    assert group(processed, output, "--model", str(path)) == 0
+    tested = {
+        (r["task"], r["contrast"], r["roi"]): r
+        for r in read_tsv(output / "group_statistics.tsv")
+        if r["hemi"] == "both"
+    }
+    rows = model_rows(output)
+    assert {row["roi"] for row in rows} == {"left", "right"}
+    for row in rows:
+        expected = tested[row["task"], row["contrast"], row["roi"]]
+        assert float(row["coefficient"]) == pytest.approx(float(expected["mean"]))
+        assert float(row["p"]) == pytest.approx(float(expected["p"]))
+    described = json.loads((output / "group_model.json").read_text())
+    assert described["ModelSpecification"] == specification
+    assert group(processed, output, "--model", str(tmp_path / "none.json")) == 66

@@ -1,0 +1,528 @@
+"""Models given as formulas, against statsmodels and against planted effects."""
+
+import warnings
+from collections import Counter
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import statsmodels.formula.api as smf
+from group_data import as_frame, group_study, labels, participants, row
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.anova import anova_lm
+
+from bids_secondlevel.core.errors import DataError, UsageError
+from bids_secondlevel.core.rows import data_dictionary
+from bids_secondlevel.core.values import ParticipantsTable
+from bids_secondlevel.outputs.files import read_table, write_table
+from bids_secondlevel.stats.models.by_formula import fit_formula
+from bids_secondlevel.stats.models.table import ModelRow
+
+NOBODY = ParticipantsTable()
+
+
+def only(rows, **columns):
+    return [r for r in rows if all(getattr(r, name) == v for name, v in columns.items())]
+
+
+def one(results, **columns):
+    (found,) = only(results.rows, **columns)
+    return found
+
+
+@pytest.mark.parametrize(
+    "formula", ["estimate ~ age + group", "estimate ~ group * sex + age", "estimate ~ group * age"]
+)
+def test_one_number_per_participant_equals_statsmodels(formula):
+    rows, table = group_study(1)
+    results = fit_formula(formula, rows, table)
+    assert {(r.contrast, r.roi) for r in results.rows} == {
+        (c, r) for c in ("attend", "ignore") for r in ("UL", "UR")
+    }
+    for contrast in ("attend", "ignore"):
+        cell = only(rows, contrast=contrast, roi="UR")
+        expected = smf.ols(formula, as_frame(cell, table)).fit()
+        found = only(results.rows, contrast=contrast, roi="UR", quantity="coefficient")
+        assert {r.name for r in found} == set(expected.params.index)
+        intervals = expected.conf_int()
+        for r in found:
+            assert (r.fit, r.hemi, r.test, r.df_residual) == (
+                "ols",
+                "both",
+                "t",
+                expected.df_resid,
+            )
+            assert r.coefficient == pytest.approx(expected.params[r.name])
+            assert r.se == pytest.approx(expected.bse[r.name])
+            assert (r.value, r.p) == pytest.approx(
+                (expected.tvalues[r.name], expected.pvalues[r.name])
+            )
+            assert (r.ci95_low, r.ci95_high) == pytest.approx(tuple(intervals.loc[r.name]))
+            assert (r.n_rows, r.n_participants, r.excluded, r.note) == (24, 24, None, None)
+
+
+@given(
+    st.integers(0, 1000),
+    st.sampled_from(
+        [
+            "estimate ~ {group} * {sex} + age",
+            "estimate ~ {group} * age",
+            "estimate ~ {group} * {sex} * age",
+            "estimate ~ {sex} + {group}",
+            "estimate ~ age",
+        ]
+    ),
+)
+@settings(max_examples=25, deadline=None)
+def test_tests_of_terms_are_those_of_type_3(seed, formula):
+    rows, table = group_study(seed, n=40)
+    cells = Counter((cells["group"], cells["sex"]) for cells in table.values.values())
+    assume(len(cells) == 6 and min(cells.values()) > 2)
+    cell = only(rows, contrast="attend", roi="UL")
+    results = fit_formula(formula.format(group="group", sex="sex"), cell, table)
+    summed = {"group": "C(group, Sum)", "sex": "C(sex, Sum)"}
+    fitted = smf.ols(formula.format(**summed), as_frame(cell, table)).fit()
+    expected = anova_lm(fitted, typ=3)
+    tests = only(results.rows, quantity="omnibus")
+    assert len(tests) == len(expected) - 2
+    for test in tests:
+        reference = expected.loc[":".join(summed.get(part, part) for part in test.term.split(":"))]
+        assert (test.test, test.df, test.df_residual) == (
+            "F",
+            reference["df"],
+            fitted.df_resid,
+        )
+        assert (test.value, test.p) == pytest.approx((reference["F"], reference["PR(>F)"]))
+
+
+def test_several_numbers_per_participant_equal_a_mixed_model_of_statsmodels():
+    rows, table = group_study(2)
+    formula = "estimate ~ roi * contrast + age + group"
+    results = fit_formula(formula, rows, table)
+    frame = as_frame(rows, table)
+    expected = smf.mixedlm(formula, frame, groups=frame["participant_id"]).fit(method="powell")
+    found = only(results.rows, quantity="coefficient")
+    assert {r.name for r in found} == set(expected.fe_params.index)
+    for r in found:
+        assert (r.fit, r.test, r.df, r.df_residual, r.converged) == (
+            "mixed",
+            "z",
+            None,
+            None,
+            "yes",
+        )
+        assert (r.roi, r.contrast, r.hemi, r.task) == (None, None, "both", "main")
+        assert r.coefficient == pytest.approx(expected.fe_params[r.name], rel=1e-4)
+        assert r.se == pytest.approx(expected.bse_fe[r.name], rel=1e-3)
+        assert (r.value, r.p) == pytest.approx(
+            (expected.tvalues[r.name], expected.pvalues[r.name]), rel=1e-2, abs=1e-12
+        )
+        assert (r.n_rows, r.n_participants) == (96, 24)
+    assert one(results, name="residual").coefficient == pytest.approx(expected.scale, rel=1e-3)
+    assert one(results, name="participant_id").coefficient == pytest.approx(
+        expected.cov_re.iloc[0, 0], rel=1e-3
+    )
+
+
+def test_planted_effects_are_found():
+    rows, table = group_study(3, n=120)
+    results = fit_formula("estimate ~ roi + contrast + age + group", rows, table)
+    planted = {
+        "roi[T.UR]": 0.3,
+        "contrast[T.ignore]": -0.6,
+        "age": 0.02,
+        "group[T.patient]": 0.8,
+        "group[T.relative]": 0.0,
+    }
+    for name, effect in planted.items():
+        found = one(results, name=name)
+        assert abs(found.coefficient - effect) < 4 * found.se
+        assert (found.p < 1e-4) == (effect != 0)
+    assert one(results, name="participant_id").coefficient == pytest.approx(0.25, rel=0.5)
+    assert one(results, name="residual").coefficient == pytest.approx(0.09, rel=0.2)
+
+
+def test_two_contrasts_of_complete_data_are_a_paired_test():
+    rows, table = group_study(4)
+    results = fit_formula("estimate ~ contrast", rows, table)
+    for roi in ("UL", "UR"):
+        first, second = (
+            [r.estimate for r in only(rows, roi=roi, contrast=c)] for c in ("attend", "ignore")
+        )
+        paired = stats.ttest_rel(second, first)
+        found = one(results, roi=roi, name="contrast[T.ignore]")
+        assert found.value == pytest.approx(paired.statistic, rel=1e-5)
+        assert found.coefficient == pytest.approx(np.mean(second) - np.mean(first))
+        test = one(results, roi=roi, quantity="omnibus")
+        assert (test.test, test.df) == ("chi2", 1)
+        assert test.value == pytest.approx(paired.statistic**2, rel=1e-5)
+
+
+def test_an_intercept_alone_is_the_one_sample_test():
+    rows, table = group_study(5)
+    results = fit_formula("estimate ~ 1", rows, table)
+    values = [r.estimate for r in only(rows, roi="UL", contrast="ignore")]
+    expected = stats.ttest_1samp(values, 0)
+    found = one(results, roi="UL", contrast="ignore")
+    assert (found.term, found.name) == ("1", "Intercept")
+    assert (found.value, found.p) == pytest.approx((expected.statistic, expected.pvalue))
+
+
+def test_columns_of_the_estimates_table():
+    rng = np.random.default_rng(6)
+    rows = [
+        replace(row(i, rng.normal()), area_mm2=rng.uniform(100, 200), n_vertices=100)
+        for i in labels(12)
+    ]
+    expected = stats.linregress([r.area_mm2 for r in rows], [r.estimate for r in rows])
+    found = one(fit_formula("estimate ~ area_mm2", rows, NOBODY), name="area_mm2")
+    assert (found.coefficient, found.p) == pytest.approx((expected.slope, expected.pvalue))
+    found = one(fit_formula("area_mm2 ~ estimate", rows, NOBODY), name="estimate")
+    assert found.p == pytest.approx(expected.pvalue)
+    with pytest.raises(DataError, match=r"n_vertices is the same \(100.0\) for all 12 numbers"):
+        fit_formula("estimate ~ n_vertices", rows, NOBODY)
+
+
+def test_hemispheres_only_where_the_formula_names_them():
+    rng = np.random.default_rng(7)
+    rows = [row(i, rng.normal(), hemi=h) for i in labels(8) for h in ("L", "R", "both")]
+    both = fit_formula("estimate ~ 1", rows, NOBODY)
+    assert [(r.hemi, r.n_rows) for r in both.rows] == [("both", 8)]
+    assert both.rows[0].coefficient == pytest.approx(
+        np.mean([r.estimate for r in rows if r.hemi == "both"])
+    )
+    halves = fit_formula("estimate ~ hemi", rows, NOBODY)
+    assert one(halves, name="hemi[T.R]").n_rows == 16
+    assert one(halves, name="Intercept").coefficient == pytest.approx(
+        np.mean([r.estimate for r in rows if r.hemi == "L"])
+    )
+
+
+def test_sessions_and_spaces_are_not_mixed():
+    rng = np.random.default_rng(8)
+    rows = [
+        row(i, rng.normal(), session=session, space=space)
+        for session in ("1", "2")
+        for space in ("fsnative", "fsaverage")
+        for i in labels(5)
+    ]
+    results = fit_formula("estimate ~ 1", rows, NOBODY)
+    assert [(r.session, r.space, r.n_rows) for r in results.rows] == [
+        ("1", "fsnative", 5),
+        ("1", "fsaverage", 5),
+        ("2", "fsnative", 5),
+        ("2", "fsaverage", 5),
+    ]
+    results = fit_formula("estimate ~ session", rows, NOBODY)
+    assert {(r.session, r.space, r.n_rows) for r in results.rows} == {
+        (None, "fsnative", 10),
+        (None, "fsaverage", 10),
+    }
+    assert one(results, space="fsnative", quantity="coefficient", term="session").name == (
+        "session[T.2]"
+    )
+
+
+@pytest.mark.parametrize("levels", [(), ("group",)])
+def test_numbers_are_categories_where_the_dictionary_gives_levels(levels):
+    rng = np.random.default_rng(9)
+    table = participants(levels, group=[1, 2, 3] * 4)
+    rows = [row(i, rng.normal()) for i in labels(12)]
+    results = fit_formula("estimate ~ group", rows, table)
+    names = [r.name for r in only(results.rows, term="group", quantity="coefficient")]
+    assert names == (["group[T.2]", "group[T.3]"] if levels else ["group"])
+    assert one(results, quantity="omnibus").df == (2 if levels else 1)
+
+
+def test_a_word_among_numbers_is_told():
+    table = participants(age=["31", "old", "young", "31", "old", "young"])
+    rows = [row(i, float(int(i) ** 2)) for i in labels(6)]
+    results = fit_formula("estimate ~ age", rows, table)
+    assert "age is taken for categories, as 'old' in participants.tsv" in results.messages[0]
+    assert results.messages[0] in results.summary
+
+
+def test_who_is_left_out_is_named():
+    table = participants(age=[30, None, 35, 41, 50, 28])
+    rows = [row(i, 0.1 * int(i) ** 2) for i in ("01", "02", "03", "04", "06", "07")]
+    rows.append(row("05", None))
+    results = fit_formula("estimate ~ age", rows, table)
+    (said,) = {r.excluded for r in results.rows}
+    assert said == "sub-02:age n/a; sub-05:empty_roi; sub-07:not in participants.tsv"
+    assert {(r.n_rows, r.n_participants) for r in results.rows} == {(4, 4)}
+    expected = stats.linregress([30, 35, 41, 28], [0.1, 0.9, 1.6, 3.6])
+    assert one(results, name="age").coefficient == pytest.approx(expected.slope)
+    assert f"left out: {said}" in results.summary
+
+
+def test_parts_of_participants_that_are_left_out_are_named():
+    rows, table = group_study(10, n=8)
+    gone = {("sub-03", "ignore", "UR"), ("sub-05", "attend", "UL")}
+    rows = [
+        replace(r, estimate=None, status="missing_map")
+        if (r.participant_id, r.contrast, r.roi) in gone
+        else r
+        for r in rows
+    ]
+    rows += [row("09", None, contrast=c, roi=r) for c in ("attend", "ignore") for r in ("UL", "UR")]
+    (said,) = {r.excluded for r in fit_formula("estimate ~ roi * contrast", rows, table).rows}
+    assert said == (
+        "sub-03[ignore, UR]:missing_map; sub-05[attend, UL]:missing_map; sub-09:empty_roi"
+    )
+
+
+def test_circular_estimates_are_never_used():
+    rng = np.random.default_rng(11)
+    main = [row(i, rng.normal()) for i in labels(6)]
+    circular = [row(i, 9 + rng.normal(), task="loc", independence="circular") for i in labels(6)]
+    results = fit_formula("estimate ~ 1", main + circular, NOBODY)
+    assert [r.task for r in results.rows] == ["main"]
+    assert any("task loc) are never tested" in message for message in results.messages)
+    with pytest.raises(DataError, match="only circular estimates are left"):
+        fit_formula("estimate ~ 1", circular, NOBODY)
+    with pytest.raises(DataError, match=r"task is the same \(main\)"):
+        fit_formula("estimate ~ task", main + circular, NOBODY)
+    mixed = [replace(main[0], independence="circular"), *main[1:]]
+    found = one(fit_formula("estimate ~ 1", mixed, NOBODY))
+    assert (found.n_rows, found.excluded) == (5, "sub-01:circular")
+    assert found.coefficient == pytest.approx(np.mean([r.estimate for r in main[1:]]))
+
+
+def test_no_number_at_all():
+    with pytest.raises(DataError, match="no participant has a number in the column estimate"):
+        fit_formula("estimate ~ 1", [row("01", None)], NOBODY)
+    with pytest.raises(DataError, match="no participant has a number in the column area_mm2"):
+        fit_formula("area_mm2 ~ 1", [row("01", 1.0), row("02", 2.0)], NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("ages", "said"),
+    [
+        ([30, 30, 30, 30, None], r"age is the same \(30.0\) for all 4 numbers"),
+        (["x", "x", None, "x", "x"], r"age is the same \(x\) for all 4"),
+        ([30, None, None, None, 31], "age is n/a for 3 of 5 participants with a number. "),
+        ([None] * 5, "age is n/a for 5 of 5"),
+        ([30, 31], r"age is n/a for 3 of 5 .* \(3 are not in participants.tsv\)"),
+    ],
+)
+def test_columns_that_cannot_be_used(ages, said):
+    rows = [row(i, float(int(i) ** 2)) for i in labels(5)]
+    with pytest.raises(DataError, match=said) as caught:
+        fit_formula("estimate ~ age", rows, participants(age=ages))
+    assert caught.value.exit_code == 65
+
+
+def test_a_column_of_the_estimates_that_cannot_be_used():
+    rows = [row(i, float(int(i) ** 2)) for i in labels(5)]
+    with pytest.raises(DataError, match=r"area_mm2 is n/a for 5 of 5 participants with a number\."):
+        fit_formula("estimate ~ area_mm2", rows, NOBODY)
+
+
+def test_half_of_the_participants_are_enough():
+    rows = [row(i, float(int(i) ** 2)) for i in labels(6)]
+    found = one(
+        fit_formula("estimate ~ age", rows, participants(age=[3, 4, 9, None, None, None])),
+        name="age",
+    )
+    assert found.n_participants == 3
+
+
+def test_a_name_that_is_nowhere():
+    rows, table = group_study(12)
+    with pytest.raises(
+        UsageError, match=r"no column agee; .*participants\.tsv has age, group, sex"
+    ):
+        fit_formula("estimate ~ agee", rows, table)
+    with pytest.raises(UsageError, match=r"participants\.tsv has none, or is not there"):
+        fit_formula("estimate ~ age", rows, NOBODY)
+    with pytest.raises(UsageError, match="no column participant_id"):
+        fit_formula("estimate ~ participant_id", rows, table)
+
+
+def test_a_name_in_both_tables_is_that_of_the_estimates():
+    table = participants(roi=["x", "y"] * 3)
+    rng = np.random.default_rng(13)
+    rows = [row(i, rng.normal(), roi=roi) for i in labels(6) for roi in ("UL", "UR")]
+    results = fit_formula("estimate ~ roi", rows, table)
+    assert one(results, quantity="coefficient", term="roi").name == "roi[T.UR]"
+    assert results.messages == (
+        "roi is in participants.tsv too; that of the estimates table is used.",
+    )
+
+
+def test_a_fit_that_cannot_be_made_is_a_row_that_says_why():
+    rng = np.random.default_rng(14)
+    table = participants(group=["a", "b"] * 4, age=[*range(30, 38)], months=[*range(360, 456, 12)])
+    everyone = [row(i, rng.normal()) for i in labels(8)]
+    cells = {
+        "same": [row(i, rng.normal(), roi="same") for i in ("01", "03", "05")],
+        "few": [row(i, rng.normal(), roi="few") for i in ("01", "02")],
+        "flat": [row(i, 2.5, roi="flat") for i in labels(8)],
+        "none": [row(i, None, roi="none") for i in labels(8)],
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = fit_formula("estimate ~ group", sum(cells.values(), everyone), table)
+    assert one(results, roi="UL", name="group[T.b]").p is not None
+    notes = {
+        "same": "the same for all numbers: group",
+        "few": "2 numbers for 2 coefficients: no residual degrees of freedom",
+        "flat": "no variation is left by the model, so nothing can be tested",
+        "none": "no number",
+    }
+    for roi, note in notes.items():
+        found = one(results, roi=roi)
+        assert found.note == note
+        assert {found.quantity, found.coefficient, found.se, found.value, found.p} == {None}
+        assert found.n_rows == sum(r.estimate is not None for r in cells[roi])
+    assert results.messages == ("4 of 5 models could not be fitted; the column note says why.",)
+    collinear = one(fit_formula("estimate ~ age + months", everyone, table))
+    assert collinear.note.startswith("3 coefficients, of which the data can tell 2")
+
+
+def test_a_transform_that_fails_in_some_fits_only():
+    rng = np.random.default_rng(15)
+    rows = [row(i, rng.normal()) for i in labels(6)]
+    rows += [row(i, rng.normal(), roi="UR") for i in labels(4)]
+    table = participants(group=["a", "b", "a", "b", "c", "c"])
+    results = fit_formula("estimate ~ C(group, contr.treatment('c'))", rows, table)
+    assert one(results, roi="UL", name="C(group, contr.treatment('c'))[T.a]").p is not None
+    assert "'c'" in one(results, roi="UR").note
+    rows += [row(i, None, roi="none") for i in labels(4)]
+    with pytest.raises(UsageError, match="'z'"):
+        fit_formula("estimate ~ C(group, contr.treatment('z'))", rows, table)
+
+
+def test_an_estimation_that_fails_is_reported():
+    # Two covariates that differ in the ninth digit, and several numbers of each participant.
+    rng = np.random.default_rng(16)
+    age = rng.uniform(20, 70, 12)
+    table = participants(age=list(age), again=[a * (1 + 1e-9 * i) for i, a in enumerate(age)])
+    rows = [row(i, rng.normal(), contrast=c) for i in labels(12) for c in "xyz"]
+    results = fit_formula("estimate ~ contrast + age + again", rows, table)
+    found = one(results)
+    assert (found.fit, found.converged, found.coefficient, found.p) == ("mixed", "no", None, None)
+    assert "did not converge" in found.note
+    assert "converged: no" in results.summary
+
+
+def test_a_variance_at_its_bound_is_told():
+    rows = [
+        row(i, value + sign, contrast=c)
+        for i, value in zip(labels(4), (1.0, -1.1, 2.0, -2.3), strict=True)
+        for c, sign in (("x", value), ("y", -3 * value))
+    ]
+    results = fit_formula("estimate ~ contrast", rows, NOBODY)
+    assert one(results, name="participant_id").coefficient == 0
+    assert all("bound of 0" in r.note for r in results.rows)
+
+
+@given(st.integers(0, 1000), st.floats(-5, 5), st.randoms(use_true_random=False))
+@settings(max_examples=15, deadline=None)
+def test_units_and_order_do_not_matter(seed, exponent, random):
+    rows, table = group_study(seed, n=9)
+    scale = 10**exponent
+    scaled = [replace(r, estimate=r.estimate * scale) for r in rows]
+    random.shuffle(scaled)
+    people = list(table.values.items())
+    random.shuffle(people)
+    other = replace(table, values=dict(people))
+    for formula in ("estimate ~ roi * contrast + age", "estimate ~ group + age"):
+        before = fit_formula(formula, rows, table).rows
+        after = fit_formula(formula, scaled, other).rows
+        assert len(before) == len(after)
+        for a, b in zip(*(sorted(rs, key=describe) for rs in (before, after)), strict=True):
+            assert describe(a) == describe(b)
+            if a.quantity in ("coefficient", "omnibus"):
+                assert (b.value, b.p) == pytest.approx((a.value, a.p), rel=1e-3, abs=1e-9)
+            if a.quantity == "coefficient":
+                assert (b.coefficient, b.se) == pytest.approx(
+                    (a.coefficient * scale, a.se * scale), rel=1e-3, abs=1e-9 * scale
+                )
+
+
+def describe(r):
+    return tuple(map(str, (r.contrast, r.roi, r.quantity, r.term, r.name, r.df, r.n_rows, r.note)))
+
+
+def test_the_same_input_gives_the_same_output():
+    rows, table = group_study(17, n=9)
+    first, second = (fit_formula("estimate ~ roi + age", rows, table) for _ in range(2))
+    assert first == second
+
+
+def test_the_text_says_what_was_done():
+    rows, table = group_study(18, n=10)
+    text = fit_formula("estimate ~ roi + age", rows, table).summary
+    assert text.startswith("Model: estimate ~ roi + age\n")
+    for part in (
+        "== task main, contrast attend, hemi both, space fsnative, statistic effect",
+        "linear mixed model with a random intercept per participant (REML); 20 numbers of 10",
+        "converged: yes",
+        "roi[T.UR]",
+        "95 % CI [",
+        "chi2(1) = ",
+        "residual ",
+    ):
+        assert part in text
+    assert text.count("==") == 2
+
+
+def test_the_table_can_be_written_and_read_back(tmp_path):
+    rows, table = group_study(19, n=9)
+    rows.append(row("10", None))
+    results = fit_formula("estimate ~ roi * contrast", rows, table)
+    path = tmp_path / "group_model.tsv"
+    write_table(path, results.rows, ModelRow, {})
+    assert read_table(path, ModelRow) == list(results.rows)
+    described = data_dictionary(ModelRow)
+    assert all(described[f.name]["Description"] for f in fields(ModelRow))
+
+
+def by_term(formula, rows, table):
+    fitted = fit_formula(formula, rows, table).rows
+    return {r.term: r for r in fitted if r.quantity == "omnibus"}
+
+
+def test_a_factor_written_as_such_is_tested_like_its_name_alone():
+    rows, table = group_study(19)
+    plain = by_term("estimate ~ sex * roi", rows, table)
+    written = by_term("estimate ~ C(sex) * roi", rows, table)
+    assert written["roi"].value == pytest.approx(plain["roi"].value)
+    assert written["C(sex)"].value == pytest.approx(plain["sex"].value)
+    # A coding that the formula sets is kept: here, women alone tell of the ROIs.
+    treated = by_term("estimate ~ C(sex, contr.treatment) * roi", rows, table)
+    assert treated["roi"].value != pytest.approx(plain["roi"].value, rel=0.01)
+
+
+def test_coefficients_are_compared_with_the_same_level_everywhere():
+    rows, table = group_study(20)
+    rows = [r for r in rows if r.contrast == rows[0].contrast]
+    first = rows[0].roi
+    without = [
+        r
+        for r in rows
+        if not (r.roi == first and table.values[r.participant_id]["group"] == "control")
+    ]
+    fitted = fit_formula("estimate ~ group", without, table).rows
+    (lacking,) = [r for r in fitted if r.roi == first]
+    assert lacking.coefficient is None
+    assert "nobody here has group control" in lacking.note
+    assert any(r.coefficient is not None for r in fitted if r.roi != first)
+
+
+def test_few_participants_are_noted_with_mixed_models():
+    for n, expected in ((19, True), (20, False)):
+        rows, table = group_study(21, n=n)
+        fitted = fit_formula("estimate ~ roi + age", rows, table).rows
+        assert {"too liberal" in (r.note or "") for r in fitted} == {expected}
+
+
+def test_numbers_with_a_few_words_are_refused():
+    rows, table = group_study(22, n=12)
+    values = {name: dict(columns) for name, columns in table.values.items()}
+    values["sub-03"]["age"] = "89+"
+    with pytest.raises(DataError, match=r"'89\+'.*Levels"):
+        fit_formula("estimate ~ roi + age", rows, replace(table, values=values))

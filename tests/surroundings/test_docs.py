@@ -1,0 +1,189 @@
+"""The documentation says what the program does: options, columns, messages, commands."""
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import is_dataclass
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+
+import generated
+import pytest
+
+from bids_secondlevel.cli.options import build_parser
+from bids_secondlevel.core import errors
+from bids_secondlevel.core.rows import columns
+from bids_secondlevel.core.values import STATUSES
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+# Options of other programs that pages speak of.
+FOREIGN = {
+    *("--cores", "--executor"),
+    *("--containall", "--cleanenv", "--no-home", "--entrypoint", "--env", "--ipc"),
+    *("--memory", "--cpus", "--imagepath", "--input"),
+}
+
+ACTIONS = [a for group in generated.option_groups(build_parser()).values() for a in group]
+MODULES = sorted(path.stem for path in generated.PACKAGE.glob("*.py"))
+
+
+class Page(HTMLParser):
+    """Text of a built page, and what a browser fetches to show it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.parts, self.fetched = [], []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if "src" in given:
+            self.fetched.append(given["src"])
+        if tag == "link":
+            self.fetched.append(given["href"])
+
+    def handle_data(self, data):
+        self.parts.append(data)
+
+    @property
+    def text(self):
+        return " ".join("".join(self.parts).split())
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The documentation as it is built: without a single warning."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", folder / "trees"]
+    finished = subprocess.run(
+        [*command, DOCS, folder / "html"], capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return folder / "html"
+
+
+def commands():
+    """Every call of the program in a block of a page, as (page, arguments)."""
+    for page in PAGES:
+        for language, block in FENCED.findall(page.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                if language in ("", "shell") and line.strip().startswith("bids_secondlevel "):
+                    yield page.name, shlex.split(line, comments=True)[1:]
+
+
+def test_every_page_is_built_and_fetches_nothing_from_elsewhere(site):
+    for page in DOCS.rglob("*.md"):
+        built = Page(site / page.relative_to(DOCS).with_suffix(".html"))
+        assert built.fetched
+        assert [url for url in built.fetched if re.match(r"(\w+:)?//", url)] == []
+
+
+def test_styles_fetch_nothing_from_elsewhere(site):
+    sheets = list(site.rglob("*.css"))
+    assert sheets
+    for sheet in sheets:
+        assert re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", sheet.read_text()) == []
+
+
+def test_formulas_are_drawn_without_a_script(site):
+    html = (site / "statistics.html").read_text(encoding="utf-8")
+    assert html.count("<math ") > 50
+    shown = re.sub(r"<math .*?</math>", "", html, flags=re.DOTALL)
+    assert "\\frac" not in shown
+    assert "$" not in Page(site / "statistics.html").text
+
+
+def test_every_option_is_in_the_reference(site):
+    text = Page(site / "reference" / "options.html").text
+    assert len(ACTIONS) > 40
+    for action in ACTIONS:
+        for name in action.option_strings or [action.metavar or "{participant,group}"]:
+            assert name in text
+
+
+def test_every_column_is_in_the_reference(site):
+    text = Page(site / "reference" / "tables.html").text
+    for row_type in generated.TABLES.values():
+        for name, column in columns(row_type).items():
+            assert f"{name} {column.entry['Description'][:30]}" in text
+
+
+def test_every_module_with_messages_is_named_in_the_faq_once():
+    markers = re.findall(r"generated: messages (.*) -->", (DOCS / "faq.md").read_text())
+    named = sorted(module for marker in markers for module in marker.split())
+    assert named == [module for module in MODULES if list(generated.messages_of(module))]
+
+
+def test_every_message_is_in_the_faq(site):
+    text = Page(site / "faq.html").text
+    found = [message for module in MODULES for message, _ in generated.messages_of(module)]
+    assert len(found) > 180
+    for message in found:
+        assert " ".join(message.split()) in text
+
+
+def test_no_table_is_forgotten():
+    declared = {
+        row_type
+        for module in MODULES
+        for name, row_type in inspect.getmembers(import_module(f"bids_secondlevel.{module}"))
+        if name.endswith("Row")
+        and is_dataclass(row_type)
+        and all(c.entry for c in columns(row_type).values())
+    }
+    assert declared == set(generated.TABLES.values())
+
+
+def test_every_number_in_a_table_is_explained():
+    text = (DOCS / "statistics.md").read_text(encoding="utf-8")
+    for row_type in generated.TABLES.values():
+        for name, column in columns(row_type).items():
+            hints = getattr(column.hint, "__args__", (column.hint,))
+            if (float in hints or int in hints) and name != "run":
+                assert f"`{name}`" in text
+
+
+def test_every_exit_code_and_status_is_explained():
+    text = (DOCS / "faq.md").read_text(encoding="utf-8")
+    codes = {errors.DONE} | {
+        error.exit_code
+        for _, error in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(error, errors.SecondLevelError)
+    }
+    explained = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert codes <= set(map(int, explained))
+    terms = " ".join(re.findall(r"^(`.*)\n: ", text, re.MULTILINE))
+    for status in STATUSES:
+        assert f"`{status}`" in terms
+
+
+def test_messages_are_found_where_the_program_gives_them():
+    found = dict(generated.messages_of("datasets"))
+    assert found["--derivatives: the name … is given to two datasets."] == "exit code 64"
+    found = dict(generated.messages_of("settings"))
+    assert found["--n-procs: … given; expected 1 or more."] == "exit code 64"
+
+
+@pytest.mark.parametrize(("page", "arguments"), list(commands()))
+def test_commands_of_the_pages_are_understood(page, arguments):  # noqa: ARG001 names the test
+    build_parser().parse_args(arguments)
+
+
+def test_there_are_commands():
+    assert len(list(commands())) > 10
+
+
+def test_options_that_pages_speak_of_exist():
+    known = {name for action in ACTIONS for name in action.option_strings}
+    known |= {name.replace("-", "_").replace("__", "--", 1) for name in known}
+    for page in PAGES:
+        prose = FENCED.sub("", page.read_text(encoding="utf-8"))
+        named = {span.split()[0] for span in re.findall(r"`(--[^`]+)`", prose)}
+        assert named - known - FOREIGN == set()
