@@ -23,16 +23,10 @@ from bids_secondlevel.core.files import (
     ParticipantIndex,
     Plan,
 )
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.values import (
-    HEMISPHERES,
-    Absent,
-    Array,
-    Hemisphere,
-    Retinotopy,
-    RoiMasks,
-)
+from bids_secondlevel.core.values import Absent, Array, Retinotopy, RoiMasks
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.index import index_participant, subcortex_notes
 from bids_secondlevel.inputs.plan import make_plan, same

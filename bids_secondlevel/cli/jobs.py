@@ -22,8 +22,8 @@ from bids_secondlevel.core.errors import (
     SecondLevelError,
 )
 from bids_secondlevel.core.files import Dataset, ParticipantIndex
+from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.values import HEMISPHERES
 from bids_secondlevel.inputs import discovery
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.datasets import (

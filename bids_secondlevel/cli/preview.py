@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bids_secondlevel.core.errors import InputMissingError
 from bids_secondlevel.core.files import Dataset, MapSource, ParticipantFiles, Plan
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition
-from bids_secondlevel.core.values import HEMISPHERES, Absent, Hemisphere
+from bids_secondlevel.core.values import Absent
 from bids_secondlevel.maps.reading import localizer_gap, measured_gap
 from bids_secondlevel.maps.retinotopy import retinotopy_gap
 from bids_secondlevel.rois.measure import COMBINATIONS

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from bids_secondlevel.core.errors import SecondLevelError
+from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, HemisphereRow, RoiDefinition
-from bids_secondlevel.core.values import BOTH, HEMISPHERES, Hemisphere
 
 Unit = tuple[str | None, str | None]
 """Session and run of a map."""

@@ -1,9 +1,16 @@
 """Declare the columns of a table: fields of a dataclass that carry their data dictionary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from typing import Any, cast, get_type_hints
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = "n/a"
+"""What a table holds in the place of a value that is not there."""
 
 _OPTIONAL = "only where it has values"
 
@@ -72,6 +79,34 @@ def _columns(row_type: type) -> Mapping[str, Column]:
             entry = {key: value for key, value in f.metadata.items() if key != _OPTIONAL}
             listed[f.name] = Column(f.name, hint, entry, f.metadata.get(_OPTIONAL, False))
     return listed
+
+
+def is_number(column: Column) -> bool:
+    """Tell whether the values of a column are numbers."""
+    return column.hint in (int, float, int | None, float | None)
+
+
+def frame_of(rows: Sequence[Any], row_type: type) -> "pd.DataFrame":
+    """Put rows into a table in memory.
+
+    Returns
+    -------
+    DataFrame
+        A column for each that `row_type` declares, the optional ones too. Text is as in the
+        file, ``n/a`` for ``None``, so that rows can be grouped by it; numbers are 64-bit
+        floats, NaN for ``None``.
+    """
+    import numpy as np
+    import pandas as pd
+
+    cells: dict[str, Any] = {}
+    for name, declared in columns(row_type).items():
+        values = list(map(attrgetter(declared.path), rows))
+        if is_number(declared):
+            cells[name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        else:
+            cells[name] = pd.Series([MISSING if v is None else v for v in values], dtype="str")
+    return pd.DataFrame(cells)
 
 
 def typed_fields(row_type: type) -> list[tuple[Field[Any], Any]]:

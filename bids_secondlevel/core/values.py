@@ -12,11 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.errors import SecondLevelError
-
-Hemisphere = Literal["L", "R"]
-HEMISPHERES: tuple[Hemisphere, Hemisphere] = ("L", "R")
-BOTH = "both"
-"""Value of the column ``hemi`` where the vertices of both hemispheres are pooled."""
+from bids_secondlevel.core.hemispheres import Hemisphere
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]

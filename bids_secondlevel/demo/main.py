@@ -22,7 +22,7 @@ from bids_secondlevel.demo.study import (
     write_study,
 )
 from bids_secondlevel.core.errors import DONE, OutputError, SecondLevelError, UsageError
-from bids_secondlevel.core.values import BOTH
+from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.stats.tests import StatisticRow
 from bids_secondlevel.outputs.files import read_table
 

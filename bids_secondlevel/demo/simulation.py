@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.values import Array, Hemisphere, Mask
+from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.values import Array, Mask
 
 Quadrant = Literal["UL", "UR", "LL", "LR"]
 QUADRANTS: tuple[Quadrant, ...] = ("UL", "UR", "LL", "LR")

@@ -11,7 +11,8 @@ import numpy as np
 
 from bids_secondlevel import __version__
 from bids_secondlevel.outputs.dataset import BIDS_VERSION
-from bids_secondlevel.core.values import HEMISPHERES, Array, Hemisphere
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.values import Array
 from bids_secondlevel.demo.simulation import (
     QUADRANTS,
     Block,

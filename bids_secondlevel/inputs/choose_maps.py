@@ -22,9 +22,9 @@ from bids_secondlevel.core.files import (
     SurfaceFile,
     Unit,
 )
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN
-from bids_secondlevel.core.values import HEMISPHERES, Hemisphere
 from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.inputs.plan import is_measured, same, sessions_of, tie

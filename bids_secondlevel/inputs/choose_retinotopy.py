@@ -13,9 +13,9 @@ from bids_secondlevel.core.files import (
     RetinotopySource,
     SourceFile,
 )
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN, family, is_head
-from bids_secondlevel.core.values import HEMISPHERES, Hemisphere
 from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.inputs.plan import labels_of, matching, same, tie
 

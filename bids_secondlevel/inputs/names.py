@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.core.files import AreaFile, Dataset, IndexedFile, SourceFile, SurfaceFile
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import AREA_ENDINGS
 from bids_secondlevel.core.settings import FILTER_QUERIES
 from bids_secondlevel.core.spaces import OWN
-from bids_secondlevel.core.values import HEMISPHERES, Hemisphere
 
 RETINOTOPIC_MAPS = ("varea", "eccen", "angle", "sigma", "vexpl")
 

@@ -14,7 +14,8 @@ import nibabel as nib
 import numpy as np
 
 from bids_secondlevel.core.errors import DataError
-from bids_secondlevel.core.values import Array, Hemisphere
+from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.values import Array
 from bids_secondlevel.maps.annex import check_present
 from bids_secondlevel.maps.protection import check_size, explained
 

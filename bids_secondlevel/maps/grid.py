@@ -9,7 +9,8 @@ from itertools import product
 
 import numpy as np
 
-from bids_secondlevel.core.values import Array, Hemisphere, Mask
+from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.values import Array, Mask
 
 Shape = tuple[int, int, int]
 

@@ -8,7 +8,8 @@ import nibabel as nib
 import numpy as np
 
 from bids_secondlevel.core.errors import DataError
-from bids_secondlevel.core.values import Array, Hemisphere, Mask
+from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.maps.annex import check_present
 from bids_secondlevel.maps.protection import explained
 from bids_secondlevel.maps.surfaces import read_map, whole_numbers

@@ -7,7 +7,8 @@ import numpy as np
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.files import SourceFile
-from bids_secondlevel.core.values import Array, Hemisphere
+from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.values import Array
 from bids_secondlevel.maps.cifti import read_cortex
 from bids_secondlevel.maps.surfaces import read_map
 from bids_secondlevel.maps.volumes import read_degrees_of_freedom, read_volume

@@ -12,15 +12,8 @@ from bids_secondlevel.core.files import (
     Plan,
     SourceFile,
 )
-from bids_secondlevel.core.values import (
-    HEMISPHERES,
-    Absent,
-    Array,
-    Hemisphere,
-    Retinotopy,
-    Status,
-    worst,
-)
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.values import Absent, Array, Retinotopy, Status, worst
 from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.maps.reader import Reader, of_hemisphere
 from bids_secondlevel.maps.retinotopy import carry_map, unfetched

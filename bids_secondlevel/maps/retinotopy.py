@@ -7,9 +7,10 @@ import numpy as np
 
 from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
 from bids_secondlevel.core.files import ParticipantFiles, Plan, RetinotopySource, SourceFile
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.spaces import OWN
-from bids_secondlevel.core.values import Absent, Array, Hemisphere, Mask, Mesh, Retinotopy, Status
+from bids_secondlevel.core.values import Absent, Array, Mask, Mesh, Retinotopy, Status
 from bids_secondlevel.maps.annex import check_present
 from bids_secondlevel.maps.labels import read_area
 from bids_secondlevel.maps.meshes import vertex_areas

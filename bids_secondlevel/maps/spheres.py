@@ -16,8 +16,9 @@ from bids_secondlevel.core.files import (
     SourceFile,
     SurfaceFile,
 )
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.spaces import OWN, density_of, family, vertex_counts
-from bids_secondlevel.core.values import Absent, Hemisphere, Mesh
+from bids_secondlevel.core.values import Absent, Mesh
 from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.maps.meshes import Triangles
 from bids_secondlevel.maps.resampling import Resampling, nested, on_spheres

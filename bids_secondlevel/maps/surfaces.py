@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.palette import components
-from bids_secondlevel.core.values import Array, Hemisphere, Mask, Mesh
+from bids_secondlevel.core.values import Array, Mask, Mesh
 from bids_secondlevel.maps.annex import check_present
 from bids_secondlevel.maps.meshes import check_triangles
 from bids_secondlevel.maps.protection import explained, opened, read_array, read_header

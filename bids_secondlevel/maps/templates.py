@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bids_secondlevel.core.errors import InputMissingError
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.spaces import DENSITIES, family
-from bids_secondlevel.core.values import Hemisphere
 
 TemplateKind = Literal["inflated", "sphere", "sulc"]
 """A mesh, or the depth of the sulci."""

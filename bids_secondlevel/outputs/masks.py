@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.palette import MASK_COLOUR
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.spaces import is_template
-from bids_secondlevel.core.values import Absent, Array, Hemisphere, Mask, RoiMasks
+from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
 from bids_secondlevel.maps.plain_files import read_text
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.maps.surfaces import Label, label_gifti

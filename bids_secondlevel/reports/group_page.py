@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from bids_secondlevel.core.values import BOTH, STATUSES
+from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.reports.charts.group import draw_contralateral, draw_estimates
 from bids_secondlevel.reports.charts.rois import draw_coverage, draw_sizes
 from bids_secondlevel.reports.charts.style import Chart

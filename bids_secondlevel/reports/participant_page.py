@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bids_secondlevel.core.values import BOTH, STATUSES
+from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.reports.charts.participant import draw_estimates, draw_overlaps, draw_sizes
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep

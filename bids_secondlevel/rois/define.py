@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bids_secondlevel.core.errors import InputMissingError
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
-from bids_secondlevel.core.values import Absent, Array, Hemisphere, Mask, Retinotopy, RoiMasks
+from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy, RoiMasks
 
 
 def define_rois(

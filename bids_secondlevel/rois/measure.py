@@ -8,17 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.files import Combination
+from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import SummaryKind
-from bids_secondlevel.core.values import (
-    BOTH,
-    HEMISPHERES,
-    Absent,
-    Array,
-    Hemisphere,
-    Mask,
-    Status,
-    worst,
-)
+from bids_secondlevel.core.values import Absent, Array, Mask, Status, worst
 from bids_secondlevel.rois.estimates import EstimateRow, Independence
 
 COMBINATIONS: Mapping[Combination, str] = {

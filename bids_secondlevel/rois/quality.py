@@ -12,19 +12,9 @@ from typing import Literal
 
 import numpy as np
 
+from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
 from bids_secondlevel.core.rows import column
-from bids_secondlevel.core.values import (
-    BOTH,
-    HEMISPHERES,
-    STATUSES,
-    Absent,
-    Array,
-    Hemisphere,
-    Mask,
-    Masks,
-    Status,
-    worst,
-)
+from bids_secondlevel.core.values import STATUSES, Absent, Array, Mask, Masks, Status, worst
 from bids_secondlevel.maps.grid import Grid, voxel_patches
 from bids_secondlevel.maps.meshes import Triangles, patches
 

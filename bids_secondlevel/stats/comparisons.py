@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
+from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
 from bids_secondlevel.core.rows import column, shared_columns
-from bids_secondlevel.core.values import BOTH, HEMISPHERES, depth
+from bids_secondlevel.core.values import depth
 from bids_secondlevel.rois.estimates import Cell, EstimateRow, by_cell, named
 from bids_secondlevel.stats.tests import GroupTest, Sample, run_tests, weakest, why_excluded
 

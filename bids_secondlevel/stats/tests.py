@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.rows import column, shared_columns
-from bids_secondlevel.core.values import BOTH, Array
+from bids_secondlevel.core.values import Array
 from bids_secondlevel.rois.estimates import INDEPENDENCE, EstimateRow, Independence, by_cell, named
 from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
 

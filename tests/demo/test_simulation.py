@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_secondlevel.demo.study import flatten_fsaverage
-from bids_secondlevel.core.values import HEMISPHERES
+from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.demo.simulation import (
     FOVEA,
     PERIPHERY,

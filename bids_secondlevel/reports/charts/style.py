@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
 from bids_secondlevel.core.palette import components, roi_colours
-from bids_secondlevel.core.values import BOTH, HEMISPHERES, Array
+from bids_secondlevel.core.values import Array
 from bids_secondlevel.reports.charts.wording import clean, shown, width_of
 from bids_secondlevel.rois.estimates import Independence
 

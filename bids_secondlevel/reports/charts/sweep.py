@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_secondlevel.core.values import BOTH, HEMISPHERES
+from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     GREY,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, roi_colours
-from bids_secondlevel.core.values import Array, Hemisphere
+from bids_secondlevel.core.values import Array
 from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.reports.charts.drawing import (
     CHARACTER,

@@ -8,9 +8,10 @@ import numpy as np
 
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, Plan, SurfaceFile
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.roi_rule import VISUAL_AREAS, RoiRule, area_name
 from bids_secondlevel.core.spaces import density_of
-from bids_secondlevel.core.values import Absent, Array, Hemisphere, Mesh, Retinotopy, RoiMasks
+from bids_secondlevel.core.values import Absent, Array, Mesh, Retinotopy, RoiMasks
 from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.maps.surfaces import read_map_like, read_mesh
 from bids_secondlevel.maps.templates import TemplateKind, template_surface

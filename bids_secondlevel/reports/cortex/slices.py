@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.values import HEMISPHERES, Array, Hemisphere, Mask
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.reports.cortex.painting import Maps
 from bids_secondlevel.reports.cortex.view import Window

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.values import Array, Hemisphere, Mask, Mesh
+from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.values import Array, Mask, Mesh
 
 _DIRECTIONS = {"anterior": (0, 1, 0), "dorsal": (0, 0, 1), "lateral": (1, 0, 0)}
 _MOST_TESTS = 500

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_secondlevel.core.errors import UsageError
-from bids_secondlevel.core.values import BOTH, HEMISPHERES, ParticipantsTable
+from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
+from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.fit import (
     Fit,

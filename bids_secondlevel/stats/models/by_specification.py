@@ -13,7 +13,8 @@ from typing import NoReturn
 import numpy as np
 
 from bids_secondlevel.core.errors import NothingSelectedError, UsageError
-from bids_secondlevel.core.values import BOTH, Array, ParticipantsTable
+from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.values import Array, ParticipantsTable
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.fit import (
     Fit,

@@ -1,0 +1,49 @@
+"""The two hemispheres, and what there is of both."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+Hemisphere = Literal["L", "R"]
+HEMISPHERES: tuple[Hemisphere, Hemisphere] = ("L", "R")
+BOTH = "both"
+"""Value of the column ``hemi`` if the vertices of both hemispheres are pooled."""
+
+Part_co = TypeVar("Part_co", covariant=True)
+Other = TypeVar("Other")
+
+
+@dataclass(frozen=True, eq=False)
+class Bilateral(Generic[Part_co]):
+    """The same thing of the left and of the right hemisphere.
+
+    Examples
+    --------
+    >>> sizes = Bilateral.of(lambda side: f"{side}h".lower()).map(len)
+    >>> sizes["L"], list(sizes)
+    (2, [2, 2])
+    """
+
+    left: Part_co
+    right: Part_co
+
+    @staticmethod
+    def of(make: Callable[[Hemisphere], Other]) -> "Bilateral[Other]":
+        """Make each part from the name of its hemisphere."""
+        return Bilateral(make("L"), make("R"))
+
+    def map(self, change: Callable[[Part_co], Other]) -> "Bilateral[Other]":
+        """Make another thing of each part."""
+        return Bilateral(change(self.left), change(self.right))
+
+    def __getitem__(self, side: Hemisphere) -> Part_co:
+        return self.left if side == "L" else self.right
+
+    def __iter__(self) -> Iterator[Part_co]:
+        yield self.left
+        yield self.right
+
+    def items(self) -> Iterator[tuple[Hemisphere, Part_co]]:
+        """Give each part with the name of its hemisphere."""
+        yield "L", self.left
+        yield "R", self.right
