@@ -25,8 +25,8 @@ from bids_secondlevel.demo.simulation import (
     participant_effects,
     simulated_response,
 )
-from bids_secondlevel.maps.surfaces import blank_volume, map_gifti, map_mgz
 from bids_secondlevel.outputs.files import write_atomically, write_json
+from bids_secondlevel.outputs.images import blank_volume, map_gifti, map_mgz
 
 NAME = "bids_secondlevel demo: a simulated study"
 """Name of the BIDS dataset, by which an earlier demo is recognized."""

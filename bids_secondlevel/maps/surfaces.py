@@ -1,11 +1,7 @@
-"""Read and write surfaces and files of one value per vertex."""
+"""Read surfaces and files of one value per vertex."""
 
-import gzip
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -13,7 +9,6 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
-from bids_secondlevel.core.palette import components
 from bids_secondlevel.core.values import Array, Mask, Mesh
 from bids_secondlevel.maps.annex import check_present
 from bids_secondlevel.maps.meshes import check_triangles
@@ -21,15 +16,6 @@ from bids_secondlevel.maps.protection import explained, opened, read_array, read
 
 STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """What a number stands for in a label file, and its colour (``#rrggbb``)."""
-
-    key: int
-    name: str
-    colour: str
 
 
 _MESH_INTENTS = {"NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE"}
@@ -151,79 +137,6 @@ def read_map_like(
             f"{values.size}; expected the same number, from the same surface."
         )
     return values
-
-
-def label_gifti(
-    labels: NDArray[np.integer[Any] | np.bool_], hemisphere: Hemisphere, named: Sequence[Label]
-) -> bytes:
-    """Encode a mask or a segmentation as a GIFTI label file.
-
-    Parameters
-    ----------
-    labels : (n_vertices,) array of int or bool
-        0 is the background.
-    hemisphere : {"L", "R"}
-    named : sequence of Label
-        Every other label there may be.
-
-    Returns
-    -------
-    bytes
-        The same for the same input.
-    """
-    table = nib.gifti.GiftiLabelTable()
-    background = nib.gifti.GiftiLabel(0, 0.0, 0.0, 0.0, 0.0)
-    background.label = "background"
-    table.labels.append(background)
-    for label in named:
-        entry = nib.gifti.GiftiLabel(label.key, *components(label.colour), 1.0)
-        entry.label = label.name
-        table.labels.append(entry)
-    data = nib.gifti.GiftiDataArray(
-        labels.astype(np.int32), intent="NIFTI_INTENT_LABEL", datatype="NIFTI_TYPE_INT32"
-    )
-    return _gifti_bytes(data, hemisphere, table)
-
-
-def map_gifti(values: Array, hemisphere: Hemisphere) -> bytes:
-    """Encode a map of 32-bit floats, one per vertex, as GIFTI."""
-    data = nib.gifti.GiftiDataArray(
-        values.astype(np.float32), intent="NIFTI_INTENT_NONE", datatype="NIFTI_TYPE_FLOAT32"
-    )
-    return _gifti_bytes(data, hemisphere, None)
-
-
-def map_mgz(values: Array) -> bytes:
-    """Encode a map as FreeSurfer's MGZ with the shape (1, 1, n); in 32 bits at the most."""
-    image = nib.freesurfer.MGHImage(values.reshape(1, 1, -1), np.eye(4))
-    # A fixed time stamp, so that the same values give the same bytes.
-    return gzip.compress(image.to_bytes(), mtime=0)
-
-
-def blank_volume(n_scans: int, repetition_time: float) -> bytes:
-    """Encode a series of volumes of a single voxel, all 0, as compressed NIfTI.
-
-    Parameters
-    ----------
-    n_scans : int
-    repetition_time : float
-        In seconds.
-    """
-    image = nib.Nifti1Image(np.zeros((1, 1, 1, n_scans), dtype=np.uint8), np.eye(4))
-    image.header.set_zooms((1, 1, 1, repetition_time))
-    image.header.set_xyzt_units("mm", "sec")
-    return gzip.compress(image.to_bytes(), mtime=0)
-
-
-def _gifti_bytes(
-    data: nib.gifti.GiftiDataArray,
-    hemisphere: Hemisphere,
-    table: nib.gifti.GiftiLabelTable | None,
-) -> bytes:
-    meta = nib.gifti.GiftiMetaData({"AnatomicalStructurePrimary": STRUCTURES[hemisphere]})
-    image = nib.gifti.GiftiImage(darrays=[data], meta=meta, labeltable=table)
-    encoded: bytes = image.to_bytes()
-    return encoded
 
 
 def _is_gifti(path: Path) -> bool:

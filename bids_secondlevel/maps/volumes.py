@@ -1,6 +1,5 @@
-"""Read, resample and write volumes: one value per voxel of a grid."""
+"""Read and resample volumes: one value per voxel of a grid."""
 
-import gzip
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
-from numpy.typing import NDArray
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.values import Array
@@ -24,9 +21,6 @@ _GOOD_RAS_FLAG = slice(28, 30)
 
 _SMALLEST = 1e-9
 """Volume of a voxel in mm^3 below which the affine has lost a dimension."""
-
-_ALIGNED, _TEMPLATE = 2, 4
-"""NIfTI's codes of what a volume is aligned with."""
 
 
 def read_grid(path: Path) -> Grid:
@@ -134,36 +128,6 @@ def resample_nearest(values: Array, grid: Grid, target: Grid) -> Array:
         mode="grid-constant",
     )
     return resampled.reshape(-1)
-
-
-def label_nifti(
-    labels: NDArray[np.integer[Any] | np.bool_], grid: Grid, *, is_template: bool
-) -> bytes:
-    """Encode a mask or a segmentation as compressed NIfTI.
-
-    Parameters
-    ----------
-    labels : (n_voxels,) array of int or bool
-        Written in 32 bits, a mask in 8.
-    grid : Grid
-    is_template : bool
-        Whether the grid is in the space of a template, or of the participant.
-
-    Returns
-    -------
-    bytes
-        The same for the same input.
-    """
-    stored = labels.astype(np.uint8 if labels.dtype == np.bool_ else np.int32)
-    image = nib.Nifti1Image(stored.reshape(grid.shape), grid.affine)
-    code = _TEMPLATE if is_template else _ALIGNED
-    image.set_sform(grid.affine, code)
-    try:
-        image.set_qform(grid.affine, code, strip_shears=False)
-    except HeaderDataError:  # a qform cannot hold shears
-        image.set_qform(None, 0)
-    image.header.set_xyzt_units("mm")
-    return gzip.compress(image.to_bytes(), mtime=0)
 
 
 @contextmanager

@@ -18,9 +18,8 @@ from bids_secondlevel.core.spaces import is_template
 from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
 from bids_secondlevel.maps.plain_files import read_text
 from bids_secondlevel.maps.spheres import Alignment
-from bids_secondlevel.maps.surfaces import Label, label_gifti
-from bids_secondlevel.maps.volumes import label_nifti
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
+from bids_secondlevel.outputs.images import Label, label_gifti, label_nifti
 from bids_secondlevel.rois.measure import COMBINATIONS
 
 MASK_ENDINGS = (".label.gii", ".nii.gz")

@@ -12,8 +12,8 @@ from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, roi_colours
 from bids_secondlevel.core.values import Absent, Mask, RoiMasks
 from bids_secondlevel.maps.spheres import Alignment
-from bids_secondlevel.maps.surfaces import Label
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
+from bids_secondlevel.outputs.images import Label
 from bids_secondlevel.outputs.masks import (
     MASK_ENDINGS,
     ParticipantFolder,

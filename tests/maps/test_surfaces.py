@@ -10,14 +10,8 @@ from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import RetinotopySource, SourceFile
 from bids_secondlevel.maps.reader import Reader
 from bids_secondlevel.maps.retinotopy import read_retinotopy
-from bids_secondlevel.maps.surfaces import (
-    Label,
-    label_gifti,
-    map_gifti,
-    map_mgz,
-    read_map,
-    read_mesh,
-)
+from bids_secondlevel.maps.surfaces import read_map, read_mesh
+from bids_secondlevel.outputs.images import map_gifti
 
 VALUES = np.array([0.5, -1.96, 1.96, np.nan, 3.0, 7.0])
 
@@ -51,27 +45,6 @@ def test_nifti_that_holds_a_surface(tmp_path):
     path = tmp_path / "lh.nii.gz"
     nib.save(nib.Nifti1Image(VALUES.astype("f4").reshape(-1, 1, 1), np.eye(4)), path)
     np.testing.assert_array_equal(read_map(path, "L"), VALUES.astype("f4"))
-
-
-def test_what_is_written_is_read_back(tmp_path):
-    for name, content in (
-        ("a.gii", map_gifti(VALUES, "R")),
-        ("a.mgz", map_mgz(VALUES.astype("f4"))),
-    ):
-        path = tmp_path / name
-        path.write_bytes(content)
-        np.testing.assert_array_equal(read_map(path, "R"), VALUES.astype("f4"))
-
-
-def test_a_mask_has_a_label_table_and_a_hemisphere():
-    mask = np.array([True, False, True])
-    image = nib.gifti.GiftiImage.from_bytes(label_gifti(mask, "R", [Label(1, "UL", "#d55e00")]))
-    (data,) = image.darrays
-    assert data.data.dtype == np.int32
-    assert data.data.tolist() == [1, 0, 1]
-    assert data.intent == nib.nifti1.intent_codes["NIFTI_INTENT_LABEL"]
-    assert image.labeltable.get_labels_as_dict() == {0: "background", 1: "UL"}
-    assert image.meta["AnatomicalStructurePrimary"] == "CortexRight"
 
 
 def test_a_map_of_the_other_hemisphere_is_refused(tmp_path):

@@ -7,7 +7,7 @@ from study import cut_short, write_gifti, write_volume
 
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.maps.grid import Grid, voxel_patches
-from bids_secondlevel.maps.volumes import label_nifti, read_grid, read_volume, resample_nearest
+from bids_secondlevel.maps.volumes import read_grid, read_volume, resample_nearest
 
 SHAPE = (4, 5, 6)
 LAS = np.array([[-2.0, 0, 0, 3], [0, 2, 0, -5], [0, 0, 3, 1], [0, 0, 0, 1]])
@@ -318,37 +318,3 @@ def test_nan_and_infinity_stay_where_they_are():
     target = Grid(SHAPE, moved(LAS, 1, 0, 0))
     resampled = resample_nearest(values.ravel(), Grid(SHAPE, LAS), target).reshape(SHAPE)
     np.testing.assert_array_equal(resampled[:-1], values[1:])
-
-
-# --- writing
-
-
-@pytest.mark.parametrize("affine", [LAS, oblique(), sheared()], ids=["LAS", "oblique", "sheared"])
-@pytest.mark.parametrize("is_template", [False, True])
-def test_what_is_written_is_read_back(tmp_path, affine, is_template):
-    grid = Grid(SHAPE, affine)
-    for values, dtype in ((labels(), "i4"), (labels() % 2 == 0, "u1")):
-        path = tmp_path / "v.nii.gz"
-        path.write_bytes(label_nifti(values, grid, is_template=is_template))
-        read, again = read_volume(path)
-        np.testing.assert_array_equal(read, values)
-        assert read.dtype == np.dtype(dtype)
-        assert again.matches(grid)
-        np.testing.assert_array_equal(again.affine, affine.astype("f4"))
-        header = nib.load(path).header
-        code = 4 if is_template else 2
-        assert header["sform_code"] == code
-        assert header["qform_code"] == (0 if np.array_equal(affine, sheared()) else code)
-        assert header.get_xyzt_units()[0] == "mm"
-        np.testing.assert_allclose(
-            header.get_zooms(), np.linalg.norm(affine[:3, :3], axis=0), rtol=1e-6
-        )
-        if header["qform_code"]:
-            np.testing.assert_allclose(header.get_qform(), affine, atol=1e-5)
-
-
-def test_the_same_labels_give_the_same_bytes():
-    values, grid = labels(), Grid(SHAPE, LAS)
-    written = label_nifti(values, grid, is_template=True)
-    assert written == label_nifti(values.astype(">i8"), grid, is_template=True)
-    assert written[4:8] == bytes(4)  # no time
