@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bids_secondlevel.cli import main as cli
+from bids_secondlevel.core.errors import DONE, OutputError, SecondLevelError, UsageError
+from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.demo.study import (
     BETWEEN_SD,
     MAIN,
@@ -21,10 +23,8 @@ from bids_secondlevel.demo.study import (
     write_participant,
     write_study,
 )
-from bids_secondlevel.core.errors import DONE, OutputError, SecondLevelError, UsageError
-from bids_secondlevel.core.hemispheres import BOTH
-from bids_secondlevel.stats.tests import StatisticRow
 from bids_secondlevel.outputs.files import read_table
+from bids_secondlevel.stats.tests import StatisticRow
 
 
 def main(argv: Sequence[str] | None = None) -> int:

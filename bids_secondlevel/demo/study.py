@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from bids_secondlevel import __version__
-from bids_secondlevel.outputs.dataset import BIDS_VERSION
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.demo.simulation import (
@@ -25,6 +24,7 @@ from bids_secondlevel.demo.simulation import (
     participant_effects,
     simulated_response,
 )
+from bids_secondlevel.outputs.dataset import BIDS_VERSION
 from bids_secondlevel.outputs.files import write_atomically, write_json
 from bids_secondlevel.outputs.images import blank_volume, map_gifti, map_mgz
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from bids_secondlevel.demo.main import main as demo
+from bids_secondlevel.demo.simulation import block_design
 from bids_secondlevel.demo.study import (
     MAIN,
     NAME,
@@ -25,7 +26,6 @@ from bids_secondlevel.demo.study import (
     fit,
     write_study,
 )
-from bids_secondlevel.demo.simulation import block_design
 
 SCRIPTS = Path(sys.executable).parent
 PARTICIPANTS = [f"sub-{number:02d}" for number in range(1, 9)]

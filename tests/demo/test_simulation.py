@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_secondlevel.demo.study import flatten_fsaverage
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.demo.simulation import (
     FOVEA,
@@ -21,6 +20,7 @@ from bids_secondlevel.demo.simulation import (
     responds_to,
     simulated_response,
 )
+from bids_secondlevel.demo.study import flatten_fsaverage
 
 AREAS = st.sampled_from([1, 2, 3])
 ECCENTRICITIES = st.floats(0.01, 79.0)
