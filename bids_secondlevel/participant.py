@@ -58,7 +58,7 @@ from bids_secondlevel.rois.quality import (
     describe_rois,
 )
 from bids_secondlevel.rois.runs import RunRow, label_run
-from bids_secondlevel.rois.sweep import SweepRow, sweep_variants
+from bids_secondlevel.rois.sweep import SweepRow, label_variant
 
 Regions = Mapping[Hemisphere, Mapping[str, Region | Absent]]
 """The vertices of every ROI, by hemisphere and name."""
@@ -134,7 +134,7 @@ def _process(
     regions = _regions(rois, vertices)
     variants = [
         (variant, _regions(varied, vertices))
-        for variant in (sweep_variants(plan.rois, settings) if settings.sweep else ())
+        for variant in plan.variants
         for varied in [
             {h: define_rois(variant.rois, retinotopy[h], z_maps[h]) for h in HEMISPHERES}
         ]
@@ -150,16 +150,18 @@ def _process(
     for source in files.estimates:
         maps, maps_of_runs = read_measured(reader, files, source, alignments)
         absent += _absent(maps, plan)
-        rows += measure_in_rois(source, maps, regions, files, plan, settings)
+        rows += measure_in_rois(source, maps, regions, files, plan)
         for run, of_run in maps_of_runs.items():
             only = source.of_run(run)
-            in_run = measure_in_rois(only, of_run, regions, files, plan, settings)
+            in_run = measure_in_rois(only, of_run, regions, files, plan)
             runs += [label_run(row, run) for row in in_run]
         for variant, swept in variants:
-            in_variant = measure_in_rois(source, maps, swept, files, plan, settings)
-            sweep += [variant.label(row) for row in in_variant if row.roi in variant.values]
+            in_variant = measure_in_rois(source, maps, swept, files, plan)
+            sweep += [
+                label_variant(row, variant) for row in in_variant if row.roi in variant.values
+            ]
     folds, runs_of_folds, absent_in_folds = _cross_validate(
-        reader, files, retinotopy, alignments, vertices, plan, settings
+        reader, files, retinotopy, alignments, vertices, plan
     )
     rows = with_cross_validation(rows, folds)
     runs = runs_with_cross_validation(runs, runs_of_folds, rows)
@@ -201,7 +203,7 @@ def choose_files(
     known = next((index for index in reference if index.label == label), None)
     index = known or index_participant(datasets, label, settings.bids_filters)
     plan = make_plan(reference, (index,), settings)
-    files = select_files(index, plan, settings)
+    files = select_files(index, plan)
     return index, plan, replace(files, messages=(*files.messages, *subcortex_notes(files)))
 
 
@@ -249,13 +251,12 @@ def _regions(
     }
 
 
-def measure_in_rois(  # noqa: PLR0917
+def measure_in_rois(
     source: EstimateSource,
     maps: Mapping[Hemisphere, Array | Absent],
     regions: Regions,
     files: ParticipantFiles,
     plan: Plan,
-    settings: Settings,
 ) -> Iterator[EstimateRow]:
     """Measure one contrast in every ROI.
 
@@ -267,7 +268,6 @@ def measure_in_rois(  # noqa: PLR0917
     regions : mapping of hemisphere to name to Region or Absent
     files : ParticipantFiles
     plan : Plan
-    settings : Settings
 
     Yields
     ------
@@ -283,13 +283,13 @@ def measure_in_rois(  # noqa: PLR0917
             contrast=source.contrast,
             roi=roi.name,
             space=plan.space,
-            statistic=settings.statistic,
+            statistic=plan.statistic,
         )
         parts = {h: Part(regions[h][roi.name], maps[h]) for h in HEMISPHERES}
         measured = measure(
             key,
             parts,
-            Method(settings.summary, roi.rule.min_vertices),
+            Method(plan.summary, roi.rule.min_vertices),
             n_runs=n_runs,
             independence=_independence(source, roi, files, plan),
         )
@@ -328,7 +328,6 @@ def _cross_validate(  # noqa: PLR0917
     alignments: Mapping[Hemisphere, Alignment],
     vertices: Mapping[Hemisphere, VertexMaps],
     plan: Plan,
-    settings: Settings,
 ) -> tuple[list[EstimateRow], list[RunRow], list[Absent]]:
     """Define the ROIs without one run of the localizer and measure in that run, for each run."""
     localized = {roi.name for roi in plan.rois if _shaped_by(roi, plan)}
@@ -352,7 +351,7 @@ def _cross_validate(  # noqa: PLR0917
         for source in fold.estimates:
             maps, _ = read_measured(reader, files, source, alignments)
             absent += _absent(maps, plan)
-            measured = measure_in_rois(source, maps, regions, files, plan, settings)
+            measured = measure_in_rois(source, maps, regions, files, plan)
             in_fold = [row for row in measured if row.roi in localized]
             rows += in_fold
             runs += [label_run(row, fold.run) for row in in_fold]

@@ -212,14 +212,14 @@ def _write_methods(reference: Sequence[ParticipantIndex], settings: Settings) ->
         return
     try:
         plan = make_plan(reference, (), settings)
-        files = [select_files(index, plan, settings) for index in reference]
+        files = [select_files(index, plan) for index in reference]
     except SecondLevelError:  # told when participants are processed
         return
     if not files:
         return
     sources = {of.retinotopy_source for of in files if of.retinotopy_source}
     text = describe_measurement(
-        derivatives.definition_of(files[0], plan, settings, {}),
+        derivatives.definition_of(files[0], plan, {}),
         sorted(sources),
         plan.space,
         cross_validated=any(of.folds for of in files),

@@ -7,7 +7,8 @@ from typing import Literal
 
 from bids_secondlevel.core.errors import SecondLevelError
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
-from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, HemisphereRow, RoiDefinition
+from bids_secondlevel.core.roi_rule import HemisphereRow, RoiDefinition, RoiRule, SummaryKind
+from bids_secondlevel.core.variants import Variant
 
 Unit = tuple[str | None, str | None]
 """Session and run of a map."""
@@ -163,44 +164,44 @@ class Fold:
     estimates: tuple[EstimateSource, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is asked for, the same for every participant of a run.
-
-    Attributes
-    ----------
-    space : str or None
-        Space in which ROIs are defined and measured; ``None`` where names have none.
-    maps_space : str or None
-        Space of the statistical maps, from which they are carried to `space` if it is another.
-    density : str or None
-        Density of `space`, where one was asked for.
-    is_volume : bool
-        Whether the maps are volumes.
-    hemi : tuple of str
-        Rows to be written of each estimate: ``L``, ``R``, ``both``.
-    localizer_task : str or None
-        Task whose contrasts define the ROIs; ``None`` where none is needed.
-    rois : tuple of RoiDefinition
-        In the order of their names as given.
-    measured : tuple of (str, str)
-        Task and contrast of every map to be measured.
-    sessions : mapping of str to tuple of (str or None)
-        Sessions in which each measured task was found.
-    messages : tuple of str
-        Choices made on the user's behalf.
-    """
+    """All that is asked for, the same for every participant of a run."""
 
     space: str | None
+    """Space in which ROIs are defined and measured; ``None`` if names have none."""
+    maps_space: str | None
+    """Space of the statistical maps, which are resampled to `space` if that is another."""
+    density: str | None
+    """Density of `space`, if one was asked for."""
+    is_volume: bool
+    """Whether the maps are volumes."""
+    hemi: tuple[HemisphereRow, ...]
+    """Rows to be written of each estimate: ``L``, ``R``, ``both``."""
     localizer_task: str | None
+    """Task whose contrasts define the ROIs; ``None`` if none is needed."""
+    rule: RoiRule
+    """What the options say of all ROIs; it defines the mask of the visual areas themselves."""
     rois: tuple[RoiDefinition, ...]
+    """In the order of their names as given."""
+    variants: tuple[Variant, ...]
+    """The ROIs under other limits, for a sweep; empty if none was asked for."""
     measured: tuple[tuple[str, str], ...]
+    """Task and contrast of every map to be measured."""
     sessions: Mapping[str, tuple[str | None, ...]]
-    messages: tuple[str, ...] = ()
-    maps_space: str | None = None
-    density: str | None = None
-    is_volume: bool = False
-    hemi: tuple[HemisphereRow, ...] = HEMISPHERE_ROWS
+    """Sessions in which each measured task was found."""
+    session_labels: tuple[str, ...]
+    """Sessions asked for; empty for all."""
+    statistic: str
+    """What is measured: the ``stat`` entity of the maps."""
+    summary: SummaryKind
+    """How the values in a ROI become one number."""
+    retinotopy_source: str | None
+    """The source of retinotopy asked for, if one was."""
+    cross_validate: bool
+    """Whether the localizer's own contrasts are measured in ROIs that other runs define."""
+    messages: tuple[str, ...]
+    """Choices made on the user's behalf."""
 
     @property
     def sides(self) -> tuple[Hemisphere, ...]:

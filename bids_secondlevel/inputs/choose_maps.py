@@ -23,7 +23,6 @@ from bids_secondlevel.core.files import (
     Unit,
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
-from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import real_path
@@ -38,7 +37,7 @@ _VIEWS = ("inflated", "sphere", "registered", *_SURFACES, "sulc", "curv")
 _PROCESSING = ("desc", "fwhm", "res", "model", "proc", "label", "atlas", "segmentation")
 
 
-def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> ParticipantFiles:
+def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
     """Choose the files of one participant for everything the plan asks for.
 
     Raises
@@ -52,9 +51,9 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
         contrast: _by_hemisphere(maps, plan.localizer_task, contrast, _localizer_source)
         for contrast in needed
     }
-    folds = _folds(maps, tuple(needed), plan, settings) if settings.cross_validate else ()
-    source, retinotopy, messages = choose_retinotopy(index, plan, settings)
-    if settings.cross_validate and not folds:
+    folds = _folds(maps, tuple(needed), plan) if plan.cross_validate else ()
+    source, retinotopy, messages = choose_retinotopy(index, plan)
+    if plan.cross_validate and not folds:
         messages.append(
             "--cross-validate: there are no maps of at least two runs of the localizer in which "
             "every contrast has z (or effect and variance) and the map to be measured; its "
@@ -65,7 +64,7 @@ def select_files(index: ParticipantIndex, plan: Plan, settings: Settings) -> Par
         retinotopy_source=source,
         retinotopy=retinotopy,
         localizers=localizers,
-        estimates=tuple(_estimate_sources(maps, plan, settings)),
+        estimates=tuple(_estimate_sources(maps, plan)),
         surfaces=_choose_surfaces(index.surfaces, plan),
         views=_rank_views(index, plan),
         spheres=_list_spheres(index),
@@ -180,16 +179,14 @@ def _localizer_source(maps: Sequence[IndexedFile]) -> MapSource | None:
     return _source(chosen, usable, "fixed_effects_z", "stouffer")
 
 
-def _estimate_sources(
-    maps: Iterable[IndexedFile], plan: Plan, settings: Settings
-) -> Iterable[EstimateSource]:
-    maps = [file for file in maps if is_measured(file, settings)]
-    of_statistic = [f for f in maps if same(f.entities.get("stat"), settings.statistic)]
-    choose = partial(_measured_source, statistic=settings.statistic)
+def _estimate_sources(maps: Iterable[IndexedFile], plan: Plan) -> Iterable[EstimateSource]:
+    maps = [file for file in maps if is_measured(file, plan.session_labels)]
+    of_statistic = [f for f in maps if same(f.entities.get("stat"), plan.statistic)]
+    choose = partial(_measured_source, statistic=plan.statistic)
     sources = []
     for task in dict.fromkeys(task for task, _ in plan.measured):
         own = sessions_of(of_statistic, task)
-        asked = tuple(s for s in settings.session_label if s in plan.sessions[task])
+        asked = tuple(s for s in plan.session_labels if s in plan.sessions[task])
         for session in dict.fromkeys((*own, *asked)) or plan.sessions[task] or (None,):
             in_session = [file for file in maps if file.entities.get("session") == session]
             for contrast in (contrast for t, contrast in plan.measured if t == task):
@@ -207,14 +204,12 @@ def _measured_source(maps: Sequence[IndexedFile], statistic: str) -> MapSource |
     return _source(chosen, maps, "fixed_effects" if same(statistic, "effect") else "mean", "mean")
 
 
-def _folds(
-    maps: Sequence[IndexedFile], contrasts: Sequence[str], plan: Plan, settings: Settings
-) -> tuple[Fold, ...]:
+def _folds(maps: Sequence[IndexedFile], contrasts: Sequence[str], plan: Plan) -> tuple[Fold, ...]:
     """Leave out one run of the localizer at a time, where its runs have maps of their own."""
     task = plan.localizer_task
     measured = [contrast for of_task, contrast in plan.measured if same(of_task, task or "")]
     wanted = [(contrast, "z") for contrast in contrasts]
-    wanted += [(contrast, settings.statistic) for contrast in measured]
+    wanted += [(contrast, plan.statistic) for contrast in measured]
     in_runs = [
         file
         for file in maps
@@ -234,7 +229,7 @@ def _folds(
                 }
             units = there if units is None else units & there
     ordered = sorted(units or (), key=_run_number)
-    to_measure = {_unit(file) for file in in_runs if is_measured(file, settings)}
+    to_measure = {_unit(file) for file in in_runs if is_measured(file, plan.session_labels)}
     if len(ordered) < 2 or not measured:
         return ()
 
@@ -255,7 +250,7 @@ def _folds(
                     left_out[0],
                     task or "",
                     contrast,
-                    _by_hemisphere(in_runs, task, contrast, source(settings.statistic, [left_out])),
+                    _by_hemisphere(in_runs, task, contrast, source(plan.statistic, [left_out])),
                 )
                 for contrast in measured
             ),

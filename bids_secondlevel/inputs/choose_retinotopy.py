@@ -14,7 +14,6 @@ from bids_secondlevel.core.files import (
     SourceFile,
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
-from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN, family, is_head
 from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.inputs.plan import labels_of, matching, same, tie
@@ -38,9 +37,7 @@ _RETINOTOPY_EXTENSIONS = (
 Found = dict[Hemisphere, RetinotopySource]
 
 
-def choose_retinotopy(
-    index: ParticipantIndex, plan: Plan, settings: Settings
-) -> tuple[str | None, Found, list[str]]:
+def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, Found, list[str]]:
     """Choose visual-area and eccentricity maps of one source; both from the same folder.
 
     Maps in the space of the ROIs are preferred, then those whose names have no space, the
@@ -69,7 +66,7 @@ def choose_retinotopy(
     messages: list[str] = []
     if plan.is_volume:
         usable, messages = _in_volume(usable, plan.space)
-    asked = settings.retinotopy_source
+    asked = plan.retinotopy_source
     complete: dict[str, dict[Path, Found]] = {}
     for in_space in _by_space(usable, plan):
         complete = {
@@ -79,7 +76,7 @@ def choose_retinotopy(
         }
         if any(asked is None or same(asked, tag) for tag in complete):
             break
-    tag, more = _choose_tag(sorted(complete), settings)
+    tag, more = _choose_tag(sorted(complete), asked)
     messages += more
     for other in labels_of([file for file in usable if _is_needed(file)], "desc"):
         if other not in complete and needs_areas:
@@ -90,7 +87,7 @@ def choose_retinotopy(
             )
     if tag is None:
         return None, {}, messages
-    chosen = complete[tag][_one_folder(tag, complete[tag], plan, settings)]
+    chosen = complete[tag][_one_folder(tag, complete[tag], plan)]
     names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.other_areas)
     with_areas = {
         hemi: replace(source, areas=_find_areas(index.area_files, names, hemi, source))
@@ -185,7 +182,7 @@ def _by_folder(maps: Iterable[IndexedFile], tag: str, *, needs_areas: bool) -> d
     return {folder: there for folder, there in found.items() if there}
 
 
-def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan, settings: Settings) -> Path:
+def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan) -> Path:
     distinct: list[Path] = []
     for folder, found in folders.items():
         if not any(_same_files(found, folders[kept]) for kept in distinct):
@@ -196,7 +193,7 @@ def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan, settings: S
         if plan.space and any(source.space == plan.space for source in folders[folder].values())
     ]
     distinct = in_space or distinct
-    of_session = [folder for folder in distinct if _in_session(folder, settings.session_label)]
+    of_session = [folder for folder in distinct if _in_session(folder, plan.session_labels)]
     if len(distinct) == 1:
         return distinct[0]
     if len(of_session) == 1:
@@ -208,14 +205,12 @@ def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan, settings: S
     )
 
 
-def _choose_tag(found: Sequence[str], settings: Settings) -> tuple[str | None, list[str]]:
+def _choose_tag(found: Sequence[str], asked: str | None) -> tuple[str | None, list[str]]:
     shown = ", ".join(found) or "none"
-    if settings.retinotopy_source is not None:
-        tag = matching(settings.retinotopy_source, found)
+    if asked is not None:
+        tag = matching(asked, found)
         if tag is None:
-            return None, [
-                f"--retinotopy-source {settings.retinotopy_source}: no such maps; found: {shown}."
-            ]
+            return None, [f"--retinotopy-source {asked}: no such maps; found: {shown}."]
         return tag, []
     if len(found) < 2:
         return (found[0] if found else None), []

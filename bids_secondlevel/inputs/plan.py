@@ -12,6 +12,7 @@ from bids_secondlevel.core.files import IndexedFile, ParticipantIndex, Plan
 from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN, family
+from bids_secondlevel.core.variants import sweep_variants
 from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
 
 
@@ -78,16 +79,23 @@ def _make_plan(
         _check_for_volumes(rois, settings)
     measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
     return Plan(
-        chosen.space,
-        task,
-        rois,
-        measured,
-        sessions,
-        (*space_messages, *roi_messages, *measured_messages),
-        chosen.maps_space,
-        settings.density,
-        chosen.is_volume,
-        settings.hemi or (("both",) if chosen.is_volume else HEMISPHERE_ROWS),
+        space=chosen.space,
+        maps_space=chosen.maps_space,
+        density=settings.density,
+        is_volume=chosen.is_volume,
+        hemi=settings.hemi or (("both",) if chosen.is_volume else HEMISPHERE_ROWS),
+        localizer_task=task,
+        rule=settings.rule,
+        rois=rois,
+        variants=tuple(sweep_variants(rois, settings)) if settings.sweep else (),
+        measured=measured,
+        sessions=sessions,
+        session_labels=settings.session_label,
+        statistic=settings.statistic,
+        summary=settings.summary,
+        retinotopy_source=settings.retinotopy_source,
+        cross_validate=settings.cross_validate,
+        messages=(*space_messages, *roi_messages, *measured_messages),
     )
 
 
@@ -223,7 +231,8 @@ def _choose_measured(
     of_statistic = [
         file
         for file in maps
-        if same(file.entities.get("stat"), settings.statistic) and is_measured(file, settings)
+        if same(file.entities.get("stat"), settings.statistic)
+        and is_measured(file, settings.session_label)
     ]
     if not of_statistic:
         asked = f"stat-{settings.statistic}"
@@ -297,11 +306,10 @@ def _no_maps(indexes: Sequence[ParticipantIndex]) -> str:
     )
 
 
-def is_measured(file: IndexedFile, settings: Settings) -> bool:
+def is_measured(file: IndexedFile, session_labels: Sequence[str]) -> bool:
     """Tell whether a map passes the filters for maps to be measured."""
-    sessions = settings.session_label
     return "estimates" in file.queries and (
-        not sessions or file.entities.get("session") in sessions
+        not session_labels or file.entities.get("session") in session_labels
     )
 
 
@@ -347,6 +355,3 @@ def tie(files: Sequence[IndexedFile]) -> str:
     else:
         advice = "Keep one of them where the program looks."
     return f"Several files could be the same map:{shown}\n{advice}"
-
-
-# Retinotopy

@@ -105,12 +105,11 @@ class ParticipantFolder:
         return "_".join(f"{key}-{value}" for key, value in known.items() if value is not None)
 
 
-def write_masks(  # noqa: PLR0917
+def write_masks(
     rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
     alignments: Mapping[Hemisphere, Alignment],
     files: ParticipantFiles,
     plan: Plan,
-    rule: RoiRule,
     folder: ParticipantFolder,
 ) -> None:
     """Write the retinotopy, localizer and combined mask of every ROI and hemisphere.
@@ -124,8 +123,7 @@ def write_masks(  # noqa: PLR0917
     alignments : mapping of hemisphere to Alignment
     files : ParticipantFiles
     plan : Plan
-    rule : RoiRule
-        ROIs with the retinotopic part of this rule share a retinotopy mask, named after the
+        ROIs with the retinotopic part of its rule share a retinotopy mask, named after the
         visual areas; the others have one of their own.
     folder : ParticipantFolder
 
@@ -139,8 +137,8 @@ def write_masks(  # noqa: PLR0917
         for roi in plan.rois:
             masks = part.masks[roi.name]
             task = plan.localizer_task if roi.contrasts else None
-            shared = roi.rule.retinotopic_part == rule.retinotopic_part
-            areas = rule.areas_name if shared else roi.name
+            shared = roi.rule.retinotopic_part == plan.rule.retinotopic_part
+            areas = plan.rule.areas_name if shared else roi.name
             retinotopy = files.retinotopy[part.side].files if part.side in files.retinotopy else ()
             localizer = localizer_files(roi, part.side, files)
             for path, mask, sources, metadata in (

@@ -97,12 +97,12 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     """
     files = results.files
     folder = folder_of(files.label, plan.space, settings)
-    definition = definition_of(files, plan, settings, results.alignments)
+    definition = definition_of(files, plan, results.alignments)
     software = {"SoftwareVersion": __version__}
     estimates = _encode_estimates(results, {**definition, **software}, folder)
     remove_outdated(estimates)
     remove_leftovers(folder.folders)
-    write_masks(results.rois, results.alignments, files, plan, settings.rule, folder)
+    write_masks(results.rois, results.alignments, files, plan, folder)
     write_segmentations(results.rois, results.alignments, files, plan, folder)
     write_atomically(
         settings.output_dir / "logs" / f"{folder.prefix}_{SETTINGS}",
@@ -141,15 +141,14 @@ def _encode_estimates(
 def definition_of(
     files: ParticipantFiles,
     plan: Plan,
-    settings: Settings,
     alignments: Mapping[Hemisphere, Alignment],
 ) -> dict[str, Any]:
     """Say how the ROIs were defined and measured, as the sidecars of tables do."""
     return {
         "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
         "LocalizerTask": plan.localizer_task,
-        "Statistic": settings.statistic,
-        "Summary": settings.summary,
+        "Statistic": plan.statistic,
+        "Summary": plan.summary,
         "RetinotopySource": files.retinotopy_source,
         "MapsAre": "volumes" if plan.is_volume else "surfaces",
         **describe_alignment(alignments.values()),

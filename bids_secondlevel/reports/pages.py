@@ -84,7 +84,7 @@ def participant_record(
         f"sub-{results.files.label}",
         sessions[0] if len(sessions) == 1 else None,
         plan.space,
-        derivatives.definition_of(results.files, plan, settings, results.alignments),
+        derivatives.definition_of(results.files, plan, results.alignments),
         tuple(_inputs(results.files)),
         tuple(messages),
         tuple(errors),

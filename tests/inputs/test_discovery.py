@@ -73,7 +73,7 @@ def chosen(bids, label="01", **options):
     """What is chosen for a participant."""
     given = settings(bids, **options)
     index = index_participant(find_datasets(given), label, given.bids_filters)
-    return select_files(index, make_plan((index,), (), given), given)
+    return select_files(index, make_plan((index,), (), given))
 
 
 def names(sources):

@@ -54,7 +54,7 @@ def choose(bids, label, *derivatives, **options):
     )
     datasets = find_datasets(settings)
     index = index_participant(datasets, label, {})
-    return select_files(index, make_plan((index,), (), settings), settings)
+    return select_files(index, make_plan((index,), (), settings))
 
 
 def retinotopy(files, root):

@@ -10,10 +10,11 @@ import termios
 import nibabel as nib
 import numpy as np
 import pytest
+from plans import plan
 from study import COMMAND, contents, fingerprint, make_study, write_gifti
 
 from bids_secondlevel.cli.main import main
-from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex, Plan
+from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.outputs.resume import origin_of
 
@@ -319,12 +320,12 @@ def test_surfaces_of_templates_redo_who_may_be_drawn_on_them(study, output, tmp_
     home = tmp_path / "templateflow"
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(home))
     surface = home / "tpl-fsaverage" / "tpl-fsaverage_hemi-L_den-41k_sphere.surf.gii"
-    plan = Plan("fsaverage6", "loc", (), (), {}, maps_space="fsaverage6")
+    in_template = plan(space="fsaverage6", maps_space="fsaverage6")
     files = ParticipantFiles("01", None, {}, {}, ())
     settings = Settings(study.root, output, "participant")
 
     def origin():
-        return origin_of(ParticipantIndex("01", (), ()), plan, files, settings)
+        return origin_of(ParticipantIndex("01", (), ()), in_template, files, settings)
 
     nothing = origin()
     surface.parent.mkdir(parents=True)
