@@ -31,7 +31,10 @@ FOREIGN = {
 }
 
 ACTIONS = [a for group in generated.option_groups(build_parser()).values() for a in group]
-MODULES = sorted(path.stem for path in generated.PACKAGE.glob("*.py"))
+MODULES = sorted(
+    ".".join(path.relative_to(generated.PACKAGE).with_suffix("").parts)
+    for path in generated.PACKAGE.rglob("*.py")
+)
 
 
 class Page(HTMLParser):
@@ -165,9 +168,9 @@ def test_every_exit_code_and_status_is_explained():
 
 
 def test_messages_are_found_where_the_program_gives_them():
-    found = dict(generated.messages_of("datasets"))
+    found = dict(generated.messages_of("inputs.datasets"))
     assert found["--derivatives: the name … is given to two datasets."] == "exit code 64"
-    found = dict(generated.messages_of("settings"))
+    found = dict(generated.messages_of("core.settings"))
     assert found["--n-procs: … given; expected 1 or more."] == "exit code 64"
 
 
