@@ -3,7 +3,6 @@
 import argparse
 import csv
 import io
-import json
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule, checked_label
-from bids_secondlevel.maps.plain_files import read_bytes, read_text
+from bids_secondlevel.maps.plain_files import read_bytes, read_json, read_text
 
 RULE_OPTIONS = tuple(field.name for field in fields(RoiRule))
 """Options that define ROIs."""
@@ -150,8 +149,8 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
         If the file cannot be read, or is not an object of objects.
     """
     try:
-        filters = json.loads(read_text(path, may_be_pipe=True))
-    except (OSError, ValueError, RecursionError) as error:
+        filters = read_json(path, may_be_pipe=True)
+    except (OSError, ValueError) as error:
         raise UsageError(f"--bids-filter-file {path}: cannot be read as JSON ({error}).") from error
     if not isinstance(filters, dict) or not all(isinstance(f, dict) for f in filters.values()):
         raise UsageError(

@@ -1,6 +1,5 @@
 """Find the datasets and participants of a study, and check where results may go."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from bids_secondlevel.core.errors import (
 from bids_secondlevel.core.files import Dataset
 from bids_secondlevel.core.settings import DerivativePath, Settings
 from bids_secondlevel.maps.annex import check_present
-from bids_secondlevel.maps.plain_files import read_text
+from bids_secondlevel.maps.plain_files import read_json
 
 _OWN_NAME = "bids_secondlevel"
 
@@ -272,9 +271,9 @@ def _is_our_own(root: Path) -> bool:
 
 def _read_description(root: Path) -> Mapping[str, Any]:
     try:
-        description = json.loads(read_text(root / "dataset_description.json"))
+        description = read_json(root / "dataset_description.json")
     except PermissionError:
         raise
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return description if isinstance(description, dict) else {}

@@ -2,13 +2,11 @@
 
 import csv
 import io
-import json
 from pathlib import Path
-from typing import Any
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.values import ParticipantsTable
-from bids_secondlevel.maps.plain_files import read_bytes, read_text
+from bids_secondlevel.maps.plain_files import read_bytes, read_json_object
 
 _ID = "participant_id"
 _MISSING = {"", "n/a", "na", "nan"}
@@ -100,21 +98,3 @@ def _with_levels(path: Path) -> frozenset[str]:
     return frozenset(
         name for name, entry in described.items() if isinstance(entry, dict) and entry.get("Levels")
     )
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, or holds something else.
-    """
-    try:
-        content = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
-        what_to_do = "Fetch its content (datalad get)" if path.is_symlink() else "Correct the file"
-        raise DataError(f"{path}: cannot be read as JSON ({error}). {what_to_do}.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds a JSON {type(content).__name__}; expected an object.")
-    return content

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bids_secondlevel.core.errors import InputMissingError
-from bids_secondlevel.inputs.participants import read_json_object
+from bids_secondlevel.maps.plain_files import read_json_object
 from bids_secondlevel.stats.models.specification import StatsModel, check_stats_model
 
 

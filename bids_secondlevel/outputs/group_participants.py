@@ -57,7 +57,7 @@ def choose_participants(settings: Settings) -> Participants:
             f"{settings.output_dir}: holds no table of a participant "
             "(sub-*/func/*_desc-roi_estimates.tsv). Run the participant level first."
         )
-    known = sorted({*list_participants(settings.bids_dir, ()), *_listed(settings), *found})
+    known = sorted({*list_participants(settings.bids_dir, ()), *_in_table(settings), *found})
     asked = settings.participant_label or tuple(known)
     unknown = tuple(label for label in asked if label not in known)
     if unknown:
@@ -103,7 +103,7 @@ def choose_participants(settings: Settings) -> Participants:
     return Participants(used, absent, (*unknown, *strangers))
 
 
-def _listed(settings: Settings) -> list[str]:
+def _in_table(settings: Settings) -> list[str]:
     """List the participants that ``participants.tsv`` names; it is needed for nothing else here."""
     try:
         named = read_participants(settings.bids_dir).values

@@ -1,6 +1,5 @@
 """Name the files of a participant, and write the masks with what defined them."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,7 +15,7 @@ from bids_secondlevel.core.palette import MASK_COLOUR
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.spaces import is_template
 from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
-from bids_secondlevel.maps.plain_files import read_text
+from bids_secondlevel.maps.plain_files import read_json
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
 from bids_secondlevel.outputs.images import Label, label_gifti, label_nifti
@@ -267,8 +266,8 @@ def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
     if (in_space in path.name) != (folder.space is not None):
         return False
     try:
-        sidecar = json.loads(read_text(sidecar_of(path)))
-    except (OSError, ValueError, RecursionError):
+        sidecar = read_json(sidecar_of(path))
+    except (OSError, ValueError):
         return False
     return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar
 

@@ -6,7 +6,6 @@ run has replaced, or only begun to replace, never pass for its own.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from bids_secondlevel import __version__
 from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex, Plan, SourceFile
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.settings_file import participant_settings
-from bids_secondlevel.maps.plain_files import read_text
+from bids_secondlevel.maps.plain_files import read_json
 from bids_secondlevel.maps.surfaces import values_beside
 from bids_secondlevel.maps.templates import surfaces_there
 from bids_secondlevel.outputs.files import remove_files, write_json
@@ -52,7 +51,7 @@ def origin_of(
 def is_up_to_date(origin: Origin, folder: ParticipantFolder) -> bool:
     """Tell whether the results that are there were made from the same, and are whole."""
     try:
-        record = json.loads(read_text(_record(folder)))
+        record = read_json(_record(folder))
         results = record.pop("Results")
         root = folder.output_dir
         there = {path.relative_to(root).as_posix(): path for path in results_of(folder)}
@@ -62,7 +61,7 @@ def is_up_to_date(origin: Origin, folder: ParticipantFolder) -> bool:
             and results.keys() == there.keys()
             and all(_digest(path) == results[name] for name, path in there.items())
         )
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return False  # there is no record, it is damaged, or a result is lost
 
 

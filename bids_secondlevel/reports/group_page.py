@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.values import STATUSES
+from bids_secondlevel.core.words import counted
 from bids_secondlevel.reports.charts.group import draw_contralateral, draw_estimates
 from bids_secondlevel.reports.charts.rois import draw_coverage, draw_sizes
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
-from bids_secondlevel.reports.charts.wording import counted
 from bids_secondlevel.reports.methods import (
     MethodsText,
     describe_inference,

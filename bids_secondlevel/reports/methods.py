@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bids_secondlevel import __version__
+from bids_secondlevel.core.words import in_words
 from bids_secondlevel.reports.references import REFERENCES, bibtex, reference_list
 from bids_secondlevel.stats.models.table import FIT_KINDS, ModelRow
 
@@ -177,7 +178,7 @@ def describe_inference(
     tests.append(f"The false discovery rate was controlled after {_cite('benjamini1995')}.")
     if model and fitted:
         cited.append("seabold2010")
-        how = _listed([FIT_KINDS[fit] for fit in dict.fromkeys(row.fit for row in fitted)])
+        how = in_words([FIT_KINDS[fit] for fit in dict.fromkeys(row.fit for row in fitted)])
         tests.append(
             f"The model “{model}” was fitted with statsmodels ({_cite('seabold2010')}; {how})"
             + (
@@ -208,7 +209,7 @@ def describe_rois(definition: Mapping[str, Any]) -> list[str]:
     for name, roi in definition["Rois"].items():
         by_rule.setdefault(_rule(roi, task), []).append(_roi(name, roi))
     return [
-        f"The {'ROIs' if len(rois) > 1 else 'ROI'} {_listed(rois)} "
+        f"The {'ROIs' if len(rois) > 1 else 'ROI'} {in_words(rois)} "
         f"{'consist' if len(rois) > 1 else 'consists'} of the {units} {rule}."
         for rule, rois in by_rule.items()
     ]
@@ -224,17 +225,17 @@ def _roi(name: str, roi: Mapping[str, Any]) -> str:
     excluded = roi.get("Exclude", [])
     if contrasts == [name] and not excluded:
         return name
-    parts = [_listed(contrasts, "or" if roi.get("Combine") == "any" else "and")]
+    parts = [in_words(contrasts, "or" if roi.get("Combine") == "any" else "and")]
     parts = parts if contrasts else []
     if excluded:
-        parts.append(f"not {_listed(excluded, 'or')}")
+        parts.append(f"not {in_words(excluded, 'or')}")
     return f"{name} ({', but '.join(parts)})" if parts else name
 
 
 def _rule(roi: Mapping[str, Any], task: str | None) -> str:
     low, high = roi["EccentricityGreaterThan"], roi["EccentricityLessThan"]
     clauses = [
-        f"in {_listed(roi['VisualAreas'], 'or')} with an eccentricity above {low:g} and below "
+        f"in {in_words(roi['VisualAreas'], 'or')} with an eccentricity above {low:g} and below "
         f"{high:g} degrees of visual angle"
     ]
     wedge = roi.get("PolarAngleClockwiseFromTo")
@@ -250,7 +251,7 @@ def _rule(roi: Mapping[str, Any], task: str | None) -> str:
         clauses.append(f"activated by the localizer contrast in task {task} ({_threshold(roi)})")
     if "ExclusiveOf" in roi:
         clauses.append("that belong to no other ROI")
-    text = _listed(clauses)
+    text = in_words(clauses)
     least_vertices = roi.get("MinVertices", 1)
     if least_vertices > 1:
         text += f"; ROIs of fewer than {least_vertices} vertices were not measured"
@@ -271,16 +272,3 @@ def _threshold(roi: Mapping[str, Any]) -> str:
     if kind == "top-percent":
         return f"the {value:g} % of vertices with the {tail} in each hemisphere"
     return f"false discovery rate below {value:g} in each hemisphere, {tail}"
-
-
-def _listed(items: Sequence[str], last: str = "and") -> str:
-    """Join items as a sentence does.
-
-    Examples
-    --------
-    >>> _listed(["UL", "UR", "LL"])
-    'UL, UR and LL'
-    """
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} {last} {items[-1]}"

@@ -1,6 +1,5 @@
 """Write the pages that people look at first, and write them again from the outputs alone."""
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.settings_file import settings_text
-from bids_secondlevel.maps.plain_files import read_text
+from bids_secondlevel.maps.plain_files import read_json
 from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs.files import (
     read_sidecar,
@@ -226,12 +225,12 @@ def read_participants(label: str, output_dir: Path) -> list[ParticipantRecord]:
 
 def _read_participant(label: str, path: Path, output_dir: Path) -> ParticipantRecord:
     try:
-        content = json.loads(read_text(path))
+        content = read_json(path)
         session, space = _label(content["Session"]), _label(content["Space"])
         inputs = tuple(Input(role, uri) for role, uri in content["Inputs"])
         messages, errors = tuple(content["Messages"]), tuple(content["Errors"])
         was_drawn = content["CortexDrawn"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: cannot be read ({error}). Run the participant level again."
         ) from error

@@ -7,10 +7,10 @@ from typing import Any
 
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.values import STATUSES
+from bids_secondlevel.core.words import counted
 from bids_secondlevel.reports.charts.participant import draw_estimates, draw_overlaps, draw_sizes
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
-from bids_secondlevel.reports.charts.wording import counted
 from bids_secondlevel.reports.methods import describe_measurement, describe_rois
 from bids_secondlevel.reports.page import Page, Section, Table, table_of
 from bids_secondlevel.reports.references import reference_list

@@ -57,17 +57,6 @@ def shown(text: str, limit: int = 16) -> str:
     return f"{text[: most - end - 1]}…{text[len(text) - end :]}"
 
 
-def counted(n: int, what: str) -> str:
-    """Count things in words.
-
-    Examples
-    --------
-    >>> counted(1, "ROI"), counted(2, "ROI")
-    ('1 ROI', '2 ROIs')
-    """
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
 def width_of(text: str) -> int:
     """Count the letters of a label, those of East Asian scripts twice."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)

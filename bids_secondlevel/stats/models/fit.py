@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bids_secondlevel.core.values import Array
+from bids_secondlevel.core.words import counted
 from bids_secondlevel.stats.models.table import FitKind, ModelRow, TestKind
 
 _OPTIMIZERS = ("powell", "nm", "bfgs")
@@ -117,7 +118,7 @@ def _fit_ols(values: Array, design: Array) -> Fit | NoFit:
     if len(values) - rank < 1:
         return NoFit(
             "ols",
-            f"{_counted(len(values), 'number')} for {_counted(rank, 'coefficient')}: no residual "
+            f"{counted(len(values), 'number')} for {counted(rank, 'coefficient')}: no residual "
             "degrees of freedom",
         )
     fit, variance = _least_squares("ols", values, design)
@@ -350,7 +351,3 @@ def joint_test_row(row: ModelRow, fit: Fit, weights: Array) -> ModelRow:
     return replace(
         row, test=test.kind, value=test.value, df=test.df, df_residual=test.df_residual, p=test.p
     )
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
