@@ -22,14 +22,13 @@ from bids_secondlevel.core.errors import (
     OutputError,
 )
 from bids_secondlevel.core.roi_rule import RoiRule
-from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.settings import Settings, is_stats_model
 from bids_secondlevel.core.values import Status
 from bids_secondlevel.inputs.datasets import (
     check_bids_dir,
     check_output_dir,
 )
-from bids_secondlevel.inputs.participants import read_participants
-from bids_secondlevel.inputs.stats_model_file import is_stats_model, read_stats_model
+from bids_secondlevel.inputs.participants import read_participants, read_stats_model
 from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs.dataset import write_dataset_files
 from bids_secondlevel.outputs.gather import (
@@ -53,6 +52,7 @@ from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.models.by_formula import check_formula, fit_formula
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
+from bids_secondlevel.stats.models.specification import StatsModel, check_stats_model
 from bids_secondlevel.stats.models.table import ModelResults, ModelRow, summarize_models
 from bids_secondlevel.stats.reliability import reliability
 from bids_secondlevel.stats.tests import StatisticRow, one_sample_tests, with_reasons
@@ -226,7 +226,7 @@ def check_model(model: str, settings: Settings) -> None:
         If it cannot be read, or names a column that is not there.
     """
     if is_stats_model(model):
-        read_stats_model(Path(model))
+        _specified(model)
     else:
         check_formula(model, read_participants(settings.bids_dir))
 
@@ -241,12 +241,18 @@ def fit_model(model: str, rows: Sequence[EstimateRow], settings: Settings) -> Mo
     """
     participants = read_participants(settings.bids_dir)
     if is_stats_model(model):
-        results = fit_stats_model(read_stats_model(Path(model)), rows, participants)
+        results = fit_stats_model(_specified(model), rows, participants)
     else:
         results = fit_formula(model, rows, participants)
     reasons = _reasons(settings)
     fitted = [replace(row, excluded=with_reasons(row.excluded, reasons)) for row in results.rows]
     return ModelResults(tuple(fitted), summarize_models(fitted, results.messages), results.messages)
+
+
+def _specified(model: str) -> StatsModel:
+    """Read and check the BIDS Stats Model of a file."""
+    path = Path(model)
+    return check_stats_model(read_stats_model(path), str(path))
 
 
 def _reasons(settings: Settings) -> dict[str, str]:

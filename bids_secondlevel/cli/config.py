@@ -1,8 +1,6 @@
 """Read configuration and filter files, and turn them into what the command line would say."""
 
 import argparse
-import csv
-import io
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
@@ -10,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.core.errors import UsageError
-from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule, checked_label
-from bids_secondlevel.maps.plain_files import read_bytes, read_json, read_text
+from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
+from bids_secondlevel.maps.plain_files import read_bytes, read_json
 
 RULE_OPTIONS = tuple(field.name for field in fields(RoiRule))
 """Options that define ROIs."""
@@ -165,56 +163,6 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
             f"--bids-filter-file {path}: values must be labels, numbers, null, or lists of them."
         )
     return filters
-
-
-def read_exclusions(path: Path) -> Mapping[str, str]:
-    """Read the participants to be left out, given with ``--exclude``.
-
-    Returns
-    -------
-    mapping of str to str
-        Reasons by participant label without ``sub-``; empty where the file gives none.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read, lacks a column, or names a participant twice.
-    """
-    where = f"--exclude {path}"
-    try:
-        file = io.StringIO(read_text(path, may_be_pipe=True), newline="")
-        # A quotation mark that is not closed must not swallow the lines below it.
-        reader = csv.DictReader(file, delimiter="\t", restval="", quoting=csv.QUOTE_NONE)
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        columns = reader.fieldnames
-        rows = [row for row in reader if any(map(_stripped, row.values()))]
-    except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(f"{where}: cannot be read as a table ({error}).") from error
-    missing = [name for name in ("participant_id", "reason") if name not in columns]
-    if missing:
-        raise UsageError(
-            f"{where}: has no column {' and '.join(missing)}; expected a file with the columns "
-            "participant_id and reason, separated by a tab."
-        )
-    exclusions: dict[str, str] = {}
-    for row in rows:
-        try:
-            label = checked_label("exclude", "sub-", _stripped(row["participant_id"]))
-        except UsageError as error:
-            raise UsageError(
-                f"{where}: participant_id {row['participant_id']!r} is not a BIDS label; expected "
-                "letters and digits, with or without sub-."
-            ) from error
-        if label in exclusions:
-            raise UsageError(f"{where}: names sub-{label} twice.")
-        reason = " ".join(row["reason"].replace(";", ",").split())
-        exclusions[label] = "" if reason == "n/a" else reason
-    return exclusions
-
-
-def _stripped(cell: object) -> str:
-    """Give a cell without spaces around it; those beyond the header are of no interest."""
-    return cell.strip() if isinstance(cell, str) else ""
 
 
 def _items(value: object) -> list[object]:

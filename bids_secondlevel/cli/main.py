@@ -20,7 +20,6 @@ from bids_secondlevel.cli.config import (
     define_rois,
     frozen,
     read_config,
-    read_exclusions,
     read_filters,
 )
 from bids_secondlevel.cli.options import build_parser
@@ -165,6 +164,8 @@ def parse(arguments: Sequence[str]) -> Settings:
     if filter_file is not None:
         given["bids_filters"] = read_filters(filter_file)
     if given.get("exclude") is not None:
+        from bids_secondlevel.inputs.participants import read_exclusions
+
         given["exclusions"] = read_exclusions(given["exclude"])
     check_threshold_kind(rule, RoiRule(), "options")
     default = RoiRule(**frozen(rule))

@@ -171,3 +171,14 @@ class Settings:
         for name in ("sweep_thresholds", "sweep_eccentricities"):
             if not all(isfinite(value) for value in getattr(self, name)):
                 raise UsageError(f"--{name.replace('_', '-')}: expected numbers.")
+
+
+def is_stats_model(model: str) -> bool:
+    """Tell whether a model is given as the path of a BIDS Stats Model, not as a formula.
+
+    Examples
+    --------
+    >>> is_stats_model("model-groups_smdl.json"), is_stats_model("estimate ~ age")
+    (True, False)
+    """
+    return model.strip().casefold().endswith(".json")

@@ -8,8 +8,7 @@ from typing import Any
 import tomli_w
 
 from bids_secondlevel.core.roi_rule import RoiRule
-from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.inputs.stats_model_file import is_stats_model
+from bids_secondlevel.core.settings import Settings, is_stats_model
 
 _OF_GROUP = (
     *("participant-label", "session-label", "task-label", "contrasts", "roi-contrasts", "space"),

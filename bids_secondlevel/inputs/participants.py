@@ -1,12 +1,15 @@
-"""Read what is known about the participants: ``participants.tsv`` and ``participants.json``."""
+"""Read the files about participants: their table, who is excluded, and a BIDS Stats Model."""
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.core.errors import DataError, InputMissingError, UsageError
+from bids_secondlevel.core.roi_rule import checked_label
 from bids_secondlevel.core.values import ParticipantsTable
-from bids_secondlevel.maps.plain_files import read_bytes, read_json_object
+from bids_secondlevel.maps.plain_files import read_bytes, read_json_object, read_text
 
 _ID = "participant_id"
 _MISSING = {"", "n/a", "na", "nan"}
@@ -15,14 +18,10 @@ _MISSING = {"", "n/a", "na", "nan"}
 def read_participants(bids_dir: Path) -> ParticipantsTable:
     """Read ``participants.tsv`` of a dataset, and what ``participants.json`` says of its columns.
 
-    Parameters
-    ----------
-    bids_dir : Path
-
     Returns
     -------
     ParticipantsTable
-        Empty where there is no ``participants.tsv``. Participants have the prefix ``sub-``, which
+        Empty if there is no ``participants.tsv``. Participants have the prefix ``sub-``, which
         the file may lack. Empty cells, ``n/a``, ``NA`` and ``NaN`` are ``None``.
 
     Raises
@@ -58,6 +57,65 @@ def read_participants(bids_dir: Path) -> ParticipantsTable:
     return ParticipantsTable(columns, values, _with_levels(bids_dir / "participants.json"))
 
 
+def read_exclusions(path: Path) -> Mapping[str, str]:
+    """Read the participants to be left out, given with ``--exclude``.
+
+    Returns
+    -------
+    mapping of str to str
+        Reasons by participant label without ``sub-``; empty if the file gives none.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, lacks a column, or names a participant twice.
+    """
+    where = f"--exclude {path}"
+    try:
+        file = io.StringIO(read_text(path, may_be_pipe=True), newline="")
+        # A quotation mark that is not closed must not swallow the lines below it.
+        reader = csv.DictReader(file, delimiter="\t", restval="", quoting=csv.QUOTE_NONE)
+        reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
+        rows = [row for row in reader if any(map(_stripped, row.values()))]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(f"{where}: cannot be read as a table ({error}).") from error
+    missing = [name for name in (_ID, "reason") if name not in columns]
+    if missing:
+        raise UsageError(
+            f"{where}: has no column {' and '.join(missing)}; expected a file with the columns "
+            "participant_id and reason, separated by a tab."
+        )
+    exclusions: dict[str, str] = {}
+    for row in rows:
+        try:
+            label = checked_label("exclude", "sub-", _stripped(row[_ID]))
+        except UsageError as error:
+            raise UsageError(
+                f"{where}: participant_id {row[_ID]!r} is not a BIDS label; expected "
+                "letters and digits, with or without sub-."
+            ) from error
+        if label in exclusions:
+            raise UsageError(f"{where}: names sub-{label} twice.")
+        reason = " ".join(row["reason"].replace(";", ",").split())
+        exclusions[label] = "" if reason == "n/a" else reason
+    return exclusions
+
+
+def read_stats_model(path: Path) -> dict[str, Any]:
+    """Read the file of a BIDS Stats Model.
+
+    Raises
+    ------
+    InputMissingError
+        If there is no such file.
+    DataError
+        If it cannot be read, or is not a JSON object.
+    """
+    if not path.is_file():
+        raise InputMissingError(f"{path}: there is no such file; expected a BIDS Stats Model.")
+    return read_json_object(path)
+
+
 def _read_cells(path: Path) -> list[list[str | None]]:
     """Read the lines of a TSV file that are not empty, the header among them."""
     import pandas as pd
@@ -84,10 +142,15 @@ def _read_cells(path: Path) -> list[list[str | None]]:
 
 
 def _cell(value: object) -> str | None:
-    text = value.strip() if isinstance(value, str) else ""  # a line that ends early
+    text = _stripped(value)
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1].replace('""', '"').strip()
     return None if text.casefold() in _MISSING else text
+
+
+def _stripped(value: object) -> str:
+    """Give a cell without spaces around it; what is not text lies beyond the end of a line."""
+    return value.strip() if isinstance(value, str) else ""
 
 
 def _with_levels(path: Path) -> frozenset[str]:

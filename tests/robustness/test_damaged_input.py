@@ -20,9 +20,9 @@ from nibabel.cifti2 import BrainModelAxis, ScalarAxis
 from spheres import uneven_sphere, write_sphere
 from study import write_curv, write_gifti, write_mgz
 
-from bids_secondlevel.cli.config import read_config, read_exclusions, read_filters
+from bids_secondlevel.cli.config import read_config, read_filters
 from bids_secondlevel.core.errors import SecondLevelError
-from bids_secondlevel.inputs.participants import read_participants
+from bids_secondlevel.inputs.participants import read_exclusions, read_participants
 from bids_secondlevel.maps import cifti
 from bids_secondlevel.maps.labels import read_area
 from bids_secondlevel.maps.plain_files import read_json_object

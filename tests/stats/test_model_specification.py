@@ -1,13 +1,11 @@
 """BIDS Stats Models that are valid, broken, or ask for what is not supported."""
 
 import copy
-import json
 
 import pytest
 from stats_models import ONE_SAMPLE, REALISTIC, SUBJECT, contrast, model, node
 
-from bids_secondlevel.core.errors import DataError, InputMissingError, UsageError
-from bids_secondlevel.inputs.stats_model_file import read_stats_model
+from bids_secondlevel.core.errors import DataError, UsageError
 from bids_secondlevel.stats.models.specification import NodeContrast, check_stats_model
 
 
@@ -176,18 +174,9 @@ def test_what_the_first_level_does_may_be_anything():
     )
 
 
-def test_reading_a_file(tmp_path):
-    path = tmp_path / "model-x_smdl.json"
-    path.write_text(json.dumps(model(ONE_SAMPLE)))
-    assert read_stats_model(path) == check_stats_model(model(ONE_SAMPLE), str(path))
-    path.write_text("{")
-    with pytest.raises(DataError, match=r"smdl\.json: cannot be read as JSON"):
-        read_stats_model(path)
-    path.write_text("[]")
-    with pytest.raises(DataError, match="expected an object"):
-        read_stats_model(path)
-    path.write_text('{"Nodes": ' + "[" * 300 + "]" * 300 + "}")
+def test_nesting_without_end():
+    nested = []
+    for _ in range(300):
+        nested = [nested]
     with pytest.raises(DataError, match="is no valid BIDS Stats Model"):
-        read_stats_model(path)
-    with pytest.raises(InputMissingError, match="there is no such file"):
-        read_stats_model(tmp_path / "other.json")
+        check({"Nodes": nested})

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.values import ParticipantsTable
-from bids_secondlevel.inputs.participants import read_participants
+from bids_secondlevel.inputs.participants import read_participants, read_stats_model
 
 
 def table_of(folder, text, dictionary=None, encoding="utf-8"):
@@ -128,3 +128,17 @@ def test_a_quotation_mark_swallows_no_line(tmp_path):
         "sub-03": "5",
     }
     assert table.values["sub-03"]["note"] == 'a "b"'
+
+
+def test_the_file_of_a_stats_model(tmp_path):
+    path = tmp_path / "model-x_smdl.json"
+    path.write_text('{"Name": "x"}')
+    assert read_stats_model(path) == {"Name": "x"}
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"smdl\.json: cannot be read as JSON"):
+        read_stats_model(path)
+    path.write_text("[]")
+    with pytest.raises(DataError, match="expected an object"):
+        read_stats_model(path)
+    with pytest.raises(InputMissingError, match="there is no such file"):
+        read_stats_model(tmp_path / "other.json")
