@@ -30,6 +30,7 @@ from bids_secondlevel.core.values import Absent, Array, Retinotopy, RoiMasks
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.index import index_participant, subcortex_notes
 from bids_secondlevel.inputs.plan import make_plan, same
+from bids_secondlevel.maps.display import read_display_surfaces
 from bids_secondlevel.maps.reader import Reader
 from bids_secondlevel.maps.reading import align, carry_localizers, read_localizers, read_measured
 from bids_secondlevel.maps.retinotopy import (
@@ -42,7 +43,7 @@ from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs import resume
 from bids_secondlevel.outputs.files import what_is_written
 from bids_secondlevel.reports import pages
-from bids_secondlevel.reports.cortex.portrait import MapsShown, Portrait, draw_portrait
+from bids_secondlevel.reports.cortex.picture import MapsShown, Portrait, draw_portrait
 from bids_secondlevel.rois.define import define_rois
 from bids_secondlevel.rois.estimates import EstimateRow, Independence
 from bids_secondlevel.rois.independence import (
@@ -181,7 +182,7 @@ def _process(
         space=plan.maps_space,
     )
     angles = {hemi: maps.polar_angle for hemi, maps in vertices.items()}
-    shown = MapsShown(retinotopy, angles, z_maps, rois, alignments["L"].grid)
+    shown = MapsShown(retinotopy=retinotopy, polar_angles=angles, z_maps=z_maps, rois=rois)
     return _with_report(outcome, results, shown, plan, settings)
 
 
@@ -218,7 +219,7 @@ def _with_report(
     files = results.files
     try:
         pages.remove_participant(files.label, plan.space, settings)
-        portrait = draw_portrait(shown, files, plan) if settings.report else _NOT_DRAWN
+        portrait = _draw(shown, results, plan) if settings.report else _NOT_DRAWN
         derivatives.write_portrait(portrait.svg, files.label, plan, settings)
         told = (*outcome.messages, *portrait.messages), outcome.errors
         record = pages.participant_record(results, plan, settings, told, portrait.svg)
@@ -236,6 +237,15 @@ def _with_report(
             exit_code=outcome.exit_code or getattr(error, "exit_code", SOME_PARTICIPANT_FAILED),
         )
     return replace(outcome, messages=(*outcome.messages, *portrait.messages))
+
+
+def _draw(shown: MapsShown, results: derivatives.ParticipantResults, plan: Plan) -> Portrait:
+    """Draw the cortex on the best surfaces there are, or in slices of the volume."""
+    files = results.files
+    surfaces, messages = read_display_surfaces(files, plan, shown.retinotopy)
+    ground = results.alignments["L"].grid or surfaces
+    portrait = draw_portrait(shown, ground, files, plan)
+    return replace(portrait, messages=(*messages, *portrait.messages))
 
 
 def _regions(

@@ -17,36 +17,42 @@ from PIL import Image
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
 from bids_secondlevel.core.roi_rule import VISUAL_AREAS
 from bids_secondlevel.core.values import Mesh
-from bids_secondlevel.reports.cortex.painting import Cortex
+from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.reports.cortex.panels import MAX_Z_PANELS, Legend
-from bids_secondlevel.reports.cortex.picture import cortex_figure, look_at
+from bids_secondlevel.reports.cortex.picture import draw_cortex
+from bids_secondlevel.reports.cortex.view import Layers, look_at
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
 LEGEND = Legend(
-    "sub-01",
-    ("a note",),
-    {number: name for name, number in VISUAL_AREAS.items()},
-    (0.0, 5.0),
-    (-np.inf, 2.0),
+    title="sub-01",
+    notes=("a note",),
+    area_names={number: name for name, number in VISUAL_AREAS.items()},
+    eccentricity=(0.0, 5.0),
+    faded=(-np.inf, 2.0),
 )
 
 
-def make_cortex(**changed):
-    """A ball; V1 and V2 at its back, V1 within 5 degrees near the middle of them."""
+def make_ball():
     points, triangles = icosphere(3, 60.0)
     a, b, c = np.moveaxis(points[triangles], 1, 0)
     inwards = (np.cross(b - a, c - a) * a).sum(axis=1) < 0
     triangles[inwards] = triangles[inwards, ::-1]
+    return Mesh(points, triangles)
+
+
+BALL = make_ball()
+
+
+def make_layers(**changed):
+    """Of a ball: V1 and V2 at its back, V1 within 5 degrees near the middle of them."""
+    points = BALL.coordinates
     degrees = np.degrees(np.arccos(-points[:, 1] / 60))
     area = np.select([degrees < 30, degrees < 45], [1, 2], 0)
     eccentricity = degrees / 4
     retinotopic = (area == 1) & (eccentricity < 5) & (eccentricity > 0)
     z = points[:, 2] / 4
     given = {
-        "mesh": Mesh(points, triangles),
-        "is_sphere": False,
-        "shading": None,
         "visual_area": area,
         "eccentricity": eccentricity,
         "polar_angle": np.degrees(np.arctan2(points[:, 0], points[:, 2])),
@@ -54,7 +60,21 @@ def make_cortex(**changed):
         "retinotopic": retinotopic,
         "rois": {"up": retinotopic & (z > 2), "down": retinotopic & (-z > 2)},
     }
-    return Cortex(**{**given, **changed})
+    return Layers(**{**given, **changed})
+
+
+def on_balls(hemispheres):
+    surface = DisplaySurface(mesh=BALL, is_sphere=False, shading=None, description="a ball")
+    return hemispheres, dict.fromkeys(hemispheres, surface)
+
+
+def draw(legend=LEGEND, **hemispheres):
+    return draw_cortex(*on_balls(hemispheres), legend)
+
+
+def pixels_of(**hemispheres):
+    """The vertex that each pixel of the first hemisphere shows."""
+    return look_at(*on_balls(hemispheres))[0].pixels
 
 
 def images(svg):
@@ -88,33 +108,33 @@ def mean_error(pixels, vertices, expected):
 
 
 def test_every_map_has_the_colour_of_each_vertex_where_the_vertex_is():
-    cortex = make_cortex()
-    vertices = look_at({"L": cortex})["L"].vertices
-    eccentricity, angle, up, down, rois = images(cortex_figure({"L": cortex}, LEGEND))
-    in_areas = cortex.visual_area > 0
-    expected = colormaps["viridis"](np.clip(cortex.eccentricity / 10, 0, 1))[:, :3]
+    layers = make_layers()
+    vertices = pixels_of(L=layers)
+    eccentricity, angle, up, down, rois = images(draw(L=layers))
+    in_areas = layers.visual_area > 0
+    expected = colormaps["viridis"](np.clip(layers.eccentricity / 10, 0, 1))[:, :3]
     seen = (vertices >= 0) & in_areas[vertices]
     assert mean_error(eccentricity, np.where(seen, vertices, -1), expected) < 0.02
-    expected = colormaps["twilight"]((cortex.polar_angle + 180) / 360)[:, :3]
+    expected = colormaps["twilight"]((layers.polar_angle + 180) / 360)[:, :3]
     assert mean_error(angle, np.where(seen, vertices, -1), expected) < 0.02
-    for pixels, z in ((up, cortex.z_maps["up"]), (down, cortex.z_maps["down"])):
+    for pixels, z in ((up, layers.z_maps["up"]), (down, layers.z_maps["down"])):
         strong = (vertices >= 0) & (z > 2)[vertices]
         reds = pixels[strong].astype(int)
         assert (reds[:, 0] > reds[:, 2]).all()
     expected = np.zeros((len(in_areas), 3))
-    for name, colour in roi_colours(list(cortex.rois)).items():
-        expected[cortex.rois[name]] = components(colour)
-    in_roi = (cortex.rois["up"] | cortex.rois["down"])[vertices] & (vertices >= 0)
+    for name, colour in roi_colours(list(layers.rois)).items():
+        expected[layers.rois[name]] = components(colour)
+    in_roi = (layers.rois["up"] | layers.rois["down"])[vertices] & (vertices >= 0)
     assert in_roi.any()
     assert mean_error(rois, np.where(in_roi, vertices, -1), expected) < 0.02
 
 
 def test_a_planted_vertex_is_up_where_it_is_dorsal_and_right_where_it_is_right():
-    cortex = make_cortex()
-    x, _, z = cortex.mesh.coordinates.T
-    planted = int(np.where(cortex.retinotopic, x + 2 * z, -np.inf).argmax())
+    layers = make_layers()
+    x, _, z = BALL.coordinates.T
+    planted = int(np.where(layers.retinotopic, x + 2 * z, -np.inf).argmax())
     rois = {"one": np.arange(len(x)) == planted}
-    pixels = images(cortex_figure({"R": make_cortex(rois=rois)}, LEGEND))[-1] / 255
+    pixels = images(draw(R=make_layers(rois=rois)))[-1] / 255
     row, column = np.nonzero(
         np.isclose(pixels, components(roi_colours(["one"])["one"]), atol=0.02).all(2)
     )
@@ -123,18 +143,18 @@ def test_a_planted_vertex_is_up_where_it_is_dorsal_and_right_where_it_is_right()
 
 
 def test_vertices_of_several_rois_nan_and_weak_z_are_told_apart():
-    cortex = make_cortex()
-    inside = np.flatnonzero(cortex.retinotopic)
+    layers = make_layers()
+    inside = np.flatnonzero(layers.retinotopic)
     both, missing, weak = (int(vertex) for vertex in inside[:3])
-    z = np.full(len(cortex.visual_area), 8.0)
+    z = np.full(len(layers.visual_area), 8.0)
     z[missing], z[weak] = np.nan, 2.0  # exactly the threshold does not pass
-    eccentricity = cortex.eccentricity.copy()
+    eccentricity = layers.eccentricity.copy()
     eccentricity[missing] = np.nan
-    everything = {name: cortex.retinotopic.copy() for name in ("a", "b")}
+    everything = {name: layers.retinotopic.copy() for name in ("a", "b")}
     everything["b"][inside[1:]] = False
-    changed = make_cortex(z_maps={"z": z}, eccentricity=eccentricity, rois=everything)
-    vertices = look_at({"L": changed})["L"].vertices
-    maps = images(cortex_figure({"L": changed}, LEGEND))
+    changed = make_layers(z_maps={"z": z}, eccentricity=eccentricity, rois=everything)
+    vertices = pixels_of(L=changed)
+    maps = images(draw(L=changed))
     assert len(maps) == 4
     grey = colour_of(maps[0], vertices, missing)
     assert np.ptp(grey) < 0.01
@@ -151,35 +171,35 @@ def test_vertices_of_several_rois_nan_and_weak_z_are_told_apart():
 @pytest.mark.parametrize("n_contrasts", [0, 1, MAX_Z_PANELS, MAX_Z_PANELS + 1])
 @pytest.mark.parametrize("has_angle", [True, False])
 def test_a_panel_for_each_map_and_the_maximum_of_many(n_contrasts, has_angle):
-    cortex = make_cortex()
+    layers = make_layers()
     rng = np.random.default_rng(1)
-    z_maps = {f"c{i}": rng.normal(size=len(cortex.visual_area)) for i in range(n_contrasts)}
-    angle = cortex.polar_angle if has_angle else None
-    changed = make_cortex(z_maps=z_maps, polar_angle=angle)
-    svg = cortex_figure({"L": changed, "R": changed}, LEGEND)
+    z_maps = {f"c{i}": rng.normal(size=len(layers.visual_area)) for i in range(n_contrasts)}
+    angle = layers.polar_angle if has_angle else None
+    changed = make_layers(z_maps=z_maps, polar_angle=angle)
+    svg = draw(L=changed, R=changed)
     shown = n_contrasts if n_contrasts <= MAX_Z_PANELS else 1
     assert len(images(svg)) == 2 * (2 + has_angle + shown)
     if n_contrasts > MAX_Z_PANELS:
         assert "Maximum of 5 z maps" in texts(svg)
-        maximum = make_cortex(
+        maximum = make_layers(
             z_maps={"m": np.max(list(z_maps.values()), axis=0)}, polar_angle=angle
         )
-        alone = images(cortex_figure({"L": maximum}, LEGEND))
+        alone = images(draw(L=maximum))
         assert np.abs(images(svg)[1 + has_angle] - alone[1 + has_angle].astype(int)).mean() < 25
 
 
 def test_infinite_values_are_drawn_as_the_ends_of_scales_or_not_at_all():
-    cortex = make_cortex()
-    inside = np.flatnonzero(cortex.retinotopic)
+    layers = make_layers()
+    inside = np.flatnonzero(layers.retinotopic)
     high, low = int(inside[0]), int(inside[1])
-    values = {name: np.zeros(len(cortex.visual_area)) for name in ("z", "eccentricity", "angle")}
+    values = {name: np.zeros(len(layers.visual_area)) for name in ("z", "eccentricity", "angle")}
     for map_values in values.values():
         map_values[high], map_values[low] = np.inf, -np.inf
-    changed = make_cortex(
+    changed = make_layers(
         z_maps={"z": values["z"]}, eccentricity=values["eccentricity"], polar_angle=values["angle"]
     )
-    vertices = look_at({"L": changed})["L"].vertices
-    eccentricity, angle, z, _ = images(cortex_figure({"L": changed}, LEGEND))
+    vertices = pixels_of(L=changed)
+    eccentricity, angle, z, _ = images(draw(L=changed))
     for pixels in (eccentricity, angle):
         assert np.ptp(colour_of(pixels, vertices, high)) < 0.01  # grey
     red, _, blue = colour_of(z, vertices, high)
@@ -189,9 +209,9 @@ def test_infinite_values_are_drawn_as_the_ends_of_scales_or_not_at_all():
 
 
 def test_the_words_are_words():
-    cortex = make_cortex()
-    written = texts(cortex_figure({"L": cortex, "R": cortex}, LEGEND))
-    n_up, n_down = (int(mask.sum()) for mask in cortex.rois.values())
+    layers = make_layers()
+    written = texts(draw(L=layers, R=layers))
+    n_up, n_down = (int(mask.sum()) for mask in layers.rois.values())
     assert {"sub-01", "a note", "Left", "Right", "Eccentricity", "degrees", "V1", "V2"} <= {
         *written
     }
@@ -202,63 +222,68 @@ def test_the_words_are_words():
 
 def test_hostile_words_are_only_words():
     hostile = '<b>&"$x_1$\\'
-    cortex = make_cortex()
-    changed = make_cortex(
-        z_maps={hostile: cortex.z_maps["up"]}, rois={hostile: cortex.rois["up"], "$": None}
+    layers = make_layers()
+    changed = make_layers(
+        z_maps={hostile: layers.z_maps["up"]}, rois={hostile: layers.rois["up"], "$": None}
     )
-    legend = Legend(hostile, (hostile,), {1: hostile}, (0.0, 5.0))
-    svg = cortex_figure({"L": changed}, legend)
+    legend = Legend(
+        title=hostile, notes=(hostile,), area_names={1: hostile}, eccentricity=(0.0, 5.0)
+    )
+    svg = draw(legend, L=changed)
     written = texts(svg)
     assert written.count(hostile) == 3  # title, note, area
     assert f"Localizer {hostile}" in written
-    assert f"{hostile}: {int(cortex.rois['up'].sum())} L" in written
+    assert f"{hostile}: {int(layers.rois['up'].sum())} L" in written
     assert "$: n/a L" in written
     assert b"<b>" not in svg
 
 
 def test_what_is_missing_is_said():
-    cortex = make_cortex()
-    changed = make_cortex(z_maps={"up": None, "down": cortex.z_maps["down"]}, rois={"up": None})
-    svg = cortex_figure({"L": cortex, "R": changed}, LEGEND)
+    layers = make_layers()
+    changed = make_layers(
+        z_maps={"up": None, "down": layers.z_maps["down"]}, rois={"up": None, "down": None}
+    )
+    svg = draw(L=layers, R=changed)
     assert texts(svg).count("no map") == 2
-    assert "up: 12 L, n/a R".replace("12", str(int(cortex.rois["up"].sum()))) in texts(svg)
+    assert "up: 12 L, n/a R".replace("12", str(int(layers.rois["up"].sum()))) in texts(svg)
 
 
 def test_the_whole_retinotopy_is_shown_where_nothing_is_within_the_limits():
-    nothing = np.zeros(len(make_cortex().visual_area), dtype=bool)
-    changed = make_cortex(retinotopic=nothing, rois={"up": nothing})
-    vertices = look_at({"L": changed})["L"].vertices
+    nothing = np.zeros(len(make_layers().visual_area), dtype=bool)
+    changed = make_layers(retinotopic=nothing, rois={"up": nothing})
+    vertices = pixels_of(L=changed)
     assert {*np.flatnonzero(changed.visual_area)} <= {*vertices.ravel()}
-    assert "up: 0 L" in texts(cortex_figure({"L": changed}, LEGEND))
+    assert "up: 0 L" in texts(draw(L=changed))
 
 
 def test_hemispheres_are_on_the_same_scale():
-    small = make_cortex(retinotopic=make_cortex().eccentricity < 2)
-    views = look_at({"L": make_cortex(), "R": small})
-    assert views["L"].window.half_width == views["R"].window.half_width
-    assert look_at({"R": small})["R"].window.half_width < views["R"].window.half_width
+    small = make_layers(retinotopic=make_layers().eccentricity < 2)
+    left, right = look_at(*on_balls({"L": make_layers(), "R": small}))
+    assert left.window.half_width == right.window.half_width
+    (alone,) = look_at(*on_balls({"R": small}))
+    assert alone.window.half_width < right.window.half_width
 
 
 def test_many_rois_with_long_names_are_listed_as_far_as_there_is_room():
-    cortex = make_cortex()
-    rois = {f"facesMinusScrambledObjects{i}": cortex.rois["up"] for i in range(40)}
-    written = texts(cortex_figure({"L": make_cortex(rois=rois)}, LEGEND))
-    listed = [text for text in written if text.endswith(f" {cortex.rois['up'].sum()} L")]
+    layers = make_layers()
+    rois = {f"facesMinusScrambledObjects{i}": layers.rois["up"] for i in range(40)}
+    written = texts(draw(L=make_layers(rois=rois)))
+    listed = [text for text in written if text.endswith(f" {layers.rois['up'].sum()} L")]
     assert f"and {40 - len(listed)} more" in written
     assert 5 < len(listed) < 40
     assert all("…" in text and len(text) < 28 for text in listed)
 
 
 def test_the_same_values_give_the_same_bytes_in_whatever_style_and_process(tmp_path):
-    cortex = make_cortex()
-    svg = cortex_figure({"L": cortex, "R": cortex}, LEGEND)
+    layers = make_layers()
+    svg = draw(L=layers, R=layers)
     before = dict(mpl.rcParams)
     with mpl.rc_context({"font.size": 20.0, "axes.facecolor": "red", "svg.fonttype": "path"}):
-        assert cortex_figure({"L": cortex, "R": cortex}, LEGEND) == svg
+        assert draw(L=layers, R=layers) == svg
     assert dict(mpl.rcParams) == before
     code = (
-        "import sys; from test_figures import *; c = make_cortex(); "
-        "sys.stdout.buffer.write(cortex_figure({'L': c, 'R': c}, LEGEND))"
+        "import sys; from test_figures import *; c = make_layers(); "
+        "sys.stdout.buffer.write(draw(L=c, R=c))"
     )
     elsewhere = subprocess.run(
         [sys.executable, "-c", code],
@@ -273,8 +298,8 @@ def test_the_same_values_give_the_same_bytes_in_whatever_style_and_process(tmp_p
 
 def test_neither_a_window_nor_pyplot_is_opened():
     code = (
-        "import sys; from test_figures import *; c = make_cortex(); "
-        "cortex_figure({'L': c}, LEGEND); assert 'matplotlib.pyplot' not in sys.modules"
+        "import sys; from test_figures import *; c = make_layers(); "
+        "draw(L=c); assert 'matplotlib.pyplot' not in sys.modules"
     )
     environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -8,9 +8,9 @@ from test_figures import LEGEND, images, texts
 
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
 from bids_secondlevel.maps.grid import Grid
-from bids_secondlevel.reports.cortex.painting import Maps
-from bids_secondlevel.reports.cortex.picture import slice_views, slices_figure
-from bids_secondlevel.reports.cortex.slices import cut, maps_in
+from bids_secondlevel.reports.cortex.picture import draw_slices
+from bids_secondlevel.reports.cortex.slices import cut, layers_in, look_through
+from bids_secondlevel.reports.cortex.view import Layers
 
 SIZES = np.array([2.0, 3.0, 2.5])
 SHAPE = np.array([20, 12, 16])
@@ -62,7 +62,7 @@ def make_half(hemi, store=np.ravel, **changed):
             return {name: stored(part) for name, part in value.items()}
         return None if value is None else store(value)
 
-    return Maps(**{name: stored(value) for name, value in given.items()})
+    return Layers(**{name: stored(value) for name, value in given.items()})
 
 
 def halves(store=np.ravel, **changed):
@@ -88,10 +88,10 @@ def test_a_planted_voxel_is_left_and_dorsal_in_its_slice(order, steps):
     planted = np.zeros(SHAPE, bool)
     planted[6, 3, 9] = True  # x = -7 is left; the second row from above; the posterior third
     maps = halves(store, rois={"one": planted})
-    views, tilt = slice_views(maps, grid)
+    views, tilt = look_through(maps, grid)
     assert [view.name for view in views] == ["y = -81", "y = -72", "y = -63"]
     assert tilt == 0
-    pictures = images(slices_figure(maps, grid, LEGEND))
+    pictures = images(draw_slices(maps, grid, LEGEND))
     seen = [is_coloured(pixels, roi_colours(["one"])["one"]) for pixels in pictures[3::4]]
     assert [mask.any() for mask in seen] == [True, False, False]
     row, column = np.nonzero(seen[0])
@@ -109,15 +109,15 @@ def test_every_pixel_shows_the_voxel_that_it_lies_in():
     around = np.zeros(SHAPE, bool)
     around[0, 4, 0] = True  # in a corner, so that the window leaves the volume
     slices = cut(RAS, around.ravel(), around.ravel(), margin=10, n_pixels=200)
-    (only,) = slices.slices
-    assert only.position == FIRST[1] + 4 * SIZES[1]
+    (position,), (voxels,) = slices.positions, slices.voxels
+    assert position == FIRST[1] + 4 * SIZES[1]
     left, right, bottom, top = slices.window.limits
     assert right - left == top - bottom == 2.5 + 20
     place = left + (np.arange(200) + 0.5) * (right - left) / 200
     height = bottom + (np.arange(200) + 0.5) * (top - bottom) / 200
     is_inside = (place > 0)[None, :] & (height > 0)[:, None]
     np.testing.assert_array_equal(slices.pixels >= 0, is_inside)
-    i, j, k = np.unravel_index(only.voxels[slices.pixels[is_inside]], RAS.shape)
+    i, j, k = np.unravel_index(voxels[slices.pixels[is_inside]], RAS.shape)
     rows, columns = np.nonzero(is_inside)
     assert (j == 4).all()
     np.testing.assert_array_equal(i, place[columns] // SIZES[0])
@@ -132,9 +132,9 @@ def test_oblique_grids_are_cut_along_their_voxels_and_say_so(degrees):
     grid, store = grid_as((2, 0, 1), (-1, 1, -1))
     oblique = Grid(grid.shape, turn @ grid.affine)
     maps = halves(store)
-    assert slice_views(maps, oblique)[1] == pytest.approx(degrees)
-    svg = slices_figure(maps, oblique, LEGEND)
-    straight = slices_figure(maps, grid, LEGEND)
+    assert look_through(maps, oblique)[1] == pytest.approx(degrees)
+    svg = draw_slices(maps, oblique, LEGEND)
+    straight = draw_slices(maps, grid, LEGEND)
     for one, other in zip(images(svg), images(straight), strict=True):
         np.testing.assert_array_equal(one, other)
     assert f"are {degrees} degrees off coronal" in " ".join(texts(svg))
@@ -143,34 +143,34 @@ def test_oblique_grids_are_cut_along_their_voxels_and_say_so(degrees):
 
 def test_the_halves_are_put_together_each_from_its_own():
     maps = halves()
-    (first, *_) = cut(RAS, AREA.ravel() > 0, AREA.ravel() > 0, margin=1, n_pixels=8).slices
-    joined = maps_in(first, maps, RAS)
-    is_left = X.ravel()[first.voxels] < 0
-    np.testing.assert_array_equal(joined.visual_area, AREA.ravel()[first.voxels])
+    first, *_ = cut(RAS, AREA.ravel() > 0, AREA.ravel() > 0, margin=1, n_pixels=8).voxels
+    joined = layers_in(first, maps, RAS)
+    is_left = X.ravel()[first] < 0
+    np.testing.assert_array_equal(joined.visual_area, AREA.ravel()[first])
     np.testing.assert_array_equal(joined.polar_angle, np.where(is_left, 90, -90))
     assert np.isfinite(joined.z_maps["low"]).all()
     expected = maps["L"].rois["low"] | maps["R"].rois["low"]
-    np.testing.assert_array_equal(joined.rois["low"], expected[first.voxels])
+    np.testing.assert_array_equal(joined.rois["low"], expected[first])
 
 
 def test_what_a_half_lacks_is_blank_there_and_told():
     whole, lacking = make_half("R"), make_half("L", z_maps={"low": None}, rois={"low": None})
-    (first, *_) = cut(RAS, AREA.ravel() > 0, AREA.ravel() > 0, margin=1, n_pixels=8).slices
-    joined = maps_in(first, {"L": lacking, "R": whole}, RAS)
-    is_left = X.ravel()[first.voxels] < 0
+    first, *_ = cut(RAS, AREA.ravel() > 0, AREA.ravel() > 0, margin=1, n_pixels=8).voxels
+    joined = layers_in(first, {"L": lacking, "R": whole}, RAS)
+    is_left = X.ravel()[first] < 0
     np.testing.assert_array_equal(np.isnan(joined.z_maps["low"]), is_left)
-    np.testing.assert_array_equal(joined.rois["low"], whole.rois["low"][first.voxels])
-    svg = slices_figure({"L": lacking, "R": whole}, RAS, LEGEND)
+    np.testing.assert_array_equal(joined.rois["low"], whole.rois["low"][first])
+    svg = draw_slices({"L": lacking, "R": whole}, RAS, LEGEND)
     assert f"low: n/a L, {whole.rois['low'].sum()} R" in texts(svg)
     assert "no map" not in texts(svg)
     neither = halves(z_maps={"low": None}, rois={"low": None})
-    written = texts(slices_figure(neither, RAS, LEGEND))
+    written = texts(draw_slices(neither, RAS, LEGEND))
     assert written.count("no map") == 2 * 3  # the map and the ROIs, in each slice
 
 
 @pytest.mark.parametrize("hemi", ["L", "R"])
 def test_one_half_alone(hemi):
-    svg = slices_figure({hemi: make_half(hemi)}, RAS, LEGEND)
+    svg = draw_slices({hemi: make_half(hemi)}, RAS, LEGEND)
     eccentricity, _, _, rois = images(svg)[:4]
     for pixels in (eccentricity, rois):
         assert np.ptp(pixels.astype(int), axis=2).any()
@@ -183,7 +183,7 @@ def test_one_half_alone(hemi):
 def test_empty_rois_and_maps_that_are_nan():
     nothing, nan = np.zeros(SHAPE, bool), np.full(SHAPE, np.nan)
     maps = halves(rois={"low": nothing}, retinotopic=nothing, z_maps={"low": nan}, eccentricity=nan)
-    svg = slices_figure(maps, RAS, LEGEND)
+    svg = draw_slices(maps, RAS, LEGEND)
     assert "low: 0 L, 0 R" in texts(svg)
     eccentricity, _, z, rois = images(svg)[:4]
     for pixels in (z, rois):
@@ -196,7 +196,7 @@ def test_empty_rois_and_maps_that_are_nan():
 def test_voxels_of_several_rois_have_the_colour_that_they_have_in_the_label_file():
     inside = AREA == 1
     maps = halves(rois={"a": inside, "b": inside & (K < 7)})
-    pixels = images(slices_figure(maps, RAS, LEGEND))[3]
+    pixels = images(draw_slices(maps, RAS, LEGEND))[3]
     rows, _ = np.nonzero(is_coloured(pixels, OVERLAP_COLOUR))
     others, _ = np.nonzero(is_coloured(pixels, roi_colours(["a", "b"])["a"]))
     assert rows.size
@@ -206,21 +206,21 @@ def test_voxels_of_several_rois_have_the_colour_that_they_have_in_the_label_file
 def test_slices_are_those_with_the_rois():
     rois = np.zeros(SHAPE, bool)
     rois[6, [2, 10], 6] = True
-    views, _ = slice_views(halves(rois={"one": rois}), RAS)
+    views, _ = look_through(halves(rois={"one": rois}), RAS)
     assert [view.name for view in views] == ["y = -84", "y = -72", "y = -60"]
     thin = AREA * (J == 5)
-    views, _ = slice_views(halves(visual_area=thin, retinotopic=thin > 0), RAS)
+    views, _ = look_through(halves(visual_area=thin, retinotopic=thin > 0), RAS)
     assert [view.name for view in views] == ["y = -75"]
 
 
 def test_the_picture_says_which_side_is_which_and_is_small():
-    svg = slices_figure(halves(), RAS, LEGEND)
+    svg = draw_slices(halves(), RAS, LEGEND)
     written = texts(svg)
     assert "Voxels of each ROI" in written
     assert written.count("L") == written.count("R") == 3 * 4
     assert "L is left in the head, R is right" in " ".join(written)
     assert len(svg) < 500_000
-    assert slices_figure(halves(), RAS, LEGEND) == svg
+    assert draw_slices(halves(), RAS, LEGEND) == svg
     assert not re.search(rb"\d{4}-\d\d-\d\dT", svg)  # no date
 
 
@@ -230,6 +230,13 @@ def test_a_large_volume_takes_no_more_than_its_slices():
     affine = RAS.affine.copy()
     affine[:3, :3] /= 8
     flat = area.ravel()
-    maps = Maps(flat, flat * 2.0, None, {"z": flat * 3.0}, flat > 0, {"one": flat > 0})
-    views, _ = slice_views({"L": maps, "R": maps}, Grid(shape, affine))
-    assert {view.maps.visual_area.size for view in views} == {shape[0] * shape[2]}
+    layers = Layers(
+        visual_area=flat,
+        eccentricity=flat * 2.0,
+        polar_angle=None,
+        z_maps={"z": flat * 3.0},
+        retinotopic=flat > 0,
+        rois={"one": flat > 0},
+    )
+    views, _ = look_through({"L": layers, "R": layers}, Grid(shape, affine))
+    assert {view.layers.visual_area.size for view in views} == {shape[0] * shape[2]}

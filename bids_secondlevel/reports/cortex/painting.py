@@ -1,128 +1,129 @@
-"""Which colour each vertex or voxel has in a picture, and the scales that say what colours mean.
+"""Paint maps: the colour of each vertex or voxel, and the scales that say what colours mean.
 
 Painted maps are arrays of red, green, blue and opacity, (n_vertices, 4); ``None`` says that there
 is no map.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
-from bids_secondlevel.core.values import Array, Mask, Mesh
-from bids_secondlevel.reports.charts.drawing import Scale, coloured
+from bids_secondlevel.core.values import Array, Mask
+from bids_secondlevel.reports.cortex.view import Layers, View
 
 _PALE = 0.35
 
 
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """What is known about vertices, or about voxels.
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What the colours of a map mean."""
 
-    Attributes
-    ----------
-    visual_area : (n_vertices,) array of int
-        0 is none.
-    eccentricity : (n_vertices,) array of float
-        Degrees of visual angle.
-    polar_angle : (n_vertices,) array of float, optional
-        Degrees clockwise from the upper vertical meridian.
-    z_maps : mapping of str to (n_vertices,) array of float, or None where there is none
-        Of each localizer contrast; the same contrasts in both hemispheres.
-    retinotopic : (n_vertices,) array of bool
-        Chosen areas within the chosen limits.
-    rois : mapping of str to (n_vertices,) array of bool, or None where there is none
-        The same ROIs in both hemispheres.
-    """
+    colours: str
+    """Name of the colours in matplotlib."""
+    ends: tuple[float, float]
+    """Lowest and highest value."""
+    ticks: tuple[float, ...]
+    """Values to be written below, the most important first; those without room are left out."""
+    marks: tuple[float, ...]
+    """Values at which there is a line."""
+    unit: str
+    faded: tuple[float, float] | None = None
+    """Values from one to the other are paler."""
 
-    visual_area: NDArray[np.integer[Any]]
-    eccentricity: Array
-    polar_angle: Array | None
-    z_maps: Mapping[str, Array | None]
-    retinotopic: Mask
-    rois: Mapping[str, Mask | None]
+    def paint(self, values: Array, shown: Mask) -> Array:
+        """Give values their colours; those that are not shown are transparent."""
+        low, high = self.ends
+        painted = coloured(self.colours, (values / high - low / high) / (1 - low / high), shown)
+        if self.faded is not None:
+            painted[(values >= self.faded[0]) & (values <= self.faded[1]), 3] *= _PALE
+        return painted
 
 
-@dataclass(frozen=True, eq=False)
-class Cortex(Maps):
-    """What is known about the cortex of one hemisphere.
-
-    Attributes
-    ----------
-    mesh : Mesh
-    is_sphere : bool
-        Whether it is to be unrolled.
-    shading : (n_vertices,) array of float, optional
-        Depth of the sulci or curvature: the greater, the darker.
-    """
-
-    mesh: Mesh
-    is_sphere: bool
-    shading: Array | None
+def eccentricity_scale(limits: tuple[float, float]) -> Scale:
+    """Scale eccentricities from 0 to twice the upper limit; the limits are marked."""
+    farthest = 2 * limits[1]
+    return Scale(
+        colours="viridis",
+        ends=(0, farthest),
+        ticks=(*limits[::-1], farthest, 0.0),
+        marks=limits,
+        unit="degrees",
+    )
 
 
-def paint_eccentricity(maps: Maps, *, farthest: float) -> Array:
-    """Paint the visual areas by eccentricity, from 0 to some degrees."""
-    shown = (maps.visual_area > 0) & np.isfinite(maps.eccentricity)
-    return coloured("viridis", maps.eccentricity / farthest, shown)
+def z_scale(
+    views: Sequence[View], contrasts: Sequence[str], faded: tuple[float, float] | None
+) -> Scale:
+    """Scale z values to what nearly all vertices in sight stay below; limits are marked."""
+    sizes = [
+        np.abs(z[np.unique(view.pixels[view.pixels >= 0])])
+        for view in views
+        for name in contrasts
+        if (z := view.layers.z_maps[name]) is not None
+    ]
+    together = np.concatenate([size[np.isfinite(size)] for size in sizes] or [np.zeros(0)])
+    largest = max(4.0, float(np.ceil(np.percentile(together, 99.5)))) if together.size else 4.0
+    marks = tuple(limit for limit in faded or () if abs(limit) < largest)
+    return Scale(
+        colours="RdBu_r",
+        ends=(-largest, largest),
+        ticks=(*marks[::-1], -largest, largest, 0.0),
+        marks=marks,
+        unit="z",
+        faded=faded,
+    )
 
 
-def paint_angle(maps: Maps) -> Array | None:
+def paint_eccentricity(layers: Layers, scale: Scale) -> Array:
+    """Paint the visual areas by eccentricity."""
+    eccentricity = layers.eccentricity
+    return scale.paint(eccentricity, (layers.visual_area > 0) & np.isfinite(eccentricity))
+
+
+def paint_angle(layers: Layers) -> Array | None:
     """Paint the visual areas by polar angle, with colours that end where they begin."""
-    if maps.polar_angle is None:
+    if layers.polar_angle is None:
         return None
-    shown = (maps.visual_area > 0) & np.isfinite(maps.polar_angle)
-    angle = np.where(shown, maps.polar_angle, 0)
+    shown = (layers.visual_area > 0) & np.isfinite(layers.polar_angle)
+    angle = np.where(shown, layers.polar_angle, 0)
     return coloured("twilight", (angle + 180) / 360 % 1, shown)
 
 
-def paint_z(
-    maps: Maps,
-    *,
-    contrasts: Sequence[str],
-    largest: float,
-    faded: tuple[float, float] | None,
-) -> Array | None:
-    """Paint the z map of a contrast, or the maximum of several; paler within some limits."""
-    there = [z for name in contrasts if (z := maps.z_maps.get(name)) is not None]
+def paint_z(layers: Layers, scale: Scale, contrasts: Sequence[str]) -> Array | None:
+    """Paint the z map of a contrast, or the maximum of several."""
+    there = [z for name in contrasts if (z := layers.z_maps[name]) is not None]
     if len(there) < len(contrasts):
         return None
     z = np.fmax.reduce(there)
-    painted = coloured("RdBu_r", (z / largest + 1) / 2, ~np.isnan(z))
-    if faded is not None:
-        painted[(z >= faded[0]) & (z <= faded[1]), 3] *= _PALE
-    return painted
+    return scale.paint(z, ~np.isnan(z))
 
 
-def paint_rois(maps: Maps) -> Array | None:
+def paint_rois(layers: Layers) -> Array | None:
     """Paint each ROI in its colour, and what several of them share in another."""
-    there = {name: mask for name, mask in maps.rois.items() if mask is not None}
+    there = {name: mask for name, mask in layers.rois.items() if mask is not None}
     if not there:
         return None
-    painted = np.zeros((len(maps.visual_area), 4))
-    for name, colour in roi_colours(list(maps.rois)).items():
-        if name in there:
-            painted[there[name]] = (*components(colour), 1.0)
+    painted = np.zeros((len(layers.visual_area), 4))
+    colours = roi_colours(list(layers.rois))
+    for name, mask in there.items():
+        painted[mask] = (*components(colours[name]), 1.0)
     painted[np.sum(list(there.values()), axis=0) > 1] = (*components(OVERLAP_COLOUR), 1.0)
     return painted
 
 
-def eccentricity_scale(limits: tuple[float, float], farthest: float) -> Scale:
-    """Say what the colours of eccentricity mean; the limits are marked."""
-    values = np.linspace(0, farthest, 128)
-    colours = coloured("viridis", values / farthest, np.ones(128, dtype=bool))
-    return Scale(colours, (0, farthest), (*limits[::-1], farthest, 0.0), limits, "degrees")
+def coloured(colours: str, shares: Array, shown: Mask) -> Array:
+    """Give shares from 0 to 1 one of matplotlib's scales of colours."""
+    from matplotlib import colormaps
+
+    painted: Array = colormaps[colours](np.where(shown, np.clip(shares, 0, 1), 0))
+    painted[..., 3] = shown
+    return painted
 
 
-def z_scale(largest: float, faded: tuple[float, float] | None) -> Scale:
-    """Say what the colours of z mean; limits of what is paler are marked."""
-    z = np.linspace(-largest, largest, 128)
-    colours = coloured("RdBu_r", (z / largest + 1) / 2, np.ones(128, dtype=bool))
-    marks: tuple[float, ...] = ()
-    if faded is not None:
-        colours[(z >= faded[0]) & (z <= faded[1]), 3] = _PALE
-        marks = tuple(limit for limit in faded if abs(limit) < largest)
-    return Scale(colours, (-largest, largest), (*marks[::-1], -largest, largest, 0.0), marks, "z")
+def on_grey(painted: Array, grey: Array | float) -> Array:
+    """Lay colours (n, 4) on an opaque ground; the result has no opacity (n, 3)."""
+    opacity = painted[:, 3:]
+    mixed: Array = opacity * painted[:, :3] + (1 - opacity) * grey
+    return mixed

@@ -1,25 +1,26 @@
-"""One map seen in one window: what a picture of maps repeats for each map and each view."""
+"""Draw one map in one view, and below it the scale of its colours."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bids_secondlevel.core.values import Array, Mask
-from bids_secondlevel.reports.charts.drawing import draw_scale, draw_visual_field, on_grey
+from bids_secondlevel.reports.charts.drawing import axes_at
 from bids_secondlevel.reports.cortex.painting import (
-    Maps,
+    Scale,
+    coloured,
     eccentricity_scale,
+    on_grey,
     paint_angle,
     paint_eccentricity,
     paint_rois,
     paint_z,
     z_scale,
 )
-from bids_secondlevel.reports.cortex.view import Window
+from bids_secondlevel.reports.cortex.view import GROUND, PIXELS, Layers, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 MAX_Z_PANELS = 4
 """Of more localizer contrasts, only the maximum is shown."""
 
-PIXELS = 256
-"""Of the side of a panel."""
-
 _ON_COLOURS: dict[str, Any] = {  # how to write where the ground may be dark
     "size": 7.5,
     "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
@@ -38,139 +36,78 @@ _ON_COLOURS: dict[str, Any] = {  # how to write where the ground may be dark
 _SHADES = 31  # of red, green and blue; finer ones double the size of the file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Legend:
-    """What the picture says in words and numbers.
-
-    Attributes
-    ----------
-    title : str
-    notes : tuple of str
-        Lines below the picture.
-    area_names : mapping of int to str
-        Of the labels in the maps of visual areas.
-    eccentricity : (float, float)
-        Limits of the retinotopic part, in degrees.
-    faded : (float, float), optional
-        z values in between are paler, as they do not count as activation.
-    """
+    """What the picture says in words and numbers."""
 
     title: str
     notes: tuple[str, ...]
+    """Lines below the picture."""
     area_names: Mapping[int, str]
+    """Of the labels in the maps of visual areas."""
     eccentricity: tuple[float, float]
+    """Limits of the retinotopic part, in degrees."""
     faded: tuple[float, float] | None = None
+    """z values in between are paler, as they do not count as activation."""
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """What is seen in a window.
-
-    Attributes
-    ----------
-    name : str
-    maps : Maps
-    window : Window
-    vertices : (PIXELS, PIXELS) array of int
-        The vertex (or voxel) that each pixel shows, from the bottom up; -1 is none.
-    grey : (n_vertices,) array of float
-        The ground that maps are laid on.
-    directions : mapping of str to (float, float)
-        Where they point in the picture; drawn beside it.
-    sides : tuple of str
-        What is on the left and on the right; written into the panels.
-    """
-
-    name: str
-    maps: Maps
-    window: Window
-    vertices: NDArray[np.integer[Any]]
-    grey: Array
-    directions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    sides: tuple[str, ...] = ()
-
-    def show(self, mask: Mask) -> Mask:
-        """Tell which pixels show a vertex of a mask."""
-        shown: Mask = (self.vertices >= 0) & mask[self.vertices]
-        return shown
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Column:
-    """One map in all views.
-
-    `paint` gives each vertex a colour (red, green, blue, opacity), or says that there is no
-    map; `scale` draws what explains the colours below a given place.
-    """
+    """One map in all views."""
 
     heading: str
-    paint: Callable[[Maps], Array | None]
-    scale: Callable[["Figure", float, float, float], None] | None
+    paint: Callable[[Layers], Array | None]
+    """Gives each vertex a colour, or says that there is no map."""
+    explain: Callable[["Figure", float, float, float], None] | None = None
+    """Draws what colours mean, given the left, the top and the width of its place in inches."""
     shows_areas: bool = False
+    names_areas: bool = False
 
 
 def columns_of(views: Sequence[View], legend: Legend) -> list[Column]:
     """Choose the maps to be drawn: eccentricity, polar angle, z of the contrasts, the ROIs."""
-    farthest = 2 * legend.eccentricity[1]
+    eccentricity = eccentricity_scale(legend.eccentricity)
     columns = [
         Column(
-            "Eccentricity",
-            partial(paint_eccentricity, farthest=farthest),
-            partial(draw_scale, scale=eccentricity_scale(legend.eccentricity, farthest)),
+            heading="Eccentricity",
+            paint=partial(paint_eccentricity, scale=eccentricity),
+            explain=partial(_draw_scale, scale=eccentricity),
             shows_areas=True,
+            names_areas=True,
         )
     ]
-    every = [view.maps for view in views]
-    if any(maps.polar_angle is not None for maps in every):
-        columns.append(Column("Polar angle", paint_angle, draw_visual_field, shows_areas=True))
-    contrasts = list(dict.fromkeys(name for maps in every for name in maps.z_maps))
-    shown: dict[str, tuple[str, ...]] = {
-        f"Localizer {name}" if len(name) < 12 else name: (name,) for name in contrasts
-    }
-    if len(contrasts) > MAX_Z_PANELS:
-        shown = {f"Maximum of {len(contrasts)} z maps": tuple(contrasts)}
-    largest = _largest_z(views, contrasts)
-    for heading, of in shown.items():
+    if any(view.layers.polar_angle is not None for view in views):
         columns.append(
             Column(
-                heading,
-                partial(paint_z, contrasts=of, largest=largest, faded=legend.faded),
-                partial(draw_scale, scale=z_scale(largest, legend.faded)),
+                heading="Polar angle",
+                paint=paint_angle,
+                explain=_draw_visual_field,
+                shows_areas=True,
             )
         )
-    return [*columns, Column("ROIs", paint_rois, None)]
-
-
-def _largest_z(views: Sequence[View], contrasts: Sequence[str]) -> float:
-    """Find the end of the z scale: what nearly all vertices in sight stay below."""
-    sizes = [
-        np.abs(z[np.unique(view.vertices[view.vertices >= 0])])
-        for view in views
-        for name in contrasts
-        if (z := view.maps.z_maps.get(name)) is not None
+    contrasts = tuple(views[0].layers.z_maps)
+    shown: dict[str, tuple[str, ...]] = {f"Maximum of {len(contrasts)} z maps": contrasts}
+    if len(contrasts) <= MAX_Z_PANELS:
+        shown = {f"Localizer {name}" if len(name) < 12 else name: (name,) for name in contrasts}
+    z = z_scale(views, contrasts, legend.faded)
+    columns += [
+        Column(
+            heading=heading,
+            paint=partial(paint_z, scale=z, contrasts=of),
+            explain=partial(_draw_scale, scale=z),
+        )
+        for heading, of in shown.items()
     ]
-    finite = [size[np.isfinite(size)] for size in sizes]
-    together = np.concatenate(finite) if finite else np.zeros(0)
-    return max(4.0, float(np.ceil(np.percentile(together, 99.5)))) if together.size else 4.0
+    return [*columns, Column(heading="ROIs", paint=paint_rois)]
 
 
-def draw_panel(axes: "Axes", view: View, column: Column, legend: Legend, *, named: bool) -> None:
-    """Draw one map in one view, and what is outlined on it.
-
-    Parameters
-    ----------
-    axes : Axes
-    view : View
-    column : Column
-    legend : Legend
-    named : bool
-        Whether visual areas have their names written into them.
-    """
-    maps = view.maps
-    seen = view.vertices >= 0
-    shown = view.vertices[seen]
-    painted = column.paint(maps)
-    pixels = np.ones((*view.vertices.shape, 3))
+def draw_panel(axes: "Axes", view: View, column: Column, area_names: Mapping[int, str]) -> None:
+    """Draw one map in one view, with outlines of the retinotopic part and of visual areas."""
+    layers = view.layers
+    seen = view.pixels >= 0
+    shown = view.pixels[seen]
+    painted = column.paint(layers)
+    pixels = np.ones((*view.pixels.shape, 3))
     pixels[seen] = view.grey[shown, None]
     if painted is not None:
         pixels[seen] = on_grey(painted[shown], pixels[seen])
@@ -182,12 +119,15 @@ def draw_panel(axes: "Axes", view: View, column: Column, legend: Legend, *, name
         interpolation="none",
     )
     if column.shows_areas:
-        for label, name in legend.area_names.items():
-            _outline(axes, view, maps.visual_area == label, "white", 0.6)
-            if named:
-                _name(axes, view, maps.visual_area == label, name)
-        _outline(axes, view, maps.retinotopic, "white", 2.0)  # behind the black, on dark colours
-    _outline(axes, view, maps.retinotopic, "black", 0.9)
+        for label, name in area_names.items():
+            area = _in_sight(view, layers.visual_area == label)
+            _outline(axes, view, area, "white", 0.6)
+            if column.names_areas:
+                _name(axes, view, area, name)
+    retinotopic = _in_sight(view, layers.retinotopic)
+    if column.shows_areas:
+        _outline(axes, view, retinotopic, "white", 2.0)  # behind the black, on dark colours
+    _outline(axes, view, retinotopic, "black", 0.9)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     for side, x in zip(view.sides, (0.06, 0.94), strict=False):
@@ -196,8 +136,13 @@ def draw_panel(axes: "Axes", view: View, column: Column, legend: Legend, *, name
         axes.text(0.5, 0.04, "no map", ha="center", transform=axes.transAxes)
 
 
-def _outline(axes: "Axes", view: View, mask: Mask, colour: str, width: float) -> None:
-    shown = view.show(mask)
+def _in_sight(view: View, mask: Mask) -> Mask:
+    """Tell which pixels show a vertex of a mask."""
+    shown: Mask = (view.pixels >= 0) & mask[view.pixels]
+    return shown
+
+
+def _outline(axes: "Axes", view: View, shown: Mask, colour: str, width: float) -> None:
     if shown.any() and not shown.all():
         contours = axes.contour(shown, [0.5], extent=view.window.limits)
         contours.remove()
@@ -210,22 +155,55 @@ def _outline(axes: "Axes", view: View, mask: Mask, colour: str, width: float) ->
         axes.plot(*joined.T, color=colour, linewidth=width)
 
 
-def _name(axes: "Axes", view: View, mask: Mask, name: str) -> None:
+def _name(axes: "Axes", view: View, shown: Mask, name: str) -> None:
     """Write the name of an area into each of its parts that has room for it."""
     from scipy.ndimage import distance_transform_edt, label
 
-    parts, n_parts = label(np.pad(view.show(mask), 1))
+    parts, n_parts = label(np.pad(shown, 1))
     left, _, bottom, _ = view.window.limits
     size = 2 * view.window.half_width / PIXELS
     for part in range(1, n_parts + 1):
         room = distance_transform_edt(parts == part)
         y, x = np.unravel_index(int(room.argmax()), room.shape)
         if room[y, x] > 0.03 * PIXELS:
-            axes.text(
-                left + (x - 0.5) * size,
-                bottom + (y - 0.5) * size,
-                name,
-                ha="center",
-                va="center",
-                **_ON_COLOURS,
-            )
+            place = left + (x - 0.5) * size, bottom + (y - 0.5) * size
+            axes.text(*place, name, ha="center", va="center", **_ON_COLOURS)
+
+
+def _draw_scale(figure: "Figure", left: float, top: float, width: float, *, scale: Scale) -> None:
+    """Draw a bar of colours with its values."""
+    inset = 0.15
+    axes = axes_at(figure, left + inset, top - 0.2, width - 2 * inset, 0.11, bare=False)
+    low, high = scale.ends
+    bar = on_grey(scale.paint(np.linspace(low, high, 128), np.ones(128, dtype=bool)), GROUND)
+    axes.imshow(bar[None], extent=(low, high, 0, 1), aspect="auto", interpolation="none")
+    for mark in scale.marks:
+        axes.plot([mark, mark], [0, 1], color="black", linewidth=1.2)
+    axes.set_xlim(low, high)
+    axes.set_yticks([])
+    ticks: list[float] = []
+    for tick in scale.ticks:
+        if all(abs(tick - other) > 0.13 * (high - low) for other in ticks):
+            ticks.append(tick)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], size=7.5)
+    axes.tick_params(length=2, pad=1)
+    axes.set_xlabel(scale.unit, size=7.5, labelpad=1)
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.4)
+
+
+def _draw_visual_field(figure: "Figure", left: float, top: float, width: float) -> None:
+    """Draw the visual field with the colour of each polar angle."""
+    size = 0.46
+    axes = axes_at(figure, left + (width - size) / 2, top - 0.16 - size, size, size)
+    y, x = np.mgrid[1:-1:96j, -1:1:96j]
+    angle = np.degrees(np.arctan2(x, y))
+    field = coloured("twilight", (angle + 180) / 360, np.hypot(x, y) <= 1)
+    axes.imshow(np.round(255 * field).astype(np.uint8), extent=(-1, 1, -1, 1), interpolation="none")
+    for text, x_text, y_text, ha in (
+        ("up", 0, 1.3, "center"),
+        ("down", 0, -1.35, "center"),
+        ("left", -1.2, 0, "right"),
+        ("right", 1.2, 0, "left"),
+    ):
+        axes.text(x_text, y_text, text, size=7.5, ha=ha, va="center")

@@ -1,21 +1,28 @@
-"""Pictures: values in, bytes of an SVG file out.
+"""The picture of a participant's cortex: values in, bytes of an SVG file out.
 
 Surfaces and slices of volumes become a square of pixels for each map; text, outlines and scales
 are vectors. The same values give the same bytes.
+
+The chain: surfaces are projected (:mod:`~.cortex.view`) or volumes cut (:mod:`~.cortex.slices`),
+their maps painted (:mod:`~.cortex.painting`) and drawn one by one (:mod:`~.cortex.panels`); here
+they are put together, with words around.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, roi_colours
-from bids_secondlevel.core.values import Array
+from bids_secondlevel.core.roi_rule import VISUAL_AREAS, RoiRule, area_name
+from bids_secondlevel.core.values import Absent, Array, Retinotopy, RoiMasks
+from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.reports.charts.drawing import (
     CHARACTER,
-    GREY,
     axes_at,
     new_figure,
     own_style,
@@ -25,10 +32,9 @@ from bids_secondlevel.reports.charts.drawing import (
     wrap,
     write,
 )
-from bids_secondlevel.reports.cortex.painting import Cortex, Maps
-from bids_secondlevel.reports.cortex.panels import PIXELS, Legend, View, columns_of, draw_panel
-from bids_secondlevel.reports.cortex.slices import cut, maps_in
-from bids_secondlevel.reports.cortex.view import Projection, Window, frame, look, project
+from bids_secondlevel.reports.cortex.panels import Legend, columns_of, draw_panel
+from bids_secondlevel.reports.cortex.slices import look_through
+from bids_secondlevel.reports.cortex.view import Layers, View, look_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,12 +43,69 @@ if TYPE_CHECKING:
 _PANEL, _GAP, _SIDE, _LEGEND = 1.65, 0.07, 0.75, 2.0
 _TOP, _SCALES, _LINE = 0.6, 0.83, 0.17
 
-_MARGIN = 10.0  # mm around the retinotopic part
-_UNKNOWN = 0.9  # grey of voxels without any value
-_SIDES: Mapping[Hemisphere, str] = {"L": "Left", "R": "Right"}
+_FIRST_OTHER = max(VISUAL_AREAS.values()) + 1
+"""What areas from files of their own are labelled, beginning with the first."""
 
 
-def cortex_figure(hemispheres: Mapping[Hemisphere, Cortex], legend: Legend) -> bytes:
+@dataclass(frozen=True)
+class Portrait:
+    """A picture of a participant's cortex, on a surface or in slices."""
+
+    svg: bytes | None
+    """``None`` if there is nothing to draw, or nothing to draw it on."""
+    messages: tuple[str, ...] = ()
+    """Why something is not drawn."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapsShown:
+    """What there is to draw of a participant."""
+
+    retinotopy: Mapping[Hemisphere, Retinotopy | Absent]
+    polar_angles: Mapping[Hemisphere, Array | None]
+    """Degrees clockwise from the upper vertical meridian."""
+    z_maps: Mapping[Hemisphere, Mapping[str, Array | Absent]]
+    """By localizer contrast."""
+    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]]
+    """By name."""
+
+
+def draw_portrait(
+    shown: MapsShown,
+    ground: Mapping[Hemisphere, DisplaySurface] | Grid,
+    files: ParticipantFiles,
+    plan: Plan,
+) -> Portrait:
+    """Draw retinotopy, localizer and ROIs of a participant: of the hemispheres with visual areas.
+
+    Parameters
+    ----------
+    ground : mapping of hemisphere to DisplaySurface, or Grid
+        Surfaces to draw on, or the voxels of volumes, which are drawn in slices.
+    """
+    layers = {
+        hemi: _layers(shown, hemi, maps, files)
+        for hemi, maps in shown.retinotopy.items()
+        if not isinstance(maps, Absent) and maps.inside.any()
+        if isinstance(ground, Grid) or hemi in ground
+    }
+    if not layers:
+        return Portrait(None)
+    if isinstance(ground, Grid):
+        return Portrait(draw_slices(layers, ground, _legend(files, plan)))
+    surfaces = tuple(dict.fromkeys(surface.description for surface in ground.values()))
+    missing = [hemi for hemi in shown.retinotopy if hemi not in ground]
+    try:
+        return Portrait(draw_cortex(layers, ground, _legend(files, plan, surfaces, missing)))
+    except ValueError as error:
+        return Portrait(None, (f"the cortex is not drawn: {error} ({', '.join(surfaces)}).",))
+
+
+def draw_cortex(
+    hemispheres: Mapping[Hemisphere, Layers],
+    surfaces: Mapping[Hemisphere, DisplaySurface],
+    legend: Legend,
+) -> bytes:
     """Draw the retinotopy, the localizer and the ROIs of a participant on the cortex.
 
     A row for each hemisphere; the columns are eccentricity, polar angle, z of the localizer
@@ -51,9 +114,8 @@ def cortex_figure(hemispheres: Mapping[Hemisphere, Cortex], legend: Legend) -> b
 
     Parameters
     ----------
-    hemispheres : mapping of hemisphere to Cortex
+    hemispheres : mapping of hemisphere to Layers
         At least one, and each with at least a vertex that has a visual area.
-    legend : Legend
 
     Returns
     -------
@@ -65,80 +127,39 @@ def cortex_figure(hemispheres: Mapping[Hemisphere, Cortex], legend: Legend) -> b
     ValueError
         If triangles are such a knot that they cannot be those of a surface.
     """
-    views = look_at(hemispheres)
     notes = (*legend.notes, "A anterior, D dorsal, L lateral.")
-    return _draw(list(views.values()), hemispheres, legend, notes, "Vertices")
+    return _draw(look_at(hemispheres, surfaces), hemispheres, legend, notes, "Vertices")
 
 
-def slices_figure(halves: Mapping[Hemisphere, Maps], grid: Grid, legend: Legend) -> bytes:
+def draw_slices(halves: Mapping[Hemisphere, Layers], grid: Grid, legend: Legend) -> bytes:
     """Draw the retinotopy, the localizer and the ROIs of a participant in slices of a volume.
 
-    As :func:`cortex_figure`, with a row for each of a few coronal slices, from the back to the
+    As :func:`draw_cortex`, with a row for each of a few coronal slices, from the back to the
     front. They are not resampled: each voxel is a rectangle.
 
     Parameters
     ----------
-    halves : mapping of hemisphere to Maps
+    halves : mapping of hemisphere to Layers
         Of all voxels; at least one half, and at least a voxel that has a visual area.
-    grid : Grid
-    legend : Legend
 
     Returns
     -------
     bytes
         An SVG file.
     """
-    views, tilt = slice_views(halves, grid)
+    views, tilt = look_through(halves, grid)
     how = (
         "Coronal slices, seen from behind: L is left in the head, R is right; y in mm, greater to "
         "the front."
     )
     if tilt >= 1:
         how += f" They follow the voxels, and are {tilt:.0f} degrees off coronal."
-    notes = (*legend.notes, how)
-    return _draw(views, halves, legend, notes, "Voxels")
-
-
-def look_at(hemispheres: Mapping[Hemisphere, Cortex]) -> dict[Hemisphere, View]:
-    """Look at the retinotopic part of each hemisphere, on the same scale."""
-    around = {
-        hemi: cortex.retinotopic if cortex.retinotopic.any() else cortex.visual_area > 0
-        for hemi, cortex in hemispheres.items()
-    }
-    projections = {
-        hemi: project(cortex.mesh, around[hemi], hemi, sphere=cortex.is_sphere)
-        for hemi, cortex in hemispheres.items()
-    }
-    frames = {hemi: frame(seen, around[hemi], _MARGIN) for hemi, seen in projections.items()}
-    half_width = max(window.half_width for window in frames.values())
-    views = {}
-    for hemi, cortex in hemispheres.items():
-        seen, window = projections[hemi], Window(frames[hemi].centre, half_width)
-        vertices, grey = look(seen, window, PIXELS), _grey(cortex, seen)
-        views[hemi] = View(_SIDES[hemi], cortex, window, vertices, grey, seen.directions)
-    return views
-
-
-def slice_views(halves: Mapping[Hemisphere, Maps], grid: Grid) -> tuple[list[View], float]:
-    """Look at slices through the retinotopic part; also tell how far they are off coronal."""
-    around = np.any([maps.retinotopic for maps in halves.values()], axis=0)
-    if not around.any():
-        around = np.any([maps.visual_area > 0 for maps in halves.values()], axis=0)
-    masks = [mask for maps in halves.values() for mask in maps.rois.values() if mask is not None]
-    rois = np.any([np.zeros_like(around), *masks], axis=0)
-    slices = cut(grid, around, rois, margin=_MARGIN, n_pixels=PIXELS)
-    views = []
-    for slice_ in slices.slices:
-        maps = maps_in(slice_, halves, grid)
-        name = f"y = {round(slice_.position)}"
-        grey = _grey_of_voxels(maps)
-        views.append(View(name, maps, slices.window, slices.pixels, grey, sides=("L", "R")))
-    return views, slices.tilt
+    return _draw(views, halves, legend, (*legend.notes, how), "Voxels")
 
 
 def _draw(
     views: Sequence[View],
-    hemispheres: Mapping[Hemisphere, Maps],
+    hemispheres: Mapping[Hemisphere, Layers],
     legend: Legend,
     notes: Sequence[str],
     counted: str,
@@ -158,13 +179,13 @@ def _draw(
             _draw_side(figure, view, low)
             for number, column in enumerate(columns):
                 axes = axes_at(figure, _SIDE + number * (_PANEL + _GAP), low, _PANEL, _PANEL)
-                draw_panel(axes, view, column, legend, named=number == 0)
+                draw_panel(axes, view, column, legend.area_names)
         for number, column in enumerate(columns):
             left = _SIDE + number * (_PANEL + _GAP)
             heading = shorten(column.heading, _PANEL)
             write(figure, left + _PANEL / 2, height - _TOP + 0.06, heading, ha="center")
-            if column.scale is not None:
-                column.scale(figure, left, bottom, _PANEL)
+            if column.explain is not None:
+                column.explain(figure, left, bottom, _PANEL)
         room = len(views) * int(_PANEL / _LINE) + 1
         left = width - _LEGEND + 0.1
         write(figure, left, height - _TOP + 0.06, f"{counted} of each ROI")
@@ -172,22 +193,6 @@ def _draw(
         for number, line in enumerate(lines, 1):
             write(figure, 0.08, 0.08 + (len(lines) - number) * _LINE, line)
         return to_svg(figure)
-
-
-def _grey(cortex: Cortex, projection: Projection) -> Array:
-    """Shade the cortex: by its sulci where they are known, else by its slant."""
-    shading = cortex.shading
-    if shading is None:
-        return 0.55 + 0.27 * np.clip(projection.slant, 0, 1)
-    spread = float(np.nanstd(shading)) or 1.0
-    return 0.72 - 0.12 * np.tanh(2 * np.nan_to_num(shading) / spread)
-
-
-def _grey_of_voxels(maps: Maps) -> Array:
-    """Tell the voxels that have some value, which is what the maps show of the head."""
-    values = [z for z in maps.z_maps.values() if z is not None]
-    known = [np.isfinite(z) & (z != 0) for z in values]
-    return np.where(np.any([maps.visual_area > 0, *known], axis=0), GREY, _UNKNOWN)
 
 
 def _draw_side(figure: "Figure", view: View, low: float) -> None:
@@ -204,23 +209,19 @@ def _draw_side(figure: "Figure", view: View, low: float) -> None:
 
 
 def _list_rois(
-    figure: "Figure",
-    hemispheres: Mapping[Hemisphere, Maps],
-    left: float,
-    top: float,
-    most: int,
+    figure: "Figure", hemispheres: Mapping[Hemisphere, Layers], left: float, top: float, most: int
 ) -> None:
     """List the ROIs with their colours and sizes, as far as there is room."""
-    names = list(dict.fromkeys(name for maps in hemispheres.values() for name in maps.rois))
-    colours = roi_colours(names)
+    masks = {hemi: layers.rois for hemi, layers in hemispheres.items()}
+    names = list(next(iter(masks.values())))
     lines = []
-    for name in names[:most]:
-        masks = {hemi: maps.rois.get(name) for hemi, maps in hemispheres.items()}
+    for name, colour in list(roi_colours(names).items())[:most]:
         counts = ", ".join(
-            f"{'n/a' if mask is None else int(mask.sum())} {hemi}" for hemi, mask in masks.items()
+            f"{'n/a' if (mask := of[name]) is None else int(mask.sum())} {hemi}"
+            for hemi, of in masks.items()
         )
         room = _LEGEND - 0.35 - CHARACTER * len(counts)
-        lines.append((colours[name], f"{shorten(name, room)}: {counts}"))
+        lines.append((colour, f"{shorten(name, room)}: {counts}"))
     if len(names) > most:
         lines.append(("none", f"and {len(names) - most} more"))
     if len(names) > 1:
@@ -229,3 +230,91 @@ def _list_rois(
         y = top - 0.15 - number * _LINE
         swatch(figure, left, y, 0.11, colour)
         write(figure, left + 0.18, y + 0.01, text)
+
+
+def _layers(
+    shown: MapsShown, hemi: Hemisphere, maps: Retinotopy, files: ParticipantFiles
+) -> Layers:
+    """Put together what is drawn of a hemisphere; areas of files of their own are labelled too."""
+    areas = maps.visual_area.copy()
+    for number, name in enumerate(_other_areas(files), _FIRST_OTHER):
+        area = _if_there(maps.other_areas.get(name))
+        if area is not None:
+            areas[area] = number
+    parts = shown.rois[hemi].values()
+    retinotopic = [p.retinotopic for p in parts if not isinstance(p.retinotopic, Absent)]
+    return Layers(
+        visual_area=areas,
+        eccentricity=maps.eccentricity,
+        polar_angle=shown.polar_angles[hemi],
+        z_maps={name: _if_there(z) for name, z in shown.z_maps[hemi].items()},
+        retinotopic=np.any([np.zeros(areas.size, dtype=bool), *retinotopic], axis=0),
+        rois={name: _if_there(part.roi) for name, part in shown.rois[hemi].items()},
+    )
+
+
+def _if_there(part: Array | Absent | None) -> Array | None:
+    return None if isinstance(part, Absent) else part
+
+
+def _other_areas(files: ParticipantFiles) -> list[str]:
+    return list(dict.fromkeys(name for s in files.retinotopy.values() for name in s.areas))
+
+
+def _legend(
+    files: ParticipantFiles,
+    plan: Plan,
+    surfaces: Collection[str] = (),
+    not_drawn: Collection[Hemisphere] = (),
+) -> Legend:
+    """Say what is drawn."""
+    rules = [roi.rule for roi in plan.rois]
+    limits = [rule.eccentricity for rule in rules]
+    notes = [f"Black line: {_describe_retinotopic(rules)}. White lines: borders of visual areas."]
+    faded = {_faded(roi.rule) for roi in plan.rois if roi.contrasts}
+    common = faded.pop() if len(faded) == 1 else None
+    if common is not None:
+        low, high = common
+        passing = [f"z > {high:g}"] if np.isfinite(high) else []
+        passing += [f"z < {low:g}"] if np.isfinite(low) else []
+        notes.append(
+            f"Localizer: paler where it does not pass the threshold ({' or '.join(passing)})."
+        )
+    notes += [f"Surface: {surface}." for surface in surfaces]
+    notes += [f"Hemisphere {hemi} is not drawn; see the messages of the run." for hemi in not_drawn]
+    return Legend(
+        title=f"sub-{files.label}, {f'space {plan.space}' if plan.space else 'space not named'}, "
+        f"retinotopy {files.retinotopy_source}",
+        notes=tuple(notes),
+        area_names={
+            **{number: name for name, number in VISUAL_AREAS.items()},
+            **dict(enumerate(map(area_name, _other_areas(files)), _FIRST_OTHER)),
+        },
+        eccentricity=(min(low for low, _ in limits), max(high for _, high in limits)),
+        faded=common,
+    )
+
+
+def _describe_retinotopic(rules: Sequence[RoiRule]) -> str:
+    if len({rule.retinotopic_part for rule in rules}) > 1:
+        return "the retinotopic parts of the ROIs"
+    low, high = rules[0].eccentricity
+    text = f"{', '.join(rules[0].visual_areas)} from {low:g} to {high:g} degrees"
+    if rules[0].polar_angle is not None:
+        first, second = rules[0].polar_angle
+        text += f", polar angle {first:g} to {second:g} degrees"
+    if rules[0].min_variance_explained is not None:
+        text += f", variance explained above {rules[0].min_variance_explained:g}"
+    return text
+
+
+def _faded(rule: RoiRule) -> tuple[float, float] | None:
+    """Say which z values do not count as activation, if that is the same everywhere."""
+    if rule.threshold_kind != "z":
+        return None
+    limit = rule.localizer_threshold
+    return {
+        "greater": (-np.inf, limit),
+        "less": (-limit, np.inf),
+        "two-sided": (-limit, limit),
+    }[rule.tail]

@@ -5,59 +5,62 @@ voxels are stored. Those of an oblique grid follow its voxels, along the axes th
 coronal.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any
 
 import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.maps.grid import Grid
-from bids_secondlevel.reports.cortex.painting import Maps
-from bids_secondlevel.reports.cortex.view import Window
+from bids_secondlevel.reports.cortex.view import GROUND, MARGIN, PIXELS, Layers, View, Window, focus
 
 MOST_SLICES = 3
 
-
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """A coronal slice of voxels.
-
-    Attributes
-    ----------
-    position : float
-        Of the middle of the window: y in mm, greater to the front.
-    voxels : (n_in_slice,) array of int
-        Their numbers in the volume.
-    """
-
-    position: float
-    voxels: NDArray[np.integer[Any]]
+_UNKNOWN = 0.9
+"""Grey of voxels without any value."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Slices:
-    """Coronal slices in the same window.
+    """Coronal slices in the same window, from the back to the front."""
 
-    Attributes
-    ----------
-    slices : tuple of Slice
-        From the back to the front.
-    window : Window
-        In mm from the left lower corner of the slice.
-    pixels : (n_pixels, n_pixels) array of int
-        Which of the voxels of a slice each pixel shows, from the bottom up; -1 is none.
-    tilt : float
-        Degrees between the slices and a coronal plane.
-    """
-
-    slices: tuple[Slice, ...]
+    positions: tuple[float, ...]
+    """Of the middle of the window in each slice: y in mm, greater to the front."""
+    voxels: tuple[NDArray[np.integer[Any]], ...]
+    """Numbers in the volume of the voxels of each slice."""
     window: Window
+    """In mm from the left lower corner of a slice."""
     pixels: NDArray[np.integer[Any]]
+    """Which of the voxels of a slice each pixel shows, (n_pixels, n_pixels), from the bottom up;
+    -1 is none."""
     tilt: float
+    """Degrees between the slices and a coronal plane."""
+
+
+def look_through(halves: Mapping[Hemisphere, Layers], grid: Grid) -> tuple[list[View], float]:
+    """Look at slices through the retinotopic part; also tell how far they are off coronal."""
+    around = focus(list(halves.values()))
+    masks = [mask for of in halves.values() for mask in of.rois.values() if mask is not None]
+    rois = np.any([np.zeros_like(around), *masks], axis=0)
+    slices = cut(grid, around, rois, margin=MARGIN, n_pixels=PIXELS)
+    views = []
+    for position, voxels in zip(slices.positions, slices.voxels, strict=True):
+        layers = layers_in(voxels, halves, grid)
+        views.append(
+            View(
+                name=f"y = {round(position)}",
+                layers=layers,
+                window=slices.window,
+                pixels=slices.pixels,
+                grey=_grey(layers),
+                sides=("L", "R"),
+            )
+        )
+    return views, slices.tilt
 
 
 def cut(grid: Grid, around: Mask, rois: Mask, *, margin: float, n_pixels: int) -> Slices:
@@ -69,22 +72,19 @@ def cut(grid: Grid, around: Mask, rois: Mask, *, margin: float, n_pixels: int) -
 
     Parameters
     ----------
-    grid : Grid
     around : (n_voxels,) array of bool
         At least one.
     rois : (n_voxels,) array of bool
     margin : float
         Around the voxels, in mm.
-    n_pixels : int
-        Of the side of the window.
-
-    Returns
-    -------
-    Slices
     """
-    turn, affine = _towards_world(grid)
+    turn = io_orientation(grid.affine)  # so that axes go to the right, to the front, and up
+    affine = grid.affine @ inv_ornt_aff(turn, grid.shape)
+    marked, in_rois, numbers = (
+        apply_orientation(values.reshape(grid.shape), turn)
+        for values in (around, rois, np.arange(grid.n_voxels, dtype=np.int32))
+    )
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    marked, numbers = turn(around), turn(np.arange(grid.n_voxels, dtype=np.int32))
 
     ends = [np.flatnonzero(marked.any(axis=axes))[[0, -1]] for axes in ((1, 2), (0, 1))]
     low, high = (np.array([(end[i] + i) for end in ends]) * sizes[[0, 2]] for i in (0, 1))
@@ -97,82 +97,55 @@ def cut(grid: Grid, around: Mask, rois: Mask, *, margin: float, n_pixels: int) -
     row = np.floor((bottom + steps) / sizes[2]).astype(int)[:, None]
     width, _, height = marked.shape
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    pixels = np.where(inside, column * height + row, -1)
 
-    chosen = _choose(marked.sum(axis=(0, 2)), turn(rois).sum(axis=(0, 2)))
+    chosen = _choose(marked.sum(axis=(0, 2)), in_rois.sum(axis=(0, 2)))
     middle_x, middle_z = x / sizes[0] - 0.5, z / sizes[2] - 0.5
-    slices = tuple(
-        Slice(float(affine[1] @ (middle_x, y, middle_z, 1)), numbers[:, y].ravel()) for y in chosen
-    )
     normal = np.cross(affine[:3, 2], affine[:3, 0])
     tilt = np.degrees(np.arccos(np.clip(normal[1] / np.linalg.norm(normal), -1, 1)))
-    return Slices(slices, window, pixels, float(tilt))
+    return Slices(
+        positions=tuple(float(affine[1] @ (middle_x, y, middle_z, 1)) for y in chosen),
+        voxels=tuple(numbers[:, y].ravel() for y in chosen),
+        window=window,
+        pixels=np.where(inside, column * height + row, -1),
+        tilt=float(tilt),
+    )
 
 
-def maps_in(slice_: Slice, halves: Mapping[Hemisphere, Maps], grid: Grid) -> Maps:
-    """Put the maps of a slice together from those of the left and right half of a volume.
+def layers_in(
+    voxels: NDArray[np.integer[Any]], halves: Mapping[Hemisphere, Layers], grid: Grid
+) -> Layers:
+    """Put the maps of some voxels together from those of the left and right half of a volume.
 
-    Parameters
-    ----------
-    slice_ : Slice
-    halves : mapping of hemisphere to Maps
-        Of all voxels. A half that is missing has no visual area, no value, and no ROI.
-    grid : Grid
-
-    Returns
-    -------
-    Maps
-        Of the voxels of the slice.
+    A half that is missing has no visual area, no value, and no ROI.
     """
-    voxels = slice_.voxels
     is_left = grid.hemisphere("L")[voxels]
-    nowhere, nothing = (np.broadcast_to(value, grid.n_voxels) for value in (False, np.nan))
-    missing = Maps(nowhere.astype(int), nothing, None, {}, nowhere, {})
-    left, right = (halves.get(hemi, missing) for hemi in HEMISPHERES)
+    some = next(iter(halves.values()))
 
-    def join(in_left: Array | None, in_right: Array | None, blank: float) -> Any:
-        if in_left is None and in_right is None:
-            return None
-        parts = (blank if part is None else part[voxels] for part in (in_left, in_right))
-        return np.where(is_left, *parts)
+    def join(parts: Mapping[Hemisphere, Array | None], blank: float) -> Any:
+        there = {hemi: part[voxels] for hemi, part in parts.items() if part is not None}
+        return np.where(is_left, there.get("L", blank), there.get("R", blank)) if there else None
 
-    return Maps(
-        join(left.visual_area, right.visual_area, 0),
-        join(left.eccentricity, right.eccentricity, np.nan),
-        join(left.polar_angle, right.polar_angle, np.nan),
-        {
-            name: join(left.z_maps.get(name), right.z_maps.get(name), np.nan)
-            for name in {**left.z_maps, **right.z_maps}
+    return Layers(
+        visual_area=join({hemi: half.visual_area for hemi, half in halves.items()}, 0),
+        eccentricity=join({hemi: half.eccentricity for hemi, half in halves.items()}, np.nan),
+        polar_angle=join({hemi: half.polar_angle for hemi, half in halves.items()}, np.nan),
+        z_maps={
+            name: join({hemi: half.z_maps[name] for hemi, half in halves.items()}, np.nan)
+            for name in some.z_maps
         },
-        join(left.retinotopic, right.retinotopic, blank=False),
-        {
-            name: join(left.rois.get(name), right.rois.get(name), blank=False)
-            for name in {**left.rois, **right.rois}
+        retinotopic=join({hemi: half.retinotopic for hemi, half in halves.items()}, blank=False),
+        rois={
+            name: join({hemi: half.rois[name] for hemi, half in halves.items()}, blank=False)
+            for name in some.rois
         },
     )
 
 
-def _towards_world(grid: Grid) -> tuple[Callable[[Array], Array], Array]:
-    """Find how to turn an array so that its axes go to the right, to the front, and up.
-
-    Returns
-    -------
-    turn : callable
-        Makes a three-dimensional array of one value per voxel.
-    affine : (4, 4) array of float
-        Of the turned array.
-    """
-    directions = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
-    axes = max(permutations(range(3)), key=lambda order: np.abs(directions[range(3), order]).sum())
-    steps = [1 if directions[world, axis] > 0 else -1 for world, axis in enumerate(axes)]
-    affine = np.eye(4)
-    affine[:, 3] = grid.affine[:, 3]
-    for world, (axis, step) in enumerate(zip(axes, steps, strict=True)):
-        affine[:, world] = step * grid.affine[:, axis]
-        if step < 0:  # the first voxel was the last
-            affine[:, 3] += (grid.shape[axis] - 1) * grid.affine[:, axis]
-    flip = tuple(slice(None, None, step) for step in steps)
-    return lambda values: values.reshape(grid.shape).transpose(axes)[flip], affine
+def _grey(layers: Layers) -> Array:
+    """Tell the voxels that have some value, which is what the maps show of the head."""
+    values = [z for z in layers.z_maps.values() if z is not None]
+    known = [np.isfinite(z) & (z != 0) for z in values]
+    return np.where(np.any([layers.visual_area > 0, *known], axis=0), GROUND, _UNKNOWN)
 
 
 def _choose(counts: Array, in_rois: Array) -> list[int]:

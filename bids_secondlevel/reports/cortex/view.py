@@ -1,10 +1,11 @@
-"""Look at a surface: where each vertex lies in a flat picture, and which one a pixel shows.
+"""Project a surface: where each vertex lies in a flat picture, and which one a pixel shows.
 
 Only a window around some vertices is looked at, and everything is vectorised, so that a surface
 of 164 thousand vertices takes a fraction of a second.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,36 +13,37 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask, Mesh
+from bids_secondlevel.maps.display import DisplaySurface
 
-_DIRECTIONS = {"anterior": (0, 1, 0), "dorsal": (0, 0, 1), "lateral": (1, 0, 0)}
+PIXELS = 256
+"""Of each side of a picture."""
+
+MARGIN = 10.0
+"""Around what a picture is about, in mm."""
+
+GROUND = 0.72
+"""Grey of cortex if nothing is known of it."""
+
 _MOST_TESTS = 500
 """Tests of a triangle per pixel; a surface needs a dozen or two, a knot of triangles any number."""
 
 
-@dataclass(frozen=True, eq=False)
-class Projection:
-    """A surface as seen from one side.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Layers:
+    """The maps that are drawn, each with one value per vertex or voxel."""
 
-    Attributes
-    ----------
-    positions : (n_vertices, 2) array of float
-        To the right and up, in mm.
-    depth : (n_vertices,) array of float
-        Towards the viewer, in mm.
-    triangles : (n_facing, 3) array of int
-        Those that face the viewer.
-    slant : (n_vertices,) array of float
-        1 where the surface is seen from straight above, 0 where from the side.
-    directions : dict of str to (float, float)
-        Where anterior, dorsal and lateral are, to the right and up; the shorter, the more a
-        direction points towards the viewer or away.
-    """
-
-    positions: Array
-    depth: Array
-    triangles: NDArray[np.integer[Any]]
-    slant: Array
-    directions: dict[str, tuple[float, float]]
+    visual_area: NDArray[np.integer[Any]]
+    """0 is none."""
+    eccentricity: Array
+    """Degrees of visual angle."""
+    polar_angle: Array | None
+    """Degrees clockwise from the upper vertical meridian."""
+    z_maps: Mapping[str, Array | None]
+    """By localizer contrast; ``None`` if that has no map. Both hemispheres have the same ones."""
+    retinotopic: Mask
+    """Chosen areas within the chosen limits."""
+    rois: Mapping[str, Mask | None]
+    """By name; ``None`` if the ROI could not be defined. Both hemispheres have the same ones."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,81 @@ class Window:
         return x - half, x + half, y - half, y + half
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class View:
+    """What is seen in a window."""
+
+    name: str
+    layers: Layers
+    window: Window
+    pixels: NDArray[np.integer[Any]]
+    """The vertex or voxel that each pixel shows, from the bottom up; -1 is none."""
+    grey: Array
+    """The ground that colours are laid on, at each vertex or voxel; 1 is white."""
+    directions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Where they point in the picture; drawn beside it."""
+    sides: tuple[str, ...] = ()
+    """What is on the left and on the right; written into the picture."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Projection:
+    """A surface as seen from one side."""
+
+    positions: Array
+    """To the right and up, in mm: (n_vertices, 2)."""
+    depth: Array
+    """Towards the viewer, in mm: (n_vertices,)."""
+    triangles: NDArray[np.integer[Any]]
+    """Those that face the viewer: (n_facing, 3)."""
+    slant: Array
+    """1 if the surface is seen from straight above, 0 if from the side: (n_vertices,)."""
+    directions: dict[str, tuple[float, float]]
+    """Where anterior, dorsal and lateral are, to the right and up; the shorter, the more a
+    direction points towards the viewer or away."""
+
+
+def look_at(
+    hemispheres: Mapping[Hemisphere, Layers], surfaces: Mapping[Hemisphere, DisplaySurface]
+) -> list[View]:
+    """Look at the retinotopic part of each hemisphere, on the same scale.
+
+    Raises
+    ------
+    ValueError
+        As :func:`look`.
+    """
+    seen = {
+        hemi: project(surfaces[hemi].mesh, focus([of]), hemi, sphere=surfaces[hemi].is_sphere)
+        for hemi, of in hemispheres.items()
+    }
+    windows = {hemi: frame(seen[hemi], focus([of]), MARGIN) for hemi, of in hemispheres.items()}
+    half_width = max(window.half_width for window in windows.values())
+    views = []
+    for hemi, layers in hemispheres.items():
+        window = Window(windows[hemi].centre, half_width)
+        views.append(
+            View(
+                name="Left" if hemi == "L" else "Right",
+                layers=layers,
+                window=window,
+                pixels=look(seen[hemi], window, PIXELS),
+                grey=_shade(surfaces[hemi].shading, seen[hemi]),
+                directions=seen[hemi].directions,
+            )
+        )
+    return views
+
+
+def focus(layers: Sequence[Layers]) -> Mask:
+    """Find what a picture is about: the retinotopic part or, if that is empty, the visual areas."""
+    retinotopic: Mask = np.any([part.retinotopic for part in layers], axis=0)
+    if retinotopic.any():
+        return retinotopic
+    areas: Mask = np.any([part.visual_area > 0 for part in layers], axis=0)
+    return areas
+
+
 def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -> Projection:
     """Look at a surface from straight above some of its vertices, dorsal being up.
 
@@ -71,12 +148,6 @@ def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -
         In coordinates that grow to the right, to anterior and to superior.
     around : (n_vertices,) array of bool
         At least one.
-    hemisphere : {"L", "R"}
-    sphere : bool
-
-    Returns
-    -------
-    Projection
 
     References
     ----------
@@ -93,31 +164,28 @@ def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -
     towards = _unit(middle if sphere else normals[touching].sum(axis=0), middle)
     up, right = _upright(towards)
     axes = np.stack([right, up])
-    facing = np.linalg.norm(normals, axis=1)
-    slants = np.divide(normals @ towards, facing, out=np.zeros_like(facing), where=facing > 0)
-    depth = points @ towards
-    positions = points @ axes.T
-    triangles = mesh.triangles
+    depth, positions = points @ towards, points @ axes.T
+    is_near = np.ones(len(points), dtype=bool)
     if sphere:
-        radius = np.linalg.norm(points, axis=1)
-        cosine = np.divide(depth, radius, out=np.ones_like(radius), where=radius > 0)
+        cosine = depth / np.linalg.norm(points, axis=1)
         positions *= np.sqrt(2 / np.maximum(1 + cosine, 1e-6))[:, None]
-        front = (cosine > 0)[triangles].all(axis=1)
-    else:
-        front = np.ones(len(triangles), dtype=bool)
-    a, b, c = np.moveaxis(positions[triangles], 1, 0)
-    front &= outwards * _cross(b - a, c - a) > 0
-    side = -1 if hemisphere == "L" else 1
+        is_near = cosine > 0
+    a, b, c = np.moveaxis(positions[mesh.triangles], 1, 0)
+    faces = outwards * _cross(b - a, c - a) > 0
+    size = np.linalg.norm(normals, axis=1)
+    slants = np.divide(normals @ towards, size, out=np.zeros_like(size), where=size > 0)
+    lateral, anterior, dorsal = axes.T
     directions = {
-        name: axes @ (np.array(direction) * ((side, 1, 1) if name == "lateral" else 1))
-        for name, direction in _DIRECTIONS.items()
+        "anterior": anterior,
+        "dorsal": dorsal,
+        "lateral": -lateral if hemisphere == "L" else lateral,
     }
     return Projection(
-        positions,
-        depth,
-        triangles[front],
-        np.ones(len(points)) if sphere else _at_vertices(slants, mesh, len(points)),
-        {name: (float(x), float(y)) for name, (x, y) in directions.items()},
+        positions=positions,
+        depth=depth,
+        triangles=mesh.triangles[is_near[mesh.triangles].all(axis=1) & faces],
+        slant=np.ones(len(points)) if sphere else _at_vertices(slants, mesh, len(points)),
+        directions={name: (float(x), float(y)) for name, (x, y) in directions.items()},
     )
 
 
@@ -131,13 +199,6 @@ def frame(projection: Projection, around: Mask, margin: float) -> Window:
 
 def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.integer[Any]]:
     """Find which vertex each pixel of a window shows: the nearest of the foremost triangle.
-
-    Parameters
-    ----------
-    projection : Projection
-    window : Window
-    n_pixels : int
-        Along each side of the window.
 
     Returns
     -------
@@ -175,6 +236,14 @@ def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.in
     vertices = np.full((n_pixels, n_pixels), -1)
     vertices[seen] = projection.triangles[which[shown], weights[shown].argmax(axis=1)]
     return vertices
+
+
+def _shade(shading: Array | None, projection: Projection) -> Array:
+    """Shade the cortex: by its sulci if they are known, else by its slant."""
+    if shading is None:
+        return 0.55 + 0.27 * np.clip(projection.slant, 0, 1)
+    spread = float(np.nanstd(shading)) or 1.0
+    return GROUND - 0.12 * np.tanh(2 * np.nan_to_num(shading) / spread)
 
 
 def _is_inside_out(normals: Array, corners: Array) -> bool:

@@ -1,0 +1,130 @@
+"""Surfaces to draw maps on: the participant's own, or else those of the template of the maps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bids_secondlevel.core.errors import DataError, InputMissingError
+from bids_secondlevel.core.files import ParticipantFiles, Plan, SurfaceFile
+from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.spaces import density_of
+from bids_secondlevel.core.values import Absent, Array, Mesh, Retinotopy
+from bids_secondlevel.maps.surfaces import read_map_like, read_mesh
+from bids_secondlevel.maps.templates import TemplateKind, template_surface
+
+_SHADINGS = ("sulc", "curv")
+_FLAT = ", unrolled around the visual areas"
+_FOLDED = ", folded: what lies deep in a sulcus may be hidden"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DisplaySurface:
+    """A surface to draw maps on."""
+
+    mesh: Mesh
+    is_sphere: bool
+    """Whether it is to be unrolled."""
+    shading: Array | None
+    """Depth of the sulci or curvature at each vertex: the greater, the darker."""
+    description: str
+    """Which surface this is, in words."""
+
+
+def read_display_surfaces(
+    files: ParticipantFiles, plan: Plan, retinotopy: Mapping[Hemisphere, Retinotopy | Absent]
+) -> tuple[dict[Hemisphere, DisplaySurface], list[str]]:
+    """Read the best surface for each hemisphere that has a visual area.
+
+    Returns
+    -------
+    surfaces : dict of hemisphere to DisplaySurface
+        None if the maps are volumes.
+    messages : list of str
+        Why a hemisphere has no surface, or not the one that was meant.
+    """
+    surfaces: dict[Hemisphere, DisplaySurface] = {}
+    messages: list[str] = []
+    reasons: dict[str, list[str]] = {}
+    for hemi, maps in retinotopy.items():
+        # Else there is nothing to see, and another message says why.
+        if plan.is_volume or isinstance(maps, Absent) or not maps.inside.any():
+            continue
+        n_vertices = maps.visual_area.size
+        own, passed_over = _own_surface(files.views.get(hemi, ()), hemi, n_vertices)
+        messages += passed_over
+        try:
+            surfaces[hemi] = own or _template_surface(plan.space, hemi, n_vertices)
+        except (DataError, InputMissingError) as error:
+            reasons.setdefault(str(error), []).append(f"{hemi} ({n_vertices} vertices)")
+    messages += [
+        f"the cortex of hemisphere {' and '.join(hemispheres)} is not drawn: {reason}"
+        for reason, hemispheres in reasons.items()
+    ]
+    return surfaces, messages
+
+
+def _own_surface(
+    ranked: Sequence[SurfaceFile], hemi: Hemisphere, n_vertices: int
+) -> tuple[DisplaySurface | None, list[str]]:
+    """Read the best surface that has the vertices of the maps, and say which cannot be read."""
+    messages: list[str] = []
+    for file in ranked:
+        if file.kind in _SHADINGS:
+            continue
+        try:
+            mesh = read_mesh(file.source.path, hemi)
+        except (DataError, InputMissingError) as error:
+            messages.append(f"the cortex is not drawn on {error}")
+            continue
+        if len(mesh.coordinates) == n_vertices:
+            is_sphere = file.kind in ("sphere", "registered")
+            end = _FLAT if is_sphere else "" if file.kind == "inflated" else _FOLDED
+            surface = DisplaySurface(
+                mesh=mesh,
+                is_sphere=is_sphere,
+                shading=_read_shading(file, ranked, hemi, n_vertices),
+                description=f"{file.source.uri}{end}",
+            )
+            return surface, messages
+    return None, messages
+
+
+def _read_shading(
+    mesh: SurfaceFile, ranked: Sequence[SurfaceFile], hemi: Hemisphere, n_vertices: int
+) -> Array | None:
+    """Read the sulci that lie beside a mesh; a picture without them will do too."""
+    for file in ranked:
+        if file.kind in _SHADINGS and file.source.path.parent == mesh.source.path.parent:
+            try:
+                return read_map_like(file.source.path, hemi, n_vertices)
+            except (DataError, InputMissingError):
+                continue
+    return None
+
+
+def _template_surface(space: str | None, hemi: Hemisphere, n_vertices: int) -> DisplaySurface:
+    """Read the best surface there is of the template that maps are in.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        If there is none, or it cannot be read.
+    """
+    density = density_of(space, n_vertices)
+    if space is None or density is None:
+        raise InputMissingError(
+            "no surface with these vertices was found. FreeSurfer's surf/?h.inflated or "
+            "*_inflated.surf.gii, in one of the datasets (--derivatives), would do."
+        )
+    has_inflated = density == "10k" or (space, density) == ("fsLR", "32k")
+    kind: TemplateKind = "inflated" if has_inflated else "sphere"
+    mesh = read_mesh(template_surface(space, density, hemi, kind), hemi)
+    shading = None
+    if density == "10k":
+        path = template_surface(space, density, hemi, "sulc")
+        shading = read_map_like(path, hemi, n_vertices)
+    return DisplaySurface(
+        mesh=mesh,
+        is_sphere=not has_inflated,
+        shading=shading,
+        description=f"{kind} template {space}{'' if has_inflated else _FLAT}",
+    )
