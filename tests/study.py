@@ -18,7 +18,6 @@ import nibabel as nib
 import numpy as np
 
 from bids_secondlevel.cli.main import main
-from bids_secondlevel.maps import annex
 
 COMMAND = Path(sys.executable).parent / "bids_secondlevel"
 STRUCTURE = {"L": "CortexLeft", "R": "CortexRight"}
@@ -201,7 +200,7 @@ def opened_below(folder):
         if not active[0] or event != "open" or not str(arguments[0]).startswith(str(folder)):
             return
         # Whether a small file is a pointer of git-annex is seen in its first bytes.
-        if sys._getframe(2).f_globals.get("__name__") != annex.__name__:  # noqa: SLF001
+        if sys._getframe(2).f_code.co_name != "_is_annex_pointer":  # noqa: SLF001
             paths.append(str(arguments[0]))
 
     sys.addaudithook(hook)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
-from bids_secondlevel.maps.plain_files import read_bytes, read_json
+from bids_secondlevel.maps.files import read_bytes, read_json
 
 RULE_OPTIONS = tuple(field.name for field in fields(RoiRule))
 """Options that define ROIs."""

@@ -16,8 +16,7 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.files import Dataset
 from bids_secondlevel.core.settings import DerivativePath, Settings
-from bids_secondlevel.maps.annex import check_present
-from bids_secondlevel.maps.plain_files import read_json
+from bids_secondlevel.maps.files import check_present, read_json
 
 _OWN_NAME = "bids_secondlevel"
 

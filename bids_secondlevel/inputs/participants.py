@@ -9,7 +9,7 @@ from typing import Any
 from bids_secondlevel.core.errors import DataError, InputMissingError, UsageError
 from bids_secondlevel.core.roi_rule import checked_label
 from bids_secondlevel.core.values import ParticipantsTable
-from bids_secondlevel.maps.plain_files import read_bytes, read_json_object, read_text
+from bids_secondlevel.maps.files import read_bytes, read_json_object, read_text
 
 _ID = "participant_id"
 _MISSING = {"", "n/a", "na", "nan"}

@@ -10,8 +10,7 @@ import numpy as np
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask
-from bids_secondlevel.maps.annex import check_present
-from bids_secondlevel.maps.protection import explained
+from bids_secondlevel.maps.files import explained
 from bids_secondlevel.maps.surfaces import read_map, whole_numbers
 
 _NO_AREA = {"???", "unknown", "background", "medial wall"}
@@ -49,7 +48,6 @@ def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -
     DataError
         If it cannot be read, is on another surface, or has no such label or no vertex of it.
     """
-    check_present(path)
     if path.suffix == ".label":
         mask = _from_label(path, label, n_vertices)
     elif path.suffix == ".annot":

@@ -11,7 +11,7 @@ from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.core.values import Absent, Array, Mask, Mesh, Retinotopy, Status
-from bids_secondlevel.maps.annex import check_present
+from bids_secondlevel.maps.files import check_present
 from bids_secondlevel.maps.labels import read_area
 from bids_secondlevel.maps.meshes import vertex_areas
 from bids_secondlevel.maps.reader import Reader

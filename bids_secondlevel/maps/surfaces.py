@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask, Mesh
-from bids_secondlevel.maps.annex import check_present
+from bids_secondlevel.maps.files import check_real, explained, read_image
 from bids_secondlevel.maps.meshes import check_triangles
-from bids_secondlevel.maps.protection import explained, opened, read_array, read_header
 
 STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
@@ -45,11 +44,9 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
         If it cannot be read, holds more than one value per vertex, is a volume or a mesh, or
         says that it belongs to another structure.
     """
-    check_present(path)
     with explained(path, "surface map"):
         values = _read_gifti(path, hemisphere) if _is_gifti(path) else _read_other(path)
-    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
+        check_real(path, values.dtype)
     return values
 
 
@@ -76,7 +73,6 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     DataError
         If it cannot be read, is no mesh, or says that it belongs to another structure.
     """
-    check_present(path)
     with explained(path, "surface mesh"):
         if _is_gifti(path):
             mesh = _read_gifti_mesh(path, hemisphere)
@@ -190,9 +186,8 @@ def _read_gifti_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
 def _read_other(path: Path) -> Array:
     if not path.name.endswith((".mgz", ".mgh", ".nii", ".nii.gz")):
         return _read_curv(path)
-    # Opened here, because nib.load leaves .mgh files open, and reads no checksum.
-    with opened(path) as file:
-        return _one_value_per_vertex(path, read_array(path, read_header(path, file), file))
+    _, values = read_image(path)
+    return _one_value_per_vertex(path, values)
 
 
 def _read_curv(path: Path) -> Array:

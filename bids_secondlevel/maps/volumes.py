@@ -1,20 +1,15 @@
 """Read and resample volumes: one value per voxel of a grid."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.values import Array
-from bids_secondlevel.maps.annex import check_present
+from bids_secondlevel.maps.files import check_real, explained, opened, read_header, read_image
 from bids_secondlevel.maps.grid import Grid
-from bids_secondlevel.maps.protection import explained, opened, read_array, read_header
 
 _GOOD_RAS_FLAG = slice(28, 30)
 """Bytes of an MGH header that say whether it holds an orientation."""
@@ -45,8 +40,8 @@ def read_grid(path: Path) -> Grid:
         file without the flag of a good orientation, are refused: left and right would be a
         guess.
     """
-    with _opened(path) as (_, grid, _):
-        return grid
+    with explained(path, "volume"):
+        return _grid(path, read_header(path))
 
 
 def read_volume(path: Path) -> tuple[Array, Grid]:
@@ -68,11 +63,11 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
     InputMissingError, DataError
         As :func:`read_grid`; also if the values are no real numbers.
     """
-    with _opened(path) as (image, grid, file):
-        values = np.asarray(read_array(path, image, file)).reshape(-1)
-    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise DataError(f"{path}: holds {values.dtype} values; expected real numbers.")
-    return values.astype(values.dtype.newbyteorder("="), copy=False), grid
+    with explained(path, "volume"):
+        image, values = read_image(path)
+        check_real(path, values.dtype)
+        native = values.reshape(-1).astype(values.dtype.newbyteorder("="), copy=False)
+        return native, _grid(path, image)
 
 
 def read_degrees_of_freedom(path: Path) -> float:
@@ -84,8 +79,9 @@ def read_degrees_of_freedom(path: Path) -> float:
         As :func:`read_grid`; also if its description (``SPM{T_[123.0]} - contrast 1: ...``) does
         not say them.
     """
-    with _opened(path) as (image, _, _):
-        described = image.header["descrip"].item() if "descrip" in image.header else b""
+    with explained(path, "volume"):
+        header = read_header(path).header
+        described = header["descrip"].item() if "descrip" in header else b""
     match = re.match(rb"SPM\{T_\[(\d+(?:\.\d+)?)\]\}", described)
     if match is None or not float(match[1]):
         raise DataError(
@@ -130,28 +126,7 @@ def resample_nearest(values: Array, grid: Grid, target: Grid) -> Array:
     return resampled.reshape(-1)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Grid, BufferedIOBase]]:
-    """Open a volume, and explain what goes wrong while its values are read."""
-    check_present(path)
-    with explained(path, "volume"), opened(path) as file:
-        if path.suffix in (".mgz", ".mgh"):
-            is_oriented = any(file.read(30)[_GOOD_RAS_FLAG])  # nibabel overwrites the flag
-            file.seek(0)
-            image = read_header(path, file)
-        else:
-            image = read_header(path, file)
-            if not isinstance(image, nib.Nifti1Pair):
-                raise DataError(
-                    f"{path}: is a {type(image).__name__}; expected a volume in NIfTI (.nii, "
-                    ".nii.gz) or MGH format (.mgz, .mgh)."
-                )
-            codes = (int(image.header[code]) for code in ("qform_code", "sform_code"))
-            is_oriented = any(code > 0 for code in codes)
-        yield image, _grid(path, image, is_oriented=is_oriented), file
-
-
-def _grid(path: Path, image: Any, *, is_oriented: bool) -> Grid:
+def _grid(path: Path, image: Any) -> Grid:
     lengths: tuple[int, ...] = image.shape
     found = " x ".join(str(length) for length in lengths)
     if sum(length > 1 for length in lengths) <= 1:
@@ -161,7 +136,7 @@ def _grid(path: Path, image: Any, *, is_oriented: bool) -> Grid:
         )
     if 0 in lengths or any(length > 1 for length in lengths[3:]):
         raise DataError(f"{path}: holds an array of {found} values; expected a single volume.")
-    if not is_oriented:
+    if not _is_oriented(path, image.header):
         raise DataError(
             f"{path}: does not say where its voxels are (no sform or qform in NIfTI, no good "
             "RAS flag in MGH), so left and right are not known. Write it with the tool that "
@@ -177,3 +152,10 @@ def _grid(path: Path, image: Any, *, is_oriented: bool) -> Grid:
         )
     x, y, z = (*lengths, 1, 1, 1)[:3]
     return Grid((x, y, z), affine)
+
+
+def _is_oriented(path: Path, header: Any) -> bool:
+    if "qform_code" in header:
+        return bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+    with opened(path) as file:  # nibabel overwrites the flag
+        return any(file.read(30)[_GOOD_RAS_FLAG])

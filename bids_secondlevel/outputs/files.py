@@ -22,7 +22,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from bids_secondlevel.core.errors import DataError, OutputError
 from bids_secondlevel.core.rows import MISSING, columns, typed_fields
-from bids_secondlevel.maps.plain_files import read_text
+from bids_secondlevel.maps.files import read_text
 
 _BESIDE, _UNFINISHED = ".bids_secondlevel-", ".part"
 """How the names of files begin and end that are being written. They do not depend on the name of

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from bids_secondlevel.core.errors import DataError, NothingSelectedError
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import Status
-from bids_secondlevel.maps.plain_files import read_bytes
+from bids_secondlevel.maps.files import read_bytes
 from bids_secondlevel.outputs.files import read_sidecar, read_table
 from bids_secondlevel.outputs.results import quality_of, sweep_of
 from bids_secondlevel.rois.estimates import KEY, Cell, EstimateRow

@@ -15,7 +15,7 @@ from bids_secondlevel.core.palette import MASK_COLOUR
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.spaces import is_template
 from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
-from bids_secondlevel.maps.plain_files import read_json
+from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
 from bids_secondlevel.outputs.images import Label, label_gifti, label_nifti

@@ -12,7 +12,7 @@ from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.settings import Settings, is_stats_model
 from bids_secondlevel.core.settings_file import model_as_given, settings_text
 from bids_secondlevel.core.values import RoiMasks
-from bids_secondlevel.maps.plain_files import read_json_object
+from bids_secondlevel.maps.files import read_json_object
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import (
     encode_table,

@@ -14,7 +14,7 @@ from bids_secondlevel import __version__
 from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex, Plan, SourceFile
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.settings_file import participant_settings
-from bids_secondlevel.maps.plain_files import read_json
+from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.maps.surfaces import values_beside
 from bids_secondlevel.maps.templates import surfaces_there
 from bids_secondlevel.outputs.files import remove_files, write_json

@@ -10,7 +10,7 @@ from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.settings_file import settings_text
-from bids_secondlevel.maps.plain_files import read_json
+from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs.files import (
     read_sidecar,

@@ -1,0 +1,231 @@
+"""Protect readers from files that are not there, not fetched, not plain, cut short or damaged.
+
+A reader says what it reads; what goes wrong meanwhile becomes a message here that names the file.
+"""
+
+import gzip
+import json
+import math
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
+from bids_secondlevel.core.values import Array
+
+_POINTER = b"/annex/objects/"
+"""How the text begins that git-annex leaves in the place of an unlocked file."""
+
+_LONGEST_POINTER = 32_768
+"""Bytes; git-annex takes nothing longer for a pointer, so that maps are not opened to look."""
+
+_LONGEST_HEADER = 540
+"""Bytes; that of NIfTI-2."""
+
+_COMPRESSED = (".gz", ".mgz")
+
+
+def check_present(path: Path) -> None:
+    """Check that a file is there, and say how to get it if its content is elsewhere.
+
+    Raises
+    ------
+    InputMissingError
+        If it is not there, a link to nothing, or what git-annex (DataLad) leaves in its place.
+    """
+    if not path.is_file():
+        if not path.is_symlink():
+            raise InputMissingError(f"{path}: there is no such file.")
+        stands_for = "a symbolic link to"
+    elif _is_annex_pointer(path):
+        stands_for = "a text that stands for"
+    else:
+        return
+    raise InputMissingError(
+        f"{path}: {stands_for} content that is not on this computer. In a DataLad dataset, get it "
+        f"with: datalad get {path}"
+    )
+
+
+def _is_annex_pointer(path: Path) -> bool:
+    try:
+        if path.stat().st_size > _LONGEST_POINTER:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_POINTER)) == _POINTER
+    except OSError:  # its reader says so
+        return False
+
+
+@contextmanager
+def explained(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a parser raises into a message that names the file.
+
+    Parameters
+    ----------
+    path
+        Checked to be there first.
+    kind
+        What the file is to be read as, for example ``surface map``.
+
+    Raises
+    ------
+    InputMissingError
+        As :func:`check_present`.
+    DataError
+        If anything else is raised within.
+    """
+    check_present(path)
+    try:
+        yield
+    except SecondLevelError:
+        raise
+    except Exception as error:  # each parser has failures of its own
+        text = " ".join(str(error).split())
+        cause = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        raise DataError(
+            f"{path}: cannot be read as a {kind} ({cause}). The file may be cut "
+            "short or damaged; write or fetch it again."
+        ) from error
+
+
+def check_real(path: Path, kind: np.dtype[Any]) -> None:
+    """Refuse colours, complex numbers and whatever else is not a real number.
+
+    Raises
+    ------
+    DataError
+    """
+    if kind.kind not in "fiu":
+        raise DataError(f"{path}: holds {kind} values; expected real numbers.")
+
+
+def opened(path: Path) -> BufferedIOBase:
+    """Open a file that may be compressed."""
+    return gzip.open(path) if path.suffix in _COMPRESSED else path.open("rb")
+
+
+def read_header(path: Path) -> Any:
+    """Read an image in NIfTI or MGH format up to its values.
+
+    Returns
+    -------
+    nibabel image
+    """
+    with opened(path) as file:
+        image_type = _image_type(path, file.read(_LONGEST_HEADER))
+        file.seek(0)
+        return image_type.from_stream(file)
+
+
+def read_image(path: Path) -> tuple[Any, Array]:
+    """Read an image in NIfTI or MGH format, with the checksum at the end of a compressed one.
+
+    Returns
+    -------
+    image
+        As nibabel has it.
+    values : array
+        In the shape and type that nibabel gives them.
+
+    Raises
+    ------
+    DataError
+        If its header declares more than the file holds, before memory is taken for it. nibabel
+        and gzip raise others.
+    """
+    with opened(path) as file:
+        content = file.read()
+    image = _image_type(path, content).from_bytes(content)
+    declared = math.prod(image.shape) * image.get_data_dtype().itemsize
+    if declared > len(content):
+        raise DataError(
+            f"{path}: its header declares {declared} bytes of values, which a file of "
+            f"{len(content)} bytes cannot hold. The file is cut short or damaged; write or fetch "
+            "it again."
+        )
+    return image, np.asanyarray(image.dataobj)
+
+
+def _image_type(path: Path, start: bytes) -> Any:
+    import nibabel as nib
+
+    if path.suffix in (".mgz", ".mgh"):
+        return nib.freesurfer.MGHImage
+    for image_type in (nib.Nifti1Image, nib.Nifti2Image):
+        if image_type.header_class.may_contain_header(start):
+            return image_type
+    raise ValueError("it is neither NIfTI nor MGH")
+
+
+def read_bytes(path: Path, *, may_be_pipe: bool = False) -> bytes:
+    """Read a whole file that is not a map (a table, JSON, TOML), but nothing that never ends.
+
+    Parameters
+    ----------
+    path
+    may_be_pipe
+        Whether it may be a pipe, as a shell passes the output of a command; only of files that
+        the user has named.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is a device, a socket, a folder, or a pipe that may not be one.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or (may_be_pipe and stat.S_ISFIFO(mode))):
+        raise OSError("it is no file, but a folder, a pipe or a device")
+    return path.read_bytes()
+
+
+def read_text(path: Path, *, may_be_pipe: bool = False) -> str:
+    """Read a file as UTF-8, with or without a byte order mark; see :func:`read_bytes`.
+
+    Raises
+    ------
+    OSError
+        As :func:`read_bytes`.
+    ValueError
+        If it is not UTF-8.
+    """
+    return read_bytes(path, may_be_pipe=may_be_pipe).decode("utf-8-sig")
+
+
+def read_json(path: Path, *, may_be_pipe: bool = False) -> Any:
+    """Read a JSON file; see :func:`read_bytes`.
+
+    Raises
+    ------
+    OSError
+        As :func:`read_bytes`.
+    ValueError
+        If it is not UTF-8 or not JSON.
+    """
+    try:
+        return json.loads(read_text(path, may_be_pipe=may_be_pipe))
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or holds something else.
+    """
+    try:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        what_to_do = "Fetch its content (datalad get)" if path.is_symlink() else "Correct the file"
+        raise DataError(f"{path}: cannot be read as JSON ({error}). {what_to_do}.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds a JSON {type(content).__name__}; expected an object.")
+    return content
