@@ -7,10 +7,12 @@ for. Where a surface cannot be had, the message says how to get it.
 import io
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from platformdirs import user_cache_dir
 
 from bids_secondlevel.core.errors import InputMissingError
 from bids_secondlevel.core.hemispheres import Hemisphere
@@ -37,8 +39,6 @@ def template_surface(
         ``fsaverage``, also with a number (``fsaverage5``), or ``fsLR``.
     density : str
         As :func:`~.spaces.density_of` names it.
-    hemisphere : {"L", "R"}
-    kind : {"inflated", "sphere", "sulc"}
     registered_to : str, optional
         Of a sphere, another template in whose coordinates it is.
 
@@ -78,32 +78,39 @@ def template_surface(
         "space": registered_to,
     }
     try:
-        # What it prints and warns about is told below, if it matters.
-        with (
-            warnings.catch_warnings(action="ignore"),
-            redirect_stdout(io.StringIO()),
-            redirect_stderr(io.StringIO()),
-        ):
-            from templateflow import api
-
-            # The sphere of fsaverage is there under two names, with the same vertices.
-            for desc in (None, "std"):
-                present = [p for p in _listed(api.ls(template, desc=desc, **query)) if _is_whole(p)]
-                if len(present) == 1:
-                    return present[0]
-            found = api.get(template, desc=None, **query)
+        found = _from_templateflow(template, query)
     except Exception as error:  # failures of the network, of its folder, and of its own
         text = " ".join(str(error).split())
         raise InputMissingError(
             f"{what}, cannot be had ({type(error).__name__}: {text}). {how}"
         ) from error
-    whole = [path for path in _listed(found) if _is_whole(path)]
-    if len(whole) != 1:
+    if len(found) != 1:
         raise InputMissingError(
-            f"{what}: found {len(whole)} files of it, expected one. TEMPLATEFLOW_HOME may be "
+            f"{what}: found {len(found)} files of it, expected one. TEMPLATEFLOW_HOME may be "
             f"incomplete: move it away, or complete it with: templateflow update. {how}"
         )
-    return whole[0]
+    return found[0]
+
+
+def _from_templateflow(template: str, query: Mapping[str, str | None]) -> list[Path]:
+    """Find the files of a query that hold something, and fetch them only if there is not one.
+
+    What TemplateFlow prints and warns about is left out: the caller says what matters of it.
+    """
+    with (
+        warnings.catch_warnings(action="ignore"),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+    ):
+        from templateflow import api
+
+        # The sphere of fsaverage is there under two names, with the same vertices.
+        for desc in (None, "std"):
+            present = [path for path in api.ls(template, desc=desc, **query) if _is_whole(path)]
+            if len(present) == 1:
+                return present
+        found = api.get(template, desc=None, **query)
+    return [path for path in ([found] if isinstance(found, Path) else found) if _is_whole(path)]
 
 
 def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
@@ -112,25 +119,22 @@ def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
     Parameters
     ----------
     spaces : iterable of str or None
-        Those that are none of a template are passed over.
+        Those that are not of a template are passed over.
 
     Returns
     -------
     dict
         Files that hold something, by their names.
     """
-    home = os.environ.get("TEMPLATEFLOW_HOME") or Path.home() / ".cache" / "templateflow"
+    # Where TemplateFlow looks, which makes the folder as soon as it is imported.
+    home = Path(os.environ.get("TEMPLATEFLOW_HOME", user_cache_dir("templateflow")))
     templates = {family(space) for space in spaces} & DENSITIES.keys()
     return {
         path.name: path
         for template in sorted(filter(None, templates))
-        for path in sorted(Path(home).glob(f"tpl-{template}/*.gii"))
+        for path in sorted(home.glob(f"tpl-{template}/*.gii"))
         if _is_whole(path)
     }
-
-
-def _listed(found: Any) -> list[Path]:
-    return [found] if isinstance(found, Path) else [Path(path) for path in found]
 
 
 def _is_whole(path: Path) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from bids_secondlevel.core.spaces import density_of
 from bids_secondlevel.maps.surfaces import read_map, read_mesh
-from bids_secondlevel.maps.templates import template_surface
+from bids_secondlevel.maps.templates import surfaces_there, template_surface
 
 ASK = """
 import sys
@@ -30,10 +30,10 @@ FETCH = "templateflow get fsaverage --density 164k --suffix sphere --extension .
 
 
 def ask(home, *wanted):
-    """Ask for a surface in a process that reaches no network."""
+    """Ask for a surface in a process that reaches no network; home may be the default one."""
     environment = {
         **os.environ,
-        "TEMPLATEFLOW_HOME": str(home),
+        **({} if home is None else {"TEMPLATEFLOW_HOME": str(home)}),
         "TEMPLATEFLOW_AUTOUPDATE": "off",
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "PYTHONWARNINGS": "default",
@@ -105,6 +105,16 @@ def test_a_file_that_has_been_fetched_is_found_offline(skeleton):
     nib.save(nib.gifti.GiftiImage(), path)
     answer = ask(skeleton, "fsaverage", "164k", "R", "sphere")
     assert answer == f"FOUND {path}\n"
+
+
+def test_surfaces_are_listed_where_templateflow_looks(skeleton, tmp_path, monkeypatch):
+    path = tmp_path / "templateflow" / NAME.replace("164k", "41k")
+    path.parent.parent.symlink_to(skeleton)
+    nib.save(nib.gifti.GiftiImage(), path)
+    monkeypatch.delenv("TEMPLATEFLOW_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert ask(None, "fsaverage", "41k", "L", "sphere") == f"FOUND {path}\n"
+    assert surfaces_there(["fsaverage6", None])[path.name] == path
 
 
 def test_a_surface_that_templateflow_does_not_have(skeleton):
