@@ -42,6 +42,7 @@ from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs import resume
 from bids_secondlevel.outputs.files import what_is_written
+from bids_secondlevel.outputs.names import folder_of
 from bids_secondlevel.reports import pages
 from bids_secondlevel.reports.cortex.picture import MapsShown, Portrait, draw_portrait
 from bids_secondlevel.rois.define import define_rois
@@ -100,7 +101,7 @@ def process_participant(
         If nothing could be decided or written for this participant.
     """
     index, plan, files = choose_files(label, reference, settings, datasets)
-    folder = derivatives.folder_of(label, plan.space, settings)
+    folder = folder_of(label, plan.space, settings)
     origin = resume.origin_of(index, plan, files, settings)
     if not settings.force and resume.is_up_to_date(origin, folder):
         return Outcome(label, UP_TO_DATE)

@@ -43,7 +43,8 @@ from bids_secondlevel.maps.reading import (
 from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs import resume
 from bids_secondlevel.outputs.dataset import write_dataset_files
-from bids_secondlevel.outputs.files import write_atomically
+from bids_secondlevel.outputs.files import remove_files, write_atomically
+from bids_secondlevel.outputs.names import folder_of, sidecar_of
 from bids_secondlevel.participant import choose_files, process_participant
 from bids_secondlevel.reports.methods import describe_measurement
 from bids_secondlevel.reports.pages import write_methods
@@ -136,7 +137,7 @@ def preview_participant(
         If nothing could be decided for this participant.
     """
     index, plan, files = choose_files(label, reference, settings, datasets)
-    folder = derivatives.folder_of(label, plan.space, settings)
+    folder = folder_of(label, plan.space, settings)
     origin = resume.origin_of(index, plan, files, settings)
     is_up_to_date = resume.is_up_to_date(origin, folder)
     print(describe_run(files, plan))
@@ -316,7 +317,8 @@ def _attempt(
 
 def _remove_tables(label: str, settings: Settings) -> tuple[str, ...]:
     """Remove what an earlier run has left, which would pass for the result of this one."""
-    removed = derivatives.remove_tables(settings.output_dir, label, settings)
+    removed = folder_of(label, settings.space, settings).tables_and_pictures()
+    remove_files(file for path in removed for file in (path, sidecar_of(path)))
     return tuple(f"{path}: removed, as it was of an earlier run." for path in removed)
 
 

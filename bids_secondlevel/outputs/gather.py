@@ -11,7 +11,7 @@ from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import Status
 from bids_secondlevel.maps.files import read_bytes
 from bids_secondlevel.outputs.files import read_sidecar, read_table
-from bids_secondlevel.outputs.results import quality_of, sweep_of
+from bids_secondlevel.outputs.names import QUALITY, SWEEP, table_beside
 from bids_secondlevel.rois.estimates import KEY, Cell, EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
 from bids_secondlevel.rois.sweep import SweepRow
@@ -74,7 +74,7 @@ def read_sweeps(tables: Mapping[str, Sequence[Table]], settings: Settings) -> li
     rows: dict[SweepRow, None] = {}
     for label, of_label in tables.items():
         for table in of_label:
-            path = sweep_of(table.path)
+            path = table_beside(table.path, SWEEP)
             try:
                 read = read_table(path, SweepRow) if path.exists() else []
             except DataError as error:
@@ -286,7 +286,7 @@ def _read_at_once(path: Path) -> Table:
         rows,
         {name: sidecar.get(name) for name in _DEFINITION},
         sidecar.get("RetinotopySource"),
-        read_table(quality_of(path), QualityRow),
+        read_table(table_beside(path, QUALITY), QualityRow),
         tuple(resampling),
         maps_are,
     )

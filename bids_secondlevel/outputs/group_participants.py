@@ -17,7 +17,7 @@ from bids_secondlevel.inputs.datasets import (
     unknown_participants,
 )
 from bids_secondlevel.inputs.participants import read_participants
-from bids_secondlevel.outputs import results as derivatives
+from bids_secondlevel.outputs.names import find_estimates
 
 LOG = logging.getLogger("bids_secondlevel")
 
@@ -51,7 +51,7 @@ def choose_participants(settings: Settings) -> Participants:
     NothingSelectedError
         If nobody is left.
     """
-    found = derivatives.find_estimates(settings.output_dir)
+    found = find_estimates(settings.output_dir)
     if not found:
         raise InputMissingError(
             f"{settings.output_dir}: holds no table of a participant "

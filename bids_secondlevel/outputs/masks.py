@@ -1,8 +1,7 @@
-"""Name the files of a participant, and write the masks with what defined them."""
+"""Write the masks with what defined them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,93 +14,11 @@ from bids_secondlevel.core.palette import MASK_COLOUR
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.spaces import is_template
 from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
-from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
 from bids_secondlevel.outputs.images import Label, label_gifti, label_nifti
+from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
 from bids_secondlevel.rois.measure import COMBINATIONS
-
-MASK_ENDINGS = (".label.gii", ".nii.gz")
-_MASK_KINDS = ("retinotopy", "localizer", "combined")
-
-
-@dataclass(frozen=True)
-class ParticipantFolder:
-    """Where the results of a participant go, and what they are called.
-
-    `session` is set when a job processes exactly one session, so that the jobs of several
-    sessions do not write the same files.
-    """
-
-    output_dir: Path
-    label: str
-    space: str | None
-    session: str | None = None
-
-    @property
-    def path(self) -> Path:
-        """The ``func`` folder of the participant (and session)."""
-        return self._folder("func")
-
-    def table(self, name: str) -> Path:
-        """Name the file of a table, such as :data:`ESTIMATES`."""
-        return self.path / f"{self._name(space=self.space)}_{name}.tsv"
-
-    def mask(
-        self, hemisphere: Hemisphere | None, label: str, desc: str, task: str | None = None
-    ) -> Path:
-        """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``.
-
-        A mask without a hemisphere is a volume, which BIDS has in ``func`` only with a task.
-        """
-        name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
-        folder = self._folder("anat") if task is None and hemisphere is None else self.path
-        return folder / f"{name}_mask{MASK_ENDINGS[hemisphere is None]}"
-
-    def masks(self) -> Iterator[Path]:
-        """Find the masks that there are, of whatever run."""
-        for datatype, desc, ending in product(("func", "anat"), _MASK_KINDS, MASK_ENDINGS):
-            yield from self._folder(datatype).glob(f"{self.prefix}_*desc-{desc}_mask{ending}")
-
-    def segmentation(self, hemisphere: Hemisphere | None) -> Path:
-        """Name the label file of all ROIs in one hemisphere, or in a volume."""
-        name = self._name(hemi=hemisphere, space=self.space, seg="roi")
-        return self._folder("anat") / f"{name}_dseg{MASK_ENDINGS[hemisphere is None]}"
-
-    @property
-    def segmentation_table(self) -> Path:
-        """Name the table of the labels, which the hemispheres share, in whatever space."""
-        return self._folder("anat") / f"{self._name(seg='roi')}_dseg.tsv"
-
-    def figure(self, name: str) -> Path:
-        """Name a picture, such as ``desc-rois_cortex``; those of all sessions lie together."""
-        folder = self.output_dir / f"sub-{self.label}" / "figures"
-        return folder / f"{self._name(space=self.space)}_{name}.svg"
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """The folders that outputs of the participant are in."""
-        figures = self.output_dir / f"sub-{self.label}" / "figures"
-        return (self._folder("func"), self._folder("anat"), figures)
-
-    @property
-    def entities(self) -> dict[str, str]:
-        """Columns of the table that are also entities of its name."""
-        columns = {"session": self.session, "space": self.space}
-        return {name: label for name, label in columns.items() if label is not None}
-
-    @property
-    def prefix(self) -> str:
-        """How every name begins: participant, and session where there is one."""
-        return self._name()
-
-    def _folder(self, datatype: str) -> Path:
-        folder = self.output_dir / f"sub-{self.label}"
-        return (folder / f"ses-{self.session}" if self.session else folder) / datatype
-
-    def _name(self, **entities: str | None) -> str:
-        known = {"sub": self.label, "ses": self.session, **entities}
-        return "_".join(f"{key}-{value}" for key, value in known.items() if value is not None)
 
 
 def write_masks(
@@ -172,9 +89,7 @@ def write_masks(
                 if path not in written and mask is not None and not isinstance(mask, Absent):
                     written |= {path, sidecar_of(path)}
                     _write_mask(path, mask, part, sources, metadata)
-    for path in list(folder.masks()):
-        if path not in written and _is_ours(path, folder):
-            remove_files((path, sidecar_of(path)))
+    remove_files(path for path in folder.masks() if path not in written)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,26 +173,6 @@ def describe_alignment(alignments: Iterable[Alignment]) -> dict[str, Any]:
     spheres = dict.fromkeys(sphere for alignment in every for sphere in alignment.spheres)
     described: dict[str, Any] = {"Resampling": list(methods)} if methods else {}
     return {**described, "RegistrationSpheres": list(spheres)} if spheres else described
-
-
-def _is_ours(path: Path, folder: ParticipantFolder) -> bool:
-    """Tell whether a mask was written by an earlier run, in the same space."""
-    in_space = f"_space-{folder.space}_" if folder.space else "_space-"
-    if (in_space in path.name) != (folder.space is not None):
-        return False
-    try:
-        sidecar = read_json(sidecar_of(path))
-    except (OSError, ValueError):
-        return False
-    return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar
-
-
-def sidecar_of(path: Path) -> Path:
-    """Name the JSON file beside a mask."""
-    for ending in MASK_ENDINGS:
-        if path.name.endswith(ending):
-            return path.with_name(f"{path.name.removesuffix(ending)}.json")
-    raise ValueError(f"{path} is no mask")
 
 
 def describe_definition(roi: RoiDefinition, rois: Sequence[RoiDefinition]) -> dict[str, Any]:

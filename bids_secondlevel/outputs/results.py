@@ -1,8 +1,7 @@
-"""Name and write the outputs, and find our own tables again."""
+"""Write the results of a participant, and those of the group."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,20 @@ from bids_secondlevel.outputs.files import (
     write_table,
 )
 from bids_secondlevel.outputs.masks import (
-    ParticipantFolder,
     describe_alignment,
     describe_definition,
     write_masks,
+)
+from bids_secondlevel.outputs.names import (
+    ESTIMATES,
+    OVERLAP,
+    QUALITY,
+    RUNS,
+    SWEEP,
+    GroupFolder,
+    ParticipantFolder,
+    folder_of,
+    sidecar_of,
 )
 from bids_secondlevel.outputs.segmentations import write_segmentations
 from bids_secondlevel.rois.estimates import EstimateRow
@@ -41,16 +50,6 @@ from bids_secondlevel.stats.comparisons import ComparisonRow
 from bids_secondlevel.stats.models.table import ModelResults, ModelRow
 from bids_secondlevel.stats.reliability import ReliabilityRow
 from bids_secondlevel.stats.tests import StatisticRow, describe_tests
-
-ESTIMATES = "desc-roi_estimates"
-SWEEP = "desc-sweep_estimates"
-RUNS = "desc-runs_estimates"
-QUALITY = "desc-roi_quality"
-OVERLAP = "desc-roi_overlap"
-CORTEX = "desc-rois_cortex"
-
-SETTINGS, REPORT = OF_RUN = ("settings.toml", "report.json")
-"""What ``logs/`` has of each participant: the settings as run, and what a page takes besides."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +102,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     remove_leftovers(folder.folders)
     write_masks(results.rois, results.alignments, files, plan, folder)
     write_segmentations(results.rois, results.alignments, files, plan, folder)
-    write_atomically(
-        settings.output_dir / "logs" / f"{folder.prefix}_{SETTINGS}",
-        settings_text(settings).encode(),
-    )
+    write_atomically(folder.settings, settings_text(settings).encode())
     surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
     described = {**definition, **software, **surfaces}
     write_table(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
@@ -165,7 +161,7 @@ def _write_or_remove(
     if rows:
         write_table(path, rows, row_type, metadata, entities)
     else:
-        remove_files((path, path.with_suffix(".json")))
+        remove_files((path, sidecar_of(path)))
 
 
 def write_portrait(svg: bytes | None, label: str, plan: Plan, settings: Settings) -> None:
@@ -176,65 +172,11 @@ def write_portrait(svg: bytes | None, label: str, plan: Plan, settings: Settings
     OutputError
         If it cannot be written or removed.
     """
-    path = folder_of(label, plan.space, settings).figure(CORTEX)
+    path = folder_of(label, plan.space, settings).cortex
     if svg is None:
         remove_files((path,))
     else:
         write_atomically(path, svg)
-
-
-def folder_of(label: str, space: str | None, settings: Settings) -> ParticipantFolder:
-    """Say where the results of a participant go."""
-    sessions = settings.session_label
-    session = sessions[0] if len(sessions) == 1 else None
-    return ParticipantFolder(settings.output_dir, label, space, session)
-
-
-def results_of(folder: ParticipantFolder) -> list[Path]:
-    """List the files of a participant's results: those of other sessions and spaces left out.
-
-    Returns
-    -------
-    list of Path
-        Masks, tables, pictures, the page, and what it takes to write that again; sorted.
-    """
-    prefix = folder.prefix
-    beside = (folder.output_dir / "logs" / f"{prefix}_{name}" for name in OF_RUN)
-    within = (
-        path
-        for where in (folder.path, folder.path.with_name("anat"), folder.figure(CORTEX).parent)
-        for path in where.glob(f"{prefix}_*")
-        if (folder.session or not path.name.startswith(f"{prefix}_ses-"))
-        and ("_space-" not in path.name or f"_space-{folder.space}_" in path.name)
-    )
-    page = folder.output_dir / f"{prefix}.html"
-    return sorted(path for path in (*within, page, *beside) if path.is_file())
-
-
-def remove_tables(output_dir: Path, label: str, settings: Settings) -> list[Path]:
-    """Remove the tables and pictures of a participant from an earlier run, and name them.
-
-    Raises
-    ------
-    OutputError
-        If one cannot be removed.
-    """
-    sessions = settings.session_label
-    folder = ParticipantFolder(output_dir, label, None, sessions[0] if len(sessions) == 1 else None)
-    spaces = (f"_space-{settings.space}",) if settings.space else ("", "_space-*")
-    tables = sorted(
-        path
-        for space in spaces
-        for name in (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS)
-        for path in folder.path.glob(f"{folder.prefix}{space}_{name}.tsv")
-    )
-    remove_files(chain.from_iterable((path, path.with_suffix(".json")) for path in tables))
-    figures = folder.figure(CORTEX).parent
-    pictures = sorted(
-        path for s in spaces for path in figures.glob(f"{folder.prefix}{s}_{CORTEX}.svg")
-    )
-    remove_files(pictures)
-    return tables + pictures
 
 
 def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
@@ -252,51 +194,6 @@ def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
         for hemi, source in estimate.maps.items()
         if source.combination != "single"
     ]
-
-
-def quality_of(estimates: Path) -> Path:
-    """Name the table that describes the ROIs of a table of estimates."""
-    return estimates.with_name(estimates.name.replace(ESTIMATES, QUALITY))
-
-
-def sweep_of(estimates: Path) -> Path:
-    """Name the table of estimates under other limits that belongs to a table of estimates."""
-    return estimates.with_name(estimates.name.replace(ESTIMATES, SWEEP))
-
-
-def runs_of(estimates: Path) -> Path:
-    """Name the table of the single runs that were combined into a table of estimates."""
-    return estimates.with_name(estimates.name.replace(ESTIMATES, RUNS))
-
-
-def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
-    """Find the tables written by the participant level.
-
-    Returns
-    -------
-    dict
-        Paths of each participant's tables by label without ``sub-``; both sorted.
-
-    Raises
-    ------
-    PermissionError
-        If a folder may not be read: its participant must not be taken for a missing one.
-    """
-    found: dict[str, list[Path]] = {}
-    for participant in output_dir.glob("sub-*"):
-        if not participant.is_dir():
-            continue
-        sessions = [path for path in participant.iterdir() if path.name.startswith("ses-")]
-        tables = [
-            path
-            for folder in (participant / "func", *(session / "func" for session in sessions))
-            if folder.is_dir()
-            for path in folder.iterdir()
-            if path.match(f"sub-*_{ESTIMATES}.tsv")
-        ]
-        if tables:
-            found[participant.name.removeprefix("sub-")] = sorted(tables)
-    return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True)
@@ -326,7 +223,7 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
     OutputError
         If one cannot be written.
     """
-    folder, n_flips = settings.output_dir, settings.n_permutations
+    folder, n_flips = GroupFolder(settings.output_dir), settings.n_permutations
     metadata = {**definition, "SoftwareVersion": __version__}
     estimated = {**metadata, **_selection(settings)}
     tested = {**estimated, **describe_tests(n_flips, stats.FAMILY)}
@@ -335,14 +232,14 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
         "Differences": comparisons.DIFFERENCES,
         **describe_tests(n_flips, comparisons.FAMILY),
     }
-    write_table(folder / "group_quality.tsv", results.quality, QualityRow, metadata)
-    write_table(folder / "group_estimates.tsv", results.rows, EstimateRow, estimated)
-    write_table(folder / "group_statistics.tsv", results.statistics, StatisticRow, tested)
-    write_table(folder / "group_comparisons.tsv", results.comparisons, ComparisonRow, compared)
+    write_table(folder.table("quality"), results.quality, QualityRow, metadata)
+    write_table(folder.table("estimates"), results.rows, EstimateRow, estimated)
+    write_table(folder.table("statistics"), results.statistics, StatisticRow, tested)
+    write_table(folder.table("comparisons"), results.comparisons, ComparisonRow, compared)
     reliability = results.reliability
-    _write_or_remove(folder / "group_reliability.tsv", reliability, ReliabilityRow, estimated)
-    _write_or_remove(folder / "group_sweep.tsv", results.sweep, SweepRow, estimated)
-    write_atomically(folder / "logs" / "group_settings.toml", settings_text(settings).encode())
+    _write_or_remove(folder.table("reliability"), reliability, ReliabilityRow, estimated)
+    _write_or_remove(folder.table("sweep"), results.sweep, SweepRow, estimated)
+    write_atomically(folder.settings, settings_text(settings).encode())
 
 
 def _selection(settings: Settings) -> dict[str, Any]:
@@ -364,14 +261,14 @@ def write_model(results: ModelResults, definition: Mapping[str, Any], settings: 
     OutputError
         If a file cannot be written.
     """
-    folder = settings.output_dir
+    folder = GroupFolder(settings.output_dir)
     model = model_as_given(settings.model)
     about: dict[str, Any] = {**definition, "Model": model, **_selection(settings)}
     if model is not None and is_stats_model(model):
         about["ModelSpecification"] = read_json_object(Path(model))
     metadata = {**about, "SoftwareVersion": __version__}
-    write_table(folder / "group_model.tsv", results.rows, ModelRow, metadata)
-    write_atomically(folder / "logs" / "group_model.txt", results.summary.encode())
+    write_table(folder.table("model"), results.rows, ModelRow, metadata)
+    write_atomically(folder.model, results.summary.encode())
 
 
 def remove_model(output_dir: Path) -> None:
@@ -382,5 +279,6 @@ def remove_model(output_dir: Path) -> None:
     OutputError
         If a file cannot be removed.
     """
-    names = ("group_model.tsv", "group_model.json", "logs/group_model.txt")
-    remove_files(output_dir / name for name in names)
+    folder = GroupFolder(output_dir)
+    table = folder.table("model")
+    remove_files((table, sidecar_of(table), folder.model))

@@ -18,8 +18,7 @@ from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.maps.surfaces import values_beside
 from bids_secondlevel.maps.templates import surfaces_there
 from bids_secondlevel.outputs.files import remove_files, write_json
-from bids_secondlevel.outputs.masks import ParticipantFolder
-from bids_secondlevel.outputs.results import ESTIMATES, results_of
+from bids_secondlevel.outputs.names import ESTIMATES, ParticipantFolder
 
 Origin = Mapping[str, Any]
 """What the results of a participant are made from."""
@@ -51,10 +50,10 @@ def origin_of(
 def is_up_to_date(origin: Origin, folder: ParticipantFolder) -> bool:
     """Tell whether the results that are there were made from the same, and are whole."""
     try:
-        record = read_json(_record(folder))
+        record = read_json(folder.run)
         results = record.pop("Results")
         root = folder.output_dir
-        there = {path.relative_to(root).as_posix(): path for path in results_of(folder)}
+        there = {path.relative_to(root).as_posix(): path for path in folder.results()}
         return bool(
             record == origin
             and any(name.endswith(f"_{ESTIMATES}.tsv") for name in results)
@@ -92,10 +91,10 @@ def remember(
     """
     results = {
         path.relative_to(folder.output_dir).as_posix(): written.get(path) or _digest(path)
-        for path in results_of(folder)
+        for path in folder.results()
     }
     fetched = {"Templates": _templates(files, plan)}
-    write_json(_record(folder), {**origin, **fetched, "Results": results})
+    write_json(folder.run, {**origin, **fetched, "Results": results})
 
 
 def forget(folder: ParticipantFolder) -> None:
@@ -106,11 +105,7 @@ def forget(folder: ParticipantFolder) -> None:
     OutputError
         If it cannot be removed.
     """
-    remove_files((_record(folder),))
-
-
-def _record(folder: ParticipantFolder) -> Path:
-    return folder.output_dir / "logs" / f"{folder.prefix}_run.json"
+    remove_files((folder.run,))
 
 
 def _used(files: ParticipantFiles) -> Iterator[SourceFile]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.outputs.files import read_sidecar, read_table
-from bids_secondlevel.outputs.results import runs_of
+from bids_secondlevel.outputs.names import RUNS, table_beside
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.runs import RunRow
 
@@ -36,7 +36,8 @@ def read_runs(found: Mapping[str, Sequence[Path]], rows: Iterable[EstimateRow]) 
     every: list[RunRow] = []
     for label, paths in found.items():
         try:
-            every += _runs_of_participant(label, [runs_of(path) for path in paths], combined[label])
+            beside = [table_beside(path, RUNS) for path in paths]
+            every += _runs_of_participant(label, beside, combined[label])
         except DataError as error:
             LOG.warning("sub-%s: not in the reliability over runs: %s", label, error)
     return every

@@ -15,14 +15,12 @@ from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
 from bids_secondlevel.outputs.images import Label
 from bids_secondlevel.outputs.masks import (
-    MASK_ENDINGS,
-    ParticipantFolder,
     PartToWrite,
     describe_definition,
     localizer_files,
     parts_to_write,
-    sidecar_of,
 )
+from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
 
 
 @dataclass(frozen=True)
@@ -107,10 +105,7 @@ def write_segmentations(
         write_json(sidecar_of(path), _sidecar(labels, table, part, files, plan))
         named = [Label(row.index, row.name, row.color) for row in table]
         write_atomically(path, part.encode(labels, named))
-    anat = folder.segmentation_table.parent
-    if any(
-        True for ending in MASK_ENDINGS for _ in anat.glob(f"{folder.prefix}_*seg-roi_dseg{ending}")
-    ):
+    if folder.has_label_files():
         # No JSON beside it: by BIDS' inheritance it would describe the label files too.
         lines = [("index", "name", "color"), *((str(r.index), r.name, r.color) for r in table)]
         text = "".join("\t".join(line) + "\n" for line in lines)

@@ -19,17 +19,16 @@ from bids_secondlevel.outputs.files import (
     write_atomically,
     write_json,
 )
-from bids_secondlevel.outputs.masks import ParticipantFolder
-from bids_secondlevel.outputs.results import (
-    CORTEX,
+from bids_secondlevel.outputs.names import (
     ESTIMATES,
     OVERLAP,
     QUALITY,
-    REPORT,
     SWEEP,
-    GroupResults,
-    ParticipantResults,
+    GroupFolder,
+    ParticipantFolder,
+    folder_of,
 )
+from bids_secondlevel.outputs.results import GroupResults, ParticipantResults
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.group_page import GroupRecord, group_page
 from bids_secondlevel.reports.group_page import draw_charts as draw_group_charts
@@ -121,15 +120,10 @@ def write_participant(record: ParticipantRecord, output_dir: Path) -> None:
     """
     folder = _folder(record, output_dir)
     charts = draw_charts(record)
-    figures = folder.figure(CORTEX).parent
-    session = f"ses-{record.session}_"  # which the prefix says already
-    own = {
-        figures / _chart_name(folder.prefix, chart.name.removeprefix(session)): chart
-        for chart in charts.all
-    }
-    _write_charts(own, [path for path in _charts_of(folder) if path not in own])
+    own = {folder.chart(chart.name): chart for chart in charts.all}
+    _write_charts(own, [path for path in folder.charts() if path not in own])
     html = render(participant_page(record, charts))
-    write_atomically(output_dir / f"{folder.prefix}.html", html.encode(errors="backslashreplace"))
+    write_atomically(folder.page, html.encode(errors="backslashreplace"))
 
 
 def write_record(record: ParticipantRecord, output_dir: Path) -> None:
@@ -141,7 +135,7 @@ def write_record(record: ParticipantRecord, output_dir: Path) -> None:
         If it cannot be written.
     """
     write_json(
-        _record_path(_folder(record, output_dir)),
+        _folder(record, output_dir).report,
         {
             "Session": record.session,
             "Space": record.space,
@@ -161,45 +155,13 @@ def remove_participant(label: str, space: str | None, settings: Settings) -> Non
     OutputError
         If a file cannot be removed.
     """
-    sessions = settings.session_label
-    session = sessions[0] if len(sessions) == 1 else None
-    folder = ParticipantFolder(settings.output_dir, label, space, session)
-    page = settings.output_dir / f"{folder.prefix}.html"
-    remove_files((page, _record_path(folder), *_charts_of(folder)))
-
-
-def _charts_of(folder: ParticipantFolder) -> list[Path]:
-    """List the charts of a participant: others than those of other sessions' jobs and spaces."""
-    return [
-        path
-        for path in folder.figure(CORTEX).parent.glob(f"{folder.prefix}_*_chart.svg")
-        if (folder.session or not path.name.startswith(f"{folder.prefix}_ses-"))
-        and ("_space-" not in path.name or f"_space-{folder.space}_" in path.name)
-    ]
+    folder = folder_of(label, space, settings)
+    remove_files((folder.page, folder.report, *folder.charts()))
 
 
 def _folder(record: ParticipantRecord, output_dir: Path) -> ParticipantFolder:
     label = record.participant_id.removeprefix("sub-")
     return ParticipantFolder(output_dir, label, record.space, record.session)
-
-
-def _record_path(folder: ParticipantFolder) -> Path:
-    return folder.output_dir / "logs" / f"{folder.prefix}_{REPORT}"
-
-
-def _chart_name(prefix: str, name: str) -> str:
-    """Name the file of a chart; what it shows is no suffix, which would be that of a table.
-
-    Examples
-    --------
-    >>> _chart_name("sub-01", "task-loc_desc-circular_estimates")
-    'sub-01_task-loc_desc-circularEstimates_chart.svg'
-    """
-    entities, _, shown = name.rpartition("_")
-    entities, is_circular, _ = entities.partition("desc-circular")
-    desc = f"circular{shown.capitalize()}" if is_circular else shown
-    parts = (prefix, entities.strip("_"), f"desc-{desc}", "chart.svg")
-    return "_".join(part for part in parts if part)
 
 
 def _write_charts(charts: Mapping[Path, Chart], stale: Iterable[Path]) -> None:
@@ -235,7 +197,7 @@ def _read_participant(label: str, path: Path, output_dir: Path) -> ParticipantRe
             f"{path}: cannot be read ({error}). Run the participant level again."
         ) from error
     folder = ParticipantFolder(output_dir, label, space, session)
-    estimates, sweep, portrait = folder.table(ESTIMATES), folder.table(SWEEP), folder.figure(CORTEX)
+    estimates, sweep, portrait = folder.table(ESTIMATES), folder.table(SWEEP), folder.cortex
     if was_drawn and not portrait.exists():
         lost = f"{portrait.name} is not there any more. Run the participant level again to draw it."
         messages = (*messages, lost)
@@ -297,14 +259,15 @@ def read_group(output_dir: Path) -> GroupRecord:
     DataError
         If a table cannot be read.
     """
-    statistics = output_dir / "group_statistics.tsv"
+    folder = GroupFolder(output_dir)
+    statistics = folder.table("statistics")
     if not statistics.exists():
         raise InputMissingError(f"{statistics}: not found. Run the group level first.")
     sidecar = read_sidecar(statistics)
-    model = output_dir / "group_model.tsv"
+    model = folder.table("model")
 
     def rows(name: str, row_type: type) -> list[Any]:
-        path = output_dir / f"group_{name}.tsv"
+        path = folder.table(name)
         return read_table(path, row_type) if path.exists() else []
 
     return GroupRecord(
@@ -313,8 +276,8 @@ def read_group(output_dir: Path) -> GroupRecord:
         sidecar.get("Selection", {}).get("Excluded", {}),
         sidecar.get("MaximumNumberOfFlips", 0),
         read_sidecar(model).get("Model") if model.exists() else None,
-        _read_text(output_dir / "logs" / "group_settings.toml"),
-        read_table(output_dir / "group_estimates.tsv", EstimateRow),
+        _read_text(folder.settings),
+        read_table(folder.table("estimates"), EstimateRow),
         read_table(statistics, StatisticRow),
         rows("comparisons", ComparisonRow),
         rows("quality", QualityRow),
@@ -336,16 +299,13 @@ def write_group(record: GroupRecord, output_dir: Path) -> None:
     OutputError
         If a file cannot be written.
     """
+    folder = GroupFolder(output_dir)
     charts = draw_group_charts(record, limits_in_use(record.definition))
-    figures = output_dir / "figures"
-    own = {figures / _chart_name("group", chart.name): chart for chart in charts.all}
-    _write_charts(own, [path for path in figures.glob("group_*_chart.svg") if path not in own])
-    participants = dict.fromkeys(row.participant_id for row in record.rows)
-    pages = {
-        name: f"{name}.html" for name in participants if (output_dir / f"{name}.html").exists()
-    }
+    own = {folder.chart(chart.name): chart for chart in charts.all}
+    _write_charts(own, [path for path in folder.charts() if path not in own])
+    pages = folder.pages_of(row.participant_id for row in record.rows)
     html = render(group_page(record, charts, pages))
-    write_atomically(output_dir / "group.html", html.encode(errors="backslashreplace"))
+    write_atomically(folder.page, html.encode(errors="backslashreplace"))
 
 
 def remove_group(output_dir: Path) -> None:
@@ -356,7 +316,8 @@ def remove_group(output_dir: Path) -> None:
     OutputError
         If a file cannot be removed.
     """
-    remove_files((output_dir / "group.html", *(output_dir / "figures").glob("group_*_chart.svg")))
+    folder = GroupFolder(output_dir)
+    remove_files((folder.page, *folder.charts()))
 
 
 def write_methods(text: MethodsText, output_dir: Path) -> None:

@@ -11,7 +11,7 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.inputs.datasets import unknown_participants
-from bids_secondlevel.outputs import results as derivatives
+from bids_secondlevel.outputs.names import find_estimates
 from bids_secondlevel.reports import pages
 
 LOG = logging.getLogger("bids_secondlevel")
@@ -34,7 +34,7 @@ def run(settings: Settings) -> int:
         pages.write_group(pages.read_group(settings.output_dir), settings.output_dir)
         LOG.info("%s: written", settings.output_dir / "group.html")
         return DONE
-    found = derivatives.find_estimates(settings.output_dir)
+    found = find_estimates(settings.output_dir)
     if not found:
         raise InputMissingError(
             f"{settings.output_dir}: holds no results. Run without --reports-only first."

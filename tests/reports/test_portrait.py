@@ -13,7 +13,7 @@ from meshes import icosphere
 from study import AREA, COMMAND, contents, estimates, run, write_curv, write_gifti, write_mgz
 
 from bids_secondlevel.cli.main import main
-from bids_secondlevel.outputs.results import CORTEX, ESTIMATES
+from bids_secondlevel.outputs.names import CORTEX, ESTIMATES
 
 SIDES = {"L": "lh", "R": "rh"}
 

@@ -13,7 +13,7 @@ from study import COMMAND, contents, make_study
 
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.outputs.gather import read_tables
-from bids_secondlevel.outputs.results import find_estimates
+from bids_secondlevel.outputs.names import find_estimates
 
 NUMBERS = ("participant", "--no-report", "--n-procs", "1")
 

@@ -1,0 +1,295 @@
+"""What the files of results are called, and which of them are there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.maps.files import read_json
+
+ESTIMATES = "desc-roi_estimates"
+SWEEP = "desc-sweep_estimates"
+RUNS = "desc-runs_estimates"
+QUALITY = "desc-roi_quality"
+OVERLAP = "desc-roi_overlap"
+CORTEX = "desc-rois_cortex"
+_TABLES = (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS)
+
+_OF_GROUP = ("estimates", "quality", "sweep", "statistics", "comparisons", "reliability", "model")
+
+_MASKS = ("retinotopy", "localizer", "combined")
+_SURFACE, _VOLUME = _ENDINGS = (".label.gii", ".nii.gz")
+
+
+@dataclass(frozen=True)
+class ParticipantFolder:
+    """Where the results of a participant go, and what they are called."""
+
+    output_dir: Path
+    label: str
+    space: str | None
+    session: str | None = None
+    """Set if a job processes exactly one session, so that the jobs of several sessions do not
+    write the same files."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that outputs of the participant are in."""
+        return (self._folder("func"), self._folder("anat"), self._figures)
+
+    @property
+    def entities(self) -> dict[str, str]:
+        """Columns of the tables that are also entities of their names."""
+        columns = {"session": self.session, "space": self.space}
+        return {name: label for name, label in columns.items() if label is not None}
+
+    def table(self, name: str) -> Path:
+        """Name the file of a table, such as :data:`ESTIMATES`."""
+        return self._folder("func") / f"{self._name(space=self.space)}_{name}.tsv"
+
+    def mask(
+        self, hemisphere: Hemisphere | None, label: str, desc: str, task: str | None = None
+    ) -> Path:
+        """Name the file of a mask; `desc` is ``retinotopy``, ``localizer`` or ``combined``.
+
+        A mask without a hemisphere is a volume, which BIDS has in ``func`` only with a task.
+        """
+        name = self._name(task=task, hemi=hemisphere, space=self.space, label=label, desc=desc)
+        folder = self._folder("anat" if task is None and hemisphere is None else "func")
+        return folder / f"{name}_mask{_SURFACE if hemisphere else _VOLUME}"
+
+    def segmentation(self, hemisphere: Hemisphere | None) -> Path:
+        """Name the label file of all ROIs in one hemisphere, or in a volume."""
+        name = self._name(hemi=hemisphere, space=self.space, seg="roi")
+        return self._folder("anat") / f"{name}_dseg{_SURFACE if hemisphere else _VOLUME}"
+
+    @property
+    def segmentation_table(self) -> Path:
+        """The table of the labels, which the hemispheres share, in whatever space."""
+        return self._folder("anat") / f"{self._name(seg='roi')}_dseg.tsv"
+
+    @property
+    def cortex(self) -> Path:
+        """The picture of the ROIs on the cortex; the pictures of all sessions lie together."""
+        return self._figures / f"{self._name(space=self.space)}_{CORTEX}.svg"
+
+    def chart(self, name: str) -> Path:
+        """Name the file of a chart."""
+        entities = name.removeprefix(f"ses-{self.session}_")  # which the prefix says already
+        return self._figures / _chart_name(self._name(), entities)
+
+    @property
+    def page(self) -> Path:
+        """The page about the participant."""
+        return self.output_dir / f"{self._name()}.html"
+
+    @property
+    def settings(self) -> Path:
+        """The settings as run."""
+        return self._log("settings.toml")
+
+    @property
+    def report(self) -> Path:
+        """What a page takes besides the tables."""
+        return self._log("report.json")
+
+    @property
+    def run(self) -> Path:
+        """The record of a run that went well."""
+        return self._log("run.json")
+
+    def results(self) -> list[Path]:
+        """List the results that are there, without those of other sessions and spaces; sorted."""
+        tables = [self.table(name) for name in _TABLES]
+        labels = [self.segmentation(hemisphere) for hemisphere in (*HEMISPHERES, None)]
+        described = [*tables, *labels, *self.masks()]
+        named = [self.segmentation_table, self.cortex, self.page, self.settings, self.report]
+        every = {*described, *map(sidecar_of, described), *named, *self.charts()}
+        return sorted(path for path in every if path.is_file())
+
+    def masks(self) -> list[Path]:
+        """List the masks that there are, with their sidecars."""
+        found = [
+            path
+            for datatype, desc, ending in product(("func", "anat"), _MASKS, _ENDINGS)
+            for path in self._folder(datatype).glob(f"{self._name()}_*desc-{desc}_mask{ending}")
+            if self._is_in_space(path) and _is_ours(path)
+        ]
+        return [*found, *map(sidecar_of, found)]
+
+    def charts(self) -> list[Path]:
+        """List the charts that there are."""
+        return [
+            path
+            for path in self._figures.glob(f"{self._name()}_*_chart.svg")
+            if (self.session or not path.name.startswith(f"{self._name()}_ses-"))
+            and ("_space-" not in path.name or self._is_in_space(path))
+        ]
+
+    def has_label_files(self) -> bool:
+        """Tell whether there is a label file, in whatever space."""
+        anat = self._folder("anat")
+        return any(
+            path for end in _ENDINGS for path in anat.glob(f"{self._name()}_*seg-roi_dseg{end}")
+        )
+
+    def tables_and_pictures(self) -> list[Path]:
+        """List the tables and pictures that are there; if no space is set, in every space."""
+        spaces = (f"_space-{self.space}",) if self.space else ("", "_space-*")
+        return [
+            path
+            for folder, names in (
+                (self._folder("func"), [f"_{name}.tsv" for name in _TABLES]),
+                (self._figures, [f"_{CORTEX}.svg"]),
+            )
+            for path in sorted(
+                path
+                for space, name in product(spaces, names)
+                for path in folder.glob(f"{self._name()}{space}{name}")
+            )
+        ]
+
+    def _is_in_space(self, path: Path) -> bool:
+        if self.space is None:
+            return "_space-" not in path.name
+        return f"_space-{self.space}_" in path.name
+
+    @property
+    def _figures(self) -> Path:
+        return self.output_dir / f"sub-{self.label}" / "figures"
+
+    def _folder(self, datatype: str) -> Path:
+        folder = self.output_dir / f"sub-{self.label}"
+        return (folder / f"ses-{self.session}" if self.session else folder) / datatype
+
+    def _log(self, name: str) -> Path:
+        return self.output_dir / "logs" / f"{self._name()}_{name}"
+
+    def _name(self, **entities: str | None) -> str:
+        known = {"sub": self.label, "ses": self.session, **entities}
+        return "_".join(f"{key}-{value}" for key, value in known.items() if value is not None)
+
+
+def folder_of(label: str, space: str | None, settings: Settings) -> ParticipantFolder:
+    """Say where the results of a participant go."""
+    sessions = settings.session_label
+    session = sessions[0] if len(sessions) == 1 else None
+    return ParticipantFolder(settings.output_dir, label, space, session)
+
+
+@dataclass(frozen=True)
+class GroupFolder:
+    """Where the results of the group go, and what they are called."""
+
+    path: Path
+
+    def table(self, name: str) -> Path:
+        """Name the file of a table, such as ``statistics``."""
+        return self.path / f"group_{name}.tsv"
+
+    def chart(self, name: str) -> Path:
+        """Name the file of a chart."""
+        return self.path / "figures" / _chart_name("group", name)
+
+    @property
+    def page(self) -> Path:
+        """The page about the group."""
+        return self.path / "group.html"
+
+    @property
+    def settings(self) -> Path:
+        """The settings as run."""
+        return self.path / "logs" / "group_settings.toml"
+
+    @property
+    def model(self) -> Path:
+        """The fitted model in words."""
+        return self.path / "logs" / "group_model.txt"
+
+    def results(self) -> list[Path]:
+        """List the results that are there; sorted."""
+        tables = [self.table(name) for name in _OF_GROUP]
+        named = (self.page, self.settings, self.model)
+        every = {*tables, *map(sidecar_of, tables), *named, *self.charts()}
+        return sorted(path for path in every if path.is_file())
+
+    def charts(self) -> list[Path]:
+        """List the charts that are there."""
+        return list((self.path / "figures").glob("group_*_chart.svg"))
+
+    def pages_of(self, participants: Iterable[str]) -> dict[str, str]:
+        """Name the participants' pages that are there, by participant (with ``sub-``)."""
+        names = {participant: f"{participant}.html" for participant in participants}
+        return {of: name for of, name in names.items() if (self.path / name).exists()}
+
+
+def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
+    """Find the tables of estimates that the participant level has written.
+
+    Returns
+    -------
+    dict
+        Paths of each participant's tables by label without ``sub-``; both sorted.
+
+    Raises
+    ------
+    PermissionError
+        If a folder may not be read: its participant must not be taken for a missing one.
+    """
+    found: dict[str, list[Path]] = {}
+    for participant in output_dir.glob("sub-*"):
+        if not participant.is_dir():
+            continue
+        sessions = [path for path in participant.iterdir() if path.name.startswith("ses-")]
+        tables = [
+            path
+            for folder in (participant / "func", *(session / "func" for session in sessions))
+            if folder.is_dir()
+            for path in folder.iterdir()
+            if path.match(f"sub-*_{ESTIMATES}.tsv")
+        ]
+        if tables:
+            found[participant.name.removeprefix("sub-")] = sorted(tables)
+    return dict(sorted(found.items()))
+
+
+def table_beside(estimates: Path, name: str) -> Path:
+    """Name another table of the same participant, session and space as a table of estimates."""
+    return estimates.with_name(f"{estimates.name.removesuffix(f'{ESTIMATES}.tsv')}{name}.tsv")
+
+
+def sidecar_of(path: Path) -> Path:
+    """Name the JSON file beside a table, a mask or a label file.
+
+    Examples
+    --------
+    >>> sidecar_of(Path("sub-01_label-V1_mask.label.gii")).name
+    'sub-01_label-V1_mask.json'
+    """
+    return path.with_name(f"{path.name.partition('.')[0]}.json")
+
+
+def _is_ours(mask: Path) -> bool:
+    """Tell whether this program has written a mask: its sidecar has the rule."""
+    try:
+        sidecar = read_json(sidecar_of(mask))
+    except (OSError, ValueError):
+        return False
+    return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar
+
+
+def _chart_name(prefix: str, name: str) -> str:
+    """Name the file of a chart; what it shows is not a suffix, which would be that of a table.
+
+    Examples
+    --------
+    >>> _chart_name("sub-01", "task-loc_desc-circular_estimates")
+    'sub-01_task-loc_desc-circularEstimates_chart.svg'
+    """
+    entities, _, shown = name.rpartition("_")
+    entities, is_circular, _ = entities.partition("desc-circular")
+    desc = f"circular{shown.capitalize()}" if is_circular else shown
+    parts = (prefix, entities.strip("_"), f"desc-{desc}", "chart.svg")
+    return "_".join(part for part in parts if part)
