@@ -7,20 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_secondlevel.core.palette import components, roi_colours
-from bids_secondlevel.reports.charts.style import (
+from bids_secondlevel.reports.charts.layout import (
     choose_grid,
     explain,
-    hemispheres_shown,
     in_parts,
-    inks,
     jitter,
-    key,
     panels,
-    render,
     spread,
     write_title,
 )
-from bids_secondlevel.reports.charts.wording import clean, listed, number, shown, stem, width_of
+from bids_secondlevel.reports.charts.style import (
+    clean,
+    hemispheres_shown,
+    inks,
+    key,
+    listed,
+    number,
+    render,
+    shorten,
+    stem,
+    width_of,
+)
 from bids_secondlevel.rois.estimates import EstimateRow
 
 HOSTILE = [
@@ -42,7 +49,7 @@ def paint_label(label):
         grid = choose_grid(1, [label])
         (axes,) = panels(figure, 1, grid)
         write_title(axes, label, "(n = 1)", grid.panel)
-        explain(figure, [key(shown(label), "o", "#000000")])
+        explain(figure, [key(shorten(label), "o", "#000000")])
 
     return paint
 
@@ -55,7 +62,7 @@ def test_a_label_is_text_whatever_it_is(label):
         "".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")
     ]
     assert not any(element.tag.endswith("script") for element in root.iter())
-    assert not label or found.count(shown(label)) >= 2  # below the panel, and in the legend
+    assert not label or found.count(shorten(label)) >= 2  # below the panel, and in the legend
     assert root[0].text == (clean(label) or None)
 
 
@@ -69,7 +76,7 @@ def test_text_of_any_kind_can_be_written(text):
 
 @given(st.text(), st.integers(5, 60))
 def test_labels_fit(text, limit):
-    label = shown(text, limit)
+    label = shorten(text, limit)
     assert width_of(label) <= limit
     assert label == clean(text) or "…" in label
 

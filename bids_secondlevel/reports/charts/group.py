@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
+from bids_secondlevel.reports.charts.layout import (
+    choose_grid,
+    explain,
+    in_parts,
+    jitter,
+    mark_reasons,
+    panels,
+    write_title,
+)
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     DARK,
@@ -19,25 +28,16 @@ from bids_secondlevel.reports.charts.style import (
     MOST_MARKS,
     MOST_NAMED,
     Chart,
-    choose_grid,
-    explain,
-    explain_reasons,
-    hemispheres_shown,
-    in_parts,
-    inks,
-    is_circular,
-    jitter,
-    key,
-    mark_reasons,
-    panels,
-    render,
-    write_title,
-)
-from bids_secondlevel.reports.charts.wording import (
     clean,
     describe_set,
+    explain_reasons,
+    hemispheres_shown,
+    inks,
     interval,
+    is_circular,
+    key,
     number,
+    render,
     span,
     stem,
     units,

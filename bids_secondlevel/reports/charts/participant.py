@@ -6,34 +6,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
+from bids_secondlevel.reports.charts.layout import (
+    WIDTH,
+    choose_grid,
+    explain,
+    in_parts,
+    mark_reasons,
+    name_rois,
+    panels,
+    write_title,
+)
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     DARK,
     GREY,
     HEMISPHERE_NAMES,
-    WIDTH,
     Chart,
-    choose_grid,
-    explain,
+    clean,
+    describe_set,
     explain_reasons,
     hemispheres_shown,
-    in_parts,
     inks,
     is_circular,
     key,
-    mark_reasons,
-    name_rois,
-    panels,
-    render,
-    swatch,
-    write_title,
-)
-from bids_secondlevel.reports.charts.wording import (
-    clean,
-    describe_set,
     number,
-    shown,
+    render,
+    shorten,
     stem,
+    swatch,
     units,
 )
 from bids_secondlevel.rois.estimates import EstimateRow
@@ -301,7 +301,7 @@ def _paint_overlaps(axes: "Axes", rows: Sequence[OverlapRow], rois: Sequence[str
             fontsize="x-small",
             color="white" if (row.dice or 0) > 0.5 else DARK,
         )
-    labels = [shown(roi) for roi in rois]
+    labels = [shorten(roi) for roi in rois]
     edges = np.arange(len(rois) + 1) - 0.5
     axes.pcolormesh(edges, edges, cells, cmap="Blues", vmin=0, vmax=1, edgecolor="white")
     axes.set_xticks(

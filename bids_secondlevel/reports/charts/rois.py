@@ -8,33 +8,33 @@ import numpy as np
 
 from bids_secondlevel.core.palette import components
 from bids_secondlevel.core.values import Array, Mask, Status, depth
+from bids_secondlevel.reports.charts.layout import (
+    WIDTH,
+    Grid,
+    explain,
+    jitter,
+    name_rois,
+    spread,
+)
 from bids_secondlevel.reports.charts.style import (
     DARK,
     GREY,
     HEMISPHERE_NAMES,
     MOST_MARKS,
     MOST_NAMED,
-    WIDTH,
     Chart,
-    Grid,
-    explain,
+    clean,
     explain_reasons,
     hemispheres_shown,
     inks,
-    jitter,
     key,
-    name_rois,
-    reason_marker,
-    render,
-    spread,
-    swatch,
-)
-from bids_secondlevel.reports.charts.wording import (
-    clean,
     listed,
     number,
-    shown,
+    reason_marker,
+    render,
+    shorten,
     stem,
+    swatch,
 )
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
@@ -220,7 +220,7 @@ def _name_outliers(
     heights = spread([group.by_participant[p] for p in named], 0.055 * highest, 0.0, 1.05 * highest)
     for participant, height in zip(named, heights, strict=True):
         axes.annotate(
-            shown(participant.removeprefix("sub-"), 10),
+            shorten(participant.removeprefix("sub-"), 10),
             (offsets[participant], group.by_participant[participant]),
             (place, height),
             fontsize="x-small",
@@ -349,7 +349,7 @@ def _paint_coverage(
         linewidth=0.5 if len(participants) <= MOST_NAMED else 0,
         rasterized=len(rois) * len(participants) > MOST_MARKS,
     )
-    axes.set_yticks(range(len(rois)), [shown(roi) for roi in rois])
+    axes.set_yticks(range(len(rois)), [shorten(roi) for roi in rois])
     axes.set_xlim(-0.5, len(participants) - 0.5)
     axes.set_ylim(len(rois) - 0.5, -0.5)
     axes.tick_params(length=0)
@@ -359,7 +359,7 @@ def _name_columns(axes: "Axes", participants: Sequence[str], named: Sequence[str
     """Write names below columns, upright; of many participants some, beside each other."""
     axes.set_title(f"{len(participants)} participants" if len(participants) > 1 else "")
     if len(named) == len(participants):
-        labels = [shown(name, 14) for name in participants]
+        labels = [shorten(name, 14) for name in participants]
         axes.set_xticks(range(len(participants)), labels, rotation=90, fontsize="x-small")
         return
     axes.set_xticks([])
@@ -368,7 +368,7 @@ def _name_columns(axes: "Axes", participants: Sequence[str], named: Sequence[str
     places = spread(columns, gap, 0.0, float(len(participants) - 1))
     for column, place, name in zip(columns, places, named, strict=True):
         axes.annotate(
-            shown(name, 14),
+            shorten(name, 14),
             (column, 0),
             (place, -0.1),
             xycoords=axes.get_xaxis_transform(),

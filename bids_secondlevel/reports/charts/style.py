@@ -1,7 +1,6 @@
-"""Charts of numbers: what a chart is, and what all of them share.
+"""What all pictures share: how they are encoded, colours, marks of legends, words that fit.
 
-Values in, bytes of an SVG file out; the same values give the same bytes. Charts show numbers of
-the tables as they are, and leave text as text.
+Values in, bytes of an SVG file out; the same values give the same bytes. Text stays text.
 """
 
 import io
@@ -9,25 +8,22 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2s
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from unicodedata import east_asian_width
 
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
 from bids_secondlevel.core.palette import components, roi_colours
 from bids_secondlevel.core.values import Array
-from bids_secondlevel.reports.charts.wording import clean, shown, width_of
 from bids_secondlevel.rois.estimates import Independence
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-
-WIDTH = 8.0
-"""Of a page, in inches."""
 
 MOST_NAMED = 60
 """Participants up to which each can be told apart: by name, or by a line of its own."""
@@ -42,9 +38,8 @@ CIRCULAR = (
     "that shows whether the localizer works, and no evidence."
 )
 
-_MOST_PLACES = 48  # ROIs times panels
-
-_LETTER = 0.085  # inches, on average
+DARK, GREY = "#222222", "#777777"
+"""Of what is written and marked in charts."""
 
 REASON_MARKERS = "x+1234|_*dph8sX"
 """Of places without a number, one for each reason."""
@@ -52,11 +47,11 @@ REASON_MARKERS = "x+1234|_*dph8sX"
 Line = Literal["", "-", "--", ":"]
 """Of a curve."""
 
-_Item = TypeVar("_Item")
-
-DARK, GREY = "#222222", "#777777"
-
-_STYLE: Mapping[str, Any] = {
+_EVERYWHERE: Mapping[str, Any] = {
+    "text.parse_math": False,  # a label is a label, also with dollar signs
+    "svg.fonttype": "none",
+}
+_OF_CHARTS: Mapping[str, Any] = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
@@ -64,58 +59,66 @@ _STYLE: Mapping[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
+    "figure.constrained_layout.use": True,
     "legend.frameon": False,
-    "text.parse_math": False,  # a label is a label, also with dollar signs
-    "svg.fonttype": "none",
     "savefig.dpi": 100,  # of what becomes pixels
 }
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture of numbers, with all that a page says about it.
-
-    Attributes
-    ----------
-    name : str
-        Stem of a file name, such as ``task-main_space-fsnative_stat-effect_estimates``.
-    svg : bytes
-        An ``<svg>`` element in UTF-8, without an XML declaration: a file as it is, and a part of
-        a page as it is.
-    title : str
-    caption : str
-        How to read it: what the marks are, in which units, of how many.
-    alt : str
-        Its main numbers in words.
-    """
+    """A picture of numbers, with all that a page says about it."""
 
     name: str
+    """Stem of a file name, such as ``task-main_space-fsnative_stat-effect_estimates``."""
     svg: bytes
+    """An ``<svg>`` element in UTF-8, without an XML declaration: a file as it is, and a part of a
+    page as it is."""
     title: str
     caption: str
+    """How to read it: what the marks are, in which units, of how many."""
     alt: str
+    """Its main numbers in words."""
 
 
-class Measured(Protocol):
-    """What rows of several tables have in common."""
+def to_svg(
+    size: tuple[float, float],
+    paint: "Callable[[Figure], None]",
+    style: Mapping[str, Any],
+    title: str | None = None,
+) -> bytes:
+    """Draw a figure and encode it, whatever the user's own style is, without the time of day.
 
-    @property
-    def hemi(self) -> str:
-        """Hemisphere: L, R, or both."""
+    Parameters
+    ----------
+    size : tuple of float
+        Width and height in inches.
+    paint : callable
+        Is given the empty figure.
+    style : mapping
+        What differs from the defaults of matplotlib.
+    title : str, optional
+        For those who open the file.
+    """
+    import matplotlib.style
+    from matplotlib.figure import Figure
 
-
-class HasIndependence(Protocol):
-    """A number that may be circular."""
-
-    @property
-    def independence(self) -> Independence:
-        """Whether it was measured on the data that defined its ROI."""
+    file = io.BytesIO()
+    about = {"Date": None, "Creator": None} | ({} if title is None else {"Title": clean(title)})
+    styles: list[str | dict[str, Any]] = ["default", {**_EVERYWHERE, **style}]
+    with warnings.catch_warnings(), matplotlib.style.context(styles):
+        # Only the size of such text is guessed: whoever shows the picture has the glyphs.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure = Figure(figsize=size)
+        paint(figure)
+        figure.savefig(file, format="svg", metadata=about)
+    return file.getvalue()
 
 
 def render(
     name: str, title: str, size: tuple[float, float], paint: "Callable[[Figure], None]"
 ) -> bytes:
-    """Draw a figure in the style of this program, whatever the user's own style is.
+    """Draw a chart.
 
     Parameters
     ----------
@@ -133,24 +136,28 @@ def render(
     bytes
         See :class:`Chart`.
     """
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    file = io.BytesIO()
-    style: list[str | dict[str, Any]] = ["default", {**_STYLE, "svg.hashsalt": name}]
-    with warnings.catch_warnings(), matplotlib.style.context(style):
-        # Only the size of such text is guessed: whoever shows the picture has the glyphs.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure = Figure(figsize=size, layout="constrained")
-        paint(figure)
-        about = {"Title": clean(title), "Date": None, "Creator": None}
-        figure.savefig(file, format="svg", metadata=about)
-    svg, numbers = file.getvalue(), count(1)
+    svg, numbers = to_svg(size, paint, {**_OF_CHARTS, "svg.hashsalt": name}, title), count(1)
     return re.sub(
         b'(?<=<g id=")',
         lambda _: b"%s.%d." % (name.encode(), next(numbers)),
         svg[svg.index(b"<svg") :],
     )
+
+
+class Measured(Protocol):
+    """What rows of several tables have in common."""
+
+    @property
+    def hemi(self) -> str:
+        """Hemisphere: L, R, or both."""
+
+
+class HasIndependence(Protocol):
+    """A number that may be circular."""
+
+    @property
+    def independence(self) -> Independence:
+        """Whether it was measured on the data that defined its ROI."""
 
 
 def is_circular(row: HasIndependence) -> bool:
@@ -194,182 +201,6 @@ def _luminance(parts: Array) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def jitter(n: int) -> Array:
-    """Spread points evenly over -1 to 1 without order, the same way each time; one stays at 0.
-
-    Returns
-    -------
-    (n,) array of float
-        Multiples of the golden ratio modulo 1.
-    """
-    if n < 2:
-        return np.zeros(n)
-    return np.arange(1, n + 1) * 0.6180339887498949 % 1 * 2 - 1
-
-
-def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move labels as little as needed to keep their distance.
-
-    Parameters
-    ----------
-    places : sequence of float
-        In ascending order, as many as fit between the limits.
-    gap : float
-        Least distance between two labels.
-    low, high : float
-        Limits.
-
-    Examples
-    --------
-    >>> spread([0.0, 0.1, 5.0], gap=1.0, low=0.0, high=5.0)
-    [0.0, 1.0, 5.0]
-    """
-    moved: list[float] = []
-    for i, place in enumerate(places):
-        last = high - gap * (len(places) - 1 - i)
-        moved.append(min(max(place, moved[-1] + gap if moved else low), max(last, low)))
-    return moved
-
-
-def in_parts(items: Sequence[_Item], most: int) -> list[tuple[int | None, Sequence[_Item]]]:
-    """Divide what is too much for one chart; parts have numbers where there are several.
-
-    Examples
-    --------
-    >>> in_parts("abc", 2), in_parts("ab", 2)
-    ([(1, 'ab'), (2, 'c')], [(None, 'ab')])
-    """
-    parts = [items[i : i + most] for i in range(0, len(items), most)]
-    return [(i if len(parts) > 1 else None, part) for i, part in enumerate(parts, 1)]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Panels side by side, each with the same ROIs.
-
-    Attributes
-    ----------
-    rois : tuple of str
-    columns : int
-    width : float
-        Of all columns, in inches.
-    """
-
-    rois: tuple[str, ...]
-    columns: int
-    width: float
-
-    @property
-    def most(self) -> int:
-        """How many panels fit into one chart."""
-        return self.columns * max(1, min(12, _MOST_PLACES // len(self.rois)) // self.columns)
-
-    @property
-    def panel(self) -> float:
-        """Width of a panel, in inches."""
-        return self.width / self.columns
-
-    @property
-    def upright(self) -> float:
-        """Height of the names of ROIs where they have to be written upright, else 0."""
-        longest = _LETTER * (max(width_of(shown(roi)) for roi in self.rois) + 1)
-        return longest if longest > self.panel / len(self.rois) else 0.0
-
-    def rows(self, n: int) -> int:
-        """Count the rows of n panels."""
-        return -(-n // self.columns)
-
-    def size(self, n: int) -> tuple[float, float]:
-        """Choose the size of a figure of n panels, in inches."""
-        return self.width, 0.9 + self.rows(n) * (2.1 + self.upright)
-
-
-def choose_grid(n_panels: int, rois: Sequence[str], inches: float = 0.26) -> Grid:
-    """Choose how many panels stand side by side.
-
-    Parameters
-    ----------
-    n_panels : int
-    rois : sequence of str
-        At least one.
-    inches : float
-        Least width of an ROI.
-    """
-    needed = max(1.9, 0.7 + inches * len(rois))
-    columns = max(1, min(4, n_panels, int(WIDTH / needed)))
-    return Grid(tuple(rois), columns, min(WIDTH, max(5.0, 1.3 * columns * needed)))
-
-
-def panels(figure: "Figure", n: int, grid: Grid) -> "list[Axes]":
-    """Make n panels that share their y axis, with the ROIs at 0, 1, 2, ... and a line at zero."""
-    axes = figure.subplots(grid.rows(n), grid.columns, sharey=True, squeeze=False).ravel()
-    for unused in axes[n:]:
-        unused.remove()
-    for axis in axes[:n]:
-        axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        name_rois(axis, grid)
-    return list(axes[:n])
-
-
-def name_rois(axes: "Axes", grid: Grid) -> None:
-    """Write the ROIs below a panel, upright where they would run into each other."""
-    labels = [shown(roi) for roi in grid.rois]
-    axes.set_xticks(range(len(labels)), labels, rotation=90 if grid.upright else 0)
-    axes.set_xlim(-0.6, len(labels) - 0.4)
-    axes.tick_params(axis="x", length=0)
-
-
-def write_title(axes: "Axes", label: str, about: str, inches: float) -> None:
-    """Write a label above a panel, as much as fits, and something about it where that fits.
-
-    Parameters
-    ----------
-    axes : Axes
-    label : str
-    about : str
-        Goes into a second line where it does not fit beside the label.
-    inches : float
-        Width of the panel.
-    """
-    most = int(inches / _LETTER) - 2
-    label = shown(label, most)
-    fits = width_of(label) + width_of(about) < most
-    axes.set_title(f"{label}{' ' if fits else chr(10)}{about}" if about else label)
-
-
-def mark_reasons(axes: "Axes", places: Sequence[tuple[float, str]], reasons: Sequence[str]) -> None:
-    """Mark at the bottom of a panel where there is no number.
-
-    Parameters
-    ----------
-    axes : Axes
-    places : sequence of (float, str)
-        Where, and why.
-    reasons : sequence of str
-        All reasons of the chart: each has a marker of its own.
-    """
-    for x, reason in places:
-        axes.plot(
-            [x],
-            [0.03],
-            marker=reason_marker(reasons, reason),
-            markersize=5,
-            color=GREY,
-            transform=axes.get_xaxis_transform(),
-            clip_on=False,
-        )
-
-
-def explain_reasons(reasons: Sequence[str]) -> "list[Line2D]":
-    """Explain these marks in a legend."""
-    return [key(f"no number: {reason}", reason_marker(reasons, reason), GREY) for reason in reasons]
-
-
-def reason_marker(reasons: Sequence[str], reason: str) -> str:
-    """Choose the marker of a reason."""
-    return REASON_MARKERS[reasons.index(reason) % len(REASON_MARKERS)]
-
-
 def key(label: str, marker: str, colour: str, face: str | None = None, line: Line = "") -> "Line2D":
     """Make an entry of a legend."""
     from matplotlib.lines import Line2D
@@ -393,12 +224,131 @@ def swatch(label: str, colour: str, edge: str | None = None, hatch: str = "") ->
     return Patch(facecolor=colour, edgecolor=edge, hatch=hatch, label=label)
 
 
-def explain(figure: "Figure", keys: "Sequence[Line2D | Patch]") -> None:
-    """Put a legend below the panels, as wide as the figure is, and make room for further lines."""
-    if not keys:
-        return
-    longest = max(width_of(str(entry.get_label())) for entry in keys)
-    most = max(1, int(figure.get_figwidth() / (0.5 + 0.08 * longest)))
-    rows = -(-len(keys) // most)
-    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))
-    figure.legend(handles=keys, loc="outside lower center", ncols=-(-len(keys) // rows))
+def explain_reasons(reasons: Sequence[str]) -> "list[Line2D]":
+    """Make the entries of a legend for reasons why there is no number."""
+    return [key(f"no number: {reason}", reason_marker(reasons, reason), GREY) for reason in reasons]
+
+
+def reason_marker(reasons: Sequence[str], reason: str) -> str:
+    """Choose the marker of a reason."""
+    return REASON_MARKERS[reasons.index(reason) % len(REASON_MARKERS)]
+
+
+def stem(suffix: str, **entities: str | int | None) -> str:
+    """Build the stem of a file name from whatever labels there are.
+
+    Labels with other characters than letters and digits, or very long ones, are cut down to
+    these, with a checksum that tells them apart.
+
+    Examples
+    --------
+    >>> stem("estimates", ses=None, task="main", part=2)
+    'task-main_part-2_estimates'
+    >>> stem("estimates", task="a/b")
+    'task-abbb1ecb_estimates'
+    """
+    return "_".join(
+        [*(f"{key}-{_label(str(x))}" for key, x in entities.items() if x is not None), suffix]
+    )
+
+
+def _label(text: str) -> str:
+    kept = re.sub("[^0-9A-Za-z]", "", text)[:40]
+    checksum = blake2s(text.encode(errors="surrogatepass"), digest_size=3).hexdigest()
+    return kept if kept == text else kept + checksum
+
+
+def clean(text: str) -> str:
+    r"""Replace what no document may hold, or what would change how other text is shown.
+
+    Examples
+    --------
+    >>> clean("a\nb")
+    'a�b'
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def shorten(text: str, limit: int = 16) -> str:
+    """Shorten a label to what fits into a picture.
+
+    Examples
+    --------
+    >>> shorten("peripheralUpperLeft")
+    'periphera…erLeft'
+    """
+    text = clean(text)
+    if width_of(text) <= limit:
+        return text
+    most = limit if width_of(text) == len(text) else limit // 2
+    end = most * 2 // 5
+    return f"{text[: most - end - 1]}…{text[len(text) - end :]}"
+
+
+def width_of(text: str) -> int:
+    """Count the letters of a label, those of East Asian scripts twice."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def number(value: float | None) -> str:
+    """Write a number with three significant digits.
+
+    Examples
+    --------
+    >>> number(0.81832), number(12345), number(None)
+    ('0.818', '12345', 'n/a')
+    """
+    if value is None:
+        return "n/a"
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def interval(limits: tuple[float, float] | None) -> str:
+    """Write a confidence interval, or say that there is none.
+
+    Examples
+    --------
+    >>> interval((0.5, 1.25)), interval(None)
+    ('95 % CI 0.5 to 1.25', 'no CI')
+    """
+    return "no CI" if limits is None else f"95 % CI {number(limits[0])} to {number(limits[1])}"
+
+
+def span(counts: Iterable[int]) -> str:
+    """Write how many, where that differs from place to place.
+
+    Examples
+    --------
+    >>> span([8, 7, 8]), span([8, 8])
+    ('7 to 8', '8')
+    """
+    found = sorted(set(counts))
+    return f"{found[0]} to {found[-1]}" if len(found) > 1 else str(*found)
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """List names, and say how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(clean, names[:most])) + rest
+
+
+def describe_set(session: str | None, task: str) -> str:
+    """Name what a chart shows.
+
+    Examples
+    --------
+    >>> describe_set("1", "main"), describe_set(None, "main")
+    ('task main, session 1', 'task main')
+    """
+    return f"task {shorten(task, 40)}" + (f", session {shorten(session, 40)}" if session else "")
+
+
+def units(statistic: str) -> str:
+    """Label the axis of estimates."""
+    return f"{shorten(statistic)} (units of the maps)"

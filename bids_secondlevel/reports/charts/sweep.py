@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
+from bids_secondlevel.reports.charts.layout import (
+    explain,
+    in_parts,
+    write_title,
+)
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     GREY,
     HEMISPHERE_NAMES,
     Chart,
     Line,
-    explain,
-    hemispheres_shown,
-    in_parts,
-    inks,
-    is_circular,
-    key,
-    render,
-    write_title,
-)
-from bids_secondlevel.reports.charts.wording import (
     clean,
     describe_set,
+    hemispheres_shown,
+    inks,
     interval,
+    is_circular,
+    key,
     number,
-    shown,
+    render,
+    shorten,
     span,
     stem,
     units,
@@ -163,7 +163,7 @@ def _chart(
             axis.set_ylim(bottom=0)
         line: Line = "--" if circular else "-"
         keys = [
-            key(shown(roi), marker, colour, "white" if circular else None, line)
+            key(shorten(roi), marker, colour, "white" if circular else None, line)
             for roi, (colour, marker) in looks.items()
             if roi in rois
         ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_secondlevel.core.values import Array, Mask
-from bids_secondlevel.reports.charts.drawing import axes_at
+from bids_secondlevel.reports.charts.layout import axes_at
 from bids_secondlevel.reports.cortex.painting import (
     Scale,
     coloured,

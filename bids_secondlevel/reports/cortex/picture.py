@@ -10,7 +10,7 @@ they are put together, with words around.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,17 +21,8 @@ from bids_secondlevel.core.roi_rule import VISUAL_AREAS, RoiRule, area_name
 from bids_secondlevel.core.values import Absent, Array, Retinotopy, RoiMasks
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.maps.grid import Grid
-from bids_secondlevel.reports.charts.drawing import (
-    CHARACTER,
-    axes_at,
-    new_figure,
-    own_style,
-    shorten,
-    swatch,
-    to_svg,
-    wrap,
-    write,
-)
+from bids_secondlevel.reports.charts.layout import CHARACTER, axes_at, draw_square, wrap, write
+from bids_secondlevel.reports.charts.style import shorten, to_svg
 from bids_secondlevel.reports.cortex.panels import Legend, columns_of, draw_panel
 from bids_secondlevel.reports.cortex.slices import look_through
 from bids_secondlevel.reports.cortex.view import Layers, View, look_at
@@ -42,6 +33,13 @@ if TYPE_CHECKING:
 # Inches.
 _PANEL, _GAP, _SIDE, _LEGEND = 1.65, 0.07, 0.75, 2.0
 _TOP, _SCALES, _LINE = 0.6, 0.83, 0.17
+
+_STYLE: Mapping[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "svg.hashsalt": "bids_secondlevel",
+    "path.simplify_threshold": 0.4,
+}
 
 _FIRST_OTHER = max(VISUAL_AREAS.values()) + 1
 """What areas from files of their own are labelled, beginning with the first."""
@@ -165,14 +163,14 @@ def _draw(
     counted: str,
 ) -> bytes:
     """Draw a row for each view, and what explains them around."""
-    with own_style():
-        columns = columns_of(views, legend)
-        width = _SIDE + len(columns) * (_PANEL + _GAP) + _LEGEND
-        lines = wrap(notes, width - 0.16)
-        bottom = _SCALES + _LINE * len(lines)
-        height = bottom + len(views) * (_PANEL + _GAP) + _TOP
-        figure = new_figure(width, height)
-        title = shorten(legend.title, 0.8 * (width - 0.16))
+    columns = columns_of(views, legend)
+    width = _SIDE + len(columns) * (_PANEL + _GAP) + _LEGEND
+    lines = wrap(notes, width - 0.16)
+    bottom = _SCALES + _LINE * len(lines)
+    height = bottom + len(views) * (_PANEL + _GAP) + _TOP
+
+    def paint(figure: "Figure") -> None:
+        title = shorten(legend.title, int(0.8 * (width - 0.16) / CHARACTER))
         write(figure, 0.08, height - 0.22, title, size=10, weight="bold")
         for row, view in enumerate(views):
             low = height - _TOP - row * (_PANEL + _GAP) - _PANEL
@@ -182,7 +180,7 @@ def _draw(
                 draw_panel(axes, view, column, legend.area_names)
         for number, column in enumerate(columns):
             left = _SIDE + number * (_PANEL + _GAP)
-            heading = shorten(column.heading, _PANEL)
+            heading = shorten(column.heading, int(_PANEL / CHARACTER))
             write(figure, left + _PANEL / 2, height - _TOP + 0.06, heading, ha="center")
             if column.explain is not None:
                 column.explain(figure, left, bottom, _PANEL)
@@ -192,7 +190,8 @@ def _draw(
         _list_rois(figure, hemispheres, left, height - _TOP, room)
         for number, line in enumerate(lines, 1):
             write(figure, 0.08, 0.08 + (len(lines) - number) * _LINE, line)
-        return to_svg(figure)
+
+    return to_svg((width, height), paint, _STYLE)
 
 
 def _draw_side(figure: "Figure", view: View, low: float) -> None:
@@ -220,7 +219,7 @@ def _list_rois(
             f"{'n/a' if (mask := of[name]) is None else int(mask.sum())} {hemi}"
             for hemi, of in masks.items()
         )
-        room = _LEGEND - 0.35 - CHARACTER * len(counts)
+        room = max(3, int((_LEGEND - 0.35) / CHARACTER) - len(counts))
         lines.append((colour, f"{shorten(name, room)}: {counts}"))
     if len(names) > most:
         lines.append(("none", f"and {len(names) - most} more"))
@@ -228,7 +227,7 @@ def _list_rois(
         lines.append((OVERLAP_COLOUR, "in several ROIs"))
     for number, (colour, text) in enumerate(lines):
         y = top - 0.15 - number * _LINE
-        swatch(figure, left, y, 0.11, colour)
+        draw_square(figure, left, y, 0.11, colour)
         write(figure, left + 0.18, y + 0.01, text)
 
 
