@@ -17,7 +17,7 @@ from bids_secondlevel.cli.options import build_parser
 from bids_secondlevel.core import errors
 from bids_secondlevel.core.rows import data_dictionary
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.reports.references import REFERENCES, reference_list
+from bids_secondlevel.reports.methods import REFERENCES, reference_list
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow
 from bids_secondlevel.rois.runs import RunRow

@@ -18,9 +18,9 @@ from bids_secondlevel.reports.methods import (
     describe_measurement,
     describe_rois,
     join,
+    reference_list,
 )
 from bids_secondlevel.reports.page import Cell, Link, Page, Section, Table, table_of
-from bids_secondlevel.reports.references import reference_list
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
 from bids_secondlevel.rois.sweep import SweepRow

@@ -5,15 +5,65 @@ written again from the outputs alone.
 """
 
 import platform
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.resources import files
 from typing import Any
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.words import in_words
-from bids_secondlevel.reports.references import REFERENCES, bibtex, reference_list
 from bids_secondlevel.stats.models.table import FIT_KINDS, ModelRow
+
+_ENTRY = re.compile(r"^@\w+\{(\w+),\n(?:  .*\n)+\}\n", re.MULTILINE)
+_FIELD = re.compile(r"^  (\w+) = \{+(.*?)\}+,$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A publication."""
+
+    bibtex: str
+    """Its entry of a BibTeX file, a field in each line."""
+
+    @property
+    def names(self) -> str:
+        """Family names of the authors, as a text cites them."""
+        first, *others = (author.partition(",")[0] for author in self._authors)
+        if not others:
+            return first
+        return f"{first} et al." if others[1:] or others == ["others"] else f"{first} & {others[0]}"
+
+    @property
+    def cited(self) -> str:
+        """Names and year, as a text cites it, without brackets."""
+        return f"{self.names}, {self._fields['year']}"
+
+    @property
+    def in_full(self) -> str:
+        """The line of a list of references."""
+        fields = self._fields
+        authors = ", ".join(self._authors).replace(", others", ", et al.")
+        where = ", ".join(fields[name] for name in ("journal", "note") if name in fields)
+        link = f" https://doi.org/{fields['doi']}" if "doi" in fields else ""
+        return f"{authors} ({fields['year']}). {fields['title']}. {where}.{link}"
+
+    @property
+    def _fields(self) -> dict[str, str]:
+        return dict(_FIELD.findall(self.bibtex))
+
+    @property
+    def _authors(self) -> list[str]:
+        return self._fields["author"].split(" and ")
+
+
+_LITERATURE = files("bids_secondlevel").joinpath("data", "references.bib")
+REFERENCES: Mapping[str, Reference] = {
+    entry[1]: Reference(entry[0])
+    for entry in _ENTRY.finditer(_LITERATURE.read_text(encoding="utf-8"))
+}
+"""What methods texts cite, by key."""
 
 SOURCES: Mapping[str, tuple[str, str]] = {
     "benson14": ("an anatomical template of retinotopy", "benson2014"),
@@ -43,7 +93,7 @@ class MethodsText:
 
     def bibtex(self) -> str:
         """Give what is cited as BibTeX."""
-        return bibtex(self.cited)
+        return "\n".join(REFERENCES[key].bibtex for key in sorted(set(self.cited)))
 
 
 def describe_measurement(
@@ -116,8 +166,8 @@ def describe_measurement(
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     software = (
         f"Files were found with pybids ({_cite('yarkoni2019')}), read with nibabel "
-        f"({_cite('nibabel')}) and computed on with NumPy ({_cite('harris2020')}). Versions: "
-        f"{libraries}."
+        f"({REFERENCES['nibabel'].names}) and computed on with NumPy ({_cite('harris2020')}). "
+        f"Versions: {libraries}."
     )
     return MethodsText((" ".join(sentences), " ".join(measured), software), tuple(cited))
 
@@ -195,6 +245,18 @@ def join(*texts: MethodsText) -> MethodsText:
     paragraphs = tuple(paragraph for text in texts for paragraph in text.paragraphs)
     cited = tuple(dict.fromkeys(key for text in texts for key in text.cited))
     return MethodsText(paragraphs, cited)
+
+
+def reference_list(keys: Iterable[str]) -> list[str]:
+    """Write references in full, sorted by author.
+
+    Examples
+    --------
+    >>> print(*reference_list(["benson2018"]))
+    Benson, N. C., Winawer, J. (2018). Bayesian analysis of retinotopic maps. eLife, 7, e40224. \
+https://doi.org/10.7554/eLife.40224
+    """
+    return sorted(REFERENCES[key].in_full for key in set(keys))
 
 
 def _cite(key: str) -> str:

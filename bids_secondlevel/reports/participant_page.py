@@ -11,9 +11,8 @@ from bids_secondlevel.core.words import counted
 from bids_secondlevel.reports.charts.participant import draw_estimates, draw_overlaps, draw_sizes
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
-from bids_secondlevel.reports.methods import describe_measurement, describe_rois
+from bids_secondlevel.reports.methods import describe_measurement, describe_rois, reference_list
 from bids_secondlevel.reports.page import Page, Section, Table, table_of
-from bids_secondlevel.reports.references import reference_list
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow
 from bids_secondlevel.rois.sweep import SweepRow
