@@ -19,7 +19,7 @@ from test_resampling import longest_edge
 from test_spaces import dice, expected_roi, mask_of
 
 from bids_secondlevel.core.values import Mesh
-from bids_secondlevel.maps.resampling import by_interpolation, by_nearest, nested, on_spheres
+from bids_secondlevel.maps.meshes import by_interpolation, by_nearest, nested, on_spheres
 
 ATLASES = Path(os.environ["SPHERES"])
 

@@ -8,7 +8,7 @@ from bids_secondlevel.core.files import ParticipantFiles, Plan, SurfaceFile
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.spaces import density_of
 from bids_secondlevel.core.values import Absent, Array, Mesh, Retinotopy
-from bids_secondlevel.maps.surfaces import read_map_like, read_mesh
+from bids_secondlevel.maps.surfaces import read_map, read_mesh
 from bids_secondlevel.maps.templates import TemplateKind, template_surface
 
 _SHADINGS = ("sulc", "curv")
@@ -95,9 +95,11 @@ def _read_shading(
     for file in ranked:
         if file.kind in _SHADINGS and file.source.path.parent == mesh.source.path.parent:
             try:
-                return read_map_like(file.source.path, hemi, n_vertices)
+                values = read_map(file.source.path, hemi)
             except (DataError, InputMissingError):
                 continue
+            if values.size == n_vertices:
+                return values
     return None
 
 
@@ -121,7 +123,7 @@ def _template_surface(space: str | None, hemi: Hemisphere, n_vertices: int) -> D
     shading = None
     if density == "10k":
         path = template_surface(space, density, hemi, "sulc")
-        shading = read_map_like(path, hemi, n_vertices)
+        shading = read_map(path, hemi)
     return DisplaySurface(
         mesh=mesh,
         is_sphere=not has_inflated,

@@ -14,11 +14,10 @@ from bids_secondlevel.core.files import (
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.values import Absent, Array, Retinotopy, Status, worst
-from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.maps.reader import Reader, of_hemisphere
 from bids_secondlevel.maps.retinotopy import carry_map, unfetched
 from bids_secondlevel.maps.spheres import Alignment, align_surfaces, align_volumes
-from bids_secondlevel.maps.volumes import read_grid
+from bids_secondlevel.maps.volumes import Grid, read_grid
 from bids_secondlevel.rois.measure import combine_runs
 
 

@@ -12,12 +12,15 @@ from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.core.values import Absent, Array, Mask, Mesh, Retinotopy, Status
 from bids_secondlevel.maps.files import check_present
-from bids_secondlevel.maps.labels import read_area
-from bids_secondlevel.maps.meshes import vertex_areas
+from bids_secondlevel.maps.meshes import (
+    angles_by_interpolation,
+    by_interpolation,
+    by_nearest,
+    vertex_areas,
+)
 from bids_secondlevel.maps.reader import Reader
-from bids_secondlevel.maps.resampling import angles_by_interpolation, by_interpolation, by_nearest
 from bids_secondlevel.maps.spheres import Alignment
-from bids_secondlevel.maps.surfaces import read_mesh, whole_numbers
+from bids_secondlevel.maps.surfaces import read_area, read_mesh, whole_numbers
 from bids_secondlevel.maps.volumes import resample_nearest
 from bids_secondlevel.rois.define import to_visual_field
 from bids_secondlevel.rois.quality import VertexMaps

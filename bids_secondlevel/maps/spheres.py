@@ -19,12 +19,10 @@ from bids_secondlevel.core.files import (
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.spaces import OWN, density_of, family, vertex_counts
 from bids_secondlevel.core.values import Absent, Mesh
-from bids_secondlevel.maps.grid import Grid
-from bids_secondlevel.maps.meshes import Triangles
-from bids_secondlevel.maps.resampling import Resampling, nested, on_spheres
+from bids_secondlevel.maps.meshes import Resampling, Triangles, nested, on_spheres
 from bids_secondlevel.maps.surfaces import read_mesh
 from bids_secondlevel.maps.templates import template_surface
-from bids_secondlevel.maps.volumes import read_grid
+from bids_secondlevel.maps.volumes import Grid, read_grid
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Read surfaces and files of one value per vertex."""
+"""Read what there is at the vertices of one hemisphere: maps, meshes and visual areas."""
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import nibabel as nib
@@ -13,11 +14,17 @@ from bids_secondlevel.core.values import Array, Mask, Mesh
 from bids_secondlevel.maps.files import check_real, explained, read_image
 from bids_secondlevel.maps.meshes import check_triangles
 
-STRUCTURES: dict[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
+STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
 
-
+_IMAGES = (".mgz", ".mgh", ".nii", ".nii.gz")
 _MESH_INTENTS = {"NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE"}
+_NEW_CURV = b"\xff\xff\xff"
+
+_NO_AREA = {"???", "unknown", "background", "medial wall"}
+"""Names of labels that stand for no area."""
+
+_NUMBER = re.compile("-?[0-9]+")
 
 
 def read_map(path: Path, hemisphere: Hemisphere) -> Array:
@@ -25,11 +32,11 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
 
     Parameters
     ----------
-    path : Path
+    path
         GIFTI (also compressed), MGZ/MGH, NIfTI holding a surface, or a FreeSurfer morphometry
-        ("curv") file when the name has no other known extension.
-    hemisphere : {"L", "R"}
-        The hemisphere the map must belong to.
+        ("curv") file if the name has no other known extension.
+    hemisphere
+        The one the map must belong to; only GIFTI files say which that is.
 
     Returns
     -------
@@ -45,9 +52,20 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
         says that it belongs to another structure.
     """
     with explained(path, "surface map"):
-        values = _read_gifti(path, hemisphere) if _is_gifti(path) else _read_other(path)
+        if _is_gifti(path):
+            values = _values(path, _load_gifti(path, hemisphere))
+        elif path.name.endswith(_IMAGES):
+            values = read_image(path)[1]
+        else:
+            values = _read_curv(path)
         check_real(path, values.dtype)
-    return values
+        if values.size == 0 or sum(length > 1 for length in values.shape) > 1:
+            shape = " x ".join(str(length) for length in values.shape)
+            raise DataError(
+                f"{path}: holds an array of {shape} values; expected one value per vertex of a "
+                "surface. A volume or a time series cannot be used here."
+            )
+        return values.reshape(-1)
 
 
 def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
@@ -55,37 +73,83 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
 
     Parameters
     ----------
-    path : Path
+    path
         GIFTI (``.surf.gii``, also compressed), or a FreeSurfer geometry file (``lh.white``)
         under any other name.
-    hemisphere : {"L", "R"}
-        The hemisphere the mesh must belong to; only GIFTI files say which that is.
+    hemisphere
+        The one the mesh must belong to; only GIFTI files say which that is.
 
     Returns
     -------
     Mesh
-        In the coordinate system and the precision in which the file gives it.
+        In the coordinate system and the precision of the file.
 
     Raises
     ------
     InputMissingError
         If the file is not there, or is a link to content that has not been fetched.
     DataError
-        If it cannot be read, is no mesh, or says that it belongs to another structure.
+        If it cannot be read, is not a mesh, or says that it belongs to another structure.
     """
     with explained(path, "surface mesh"):
         if _is_gifti(path):
-            mesh = _read_gifti_mesh(path, hemisphere)
+            mesh = _gifti_mesh(path, _load_gifti(path, hemisphere))
         else:
-            with np.errstate(over="raise"):  # a header of nonsense
-                mesh = Mesh(*nib.freesurfer.read_geometry(path))
+            mesh = Mesh(*nib.freesurfer.read_geometry(path))
         check_triangles(mesh.triangles, len(mesh.coordinates))
-    coordinates = mesh.coordinates
-    if coordinates.shape[1:] != (3,) or not np.isfinite(coordinates).all():
-        raise DataError(f"{path}: expected three finite coordinates for each vertex.")
-    if not mesh.triangles.size:
-        raise DataError(f"{path}: holds no triangle; expected a surface mesh.")
-    return mesh
+        if mesh.coordinates.shape[1:] != (3,) or not np.isfinite(mesh.coordinates).all():
+            raise DataError(f"{path}: expected three finite coordinates for each vertex.")
+        if not mesh.triangles.size:
+            raise DataError(f"{path}: holds no triangle; expected a surface mesh.")
+        return mesh
+
+
+def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -> Mask:
+    """Read a visual area that is given in a file of its own.
+
+    Parameters
+    ----------
+    path
+        FreeSurfer label (``.label``) or annotation (``.annot``), GIFTI labels, or a map of
+        whole numbers in any format that :func:`read_map` reads.
+    hemisphere
+        The one the file must belong to; only GIFTI files say which that is.
+    label
+        Which of the labels: the name of a structure or label (exact, else whatever its case),
+        or the number in a map or GIFTI file. Empty for a ``.label`` file, which holds one area,
+        and to take every label of a map or GIFTI file that is an area.
+    n_vertices
+        Of the surface the area must be on.
+
+    Returns
+    -------
+    (n_vertices,) array of bool
+        With at least one vertex.
+
+    Raises
+    ------
+    InputMissingError
+        If the file is not there, or is a link to content that has not been fetched.
+    DataError
+        If it cannot be read, is on another surface, or has no such label or no vertex of it.
+    """
+    if path.suffix == ".label":
+        mask = _in_label(path, label, n_vertices)
+    elif path.suffix == ".annot":
+        mask = _in_annotation(path, label)
+    else:
+        mask = _in_map(path, hemisphere, label)
+    if mask.size != n_vertices:
+        raise DataError(
+            f"{path}: has {mask.size} vertices, but the maps have {n_vertices}; expected an "
+            "area on the same surface."
+        )
+    if not mask.any():
+        raise DataError(
+            f"{path}: no vertex has {f'the label {label!r}' if label else 'a label'}; expected "
+            "an area with vertices."
+        )
+    return mask
 
 
 def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
@@ -94,7 +158,7 @@ def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
     Parameters
     ----------
     area : (n_vertices,) array of numbers
-    path : Path
+    path
         Where they were read from.
 
     Returns
@@ -104,44 +168,25 @@ def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
     Raises
     ------
     DataError
-        If they are no whole numbers.
+        If they are not whole numbers, or 32 bits do not hold them.
     """
     area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
-    if not _are_labels(area).all():
+    is_odd = (area != np.round(area)) | (area < -(2.0**31)) | (area > 2.0**31 - 1)
+    if is_odd.any():
         raise DataError(
             f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
-            f"holds values such as {_first_odd(area):g}. A probability map cannot be used."
+            f"holds values such as {area[is_odd][0]:g}. A probability map cannot be used."
         )
     return area.astype(np.int32)
-
-
-def read_map_like(
-    path: Path, hemisphere: Hemisphere, n_vertices: int, like: Path | None = None
-) -> Array:
-    """Read a map that must have as many vertices as another.
-
-    Raises
-    ------
-    InputMissingError, DataError
-        As :func:`read_map`; also if it has another number of vertices. `like` is the file that
-        the message compares it with.
-    """
-    values = read_map(path, hemisphere)
-    if values.size != n_vertices:
-        raise DataError(
-            f"{like or 'the map of visual areas'} has {n_vertices} vertices and {path} has "
-            f"{values.size}; expected the same number, from the same surface."
-        )
-    return values
-
-
-def _is_gifti(path: Path) -> bool:
-    return path.name.endswith((".gii", ".gii.gz"))
 
 
 def values_beside(path: Path) -> Path:
     """Name the file in which SPM writes the values of a GIFTI file (ExternalFileBinary)."""
     return path.with_suffix(".dat")
+
+
+def _is_gifti(path: Path) -> bool:
+    return path.name.endswith((".gii", ".gii.gz"))
 
 
 def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
@@ -154,12 +199,20 @@ def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
                 f"the file itself or, as SPM writes them, in {expected} beside it. Save it with "
                 "its values inside."
             )
-    _check_structure(path, image, hemisphere)
+    for meta in (image.meta, *(data.meta for data in image.darrays)):
+        structure = meta.get("AnatomicalStructurePrimary", "")
+        # Tools write CortexLeft, CORTEX_LEFT, CIFTI_STRUCTURE_CORTEX_LEFT, or nothing of use.
+        name = re.sub("[^a-z]", "", structure.casefold()).removeprefix("ciftistructure")
+        if name not in (STRUCTURES[hemisphere].casefold(), "", "unknown", "invalid"):
+            raise DataError(
+                f"{path}: is used for hemisphere {hemisphere}, but the file itself says "
+                f"AnatomicalStructurePrimary {structure!r} (expected {STRUCTURES[hemisphere]!r}). "
+                "Check which hemisphere it was made from."
+            )
     return image
 
 
-def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:
-    image = _load_gifti(path, hemisphere)
+def _values(path: Path, image: nib.gifti.GiftiImage) -> Array:
     intents = {nib.nifti1.intent_codes.niistring[data.intent] for data in image.darrays}
     if intents & _MESH_INTENTS:
         raise DataError(f"{path}: holds a surface mesh; expected one value per vertex.")
@@ -168,11 +221,10 @@ def _read_gifti(path: Path, hemisphere: Hemisphere) -> Array:
             f"{path}: holds {len(image.darrays)} data arrays; expected a single map with one "
             "value per vertex."
         )
-    return _one_value_per_vertex(path, np.asarray(image.darrays[0].data))
+    return np.asarray(image.darrays[0].data)
 
 
-def _read_gifti_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
-    image = _load_gifti(path, hemisphere)
+def _gifti_mesh(path: Path, image: nib.gifti.GiftiImage) -> Mesh:
     points = image.get_arrays_from_intent("NIFTI_INTENT_POINTSET")
     triangles = image.get_arrays_from_intent("NIFTI_INTENT_TRIANGLE")
     if (len(points), len(triangles)) != (1, 1):
@@ -183,23 +235,14 @@ def _read_gifti_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     return Mesh(np.asarray(points[0].data), np.asarray(triangles[0].data))
 
 
-def _read_other(path: Path) -> Array:
-    if not path.name.endswith((".mgz", ".mgh", ".nii", ".nii.gz")):
-        return _read_curv(path)
-    _, values = read_image(path)
-    return _one_value_per_vertex(path, values)
-
-
 def _read_curv(path: Path) -> Array:
     """Read a FreeSurfer morphometry file, and check its length, which nibabel does not."""
     with path.open("rb") as file:
-        header = file.read(7)
-    if header[:3] == b"\xff\xff\xff":
-        declared, size = int.from_bytes(header[3:7], "big"), 15
-    else:
-        declared, size = int.from_bytes(header[:3], "big"), 6
-    width = 4 if size == 15 else 2
-    if path.stat().st_size != size + declared * width:
+        start = file.read(7)
+    is_new = start.startswith(_NEW_CURV)
+    before, width = (15, 4) if is_new else (6, 2)
+    declared = int.from_bytes(start[3:] if is_new else start[:3], "big")
+    if path.stat().st_size != before + declared * width:
         raise DataError(
             f"{path}: holds {path.stat().st_size} bytes, but its header declares {declared} values "
             f"of {width} bytes. The file is damaged, or no FreeSurfer morphometry file."
@@ -208,38 +251,92 @@ def _read_curv(path: Path) -> Array:
     return values
 
 
-def _one_value_per_vertex(path: Path, data: Array) -> Array:
-    lengths = [length for length in data.shape if length > 1]
-    if len(lengths) > 1 or data.size == 0:
-        shape = " x ".join(str(length) for length in data.shape)
+def _in_label(path: Path, label: str, n_vertices: int) -> Mask:
+    if label:
         raise DataError(
-            f"{path}: holds an array of {shape} values; expected one value per vertex of a "
-            "surface. A volume or a time series cannot be used here."
+            f"{path}: holds a single area without a name, but {label!r} was asked for. Name the "
+            "file alone, or an annotation (.annot) that has such a structure."
         )
-    return data.reshape(-1)
-
-
-def _check_structure(path: Path, image: nib.gifti.GiftiImage, hemisphere: Hemisphere) -> None:
-    """Refuse a file that says it belongs to another structure than its name does."""
-    expected = STRUCTURES[hemisphere]
-    for meta in (image.meta, *(data.meta for data in image.darrays)):
-        structure = meta.get("AnatomicalStructurePrimary", "")
-        # Tools write CortexLeft, CORTEX_LEFT, CIFTI_STRUCTURE_CORTEX_LEFT, or nothing of use.
-        name = re.sub("[^a-z]", "", structure.casefold()).removeprefix("ciftistructure")
-        if name not in (expected.casefold(), "", "unknown", "invalid"):
-            raise DataError(
-                f"{path}: is used for hemisphere {hemisphere}, but the file itself says "
-                f"AnatomicalStructurePrimary {structure!r} (expected {expected!r}). "
-                "Check which hemisphere it was made from."
+    with explained(path, "FreeSurfer label"):
+        with path.open(encoding="utf-8") as file:
+            file.readline()
+            declared = int(file.readline())
+            # Each line: vertex, three coordinates, a value. (nibabel's read_label accepts a file
+            # that was cut.)
+            rows = np.loadtxt(file, ndmin=2) if declared else np.empty((0, 5))
+        if rows.shape != (declared, 5):
+            raise ValueError(
+                f"{rows.shape[0]} lines of {rows.shape[1]} numbers; its header declares "
+                f"{declared} of 5"
             )
+        vertices = rows[:, 0].astype(np.int64)
+    outside = vertices[(vertices < 0) | (vertices >= n_vertices)]
+    if outside.size:
+        raise DataError(
+            f"{path}: names the vertex {outside[0]}, but the surface has {n_vertices} (0 to "
+            f"{n_vertices - 1}). Expected a label on the same surface."
+        )
+    return np.isin(np.arange(n_vertices), vertices)
 
 
-def _first_odd(area: Array) -> float:
-    return float(area[~_are_labels(area)][0])
+def _in_annotation(path: Path, label: str) -> Mask:
+    with explained(path, "FreeSurfer annotation"):
+        # By the numbers of the file: nibabel's own are wrong if one is not in the table.
+        numbers, table, encoded = nib.freesurfer.read_annot(path, orig_ids=True)
+        names = [name.decode() for name in encoded]
+    if len(names) != len(table):
+        raise DataError(
+            f"{path}: its table has {len(names)} names for {len(table)} places, so that nibabel "
+            "cannot tell which is which. Convert it to GIFTI labels (mris_convert --annot)."
+        )
+    number = table[_find(path, label, dict(enumerate(names))), 4]
+    alike = [name for name, same in zip(names, table[:, 4] == number, strict=True) if same]
+    if len(alike) > 1:
+        raise DataError(
+            f"{path}: gives the structures {_quoted(alike)} the same colour, by which an "
+            "annotation tells them apart. Give each its own."
+        )
+    mask: Mask = numbers == number
+    return mask
 
 
-def _are_labels(area: Array) -> Mask:
-    """Tell which values are whole numbers that 32 bits hold."""
-    smallest, greatest = -(2.0**31), 2.0**31 - 1
-    is_label: Mask = (area == np.round(area)) & (area >= smallest) & (area <= greatest)
-    return is_label
+def _in_map(path: Path, hemisphere: Hemisphere, label: str) -> Mask:
+    numbers = whole_numbers(read_map(path, hemisphere), path)
+    names = _gifti_names(path) if _is_gifti(path) else {}
+    if not label:
+        none = [number for number, name in names.items() if _is_no_area(name)]
+        return ~np.isin(numbers, [0, *none])
+    keys = sorted({*names, *np.unique(numbers).tolist()})
+    if label in names.values() or not _NUMBER.fullmatch(label):
+        key = _find(path, label, {key: names.get(key, str(key)) for key in keys})
+    else:
+        key = _find(path, str(int(label)), {key: str(key) for key in keys})
+    return np.asarray(numbers == key)
+
+
+def _gifti_names(path: Path) -> Mapping[int, str]:
+    with explained(path, "label file"):
+        table = nib.gifti.GiftiImage.from_filename(path).labeltable
+        return {int(number): name or "" for number, name in table.get_labels_as_dict().items()}
+
+
+def _is_no_area(name: str) -> bool:
+    plain = name.casefold().replace("_", " ")
+    return plain in _NO_AREA or plain.startswith("background")
+
+
+def _find(path: Path, label: str, names: Mapping[int, str]) -> int:
+    """Find the key of a name: the exact one, else the one that differs in case only."""
+    exact = [key for key, name in names.items() if name == label]
+    found = exact or [key for key, name in names.items() if name.casefold() == label.casefold()]
+    if len(found) == 1:
+        return found[0]
+    asked = f"the label {label!r}" if label else "a label without a name"
+    raise DataError(
+        f"{path}: {asked} was asked for, and {len(found)} are there; expected one of "
+        f"{_quoted(names.values())}."
+    )
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,15 +1,22 @@
-"""Read and resample volumes: one value per voxel of a grid."""
+"""Volumes: the grid of their voxels, reading them, and bringing them to another grid.
+
+Values of a volume are one-dimensional: one per voxel, in C order (the last index changes fastest).
+"""
 
 import re
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bids_secondlevel.core.errors import DataError
-from bids_secondlevel.core.values import Array
+from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.maps.files import check_real, explained, opened, read_header, read_image
-from bids_secondlevel.maps.grid import Grid
+
+Shape = tuple[int, int, int]
 
 _GOOD_RAS_FLAG = slice(28, 30)
 """Bytes of an MGH header that say whether it holds an orientation."""
@@ -18,17 +25,116 @@ _SMALLEST = 1e-9
 """Volume of a voxel in mm^3 below which the affine has lost a dimension."""
 
 
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the voxels of a volume are.
+
+    Examples
+    --------
+    >>> grid = Grid((2, 1, 1), np.array([[-2, 0, 0, 1], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]]))
+    >>> grid.n_voxels, round(grid.voxel_volume, 3)
+    (2, 12.0)
+    >>> grid.hemisphere("R")  # the voxels' centres are at x = 1 and x = -1
+    array([ True, False])
+    >>> grid.describe()
+    '2 x 1 x 1 voxels of 2 x 2 x 3 mm, the first at (1, 0, 0) mm'
+    """
+
+    shape: Shape
+
+    affine: Array
+    """(4, 4), from the indices of a voxel to the position of its centre in mm; x grows to the
+    right, y to the front and z upwards."""
+
+    @property
+    def n_voxels(self) -> int:
+        """Number of voxels."""
+        return int(np.prod(self.shape))
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel in mm^3."""
+        first, second, third = self.affine[:3, :3].T  # exact if axes are along the world's
+        return float(abs(np.dot(np.cross(first, second), third)))
+
+    def hemisphere(self, hemisphere: Hemisphere) -> Mask:
+        """Find the voxels on one side of the midline.
+
+        Returns
+        -------
+        (n_voxels,) array of bool
+            Voxels whose centres have x < 0 (L) or x >= 0 (R), to a thousandth of a mm.
+        """
+        i, j, k = np.ogrid[tuple(slice(n) for n in self.shape)]
+        a, b, c, start = self.affine[0]
+        x = a * i + b * j + c * k + start
+        left: Mask = (np.round(x, 3) < 0).ravel()  # rounding noise does not move the midline
+        return left if hemisphere == "L" else ~left
+
+    def matches(self, other: "Grid") -> bool:
+        """Say whether another grid has the same voxels in the same places.
+
+        Positions may differ by 0.001 mm, or by 1/100000 of themselves.
+        """
+        return self.shape == other.shape and np.allclose(
+            self.corners, other.corners, rtol=1e-5, atol=1e-3
+        )
+
+    def describe(self) -> str:
+        """Describe the grid in a message."""
+        shape = " x ".join(str(n) for n in self.shape)
+        size = " x ".join(f"{s:.4g}" for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        first = ", ".join(f"{c:.4g}" for c in self.affine[:3, 3])
+        return f"{shape} voxels of {size} mm, the first at ({first}) mm"
+
+    @property
+    def corners(self) -> Array:
+        """Positions of the centres of the eight voxels at the corners, (8, 3)."""
+        indices = np.array(list(product(*((0, n - 1) for n in self.shape))))
+        corners: Array = indices @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return corners
+
+
+def voxel_patches(mask: Mask, shape: Shape) -> tuple[int, ...]:
+    """Count the voxels of every connected patch of a mask.
+
+    Two voxels of the mask are connected if they share a face.
+
+    Parameters
+    ----------
+    mask : (n_voxels,) array of bool
+    shape
+        Of the grid.
+
+    Returns
+    -------
+    tuple of int
+        Number of voxels of each patch, the largest first; none for an empty mask.
+
+    Examples
+    --------
+    >>> voxel_patches(np.array([True, False, False, False, True, True]), (1, 2, 3))
+    (2, 1)
+    >>> voxel_patches(np.array([True, True, True, False, True, True]), (1, 2, 3))
+    (5,)
+    """
+    from scipy import ndimage
+
+    boxes = ndimage.find_objects(mask.reshape(shape).view(np.uint8))
+    if not boxes:
+        return ()
+    patch, _ = ndimage.label(mask.reshape(shape)[boxes[0]])
+    sizes: list[int] = np.bincount(patch.ravel())[1:].tolist()
+    return tuple(sorted(sizes, reverse=True))
+
+
 def read_grid(path: Path) -> Grid:
     """Read where the voxels of a volume are, from its header alone.
 
     Parameters
     ----------
-    path : Path
+    path
         NIfTI (``.nii``, ``.nii.gz``) or FreeSurfer's MGH (``.mgz``, ``.mgh``).
-
-    Returns
-    -------
-    Grid
 
     Raises
     ------
@@ -49,7 +155,7 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
 
     Parameters
     ----------
-    path : Path
+    path
         As for :func:`read_grid`.
 
     Returns
@@ -61,7 +167,7 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
     Raises
     ------
     InputMissingError, DataError
-        As :func:`read_grid`; also if the values are no real numbers.
+        As :func:`read_grid`; also if the values are not real numbers.
     """
     with explained(path, "volume"):
         image, values = read_image(path)
@@ -98,19 +204,19 @@ def resample_nearest(values: Array, grid: Grid, target: Grid) -> Array:
     ----------
     values : (n_voxels,) array
         On `grid`.
-    grid, target : Grid
+    grid, target
 
     Returns
     -------
     (n_target_voxels,) array
-        Of the type of `values`, exact, NaN included; 0 outside `grid`. `values` itself where
-        the grids match.
+        Of the type of `values`, exact, NaN included; 0 outside `grid`. `values` itself if the
+        grids match.
 
     Notes
     -----
     scipy's ``grid-constant`` takes a voxel to its outer faces. nilearn's ``resample_img`` ends
-    at the centres of the outermost voxels, and there loses whole planes to rounding errors
-    where the grids are oblique.
+    at the centres of the outermost voxels, and there loses whole planes to rounding errors if
+    the grids are oblique.
     """
     if grid.matches(target):
         return values
@@ -142,16 +248,14 @@ def _grid(path: Path, image: Any) -> Grid:
             "RAS flag in MGH), so left and right are not known. Write it with the tool that "
             "made it, or copy the orientation from a file on the same grid."
         )
-    affine = np.asarray(image.affine, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        volume = abs(np.linalg.det(affine[:3, :3]))
-    if not np.isfinite(affine).all() or volume < _SMALLEST:
-        raise DataError(
-            f"{path}: the affine of its header is no position of voxels ({affine.tolist()}); "
-            "expected finite numbers and a volume above 0."
-        )
     x, y, z = (*lengths, 1, 1, 1)[:3]
-    return Grid((x, y, z), affine)
+    grid = Grid((x, y, z), np.asarray(image.affine, dtype=np.float64))
+    if not (np.isfinite(grid.affine).all() and grid.voxel_volume >= _SMALLEST):
+        raise DataError(
+            f"{path}: the affine of its header is no position of voxels "
+            f"({grid.affine.tolist()}); expected finite numbers and a volume above 0."
+        )
+    return grid
 
 
 def _is_oriented(path: Path, header: Any) -> bool:

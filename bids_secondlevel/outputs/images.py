@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.palette import components
 from bids_secondlevel.core.values import Array
-from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.maps.surfaces import STRUCTURES
+from bids_secondlevel.maps.volumes import Grid
 
 Labels = NDArray[np.integer[Any] | np.bool_]
 

@@ -15,8 +15,8 @@ import numpy as np
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
 from bids_secondlevel.core.rows import column
 from bids_secondlevel.core.values import STATUSES, Absent, Array, Mask, Masks, Status, worst
-from bids_secondlevel.maps.grid import Grid, voxel_patches
 from bids_secondlevel.maps.meshes import Triangles, patches
+from bids_secondlevel.maps.volumes import Grid, voxel_patches
 
 Quadrant = Literal["UL", "UR", "LL", "LR"]
 

@@ -4,7 +4,7 @@ import pytest
 from study import write_gifti, write_mgz
 
 from bids_secondlevel.core.errors import DataError, InputMissingError
-from bids_secondlevel.maps.labels import read_area
+from bids_secondlevel.maps.surfaces import read_area
 from bids_secondlevel.outputs.images import Label, label_gifti
 
 N = 12

@@ -6,8 +6,13 @@ import pytest
 from study import cut_short, write_gifti, write_volume
 
 from bids_secondlevel.core.errors import DataError, InputMissingError
-from bids_secondlevel.maps.grid import Grid, voxel_patches
-from bids_secondlevel.maps.volumes import read_grid, read_volume, resample_nearest
+from bids_secondlevel.maps.volumes import (
+    Grid,
+    read_grid,
+    read_volume,
+    resample_nearest,
+    voxel_patches,
+)
 
 SHAPE = (4, 5, 6)
 LAS = np.array([[-2.0, 0, 0, 3], [0, 2, 0, -5], [0, 0, 3, 1], [0, 0, 0, 1]])

@@ -4,9 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_secondlevel.maps.grid import Grid
 from bids_secondlevel.maps.surfaces import read_map
-from bids_secondlevel.maps.volumes import read_volume
+from bids_secondlevel.maps.volumes import Grid, read_volume
 from bids_secondlevel.outputs.images import Label, label_gifti, label_nifti, map_gifti, map_mgz
 
 VALUES = np.array([0.5, -1.96, 1.96, np.nan, 3.0, 7.0])

@@ -7,7 +7,7 @@ import pytest
 from test_figures import LEGEND, images, texts
 
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
-from bids_secondlevel.maps.grid import Grid
+from bids_secondlevel.maps.volumes import Grid
 from bids_secondlevel.reports.cortex.picture import draw_slices
 from bids_secondlevel.reports.cortex.slices import cut, layers_in, look_through
 from bids_secondlevel.reports.cortex.view import Layers

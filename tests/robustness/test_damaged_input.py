@@ -25,8 +25,7 @@ from bids_secondlevel.core.errors import SecondLevelError
 from bids_secondlevel.inputs.participants import read_exclusions, read_participants
 from bids_secondlevel.maps import cifti
 from bids_secondlevel.maps.files import read_json_object
-from bids_secondlevel.maps.labels import read_area
-from bids_secondlevel.maps.surfaces import read_map, read_mesh
+from bids_secondlevel.maps.surfaces import read_area, read_map, read_mesh
 from bids_secondlevel.maps.volumes import read_degrees_of_freedom, read_grid, read_volume
 from bids_secondlevel.outputs.files import read_sidecar, read_table, write_table
 from bids_secondlevel.rois.estimates import EstimateRow

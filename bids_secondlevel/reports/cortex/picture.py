@@ -20,7 +20,7 @@ from bids_secondlevel.core.palette import OVERLAP_COLOUR, roi_colours
 from bids_secondlevel.core.roi_rule import VISUAL_AREAS, RoiRule, area_name
 from bids_secondlevel.core.values import Absent, Array, Retinotopy, RoiMasks
 from bids_secondlevel.maps.display import DisplaySurface
-from bids_secondlevel.maps.grid import Grid
+from bids_secondlevel.maps.volumes import Grid
 from bids_secondlevel.reports.charts.layout import CHARACTER, axes_at, draw_square, wrap, write
 from bids_secondlevel.reports.charts.style import shorten, to_svg
 from bids_secondlevel.reports.cortex.panels import Legend, columns_of, draw_panel

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask
-from bids_secondlevel.maps.grid import Grid
+from bids_secondlevel.maps.volumes import Grid
 from bids_secondlevel.reports.cortex.view import GROUND, MARGIN, PIXELS, Layers, View, Window, focus
 
 MOST_SLICES = 3
