@@ -13,10 +13,11 @@ from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.fit import (
     Fit,
     NoFit,
-    estimate_row,
-    fit_model,
-    joint_test_row,
+    fit_linear_model,
+    kind_of,
     rank_of,
+    t_test,
+    wald_test,
 )
 from bids_secondlevel.stats.models.formula import Design, ModelFormula, make_design, parse_formula
 from bids_secondlevel.stats.models.sample import (
@@ -35,7 +36,6 @@ from bids_secondlevel.stats.models.sample import (
 )
 from bids_secondlevel.stats.models.table import (
     KEYS,
-    FitKind,
     ModelResults,
     ModelRow,
     summarize_models,
@@ -99,7 +99,9 @@ def fit_formula(
     refused: list[UsageError] = []
     for key, of_group in groups.items():
         sample = draw_sample(of_group, parsed.response, variables, participants, inside)
-        row = ModelRow(parsed.text, _kind_of(sample), **keys_of(key))
+        row = ModelRow(
+            parsed.text, kind_of([r.participant_id for r in sample.rows]), **keys_of(key)
+        )
         try:
             results += _fit_sample(row, parsed, sample, variables, levels)
         except UsageError as error:
@@ -129,11 +131,6 @@ def check_formula(formula: str, participants: ParticipantsTable) -> ModelFormula
         "participants.tsv": participants.columns,
     }
     return parse_formula(formula, tables, RESPONSES)
-
-
-def _kind_of(sample: Sample) -> FitKind:
-    people = {row.participant_id for row in sample.rows}
-    return "ols" if len(people) == len(sample.rows) else "mixed"
 
 
 def _fit_sample(
@@ -169,7 +166,7 @@ def _fit_sample(
         )
         yield describe_sample(row, sample, note=reason)
         return
-    fit = fit_model(
+    fit = fit_linear_model(
         np.array(values, dtype=np.float64), design.matrix, [r.participant_id for r in sample.rows]
     )
     if isinstance(fit, NoFit):
@@ -203,8 +200,8 @@ def _rows_of(row: ModelRow, fit: Fit, design: Design) -> Iterator[ModelRow]:
     for unit, name, term in zip(
         np.eye(len(design.columns)), design.columns, design.term_of, strict=True
     ):
-        yield estimate_row(replace(row, term=term, name=name, quantity="coefficient"), fit, unit)
+        yield t_test(replace(row, term=term, name=name, quantity="coefficient"), fit, unit)
     for term, weights in design.omnibus.items():
-        yield joint_test_row(replace(row, term=term, quantity="omnibus"), fit, weights)
+        yield wald_test(replace(row, term=term, quantity="omnibus"), fit, weights)
     for name, variance in fit.variances.items():
         yield replace(row, name=name, quantity="variance", coefficient=variance)

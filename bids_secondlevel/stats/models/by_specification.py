@@ -19,10 +19,10 @@ from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.fit import (
     Fit,
     NoFit,
-    estimate_row,
-    fit_model,
+    fit_linear_model,
     is_estimable,
-    joint_test_row,
+    t_test,
+    wald_test,
 )
 from bids_secondlevel.stats.models.sample import (
     Sample,
@@ -326,7 +326,7 @@ def _fit_sample(
     people = [r.participant_id for r in sample.rows]
     values = np.array([number_of(r, _RESPONSE) for r in sample.rows], dtype=np.float64)
     columns = _transform(node.instructions, people, participants)
-    fit = fit_model(values, np.column_stack([columns[name] for name in plan.design]), people)
+    fit = fit_linear_model(values, np.column_stack([columns[name] for name in plan.design]), people)
     if isinstance(fit, NoFit):
         yield replace(described, note=fit.reason)
         return
@@ -345,8 +345,8 @@ def _contrast_row(row: ModelRow, fit: Fit, weights: Array, test: NodeTest) -> Mo
             note="cannot be told from these data: a variable does not vary, or follows from others",
         )
     if test == "F":
-        return joint_test_row(row, fit, weights)
-    tested = estimate_row(row, fit, weights[0])
+        return wald_test(row, fit, weights)
+    tested = t_test(row, fit, weights[0])
     if test == "t":
         return tested
     note = "not tested, as Test is pass"

@@ -1,6 +1,11 @@
-"""Fit a linear model to the numbers of participants, and test combinations of its coefficients."""
+"""Fit a linear model to the numbers of participants, and test combinations of its coefficients.
 
-from collections.abc import Sequence
+Where participants have several numbers, these are made independent first (:func:`whiten`). From
+there on everything is ordinary least squares, by statsmodels.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,7 +13,7 @@ import numpy as np
 
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.words import counted
-from bids_secondlevel.stats.models.table import FitKind, ModelRow, TestKind
+from bids_secondlevel.stats.models.table import FitKind, ModelRow
 
 _OPTIMIZERS = ("powell", "nm", "bfgs")
 """For the one variance ratio of a mixed model.
@@ -31,70 +36,36 @@ _NOTHING_LEFT = 1e-7
 """Size of residuals, relative to the variation of the numbers fitted, that counts as 0."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Fit:
-    """A fitted model.
+    """A fitted model. Its design is an orthonormal basis times `loadings`."""
 
-    Attributes
-    ----------
-    kind : {"ols", "mixed"}
-    coefficients : (n_columns,) array
-    covariance : (n_columns, n_columns) array
-        Of the coefficients.
-    scale : (n_columns,) array
-        Size of the columns of the design.
-    row_space : (n_columns, n_columns) array
-        Projection onto what the design can tell, for columns divided by `scale`; the identity
-        where they are independent.
-    df_residual : int or None
-        For t and F; ``None``: tests are z and chi2.
-    variances : dict of str to float
-        Variance components of a mixed model.
-    note : str
-    """
-
-    kind: FitKind
-    coefficients: Array
-    covariance: Array
-    scale: Array
-    row_space: Array
-    df_residual: int | None
-    variances: dict[str, float] = field(default_factory=dict)
+    least_squares: Any
+    """Results of statsmodels on that basis. Their tests are t and F, or z and chi2."""
+    loadings: Array
+    """(rank, n_columns)"""
+    basis: Array
+    """(n_columns, rank): times the parameters of `least_squares`, the coefficients."""
+    variances: Mapping[str, float] = field(default_factory=dict)
+    """Variance components of a mixed model."""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class NoFit:
-    """A model that cannot be fitted, and why; `has_diverged` where no optimizer converged."""
+    """Why a model cannot be fitted; `has_diverged` if no optimizer converged."""
 
-    kind: FitKind
     reason: str
     has_diverged: bool = False
 
 
-@dataclass(frozen=True)
-class Wald:
-    """A test of one or more combinations of coefficients; for more than one `estimate` is n/a."""
-
-    kind: TestKind
-    value: float
-    p: float
-    df: int | None
-    df_residual: int | None
+def kind_of(participants: Sequence[str]) -> FitKind:
+    """Choose the kind of model: mixed if a participant has several numbers."""
+    return "ols" if len(set(participants)) == len(participants) else "mixed"
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A combination of coefficients, its standard error and 95 % confidence interval."""
-
-    value: float
-    se: float
-    low: float
-    high: float
-
-
-def fit_model(values: Array, design: Array, participants: Sequence[str]) -> Fit | NoFit:
-    """Fit ordinary least squares, or a mixed model where participants have several numbers.
+def fit_linear_model(values: Array, design: Array, participants: Sequence[str]) -> Fit | NoFit:
+    """Fit ordinary least squares, or a mixed model if participants have several numbers.
 
     Parameters
     ----------
@@ -102,112 +73,50 @@ def fit_model(values: Array, design: Array, participants: Sequence[str]) -> Fit 
     design : (n_rows, n_columns) array
     participants : sequence of str
         Whose number it is, for each row.
-
-    Returns
-    -------
-    Fit or NoFit
     """
-    labels, owner = np.unique(np.asarray(participants, dtype=str), return_inverse=True)
-    if len(labels) == len(values):
-        return _fit_ols(values, design)
-    return _fit_mixed(values, design, owner)
-
-
-def _fit_ols(values: Array, design: Array) -> Fit | NoFit:
+    if kind_of(participants) == "mixed":
+        owner = np.unique(np.asarray(participants, dtype=str), return_inverse=True)[1]
+        return _fit_mixed(values, design, owner)
     rank = rank_of(design)
     if len(values) - rank < 1:
         return NoFit(
-            "ols",
             f"{counted(len(values), 'number')} for {counted(rank, 'coefficient')}: no residual "
-            "degrees of freedom",
+            "degrees of freedom"
         )
-    fit, variance = _least_squares("ols", values, design)
-    if _is_nothing(np.sqrt(variance * (len(values) - rank)), values):
-        return NoFit("ols", "no variation is left by the model, so nothing can be tested")
+    fit = _least_squares(values, design, use_t=True)
+    if _is_nothing(np.sqrt(fit.least_squares.ssr), values):
+        return NoFit("no variation is left by the model, so nothing can be tested")
     return fit
 
 
-def _is_nothing(residuals: Any, values: Array) -> bool:
-    """Tell whether residuals of some length are next to nothing."""
-    variation = np.linalg.norm(values - values.mean())
-    limit = max(_ROUNDING * np.linalg.norm(values), _NOTHING_LEFT * variation)
-    return bool(residuals <= limit)
-
-
-def _least_squares(kind: FitKind, values: Array, design: Array) -> tuple[Fit, float]:
-    """Solve least squares, on columns of like size: what is a rounding error has no units.
-
-    Returns
-    -------
-    Fit
-    float
-        Residual variance.
-    """
-    scale = _sizes(design)
-    columns = design / scale
-    inverse = np.linalg.pinv(columns, rcond=max(design.shape) * np.finfo(np.float64).eps)
-    coefficients = inverse @ values
-    rank = rank_of(design)
-    left = values - columns @ coefficients
-    df_residual = len(values) - rank
-    variance = float(left @ left) / df_residual
-    fit = Fit(
-        kind,
-        coefficients / scale,
-        variance * inverse @ inverse.T / np.outer(scale, scale),
-        scale,
-        np.eye(len(scale)) if rank == len(scale) else inverse @ columns,
-        df_residual,
-    )
-    return fit, variance
-
-
 def _fit_mixed(values: Array, design: Array, owner: Array) -> Fit | NoFit:
-    """Fit random intercepts by REML.
-
-    The ratio of the variances is estimated by statsmodels. Given it, coefficients and their
-    covariance are those of generalized least squares, which is ordinary least squares on numbers
-    from which a part of the participants' means was subtracted (Fuller & Battese, 1973, Journal
-    of the American Statistical Association 68, 626-632). So the standard errors are those of lme4,
-    and those of statsmodels where all participants have the same rows.
-    """
-    counts = np.bincount(owner)
+    """Fit random intercepts by REML, of which statsmodels estimates the ratio of the variances."""
+    n_participants = owner.max() + 1
     within = design - _means(design, owner)
     n_within = rank_of(within)
-    rank = rank_of(design)
-    df_between = len(counts) - (rank - n_within)
-    df_within = len(values) - len(counts) - n_within
-    if df_between < 1:
-        return NoFit("mixed", f"too few participants ({len(counts)}) to tell their variance")
+    if n_participants - (rank_of(design) - n_within) < 1:
+        return NoFit(f"too few participants ({n_participants}) to tell their variance")
     inside = values - _means(values, owner)
     left = inside - within @ np.linalg.lstsq(within, inside, rcond=None)[0]
+    df_within = len(values) - n_participants - n_within
     if df_within < 1 or _is_nothing(np.linalg.norm(left), values):
-        return NoFit("mixed", "no variation within participants is left by the model")
+        return NoFit("no variation within participants is left by the model")
     ratio, reason = _variance_ratio(values / np.std(values), design / _sizes(design), owner)
     if ratio is None:
-        return NoFit("mixed", reason, has_diverged=True)
-    is_at_bound = ratio < _BOUND
-    if is_at_bound:
+        return NoFit(reason, has_diverged=True)
+    notes = []
+    if ratio < _BOUND:
         ratio = 0.0
-    part = (1 - 1 / np.sqrt(1 + counts * ratio))[owner]
-    fit, residual = _least_squares(
-        "mixed",
-        values - part * _means(values, owner),
-        design - part[:, np.newaxis] * _means(design, owner),
-    )
-    note = (
-        "the variance of the random intercepts is estimated at its bound of 0, as if all numbers "
-        "were of different participants"
-    )
-    notes = [note] if is_at_bound else []
-    if len(counts) < _FEW_PARTICIPANTS:
-        notes.append(f"z and chi2 tests are too liberal for {len(counts)} participants")
-    return replace(
-        fit,
-        df_residual=None,
-        variances={"participant_id": ratio * residual, "residual": residual},
-        note="; ".join(notes),
-    )
+        notes.append(
+            "the variance of the random intercepts is estimated at its bound of 0, as if all "
+            "numbers were of different participants"
+        )
+    if n_participants < _FEW_PARTICIPANTS:
+        notes.append(f"z and chi2 tests are too liberal for {n_participants} participants")
+    fit = _least_squares(*whiten(values, design, owner, ratio), use_t=False)
+    residual = float(fit.least_squares.scale)
+    variances = {"participant_id": ratio * residual, "residual": residual}
+    return replace(fit, variances=variances, note="; ".join(notes))
 
 
 def _variance_ratio(values: Array, design: Array, owner: Array) -> tuple[float | None, str]:
@@ -216,11 +125,9 @@ def _variance_ratio(values: Array, design: Array, owner: Array) -> tuple[float |
     Returns
     -------
     ratio : float or None
-        ``None`` where no optimizer converged.
+        ``None`` if no optimizer converged.
     reason : str
     """
-    import warnings
-
     from statsmodels.api import MixedLM
 
     reasons: list[str] = []
@@ -239,17 +146,61 @@ def _variance_ratio(values: Array, design: Array, owner: Array) -> tuple[float |
     return None, f"the estimation did not converge ({'; '.join(dict.fromkeys(reasons))})"
 
 
+def whiten(values: Array, design: Array, owner: Array, ratio: float) -> tuple[Array, Array]:
+    """Subtract a part of the participants' means, so that all numbers are independent.
+
+    Least squares on the result is generalized least squares under random intercepts (Fuller &
+    Battese, 1973, Journal of the American Statistical Association 68, 626-632). So the standard
+    errors are those of lme4, and those of statsmodels if all participants have the same rows.
+
+    Parameters
+    ----------
+    values : (n_rows,) array
+    design : (n_rows, n_columns) array
+    owner : (n_rows,) array of int
+        Whose number it is.
+    ratio : float
+        Variance of the random intercepts, relative to that of the residuals.
+    """
+    part = (1 - 1 / np.sqrt(1 + np.bincount(owner) * ratio))[owner]
+    return (
+        values - part * _means(values, owner),
+        design - part[:, np.newaxis] * _means(design, owner),
+    )
+
+
 def _means(values: Array, owner: Array) -> Array:
     """Give every row the mean over the rows of its participant."""
-    sums = np.zeros((owner.max() + 1, *values.shape[1:]))
-    np.add.at(sums, owner, values)
-    counts = np.bincount(owner).reshape(-1, *(1 for _ in values.shape[1:]))
-    means: Array = (sums / counts)[owner]
-    return means
+    import pandas as pd
+
+    means = pd.DataFrame(values).groupby(owner).transform("mean").to_numpy()
+    return means.reshape(values.shape)
+
+
+def _least_squares(values: Array, design: Array, *, use_t: bool) -> Fit:
+    """Solve least squares; what is a rounding error does not depend on the units of columns."""
+    from statsmodels.regression.linear_model import OLS
+
+    scale = _sizes(design)
+    rank = max(rank_of(design), 1)  # of a design of zeros, nothing is estimable
+    orthonormal = np.linalg.svd(design / scale, full_matrices=False)[0][:, :rank]
+    loadings = orthonormal.T @ design
+    return Fit(
+        least_squares=OLS(values, orthonormal, hasconst=False).fit(use_t=use_t),
+        loadings=loadings,
+        basis=np.linalg.pinv(loadings / scale, rcond=0) / scale[:, np.newaxis],
+    )
+
+
+def _is_nothing(residuals: Any, values: Array) -> bool:
+    """Tell whether residuals of some length are next to nothing."""
+    variation = np.linalg.norm(values - values.mean())
+    limit = max(_ROUNDING * np.linalg.norm(values), _NOTHING_LEFT * variation)
+    return bool(residuals <= limit)
 
 
 def _sizes(matrix: Array) -> Array:
-    """Take the lengths of columns; 1 where a column is 0."""
+    """Take the lengths of columns; 1 if a column is 0."""
     sizes = np.linalg.norm(matrix, axis=0)
     lengths: Array = np.where(sizes > 0, sizes, 1.0)
     return lengths
@@ -265,89 +216,59 @@ def is_estimable(fit: Fit, weights: Array) -> bool:
 
     Parameters
     ----------
-    fit : Fit
     weights : (n_combinations, n_columns) array
     """
-    unitless = weights / fit.scale
-    size = np.linalg.norm(unitless, axis=1, keepdims=True)
-    return bool(np.all(np.abs(unitless @ fit.row_space - unitless) <= 1e-8 * size))
+    scale = _sizes(fit.loadings)
+    size = np.linalg.norm(weights / scale, axis=1, keepdims=True)
+    lost = (weights @ fit.basis @ fit.loadings - weights) / scale
+    return bool(np.all(np.abs(lost) <= 1e-8 * size))
 
 
-def estimate(fit: Fit, weights: Array) -> tuple[Estimate, Wald]:
-    """Estimate one combination of coefficients, and test it against 0.
+def t_test(row: ModelRow, fit: Fit, weights: Array) -> ModelRow:
+    """Complete a row with a combination of coefficients, its interval and its test against 0.
+
+    The test is t, or z of a mixed model, and two-sided.
 
     Parameters
     ----------
-    fit : Fit
     weights : (n_columns,) array
-
-    Returns
-    -------
-    Estimate
-    Wald
-        t, or z for a mixed model; two-sided.
     """
-    from scipy import stats
-
-    value = float(weights @ fit.coefficients)
-    se = float(np.sqrt(weights @ fit.covariance @ weights))
-    law: Any = stats.norm if fit.df_residual is None else stats.t(fit.df_residual)
-    half = float(law.ppf(0.975)) * se
-    statistic = value / se
-    p = 2 * float(law.sf(abs(statistic)))
-    kind: TestKind = "z" if fit.df_residual is None else "t"
-    return (
-        Estimate(value, se, value - half, value + half),
-        Wald(kind, statistic, p, None, fit.df_residual),
-    )
-
-
-def joint_test(fit: Fit, weights: Array) -> Wald:
-    """Test several combinations of coefficients together against 0.
-
-    Parameters
-    ----------
-    fit : Fit
-    weights : (n_combinations, n_columns) array
-
-    Returns
-    -------
-    Wald
-        F, or chi-squared for a mixed model. Its degrees of freedom are the number of independent
-        combinations.
-    """
-    from scipy import stats
-
-    se = np.sqrt(np.einsum("ij,jk,ik->i", weights, fit.covariance, weights))
-    values = weights @ fit.coefficients / se
-    correlation = weights @ fit.covariance @ weights.T / np.outer(se, se)
-    df = rank_of(weights.T)
-    chi2 = float(values @ np.linalg.pinv(correlation, rcond=1e-10, hermitian=True) @ values)
-    if fit.df_residual is None:
-        return Wald("chi2", chi2, float(stats.chi2.sf(chi2, df)), df, None)
-    p = float(stats.f.sf(chi2 / df, df, fit.df_residual))
-    return Wald("F", chi2 / df, p, df, fit.df_residual)
-
-
-def estimate_row(row: ModelRow, fit: Fit, weights: Array) -> ModelRow:
-    """Complete a row with a combination of coefficients, its interval and its test."""
-    combination, test = estimate(fit, weights)
+    results = fit.least_squares
+    tested = results.t_test(weights @ fit.basis)
+    low, high = tested.conf_int()[0]
     return replace(
         row,
-        coefficient=combination.value,
-        se=combination.se,
-        ci95_low=combination.low,
-        ci95_high=combination.high,
-        test=test.kind,
-        value=test.value,
-        df_residual=test.df_residual,
-        p=test.p,
+        coefficient=tested.effect.item(),
+        se=tested.sd.item(),
+        ci95_low=float(low),
+        ci95_high=float(high),
+        test="t" if results.use_t else "z",
+        value=tested.statistic.item(),
+        df_residual=int(results.df_resid) if results.use_t else None,
+        p=float(tested.pvalue),
     )
 
 
-def joint_test_row(row: ModelRow, fit: Fit, weights: Array) -> ModelRow:
-    """Complete a row with a joint test of several combinations of coefficients."""
-    test = joint_test(fit, weights)
+def wald_test(row: ModelRow, fit: Fit, weights: Array) -> ModelRow:
+    """Complete a row with a test of several combinations of coefficients together against 0.
+
+    The test is F, or chi-squared of a mixed model. Its degrees of freedom are the number of
+    independent combinations.
+
+    Parameters
+    ----------
+    weights : (n_combinations, n_columns) array
+    """
+    results = fit.least_squares
+    combinations = (weights @ fit.basis).T
+    df = rank_of(combinations)
+    independent = np.linalg.svd(combinations / _sizes(combinations))[0][:, :df].T
+    tested = results.wald_test(independent, scalar=True)
     return replace(
-        row, test=test.kind, value=test.value, df=test.df, df_residual=test.df_residual, p=test.p
+        row,
+        test="F" if results.use_t else "chi2",
+        value=float(tested.statistic),
+        df=df,
+        df_residual=int(results.df_resid) if results.use_t else None,
+        p=float(tested.pvalue),
     )
