@@ -7,7 +7,7 @@ operators of formulas, and calls of a few of its transforms.
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -34,48 +34,38 @@ _LARGEST_POWER = 4
 _MOST_BASES = 20
 _BASES = ("poly", "bs", "cr", "cs", "cc")
 _SIZES = ("df", "degree")
+_HARMLESS = (
+    *(ast.Name, ast.List, ast.Tuple, ast.keyword),
+    *(ast.operator, ast.unaryop, ast.expr_context),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelFormula:
-    """A checked formula.
-
-    Attributes
-    ----------
-    text : str
-    response : str
-        Column on its left side.
-    names : tuple of str
-        Columns on its right side, in the order of their appearance.
-    terms : formulaic.SimpleFormula
-    """
+    """A checked formula."""
 
     text: str
     response: str
+    """Column on its left side."""
     names: tuple[str, ...]
+    """Columns on its right side, in the order of their appearance."""
     terms: Any
+    """A ``SimpleFormula`` of formulaic."""
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """The design that a formula makes of data.
-
-    Attributes
-    ----------
-    matrix : (n_rows, n_columns) array
-    columns : tuple of str
-        Names of the coefficients, as formulaic writes them.
-    term_of : tuple of str
-        The term of each column.
-    omnibus : dict of str to (n_combinations, n_columns) array
-        For each term but the intercept, the combinations of coefficients that are all 0 where the
-        term has no effect; see :func:`make_design`.
-    """
+    """The design that a formula makes of data."""
 
     matrix: Array
+    """(n_rows, n_columns)"""
     columns: tuple[str, ...]
+    """Names of the coefficients, as formulaic writes them."""
     term_of: tuple[str, ...]
+    """The term of each column."""
     omnibus: Mapping[str, Array]
+    """For each term but the intercept, the combinations of coefficients that are all 0 if the term
+    has no effect, (n_combinations, n_columns); see :func:`make_design`."""
 
 
 def parse_formula(
@@ -87,14 +77,10 @@ def parse_formula(
     ----------
     text : str
         In Wilkinson's notation, such as ``estimate ~ roi * contrast + age``.
-    tables : mapping of str to sequence of str
+    tables : mapping
         Columns that may be named, by the table they are in.
     responses : sequence of str
-        Columns that may stand on the left side.
-
-    Returns
-    -------
-    ModelFormula
+        Columns that may be on the left side.
 
     Raises
     ------
@@ -152,20 +138,20 @@ def _sides(text: str) -> tuple[str, list[str]]:
     from formulaic.parser.algos.tokenize import tokenize
 
     tokens = [(token.kind.value, token.token) for token in tokenize(text)]
-    tilde = [i for i, (kind, part) in enumerate(tokens) if kind == "operator" and "~" in part]
-    if len(tilde) != 1 or tilde[0] != 1 or tokens[0][0] != "name" or len(tokens) < 3:
+    tildes = [i for i, (kind, part) in enumerate(tokens) if kind == "operator" and "~" in part]
+    if tildes != [1] or tokens[0][0] != "name" or len(tokens) < 3:
         raise UsageError(
             f"Model formula {text!r}: expected a column, ~, and terms, such as "
             "'estimate ~ age + group'."
         )
     names: list[str] = []
-    numbers = [str(number) for number in range(_LARGEST_POWER + 1)]
+    powers = [str(number) for number in range(_LARGEST_POWER + 1)]
     is_power = any(kind == "operator" and ("**" in part or "^" in part) for kind, part in tokens)
     for kind, part in tokens[1:]:
         is_plain = {
             "operator": part == "in" or set(part) <= _OPERATORS,
             "context": part in "()",
-            "value": part in numbers or not (is_power or part == "."),  # powers multiply terms
+            "value": part in powers or not (is_power or part == "."),  # powers multiply terms
         }
         if kind == "name":
             names.append(part)
@@ -183,57 +169,70 @@ def _names_in_call(expression: str, text: str) -> list[str]:
     aliases: dict[str, str] = {}
 
     def alias(match: re.Match[str]) -> str:
-        aliases[f"_column{len(aliases)}_"] = match[1]
-        return f" {list(aliases)[-1]} "
+        name = f"_column{len(aliases)}_"
+        aliases[name] = match[1]
+        return f" {name} "
 
     try:
         tree = ast.parse(re.sub("`([^`]+)`", alias, expression).strip(), mode="eval")
     except (SyntaxError, ValueError) as error:
         raise UsageError(f"Model formula {text!r}: {expression} cannot be read.") from error
-    return [aliases.get(name, name) for name in _names_in(tree.body, text)]
+    nodes = list(ast.walk(tree.body))
+    for node in nodes:
+        _check_node(node, text)
+    functions = [node.func for node in nodes if isinstance(node, ast.Call)]
+    modules = [node.value for node in nodes if isinstance(node, ast.Attribute)]
+    names = [n for n in nodes if isinstance(n, ast.Name) and n not in (*functions, *modules)]
+    names.sort(key=lambda name: (name.lineno, name.col_offset))
+    return [aliases.get(name.id, name.id) for name in names]
 
 
-def _names_in(node: ast.expr, text: str) -> Iterator[str]:
-    """Walk through an expression of which every part must be allowed; yield names of columns."""
+def _check_node(node: ast.AST, text: str) -> None:
+    """Refuse a part of an expression that is not known to be harmless."""
     match node:
         case ast.Call():
-            yield from _names_in_function(node, text)
-        case ast.Attribute(value=ast.Name(id="contr"), attr=name) if name in CODINGS:
+            _check_function(node, text)
+        case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.Pow()):
+            _check_calculation(node, text)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+            _check_calculation(node, text)
+        case ast.Constant(value=bool() | int() | float() | str() | None):
             pass
-        case ast.Name(id=name):
-            yield name
-        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right=right):
-            yield from _operand(left, text)
-            yield from _operand(right, text)
-        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() | float() as power)):
-            names = list(_operand(left, text))
-            if not names or abs(power) > 10:
-                _refuse(text, ast.unparse(node))
-            yield from names
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-            yield from _operand(operand, text)
-        case _:
-            _check_constant(node, text)
+        case _ if not isinstance(node, _HARMLESS) and not _is_coding(node):
+            _refuse(text, ast.unparse(node))
 
 
-def _names_in_function(call: ast.Call, text: str) -> Iterator[str]:
-    """Check the call of a transform, or of a coding, whose arguments are constants."""
-    for keyword in call.keywords:
-        if keyword.arg is None or keyword.arg.startswith("_"):
-            _refuse(text, ast.unparse(call))
-    parts = [*call.args, *(keyword.value for keyword in call.keywords)]
-    match call.func:
-        case ast.Name(id=name) if name in TRANSFORMS:
-            sizes = [*call.args[1:], *(k.value for k in call.keywords if k.arg in _SIZES)]
-            if name in _BASES and any(_is_too_large(size) for size in sizes):
-                _refuse(text, f"{ast.unparse(call)} (more than {_MOST_BASES})")
-            for part in parts:
-                yield from _names_in(part, text)
-        case ast.Attribute(value=ast.Name(id="contr"), attr=name) if name in CODINGS:
-            for part in parts:
-                _check_constant(part, text)
-        case _:
-            _refuse(text, ast.unparse(call))
+def _check_function(call: ast.Call, text: str) -> None:
+    """Refuse a call of anything but a transform or a coding, or one of too many results."""
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    options = [keyword.arg or "" for keyword in call.keywords]
+    is_known = name in TRANSFORMS or _is_coding(call.func)
+    if not is_known or any(option[:1] in ("", "_") for option in options):
+        _refuse(text, ast.unparse(call))
+    sizes = [*call.args[1:], *(k.value for k in call.keywords if k.arg in _SIZES)]
+    if name in _BASES and any(map(_is_too_large, sizes)):
+        _refuse(text, f"{ast.unparse(call)} (more than {_MOST_BASES})")
+
+
+def _check_calculation(node: ast.BinOp | ast.UnaryOp, text: str) -> None:
+    """Refuse large powers, and texts and lists, which Python multiplies."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        power = node.right.value if isinstance(node.right, ast.Constant) else None
+        is_small = isinstance(power, int | float) and abs(power) <= 10
+        if not is_small or not any(isinstance(part, ast.Name) for part in ast.walk(node.left)):
+            _refuse(text, ast.unparse(node))
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, ast.List | ast.Tuple) or (
+            isinstance(part, ast.Constant) and type(part.value) not in (int, float)
+        ):
+            _refuse(text, ast.unparse(part))
+
+
+def _is_coding(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(value=ast.Name(id="contr"), attr=name):
+            return name in CODINGS
+    return False
 
 
 def _is_too_large(size: ast.expr) -> bool:
@@ -241,28 +240,6 @@ def _is_too_large(size: ast.expr) -> bool:
     if isinstance(size, ast.Constant):
         return isinstance(size.value, int | float) and size.value > _MOST_BASES
     return not isinstance(size, ast.List | ast.Tuple)
-
-
-def _operand(node: ast.expr, text: str) -> Iterator[str]:
-    """Check a part of a calculation: no text and no list, which Python could multiply."""
-    if isinstance(node, ast.List | ast.Tuple) or (
-        isinstance(node, ast.Constant) and type(node.value) not in (int, float)
-    ):
-        _refuse(text, ast.unparse(node))
-    yield from _names_in(node, text)
-
-
-def _check_constant(node: ast.expr, text: str) -> None:
-    match node:
-        case ast.Constant(value=bool() | int() | float() | str() | None):
-            return
-        case ast.List(elts=parts) | ast.Tuple(elts=parts):
-            for part in parts:
-                _check_constant(part, text)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
-            return
-        case _:
-            _refuse(text, ast.unparse(node))
 
 
 def _refuse(text: str, what: str) -> NoReturn:
@@ -286,15 +263,10 @@ def make_design(formula: ModelFormula, data: "pd.DataFrame", categorical: Sequen
 
     Parameters
     ----------
-    formula : ModelFormula
     data : DataFrame
         With the columns that the formula names, none of them n/a.
     categorical : sequence of str
         Those of them that hold categories.
-
-    Returns
-    -------
-    Design
 
     Raises
     ------
