@@ -23,23 +23,10 @@ from bids_secondlevel.demo.study import (
     write_participant,
     write_study,
 )
-from bids_secondlevel.outputs.files import read_table
-from bids_secondlevel.stats.tests import StatisticRow
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments after the program's name; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit code; see :mod:`bids_secondlevel.core.errors`.
-    """
+    """Run the demo with some arguments, by default those of the process; give its exit code."""
     try:
         return run(_parse(argv))
     except SystemExit as stop:  # argparse: --help and --version end with 0
@@ -53,12 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(folder: Path) -> int:
-    """Simulate the study, run both levels on it, and show the result.
-
-    Parameters
-    ----------
-    folder : Path
-        Gets the dataset (``bids/``) and the program's results (``derivatives/``).
+    """Simulate the study in ``bids/``, analyse it to ``derivatives/``, and show the result.
 
     Returns
     -------
@@ -116,32 +98,16 @@ def check_folder(folder: Path) -> None:
 
 
 def result_text(output_dir: Path) -> str:
-    """Put what was found beside what was planted.
+    """Put what the group level found beside what was planted."""
+    import pandas as pd
 
-    Parameters
-    ----------
-    output_dir : Path
-        Of a finished group level.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    DataError
-        If the table cannot be read.
-    """
     path = output_dir / "group_statistics.tsv"
-    found = {
-        row.roi: row
-        for row in read_table(path, StatisticRow)
-        if row.task == MAIN.label and row.hemi == BOTH
-    }
-    n_participants = max(row.test.n for row in found.values())
+    statistics = pd.read_csv(path, sep="\t", na_values="n/a")
+    is_shown = (statistics["task"] == MAIN.label) & (statistics["hemi"] == BOTH)
+    found = statistics[is_shown].set_index("roi")
     lines = [
         "",
-        f"Effect of attention (attendMinusIgnore) in V1: mean of {n_participants} participants, "
+        f"Effect of attention (attendMinusIgnore) in V1: mean of {found['n'].max()} participants, "
         "both hemispheres,",
         "in percent signal change. The participants' own effects were planted with a standard",
         f"deviation of {BETWEEN_SD:g} around the planted mean, so that they average to it exactly.",
@@ -149,11 +115,8 @@ def result_text(output_dir: Path) -> str:
         "ROI   planted   estimated   95 % CI",
     ]
     for quadrant, planted in PLANTED.items():
-        test = found[quadrant].test
-        lines.append(
-            f"{quadrant}    {planted:7.2f}   {test.mean:9.2f}   "
-            f"[{test.ci95_low:5.2f}, {test.ci95_high:5.2f}]"
-        )
+        mean, low, high = found.loc[quadrant, ["mean", "ci95_low", "ci95_high"]]
+        lines.append(f"{quadrant}    {planted:7.2f}   {mean:9.2f}   [{low:5.2f}, {high:5.2f}]")
     table = "sub-01/func/sub-01_space-fsaverage5_desc-roi_estimates.tsv"
     mask = (
         "sub-01/func/sub-01_task-loc_hemi-R_space-fsaverage5_label-UL_desc-combined_mask.label.gii"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import Hemisphere
@@ -29,24 +30,16 @@ PERIPHERY = (22.0, -70.0, 7.0)
 
 @dataclass(frozen=True, eq=False)
 class PrfMaps:
-    """Where the population receptive field (pRF) of each vertex lies.
-
-    Attributes
-    ----------
-    visual_area : (n_vertices,) array of int32
-        1 V1, 2 V2, 3 V3, 0 none; the other maps are 0 where there is none.
-    eccentricity : (n_vertices,) array of float
-        Degrees of visual angle.
-    angle : (n_vertices,) array of float
-        Polar angle in degrees: 0 up, 90 horizontal, 180 down, in the contralateral field.
-    sigma : (n_vertices,) array of float
-        Standard deviation of the Gaussian pRF, in degrees of visual angle.
-    """
+    """Where the population receptive field (pRF) of each vertex lies: (n_vertices,) arrays."""
 
     visual_area: NDArray[np.int32]
+    """1 V1, 2 V2, 3 V3, 0 none; the other maps are 0 where there is none."""
     eccentricity: Array
+    """Degrees of visual angle."""
     angle: Array
+    """Polar angle in degrees: 0 up, 90 horizontal, 180 down, in the contralateral field."""
     sigma: Array
+    """Standard deviation of the Gaussian pRF, in degrees of visual angle."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +50,6 @@ class WedgeDipole:
     V2 and V3 as two halves each, mirrored at every border (the vertical meridian between V1 and
     V2, the horizontal one between V2 and V3). A position in the wedges is a complex number z,
     and ``k * log((z + a) / (z + b))`` its position on the cortex, up to a shift.
-
-    Attributes
-    ----------
-    k : float
-        Size of the map, in mm.
-    a, b : float
-        In degrees of visual angle: the map is close to linear below `a`, logarithmic between
-        `a` and `b`, and closes beyond `b`.
-    shear : tuple of float
-        Compression of the polar angle in V1, V2 and V3.
-    rotation : float
-        Degrees by which the map is turned about the fovea, from anterior towards ventral.
-    periphery : float
-        Largest eccentricity, in degrees of visual angle.
 
     Notes
     -----
@@ -95,28 +74,24 @@ class WedgeDipole:
     """
 
     k: float = 17.0
+    """Size of the map, in mm."""
     a: float = 0.5
+    """Degrees of visual angle below which the map is close to linear."""
     b: float = 90.0
+    """Degrees of visual angle up to which it is logarithmic, and beyond which it closes."""
     shear: tuple[float, float, float] = (0.9, 0.45, 0.25)
+    """Compression of the polar angle in V1, V2 and V3."""
     rotation: float = 0.0
+    """Degrees by which the map is turned about the fovea, from anterior towards ventral."""
     periphery: float = 80.0
+    """Largest eccentricity, in degrees of visual angle."""
 
     def to_cortex(
         self, area: Array | int, eccentricity: Array | float, angle: Array | float
     ) -> Array:
-        """Map from the visual field to the cortex.
+        """Map from the visual field (degrees) to the cortex (complex numbers, in mm).
 
-        Parameters
-        ----------
-        area : array of int
-            1, 2 or 3.
-        eccentricity, angle : array of float
-            In degrees; the horizontal meridian itself (90) counts as upper field.
-
-        Returns
-        -------
-        array of complex
-            In mm.
+        The horizontal meridian itself (90) counts as upper field.
         """
         # Angle above the horizontal meridian; each quadrant is mapped by itself.
         above = np.pi / 2 - np.deg2rad(angle)
@@ -133,17 +108,7 @@ class WedgeDipole:
         return position
 
     def to_field(self, position: Array) -> PrfMaps:
-        """Map from the cortex to the visual field: the inverse of :meth:`to_cortex`.
-
-        Parameters
-        ----------
-        position : (n_vertices,) array of complex
-            In mm.
-
-        Returns
-        -------
-        PrfMaps
-        """
+        """Map from the cortex to the visual field: the inverse of :meth:`to_cortex`."""
         w = position * np.exp(-1j * np.deg2rad(self.rotation)) / self.k
         with np.errstate(divide="ignore", invalid="ignore"):  # the pole: infinitely peripheral
             z = self.a * self.b * (np.exp(w) - 1) / (self.b - self.a * np.exp(w))
@@ -168,18 +133,9 @@ class WedgeDipole:
 
 
 def prf_size(area: Array, eccentricity: Array) -> Array:
-    """Give the size of a pRF, which grows with eccentricity, and from V1 to V3.
+    """Give the standard deviation of a Gaussian pRF, in degrees.
 
-    Parameters
-    ----------
-    area : array of int
-    eccentricity : array of float
-        In degrees.
-
-    Returns
-    -------
-    array of float
-        Standard deviation of the Gaussian, in degrees.
+    It grows with eccentricity (degrees), and from V1 to V3.
 
     References
     ----------
@@ -206,7 +162,6 @@ def flatten_occipital_cortex(sphere: Array, white: Array, hemisphere: Hemisphere
         Vertices on FreeSurfer's registration sphere, in mm.
     white : (n_vertices, 3) array of float
         The same vertices on fsaverage's white surface, in mm, where the landmarks are found.
-    hemisphere : {"L", "R"}
 
     Returns
     -------
@@ -233,18 +188,8 @@ def responds_to(
 ) -> Mask:
     """Find the vertices whose pRF centre lies in a quadrant of the visual field.
 
-    Parameters
-    ----------
-    quadrant : {"UL", "UR", "LL", "LR"}
-    maps : PrfMaps
-        Of one hemisphere, which sees the contralateral half of the visual field.
-    hemisphere : {"L", "R"}
-    limit : float
-        Eccentricity in degrees up to which there is a stimulus.
-
-    Returns
-    -------
-    (n_vertices,) array of bool
+    Each hemisphere sees the contralateral half of it. `limit` is the eccentricity in degrees up
+    to which there is a stimulus.
     """
     vertical, side = quadrant
     if side == hemisphere:
@@ -267,9 +212,6 @@ def simulated_response(
     ----------
     amplitudes : mapping of quadrant to sequence of float
         Response to each condition, in percent signal change.
-    maps : PrfMaps
-        Of one hemisphere.
-    hemisphere : {"L", "R"}
 
     Returns
     -------
@@ -284,42 +226,28 @@ def simulated_response(
     return response
 
 
-@dataclass(frozen=True)
-class Block:
-    """A stretch of stimulation: onset and duration in seconds, and its condition."""
-
-    onset: float
-    duration: float
-    condition: str
-
-
 def block_design(
     conditions: Sequence[str], n_cycles: int, duration: float, rng: np.random.Generator
-) -> tuple[Block, ...]:
+) -> pd.DataFrame:
     """Order blocks at random: in every cycle each condition once, then rest for one block.
-
-    Parameters
-    ----------
-    conditions : sequence of str
-    n_cycles : int
-    duration : float
-        Of a block, in seconds.
-    rng : numpy.random.Generator
 
     Returns
     -------
-    tuple of Block
+    DataFrame
+        A row for each block, with the columns of BIDS events: onset and duration in seconds, and
+        the condition as trial type.
 
     Examples
     --------
-    >>> [block.onset for block in block_design("ab", 2, 10.0, np.random.default_rng(0))]
+    >>> block_design("ab", 2, 10.0, np.random.default_rng(0))["onset"].tolist()
     [0.0, 10.0, 30.0, 40.0]
     """
-    return tuple(
-        Block((cycle * (len(conditions) + 1) + place) * duration, duration, conditions[chosen])
+    blocks = [
+        ((cycle * (len(conditions) + 1) + place) * duration, duration, conditions[chosen])
         for cycle in range(n_cycles)
         for place, chosen in enumerate(rng.permutation(len(conditions)))
-    )
+    ]
+    return pd.DataFrame(blocks, columns=["onset", "duration", "trial_type"])
 
 
 def participant_effects(
@@ -337,13 +265,6 @@ def participant_effects(
         Means, in percent signal change.
     sd : float
         Standard deviation between participants (n - 1 in the denominator).
-    n_participants : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    tuple of mapping of quadrant to float
-        One mapping per participant.
     """
     draws = rng.standard_normal((n_participants, len(planted)))
     draws = (draws - draws.mean(axis=0)) / draws.std(axis=0, ddof=1)
@@ -358,12 +279,10 @@ def ar1_noise(
 
     Parameters
     ----------
-    n_scans, n_vertices : int
     sd : float
         Standard deviation of the noise itself, not of its innovations.
     correlation : float
         Between one scan and the next.
-    rng : numpy.random.Generator
 
     Returns
     -------

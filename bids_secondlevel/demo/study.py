@@ -3,18 +3,18 @@
 The model is in :mod:`bids_secondlevel.demo.simulation`; the first-level fits are nilearn's own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from bids_secondlevel import __version__
-from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.demo.simulation import (
     QUADRANTS,
-    Block,
     PrfMaps,
     Quadrant,
     WedgeDipole,
@@ -82,25 +82,16 @@ _STATISTICS = {
 
 @dataclass(frozen=True)
 class Task:
-    """An experiment: what is shown, and what is contrasted.
-
-    Attributes
-    ----------
-    label : str
-    description : str
-    conditions : mapping of str to str
-        Description of each condition, by name.
-    n_cycles : int
-        How often every condition is shown.
-    contrasts : mapping of str to mapping of str to float
-        Weights of the conditions, by name of the contrast.
-    """
+    """An experiment: what is shown, and what is contrasted."""
 
     label: str
     description: str
     conditions: Mapping[str, str]
+    """Description of each condition, by name."""
     n_cycles: int
+    """How often every condition is shown."""
     contrasts: Mapping[str, Mapping[str, float]]
+    """Weights of the conditions, by name of the contrast."""
 
 
 LOCALIZER = Task(
@@ -127,22 +118,14 @@ TASKS = (LOCALIZER, MAIN)
 
 @dataclass(frozen=True)
 class Participant:
-    """A simulated participant.
-
-    Attributes
-    ----------
-    label : str
-        Without ``sub-``.
-    effects : mapping of quadrant to float
-        This participant's effect of attention, in percent signal change.
-    retinotopy : WedgeDipole
-        This participant's visual areas, a little larger or smaller than others', and turned.
-    seed : tuple of int
-    """
+    """A simulated participant."""
 
     label: str
+    """Without ``sub-``."""
     effects: Mapping[Quadrant, float]
+    """This participant's effect of attention, in percent signal change."""
     retinotopy: WedgeDipole
+    """This participant's visual areas, a little larger or smaller than others', and turned."""
     seed: tuple[int, ...]
 
 
@@ -163,44 +146,35 @@ def draw_participants() -> tuple[Participant, ...]:
     )
 
 
-def flatten_fsaverage() -> dict[Hemisphere, Array]:
+def flatten_fsaverage() -> Bilateral[Array]:
     """Flatten the occipital cortex of nilearn's fsaverage5, which comes with nilearn.
 
     Returns
     -------
-    dict of hemisphere to (10242,) array of complex
+    Bilateral of (10242,) array of complex
         Positions in mm; see :func:`~bids_secondlevel.demo.simulation.flatten_occipital_cortex`.
     """
     from nilearn.datasets import load_fsaverage
 
     meshes = load_fsaverage(SPACE)
 
-    def vertices(surface: str, hemisphere: Hemisphere) -> Array:
-        mesh = meshes[surface].parts["left" if hemisphere == "L" else "right"]
-        return np.asarray(mesh.coordinates, dtype=np.float64)
-
-    return {
-        hemisphere: flatten_occipital_cortex(
-            vertices("sphere", hemisphere), vertices("white_matter", hemisphere), hemisphere
+    def flatten(hemisphere: Hemisphere) -> Array:
+        sphere, white = (
+            meshes[name].parts["left" if hemisphere == "L" else "right"].coordinates
+            for name in ("sphere", "white_matter")
         )
-        for hemisphere in HEMISPHERES
-    }
+        return flatten_occipital_cortex(
+            np.asarray(sphere, dtype=np.float64), np.asarray(white, dtype=np.float64), hemisphere
+        )
+
+    return Bilateral.of(flatten)
 
 
 def amplitudes(task: Task, effects: Mapping[Quadrant, float]) -> dict[Quadrant, list[float]]:
     """Say how strongly the cortex that sees a quadrant responds to each condition of a task.
 
-    Parameters
-    ----------
-    task : Task
-        :data:`LOCALIZER`, to which all participants respond alike, or :data:`MAIN`.
-    effects : mapping of quadrant to float
-        Effect of attention, in percent signal change.
-
-    Returns
-    -------
-    dict of quadrant to list of float
-        In percent signal change, in the order of the task's conditions.
+    All participants respond to the localizer alike, and differ in their effects of attention on
+    the main task; all of it in percent signal change.
     """
     if task is LOCALIZER:
         return {q: [_LOCALIZER_RESPONSE * (q == shown) for shown in QUADRANTS] for q in QUADRANTS}
@@ -208,30 +182,22 @@ def amplitudes(task: Task, effects: Mapping[Quadrant, float]) -> dict[Quadrant, 
 
 
 def fit(
-    task: Task, blocks: Sequence[Block], response: Array, rng: np.random.Generator
+    task: Task, events: pd.DataFrame, response: Array, rng: np.random.Generator
 ) -> dict[tuple[str, str], Array]:
     """Simulate a run of one hemisphere, and fit it with nilearn's general linear model.
 
     Parameters
     ----------
-    task : Task
-    blocks : sequence of Block
-        What was shown when.
     response : (n_conditions, n_vertices) array of float
         In percent signal change.
-    rng : numpy.random.Generator
-        For the noise.
 
     Returns
     -------
     dict of (contrast, statistic) to (n_vertices,) array of float
     """
-    import pandas as pd
     from nilearn.glm import compute_contrast
     from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
 
-    timed = [(block.onset, block.duration, block.condition) for block in blocks]
-    events = pd.DataFrame(timed, columns=["onset", "duration", "trial_type"])
     design = make_first_level_design_matrix(
         np.arange(_N_SCANS) * _REPETITION_TIME, events, hrf_model="glover"
     )
@@ -248,17 +214,13 @@ def fit(
     return maps
 
 
-def write_participant(
-    bids_dir: Path, participant: Participant, flat: Mapping[Hemisphere, Array]
-) -> None:
+def write_participant(bids_dir: Path, participant: Participant, flat: Bilateral[Array]) -> None:
     """Simulate, fit and write one participant: raw skeleton, retinotopy, statistical maps.
 
     Parameters
     ----------
-    bids_dir : Path
-    participant : Participant
-    flat : mapping of hemisphere to (n_vertices,) array of complex
-        The flattened cortex.
+    flat : Bilateral of (n_vertices,) array of complex
+        The flattened cortex; see :func:`flatten_fsaverage`.
 
     Raises
     ------
@@ -267,21 +229,20 @@ def write_participant(
     """
     rng = np.random.default_rng(participant.seed)
     subject = f"sub-{participant.label}"
-    retinotopy = {hemi: participant.retinotopy.to_field(flat[hemi]) for hemi in HEMISPHERES}
+    retinotopy = flat.map(participant.retinotopy.to_field)
     surf = bids_dir / "derivatives" / "freesurfer" / subject / "surf"
     for hemi, maps in retinotopy.items():
         _write_retinotopy(surf, hemi, maps)
     for task in TASKS:
         stem = f"{subject}_task-{task.label}"
-        blocks = block_design(tuple(task.conditions), task.n_cycles, _BLOCK, rng)
+        events = block_design(tuple(task.conditions), task.n_cycles, _BLOCK, rng)
         raw = bids_dir / subject / "func"
         write_atomically(raw / f"{stem}_bold.nii.gz", blank_volume(_N_SCANS, _REPETITION_TIME))
-        rows = ((f"{b.onset:g}", f"{b.duration:g}", b.condition) for b in blocks)
-        _write_tsv(raw / f"{stem}_events.tsv", ("onset", "duration", "trial_type"), rows)
+        _write_tsv(raw / f"{stem}_events.tsv", events, "%g")
         first_level = bids_dir / "derivatives" / "firstlevel" / subject / "func"
         for hemi, maps in retinotopy.items():
             response = simulated_response(amplitudes(task, participant.effects), maps, hemi)
-            for (contrast, statistic), values in fit(task, blocks, response, rng).items():
+            for (contrast, statistic), values in fit(task, events, response, rng).items():
                 name = f"{stem}_hemi-{hemi}_space-{SPACE}_contrast-{contrast}_stat-{statistic}"
                 path = first_level / f"{name}_statmap.func.gii"
                 write_atomically(path, map_gifti(values, hemi))
@@ -322,21 +283,18 @@ def write_study(bids_dir: Path, participants: Sequence[Participant]) -> None:
 
 
 def _write_participants_table(bids_dir: Path, participants: Sequence[Participant]) -> None:
-    planted = [f"planted_{quadrant}" for quadrant in PLANTED]
-    rng = np.random.default_rng(_SEED)
-    rows = [
-        (
-            f"sub-{participant.label}",
-            str(rng.integers(20, 40)),
-            "FM"[number % 2],
-            "AB"[number // 2 % 2],
-            *(f"{participant.effects[quadrant]:.6f}" for quadrant in PLANTED),
-        )
-        for number, participant in enumerate(participants)
-    ]
-    _write_tsv(
-        bids_dir / "participants.tsv", ("participant_id", "age", "sex", "group", *planted), rows
-    )
+    n = len(participants)
+    planted = {
+        f"planted_{quadrant}": [p.effects[quadrant] for p in participants] for quadrant in PLANTED
+    }
+    table = {
+        "participant_id": [f"sub-{participant.label}" for participant in participants],
+        "age": np.random.default_rng(_SEED).integers(20, 40, n),
+        "sex": ["FM"[number % 2] for number in range(n)],
+        "group": ["AB"[number // 2 % 2] for number in range(n)],
+        **planted,
+    }
+    _write_tsv(bids_dir / "participants.tsv", pd.DataFrame(table), "%.6f")
     effect = "Simulated effect of attention in this quadrant of the visual field"
     write_json(
         bids_dir / "participants.json",
@@ -378,6 +336,6 @@ def _write_dataset(folder: Path, name: str, dataset_type: str, readme: str) -> N
     write_atomically(folder / "README", readme.encode())
 
 
-def _write_tsv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    lines = ["\t".join(row) for row in (columns, *rows)]
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
+def _write_tsv(path: Path, table: pd.DataFrame, number: str) -> None:
+    text = table.to_csv(sep="\t", index=False, float_format=number, lineterminator="\n")
+    write_atomically(path, text.encode())

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_secondlevel.demo.main import main as demo
+from bids_secondlevel.demo import main as demo
 from bids_secondlevel.demo.simulation import block_design
 from bids_secondlevel.demo.study import (
     MAIN,
@@ -73,11 +73,6 @@ def load(path):
     return np.asarray(data).ravel()
 
 
-def run_demo(*arguments, cwd=None):
-    command = [SCRIPTS / "bids_secondlevel-demo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-
-
 def digests(folder):
     # The record of a run has the times of its inputs.
     files = sorted(p for p in folder.rglob("*") if p.is_file() and "_run.json" not in p.name)
@@ -87,7 +82,8 @@ def digests(folder):
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory):
     parent = tmp_path_factory.mktemp("demo")
-    finished = run_demo("new/study", cwd=parent)
+    command = [SCRIPTS / "bids_secondlevel-demo", "new/study"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=parent)
     return Demo(parent / "new" / "study", finished)
 
 
@@ -235,24 +231,24 @@ def test_the_raw_data_say_what_they_are(simulated):
             assert max(float(e["onset"]) + float(e["duration"]) for e in events) <= 360
 
 
-def test_a_second_run_completes_the_first_with_the_same_bytes(simulated):
+def test_a_second_run_completes_the_first_with_the_same_bytes(simulated, capsys):
     before = digests(simulated.folder)
     untouched = simulated.bids / "participants.tsv"
     modified = untouched.stat().st_mtime_ns
     shutil.rmtree(simulated.bids / "derivatives" / "firstlevel" / "sub-03")
     shutil.rmtree(simulated.bids / "derivatives" / "freesurfer" / "sub-08")
     shutil.rmtree(simulated.output)
-    again = run_demo(simulated.folder)
-    assert again.returncode == 0, again.stderr
-    assert again.stdout == simulated.finished.stdout
+    assert demo.main([str(simulated.folder)]) == 0
+    assert capsys.readouterr().out == simulated.finished.stdout
     assert digests(simulated.folder) == before
     assert untouched.stat().st_mtime_ns == modified
 
 
-def test_help_says_what_it_does():
-    finished = run_demo("--help")
-    assert (finished.returncode, finished.stderr) == (0, "")
-    assert "DIR" in finished.stdout
+def test_help_says_what_it_does(capsys):
+    assert demo.main(["--help"]) == 0
+    said = capsys.readouterr()
+    assert "DIR" in said.out
+    assert said.err == ""
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--nonsense", "a"]])
@@ -309,8 +305,8 @@ def test_first_level_fits_are_unbiased_and_calibrated(task):
     half = 2000
     response = np.zeros((len(task.conditions), 2 * half))
     response[:, :half] = np.array(amplitudes(task, effects)["UL"])[:, None]
-    blocks = block_design(tuple(task.conditions), task.n_cycles, 12.0, np.random.default_rng(1))
-    maps = fit(task, blocks, response, np.random.default_rng(2))
+    events = block_design(tuple(task.conditions), task.n_cycles, 12.0, np.random.default_rng(1))
+    maps = fit(task, events, response, np.random.default_rng(2))
     truths = {"attendMinusIgnore": 0.8} if task is MAIN else {"UL": 1.5, "UR": -0.5}
     for contrast, truth in truths.items():
         effect, variance, z = (maps[contrast, name] for name in ("effect", "variance", "z"))

@@ -204,10 +204,10 @@ def test_a_vertex_responds_as_its_quadrant_does(flat):
 
 def test_blocks_are_balanced_and_do_not_overlap():
     blocks = block_design(QUADRANTS, 6, 12.0, np.random.default_rng(0))
-    assert Counter(block.condition for block in blocks) == dict.fromkeys(QUADRANTS, 6)
-    ends = [block.onset + block.duration for block in blocks]
-    assert all(end <= block.onset for end, block in zip(ends, blocks[1:], strict=False))
-    orders = {tuple(b.condition for b in blocks[i : i + 4]) for i in range(0, 24, 4)}
+    assert Counter(blocks["trial_type"]) == dict.fromkeys(QUADRANTS, 6)
+    ends = blocks["onset"] + blocks["duration"]
+    assert (ends.to_numpy()[:-1] <= blocks["onset"].to_numpy()[1:]).all()
+    orders = {tuple(blocks["trial_type"][i : i + 4]) for i in range(0, 24, 4)}
     assert len(orders) > 1
 
 
