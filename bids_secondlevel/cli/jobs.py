@@ -4,12 +4,10 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from itertools import islice
 
-from bids_secondlevel.cli.outcome import UP_TO_DATE, Outcome, summarize_outcome
 from bids_secondlevel.cli.preview import describe_datasets, describe_run, find_gaps
 from bids_secondlevel.core.errors import (
     DONE,
@@ -21,7 +19,6 @@ from bids_secondlevel.core.errors import (
     OutputError,
     SecondLevelError,
 )
-from bids_secondlevel.core.files import Dataset, ParticipantIndex
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.inputs import discovery
@@ -35,30 +32,23 @@ from bids_secondlevel.inputs.datasets import (
     unknown_participants,
     unlisted_participants,
 )
-from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.plan import make_plan
-from bids_secondlevel.maps.reading import (
-    measured_gap,
-)
+from bids_secondlevel.inputs.study import Study, choose, survey
+from bids_secondlevel.maps.reader import measured_gap
 from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs import resume
 from bids_secondlevel.outputs.dataset import write_dataset_files
 from bids_secondlevel.outputs.files import remove_files, write_atomically
 from bids_secondlevel.outputs.names import folder_of, sidecar_of
-from bids_secondlevel.participant import choose_files, process_participant
+from bids_secondlevel.outputs.outcome import UP_TO_DATE, Outcome, summarize_outcome
+from bids_secondlevel.participant import process_participant
 from bids_secondlevel.reports.methods import describe_measurement
 from bids_secondlevel.reports.pages import write_methods
 
 LOG = logging.getLogger("bids_secondlevel")
 
-SURVEYED = 3
-"""How many participants with maps are looked at to learn what a study contains."""
-
 _IDLE = 10
 """Seconds without work after which a process ends, as when the one that started it was killed."""
-
-MAX_SURVEYED = 20
-"""How many participants are looked at to find them."""
 
 
 def run(settings: Settings) -> int:
@@ -87,16 +77,18 @@ def run(settings: Settings) -> int:
             "--participant-label to include them.",
             ", ".join(f"sub-{label}" for label in unlisted),
         )
-    reference = survey(settings, datasets, everyone)
-    _announce(reference, selected, settings, datasets)
+    study = Study(
+        settings=settings, datasets=datasets, reference=survey(settings, datasets, everyone)
+    )
+    _announce(study, selected)
     outcomes: Generator[Outcome]
     if settings.dry_run:
         print(describe_datasets(datasets))
-        outcomes = (_attempt(label, reference, settings, datasets) for label in selected)
+        outcomes = (_attempt(label, study) for label in selected)
     else:
         write_dataset_files(settings.output_dir, datasets, settings.bids_dir, description)
-        _write_methods(reference, settings)
-        outcomes = _process_all(selected, reference, settings, datasets)
+        _write_methods(study)
+        outcomes = _process_all(selected, study)
     codes = []
     n_skipped = 0
     with _progress(len(selected), settings) as advance:
@@ -123,12 +115,7 @@ def run(settings: Settings) -> int:
     return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
 
 
-def preview_participant(
-    label: str,
-    reference: Sequence[ParticipantIndex],
-    settings: Settings,
-    datasets: Sequence[Dataset],
-) -> Outcome:
+def preview_participant(label: str, study: Study) -> Outcome:
     """Print what would be done for a participant, and find what is missing.
 
     Raises
@@ -136,46 +123,25 @@ def preview_participant(
     SecondLevelError
         If nothing could be decided for this participant.
     """
-    index, plan, files = choose_files(label, reference, settings, datasets)
-    folder = folder_of(label, plan.space, settings)
-    origin = resume.origin_of(index, plan, files, settings)
+    chosen = choose(label, study)
+    folder = folder_of(label, chosen.plan.space, study.settings)
+    origin = resume.origin_of(chosen, study.settings)
     is_up_to_date = resume.is_up_to_date(origin, folder)
-    print(describe_run(files, plan))
-    gaps = find_gaps(files, plan)
+    print(describe_run(chosen.files, chosen.plan))
     is_measured = any(
-        measured_gap(estimate, hemi) is None for estimate in files.estimates for hemi in HEMISPHERES
+        measured_gap(contrast, hemi) is None
+        for contrast in chosen.files.contrasts
+        for hemi in HEMISPHERES
     )
-    summary = "dry run, nothing written" + (f"; {UP_TO_DATE}" if is_up_to_date else "")
     return summarize_outcome(
-        index, files, gaps, is_measured=is_measured, summary=summary, space=plan.maps_space
+        chosen,
+        find_gaps(chosen.files, chosen.plan),
+        is_measured=is_measured,
+        summary="dry run, nothing written" + (f"; {UP_TO_DATE}" if is_up_to_date else ""),
     )
 
 
-def survey(
-    settings: Settings, datasets: Sequence[Dataset], labels: Iterable[str]
-) -> tuple[ParticipantIndex, ...]:
-    """Index the first few participants with maps, to learn what a study contains.
-
-    Where none of the first participants has any, the indexes without maps are returned: they
-    tell which volumes there are.
-    """
-    indexes = []
-    for label in islice(labels, MAX_SURVEYED):
-        try:
-            indexes.append(index_participant(datasets, label, settings.bids_filters))
-        except DataError:  # told when this participant is processed
-            continue
-        if sum(bool(index.statistical_maps) for index in indexes) == SURVEYED:
-            break
-    return tuple(index for index in indexes if index.statistical_maps) or tuple(indexes)
-
-
-def _announce(
-    reference: Sequence[ParticipantIndex],
-    selected: Sequence[str],
-    settings: Settings,
-    datasets: Sequence[Dataset],
-) -> None:
+def _announce(study: Study, selected: Sequence[str]) -> None:
     """Say what was chosen for the study; stop here if nothing can be planned for anybody.
 
     Raises
@@ -183,18 +149,21 @@ def _announce(
     SecondLevelError
         If no plan can be made, and the participants looked at are all that are asked for.
     """
+    reference = study.reference
     known = {index.label for index in reference}
-    others = survey(settings, datasets, [label for label in selected if label not in known])
+    others = survey(
+        study.settings, study.datasets, [label for label in selected if label not in known]
+    )
     surveyed = (*reference, *others)
     try:
-        plan = make_plan(reference, others, settings)
+        plan = make_plan(reference, others, study.settings)
     except InputMissingError:
         if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
             raise
         return  # each participant says what is missing
     for message in plan.messages:
         LOG.warning(message)
-    for message in discovery.unrecognised(datasets, surveyed):
+    for message in discovery.unrecognised(study.datasets, surveyed):
         LOG.info(message)
     LOG.info(
         "Space %s; localizer task %s; ROIs %s.",
@@ -204,11 +173,12 @@ def _announce(
     )
 
 
-def _write_methods(reference: Sequence[ParticipantIndex], settings: Settings) -> None:
+def _write_methods(study: Study) -> None:
     """Write how ROIs are defined and measured, the same whichever participants a job is for.
 
     The text of the group level says this too, and stays with the tables that it is about.
     """
+    settings, reference = study.settings, study.reference
     if (settings.output_dir / "group_statistics.tsv").exists():
         return
     try:
@@ -228,32 +198,25 @@ def _write_methods(reference: Sequence[ParticipantIndex], settings: Settings) ->
     write_methods(text, settings.output_dir)
 
 
-def _process_all(
-    labels: Sequence[str],
-    reference: Sequence[ParticipantIndex],
-    settings: Settings,
-    datasets: Sequence[Dataset],
-) -> Generator[Outcome]:
+def _process_all(labels: Sequence[str], study: Study) -> Generator[Outcome]:
     """Process participants, several at a time; outcomes come in the order of the labels.
 
     A single process is this one: others take a second to start. joblib counts the CPUs that
     this process may use, by its affinity and the limits of its container.
     """
-    n_procs = min(settings.n_procs or len(labels), len(labels))
+    n_procs = min(study.settings.n_procs or len(labels), len(labels))
     if n_procs > 1:
         import joblib
 
-        n_procs = min(settings.n_procs or joblib.cpu_count(), len(labels))
+        n_procs = min(study.settings.n_procs or joblib.cpu_count(), len(labels))
     if n_procs == 1:
-        yield from (_attempt(label, reference, settings, datasets) for label in labels)
+        yield from (_attempt(label, study) for label in labels)
         return
     with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=_IDLE):
         parallel = joblib.Parallel(n_jobs=n_procs, return_as="generator")
     n_done = 0
     try:
-        for outcome in parallel(
-            joblib.delayed(_attempt)(label, reference, settings, datasets) for label in labels
-        ):
+        for outcome in parallel(joblib.delayed(_attempt)(label, study) for label in labels):
             n_done += 1
             yield outcome
     except (BrokenExecutor, BrokenPipeError) as error:
@@ -286,16 +249,12 @@ def _progress(n_participants: int, settings: Settings) -> Iterator[Callable[[], 
         yield bar.update
 
 
-def _attempt(
-    label: str,
-    reference: Sequence[ParticipantIndex],
-    settings: Settings,
-    datasets: Sequence[Dataset],
-) -> Outcome:
+def _attempt(label: str, study: Study) -> Outcome:
     """Process a participant, and turn any failure into an outcome."""
+    settings = study.settings
     process = preview_participant if settings.dry_run else process_participant
     try:
-        return process(label, reference, settings, datasets)
+        return process(label, study)
     except BrokenPipeError:  # nobody reads what a dry run prints
         raise
     except OutputError as error:

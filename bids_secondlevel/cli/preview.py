@@ -7,9 +7,9 @@ from bids_secondlevel.core.files import Dataset, MapSource, ParticipantFiles, Pl
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.values import Absent
-from bids_secondlevel.maps.reading import localizer_gap, measured_gap
+from bids_secondlevel.maps.combine import COMBINATIONS
+from bids_secondlevel.maps.reader import localizer_gap, measured_gap
 from bids_secondlevel.maps.retinotopy import retinotopy_gap
-from bids_secondlevel.rois.measure import COMBINATIONS
 
 
 def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
@@ -17,7 +17,7 @@ def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
     gaps = [retinotopy_gap(files, hemi, plan.rois) for hemi in plan.sides]
     for contrast in files.localizers:
         gaps += [localizer_gap(files.localizers, contrast, hemi) for hemi in plan.sides]
-    for estimate in files.estimates:
+    for estimate in files.contrasts:
         gaps += [measured_gap(estimate, hemi) for hemi in plan.sides]
     for source in files.retinotopy.values():
         angle, explained = source.polar_angle is None, source.variance_explained is None
@@ -63,15 +63,15 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
     for contrast, sources in files.localizers.items():
         yield f"    {contrast}"
         yield from _sources(sources)
-    yield f"  to be measured: {len(files.estimates)} contrasts"
-    for estimate in files.estimates:
+    yield f"  to be measured: {len(files.contrasts)} contrasts"
+    for estimate in files.contrasts:
         session = f"session {estimate.session}, " if estimate.session else ""
         yield f"    {session}task {estimate.task}, contrast {estimate.contrast}"
         yield from _sources(estimate.maps)
     n_hemi = len(plan.hemi)
-    n_rows = len(files.estimates) * len(plan.rois) * n_hemi
+    n_rows = len(files.contrasts) * len(plan.rois) * n_hemi
     yield (
-        f"  rows to be expected: {n_rows} ({len(files.estimates)} contrasts x "
+        f"  rows to be expected: {n_rows} ({len(files.contrasts)} contrasts x "
         f"{len(plan.rois)} ROIs x {n_hemi} for {', '.join(plan.hemi)})"
     )
 

@@ -50,25 +50,16 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class MapSource:
-    """Files that make one map of one hemisphere.
-
-    Attributes
-    ----------
-    maps : tuple of SourceFile
-        One file per run; a single one where the first-level tool gave one map.
-    combination : {"single", "fixed_effects", "mean", "fixed_effects_z", "stouffer"}
-        How they become one map.
-    variances : tuple of SourceFile
-        For the fixed-effects combinations, the variance map of each of `maps`; else empty.
-    units : tuple of (session, run)
-        What was recorded when: session and run of each of `maps`, ``None`` where its name has
-        none, which stands for all.
-    """
+    """Files that make one map of one hemisphere."""
 
     maps: tuple[SourceFile, ...]
+    """One file per run; a single one if the first-level tool gave one map."""
     combination: Combination = "single"
+    """How they become one map."""
     variances: tuple[SourceFile, ...] = ()
+    """For the fixed-effects combinations, the variance map of each of `maps`; else empty."""
     units: tuple[Unit, ...] = ()
+    """Session and run of each of `maps`, ``None`` if its name has none, which means all."""
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
@@ -119,49 +110,64 @@ class RetinotopySource:
         return (*(file for file in every if file is not None), *self.areas.values())
 
 
-@dataclass(frozen=True)
-class EstimateSource:
-    """The maps of one contrast to be measured; a hemisphere without a map is absent.
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """The maps of one contrast of a participant, to be measured."""
 
-    `session` is ``None`` where the file names have none.
-    """
-
+    participant_id: str
+    """With its ``sub-`` prefix."""
     session: str | None
+    """``None`` if the file names have none."""
     task: str
     contrast: str
     maps: Mapping[Hemisphere, MapSource]
+    """A hemisphere without a map is absent."""
+    localizers: Mapping[str, tuple[MapSource, ...]]
+    """What each localizer contrast of the same task stems from; empty for another task."""
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Runs that are combined, in order; none where a hemisphere has a single map at most."""
+        """Runs that are combined, in order; none if a hemisphere has a single map at most."""
         if all(len(source.maps) == 1 for source in self.maps.values()):
             return ()
         found = {run for source in self.maps.values() for _, run in source.units if run}
         return tuple(sorted(found, key=int))
 
-    def of_run(self, run: str) -> "EstimateSource":
+    @property
+    def shares_recordings(self) -> frozenset[str]:
+        """The localizer contrasts whose z maps stem from recordings that these maps stem from.
+
+        Another task is independent data, and so are other runs or sessions of the localizer.
+        Without a map, nothing is known of it.
+        """
+        return frozenset(
+            contrast
+            for contrast, sources in self.localizers.items()
+            if not self.maps
+            or any(own.shares_data_with(its) for own in self.maps.values() for its in sources)
+        )
+
+    def n_runs(self, hemisphere: Hemisphere) -> int | None:
+        """Count the maps that are combined; ``None`` if there is no map."""
+        source = self.maps.get(hemisphere)
+        return None if source is None else len(source.maps)
+
+    def of_run(self, run: str) -> "Contrast":
         """Leave one run alone of those that are combined."""
         maps = {hemi: source.of_run(run) for hemi, source in self.maps.items()}
         return replace(self, maps={hemi: only for hemi, only in maps.items() if only is not None})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fold:
-    """One run of the localizer left out.
-
-    Attributes
-    ----------
-    run : str
-        The run left out.
-    localizers : mapping of contrast to hemisphere to MapSource
-        z maps from the other runs, which define the ROIs.
-    estimates : tuple of EstimateSource
-        Maps of the run left out, which are measured in them.
-    """
+    """One run of the localizer left out."""
 
     run: str
+    """The run left out."""
     localizers: Localizers
-    estimates: tuple[EstimateSource, ...]
+    """z maps from the other runs, which define the ROIs."""
+    contrasts: tuple[Contrast, ...]
+    """Maps of the run left out, which are measured in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,79 +215,57 @@ class Plan:
         return HEMISPHERES if BOTH in self.hemi else tuple(h for h in HEMISPHERES if h in self.hemi)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParticipantFiles:
-    """Which files are used for what, for one participant.
-
-    Attributes
-    ----------
-    label : str
-        Participant label without ``sub-``.
-    retinotopy_source : str or None
-        Tag of the retinotopy maps, for example ``benson14``.
-    retinotopy : mapping of hemisphere to RetinotopySource
-    localizers : mapping of contrast to hemisphere to MapSource
-        z maps of the localizer.
-    estimates : tuple of EstimateSource
-        Sorted by session, task and contrast.
-    surfaces : mapping of hemisphere to SourceFile
-        Mesh on which areas are measured.
-    views : mapping of hemisphere to tuple of SurfaceFile
-        Meshes to draw maps on, and what they can be shaded by; the best first.
-    spheres : mapping of hemisphere to tuple of SurfaceFile
-        Spheres of the participant that are registered to a template, and those of templates.
-    folds : tuple of Fold
-        For cross-validation; empty where it was not asked for or is not possible.
-    messages : tuple of str
-        Choices made on the user's behalf, and what was passed over.
-    """
+    """Which files are used for what, for one participant."""
 
     label: str
+    """Without ``sub-``."""
     retinotopy_source: str | None
+    """Tag of the retinotopy maps, for example ``benson14``."""
     retinotopy: Mapping[Hemisphere, RetinotopySource]
     localizers: Localizers
-    estimates: tuple[EstimateSource, ...]
+    """z maps of the localizer."""
+    contrasts: tuple[Contrast, ...]
+    """What is measured, sorted by session, task and contrast."""
     surfaces: Mapping[Hemisphere, SourceFile] = field(default_factory=dict)
+    """Mesh on which areas are measured."""
     views: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
+    """Meshes to draw maps on, and what they can be shaded by; the best first."""
     spheres: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
+    """Spheres of the participant that are registered to a template, and those of templates."""
     folds: tuple[Fold, ...] = ()
+    """For cross-validation; empty if it was not asked for or is not possible."""
     messages: tuple[str, ...] = ()
+    """Choices made on the user's behalf, and what was passed over."""
 
     @property
     def maps(self) -> Iterator[tuple[SourceFile, Hemisphere]]:
         """Every map with the hemisphere it is read for, as often as it is needed."""
         for hemi, retinotopy in self.retinotopy.items():
             yield from ((file, hemi) for file in retinotopy.files)
-        for localizers, estimates in (
-            (self.localizers, self.estimates),
-            *((fold.localizers, fold.estimates) for fold in self.folds),
+        for localizers, contrasts in (
+            (self.localizers, self.contrasts),
+            *((fold.localizers, fold.contrasts) for fold in self.folds),
         ):
-            for sources in (*localizers.values(), *(estimate.maps for estimate in estimates)):
+            for sources in (*localizers.values(), *(contrast.maps for contrast in contrasts)):
                 for hemi, source in sources.items():
                     yield from ((file, hemi) for file in source.files)
 
 
 @dataclass(frozen=True)
 class IndexedFile:
-    """A map found for a participant.
-
-    Attributes
-    ----------
-    source : SourceFile
-    entities : mapping of str to str
-        BIDS entities of its name by pybids' long names, with ``suffix`` and ``extension``;
-        ``hemi`` is ``L`` or ``R``. FreeSurfer names have only ``hemi``, ``suffix``,
-        ``extension`` and, for the tag of the retinotopy, ``desc``.
-    dataset : str
-        Name of the dataset it lies in.
-    queries : frozenset of str
-        The queries of ``--bids-filter-file`` that it passes.
-    """
+    """A map found for a participant."""
 
     source: SourceFile
     entities: Mapping[str, str]
+    """BIDS entities of its name by pybids' long names, with ``suffix`` and ``extension``;
+    ``hemi`` is ``L`` or ``R``. FreeSurfer names have only ``hemi``, ``suffix``, ``extension`` and,
+    for the tag of the retinotopy, ``desc``."""
     dataset: str
+    """Name of the dataset it lies in."""
     queries: frozenset[str]
+    """The queries of ``--bids-filter-file`` that it passes."""
 
     @property
     def is_volume(self) -> bool:
@@ -317,37 +301,24 @@ class AreaFile:
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParticipantIndex:
-    """Every map found for a participant, before any choice.
-
-    Attributes
-    ----------
-    label : str
-        Participant label without ``sub-``.
-    statistical_maps : tuple of IndexedFile
-        Of one hemisphere each; files that hold both are listed for each of them.
-    retinotopic_maps : tuple of IndexedFile
-        Of one hemisphere each, likewise.
-    area_files : tuple of AreaFile
-        Files that may hold visual areas of their own.
-    foreign : tuple of SourceFile
-        Files in the participant's folders that name another participant; they are not used.
-    misnamed : tuple of SourceFile
-        Statistical maps whose names are no BIDS names; they are not used.
-    unreadable : tuple of SecondLevelError
-        Why files that hold several maps could not be listed.
-    surfaces : tuple of SurfaceFile
-    templates : tuple of SurfaceFile
-        Of the templates that FreeSurfer puts beside its participants.
-    """
+    """Every map found for a participant, before any choice."""
 
     label: str
+    """Without ``sub-``."""
     statistical_maps: tuple[IndexedFile, ...] = ()
+    """Of one hemisphere each; files that hold both are listed for each of them."""
     retinotopic_maps: tuple[IndexedFile, ...] = ()
+    """Of one hemisphere each, likewise."""
     area_files: tuple[AreaFile, ...] = ()
+    """Files that may hold visual areas of their own."""
     foreign: tuple[SourceFile, ...] = ()
+    """Files in the participant's folders that name another participant; they are not used."""
     misnamed: tuple[SourceFile, ...] = ()
+    """Statistical maps whose names are no BIDS names; they are not used."""
     surfaces: tuple[SurfaceFile, ...] = ()
     templates: tuple[SurfaceFile, ...] = ()
+    """Of the templates that FreeSurfer puts beside its participants."""
     unreadable: tuple[SecondLevelError, ...] = ()
+    """Why files that hold several maps could not be listed."""

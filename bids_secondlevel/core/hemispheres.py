@@ -1,6 +1,6 @@
 """The two hemispheres, and what there is of both."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -8,6 +8,9 @@ Hemisphere = Literal["L", "R"]
 HEMISPHERES: tuple[Hemisphere, Hemisphere] = ("L", "R")
 BOTH = "both"
 """Value of the column ``hemi`` if the vertices of both hemispheres are pooled."""
+
+POOLS: Mapping[str, tuple[Hemisphere, ...]] = {"L": ("L",), "R": ("R",), BOTH: HEMISPHERES}
+"""The rows of an estimate by their value of ``hemi``, and whose vertices each of them pools."""
 
 Part_co = TypeVar("Part_co", covariant=True)
 Other = TypeVar("Other")

@@ -59,21 +59,15 @@ STATUSES: Mapping[Status, str] = {
 
 @dataclass(frozen=True)
 class ParticipantsTable:
-    """What ``participants.tsv`` says about the participants; empty where there is no such file.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        In the order of the file, without ``participant_id``.
-    values : mapping of str to mapping of str to str or None
-        By participant (with ``sub-``) and column, as written; ``None`` where it is n/a.
-    categorical : frozenset of str
-        Columns to which ``participants.json`` gives ``Levels``: their numbers are names of groups.
-    """
+    """What ``participants.tsv`` says about the participants; empty where there is no such file."""
 
     columns: tuple[str, ...] = ()
+    """In the order of the file, without ``participant_id``."""
     values: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    """By participant (with ``sub-``) and column, as written; ``None`` where it is n/a."""
     categorical: frozenset[str] = frozenset()
+    """Columns to which ``participants.json`` gives ``Levels``: their numbers are names of
+    groups."""
 
 
 @dataclass(frozen=True)
@@ -89,27 +83,19 @@ class Absent:
 
 @dataclass(frozen=True, eq=False)
 class Retinotopy:
-    """Retinotopic maps of one hemisphere.
-
-    Attributes
-    ----------
-    visual_area : (n_vertices,) array of int
-        Label of the visual area; 0 is none, or an area of `other_areas`.
-    eccentricity : (n_vertices,) array of float
-        Degrees of visual angle.
-    polar_angle : (n_vertices,) array of float, optional
-        Degrees clockwise from the upper vertical meridian, positive in the right visual field.
-    variance_explained : (n_vertices,) array of float, optional
-        In the unit of the file: a fraction, or percent.
-    other_areas : mapping of str to (n_vertices,) array of bool or Absent
-        Visual areas that are given in files of their own, by name.
-    """
+    """Retinotopic maps of one hemisphere."""
 
     visual_area: NDArray[np.integer[Any]]
+    """Label of the visual area; 0 is none, or an area of `other_areas`, (n_vertices,)."""
     eccentricity: Array
+    """Degrees of visual angle, (n_vertices,)."""
     polar_angle: Array | None = None
+    """Degrees clockwise from the upper vertical meridian, positive in the right visual field,
+    (n_vertices,)."""
     variance_explained: Array | None = None
+    """In the unit of the file: a fraction, or percent, (n_vertices,)."""
     other_areas: Mapping[str, Mask | Absent] = field(default_factory=dict)
+    """Visual areas that are given in files of their own, by name."""
 
     @property
     def inside(self) -> Mask:
@@ -123,32 +109,42 @@ Masks = Mapping[Hemisphere, Mask | Absent]
 """A mask per hemisphere, or why there is none."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Region:
+    """The vertices of a ROI in one hemisphere, found once and looked up in every map."""
+
+    vertices: NDArray[np.intp]
+    """In ascending order, (n,)."""
+    n_surface: int
+    """Vertices of the whole surface, which a map must have; in volumes, voxels of the grid."""
+    areas: Array | None = None
+    """Of these vertices in mm^2, (n,); ``None`` if there is no surface."""
+    voxel_volume: float | None = None
+    """In mm^3; ``None`` on surfaces."""
+
+
 @dataclass(frozen=True, eq=False)
 class RoiMasks:
-    """The masks of one ROI in one hemisphere, each of ``n_vertices``, or why there is none.
-
-    `localized` is ``None`` for a ROI that is defined by retinotopy only.
-    """
+    """The masks of one ROI in one hemisphere, each of ``n_vertices``, or why there is none."""
 
     retinotopic: Mask | Absent
     localized: Mask | Absent | None
+    """``None`` for a ROI that is defined by retinotopy only."""
     roi: Mask | Absent
+
+
+Rois = Mapping[str, RoiMasks]
+"""The ROIs of one hemisphere, by name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """The surface of one hemisphere.
-
-    Attributes
-    ----------
-    coordinates : (n_vertices, 3) array of float
-        In mm.
-    triangles : (n_triangles, 3) array of int
-        Vertices of each triangle, counted from 0.
-    """
+    """The surface of one hemisphere."""
 
     coordinates: Array
+    """In mm, (n_vertices, 3)."""
     triangles: NDArray[np.integer[Any]]
+    """Vertices of each triangle, counted from 0, (n_triangles, 3)."""
 
 
 def worst(absent: Sequence[Absent]) -> Absent:

@@ -11,7 +11,7 @@ from itertools import chain
 from bids_secondlevel.core.errors import AmbiguousInputError
 from bids_secondlevel.core.files import (
     Combination,
-    EstimateSource,
+    Contrast,
     Fold,
     IndexedFile,
     MapSource,
@@ -51,7 +51,9 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
         contrast: _by_hemisphere(maps, plan.localizer_task, contrast, _localizer_source)
         for contrast in needed
     }
-    folds = _folds(maps, tuple(needed), plan) if plan.cross_validate else ()
+    participant = f"sub-{index.label}"
+    of_localizer = {c: tuple(sources.values()) for c, sources in localizers.items()}
+    folds = _folds(maps, participant, tuple(needed), plan) if plan.cross_validate else ()
     source, retinotopy, messages = choose_retinotopy(index, plan)
     if plan.cross_validate and not folds:
         messages.append(
@@ -64,7 +66,7 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
         retinotopy_source=source,
         retinotopy=retinotopy,
         localizers=localizers,
-        estimates=tuple(_estimate_sources(maps, plan)),
+        contrasts=tuple(_contrasts(maps, participant, of_localizer, plan)),
         surfaces=_choose_surfaces(index.surfaces, plan),
         views=_rank_views(index, plan),
         spheres=_list_spheres(index),
@@ -179,7 +181,13 @@ def _localizer_source(maps: Sequence[IndexedFile]) -> MapSource | None:
     return _source(chosen, usable, "fixed_effects_z", "stouffer")
 
 
-def _estimate_sources(maps: Iterable[IndexedFile], plan: Plan) -> Iterable[EstimateSource]:
+def _contrasts(
+    maps: Iterable[IndexedFile],
+    participant: str,
+    localizers: Mapping[str, tuple[MapSource, ...]],
+    plan: Plan,
+) -> Iterable[Contrast]:
+    """Choose what is measured, sorted by session, task and contrast."""
     maps = [file for file in maps if is_measured(file, plan.session_labels)]
     of_statistic = [f for f in maps if same(f.entities.get("stat"), plan.statistic)]
     choose = partial(_measured_source, statistic=plan.statistic)
@@ -191,7 +199,17 @@ def _estimate_sources(maps: Iterable[IndexedFile], plan: Plan) -> Iterable[Estim
             in_session = [file for file in maps if file.entities.get("session") == session]
             for contrast in (contrast for t, contrast in plan.measured if t == task):
                 chosen = _by_hemisphere(in_session, task, contrast, choose)
-                sources.append(EstimateSource(session, task, contrast, chosen))
+                is_localizer = same(plan.localizer_task, task)
+                sources.append(
+                    Contrast(
+                        participant_id=participant,
+                        session=session,
+                        task=task,
+                        contrast=contrast,
+                        maps=chosen,
+                        localizers=localizers if is_localizer else {},
+                    )
+                )
     return sorted(sources, key=lambda source: (source.session or "", source.task, source.contrast))
 
 
@@ -204,7 +222,9 @@ def _measured_source(maps: Sequence[IndexedFile], statistic: str) -> MapSource |
     return _source(chosen, maps, "fixed_effects" if same(statistic, "effect") else "mean", "mean")
 
 
-def _folds(maps: Sequence[IndexedFile], contrasts: Sequence[str], plan: Plan) -> tuple[Fold, ...]:
+def _folds(
+    maps: Sequence[IndexedFile], participant: str, contrasts: Sequence[str], plan: Plan
+) -> tuple[Fold, ...]:
     """Leave out one run of the localizer at a time, where its runs have maps of their own."""
     task = plan.localizer_task
     measured = [contrast for of_task, contrast in plan.measured if same(of_task, task or "")]
@@ -245,12 +265,16 @@ def _folds(maps: Sequence[IndexedFile], contrasts: Sequence[str], plan: Plan) ->
                 )
                 for contrast in contrasts
             },
-            estimates=tuple(
-                EstimateSource(
-                    left_out[0],
-                    task or "",
-                    contrast,
-                    _by_hemisphere(in_runs, task, contrast, source(plan.statistic, [left_out])),
+            contrasts=tuple(
+                Contrast(
+                    participant_id=participant,
+                    session=left_out[0],
+                    task=task or "",
+                    contrast=contrast,
+                    maps=_by_hemisphere(
+                        in_runs, task, contrast, source(plan.statistic, [left_out])
+                    ),
+                    localizers={},
                 )
                 for contrast in measured
             ),

@@ -94,14 +94,14 @@ def index_participant(
             for file in maps:
                 found[_kind(file, label)].append(file)
     return ParticipantIndex(
-        label,
-        tuple(found["statistical"]),
-        tuple(found["retinotopic"]),
-        tuple(areas),
-        tuple(file.source for file in found["foreign"]),
-        tuple(file.source for file in found["misnamed"]),
-        tuple(surfaces),
-        tuple(templates),
+        label=label,
+        statistical_maps=tuple(found["statistical"]),
+        retinotopic_maps=tuple(found["retinotopic"]),
+        area_files=tuple(areas),
+        foreign=tuple(file.source for file in found["foreign"]),
+        misnamed=tuple(file.source for file in found["misnamed"]),
+        surfaces=tuple(surfaces),
+        templates=tuple(templates),
     )
 
 

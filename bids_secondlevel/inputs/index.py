@@ -64,7 +64,7 @@ def _maps_in(file: IndexedFile, content: CiftiContent) -> Iterator[IndexedFile]:
 
 def subcortex_notes(files: ParticipantFiles) -> tuple[str, ...]:
     """Say that what CIFTI files hold beside the cortex is not used, if one that is used does."""
-    by_hemisphere = (*files.localizers.values(), *(estimate.maps for estimate in files.estimates))
+    by_hemisphere = (*files.localizers.values(), *(estimate.maps for estimate in files.contrasts))
     used = (file for maps in by_hemisphere for source in maps.values() for file in source.files)
     for file in used:
         if file.kind == "cifti":

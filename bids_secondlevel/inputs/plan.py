@@ -23,16 +23,12 @@ def make_plan(
 
     Parameters
     ----------
-    reference : sequence of ParticipantIndex
-        Of the participants that stand for all: where they have maps, they decide on space,
+    reference
+        Of the participants that speak for all: if they have maps, they decide on space,
         localizer task and the spelling of labels.
-    others : sequence of ParticipantIndex
+    others
         Of participants who may have more tasks and contrasts.
-    settings : Settings
-
-    Returns
-    -------
-    Plan
+    settings
 
     Raises
     ------

@@ -11,23 +11,15 @@ from bids_secondlevel.core.spaces import OWN, known_space
 
 @dataclass(frozen=True)
 class SpaceChoice:
-    """Where maps are, and where they are measured.
-
-    Attributes
-    ----------
-    space : str or None
-        In which ROIs are defined; ``None`` where names have none.
-    maps_space : str or None
-        In which the maps are; another one if they are to be carried to `space`.
-    is_volume : bool
-    messages : tuple of str
-        Choices made on the user's behalf.
-    """
+    """Where maps are, and where they are measured."""
 
     space: str | None
+    """In which ROIs are defined; ``None`` if names have none."""
     maps_space: str | None
+    """In which the maps are; another one if they are to be resampled to `space`."""
     is_volume: bool
     messages: tuple[str, ...] = ()
+    """Choices made on the user's behalf."""
 
 
 def is_in(file: IndexedFile, chosen: SpaceChoice | Plan) -> bool:

@@ -1,13 +1,14 @@
 """Surfaces to draw maps on: the participant's own, or else those of the template of the maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, Plan, SurfaceFile
-from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.spaces import density_of
-from bids_secondlevel.core.values import Absent, Array, Mesh, Retinotopy
+from bids_secondlevel.core.values import Absent, Array, Mesh
+from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.surfaces import read_map, read_mesh
 from bids_secondlevel.maps.templates import TemplateKind, template_surface
 
@@ -30,7 +31,7 @@ class DisplaySurface:
 
 
 def read_display_surfaces(
-    files: ParticipantFiles, plan: Plan, retinotopy: Mapping[Hemisphere, Retinotopy | Absent]
+    files: ParticipantFiles, plan: Plan, cortex: Bilateral[Cortex]
 ) -> tuple[dict[Hemisphere, DisplaySurface], list[str]]:
     """Read the best surface for each hemisphere that has a visual area.
 
@@ -44,7 +45,8 @@ def read_display_surfaces(
     surfaces: dict[Hemisphere, DisplaySurface] = {}
     messages: list[str] = []
     reasons: dict[str, list[str]] = {}
-    for hemi, maps in retinotopy.items():
+    for half in cortex:
+        hemi, maps = half.side, half.retinotopy
         # Else there is nothing to see, and another message says why.
         if plan.is_volume or isinstance(maps, Absent) or not maps.inside.any():
             continue

@@ -1,95 +1,342 @@
-"""Read one hemisphere's values from whatever kind of file they are in."""
+"""Read the maps of a participant, each file once; if one cannot be had, say why in its place."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bids_secondlevel.core.errors import DataError
-from bids_secondlevel.core.files import SourceFile
-from bids_secondlevel.core.hemispheres import Hemisphere
-from bids_secondlevel.core.values import Array
-from bids_secondlevel.maps.cifti import read_cortex
-from bids_secondlevel.maps.surfaces import read_map
-from bids_secondlevel.maps.volumes import read_degrees_of_freedom, read_volume
-from bids_secondlevel.rois.measure import t_to_z
+from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
+from bids_secondlevel.core.files import (
+    Contrast,
+    Fold,
+    Localizers,
+    MapSource,
+    ParticipantFiles,
+    Plan,
+    SourceFile,
+)
+from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
+from bids_secondlevel.core.spaces import OWN
+from bids_secondlevel.core.values import Absent, Array, Mesh, Retinotopy, Status, worst
+from bids_secondlevel.maps.combine import combine_runs
+from bids_secondlevel.maps.cortex import Cortex
+from bids_secondlevel.maps.meshes import Triangles, by_interpolation, vertex_areas
+from bids_secondlevel.maps.retinotopy import (
+    needed_maps,
+    read_other_areas,
+    read_polar_angle,
+    read_retinotopy,
+    resample_retinotopy,
+    retinotopy_gap,
+    unfetched,
+)
+from bids_secondlevel.maps.spheres import Alignment, align_surfaces, align_volumes
+from bids_secondlevel.maps.surfaces import read_mesh
+from bids_secondlevel.maps.values import Reader, read_values
+from bids_secondlevel.maps.volumes import Grid, read_grid
 
-_LARGEST = 1e100
-"""Squares of larger numbers are beyond what a computer can hold."""
+Maps = Bilateral[Array | Absent]
+"""A map of both hemispheres, or why one is not there."""
 
 
-def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
-    """Read a map.
+def localizer_gap(localizers: Localizers, contrast: str, hemisphere: Hemisphere) -> Absent | None:
+    """Say why the z map of a localizer contrast is not there, if it is not."""
+    what = f"localizer contrast {contrast}"
+    gap = _gap(localizers[contrast], hemisphere, what, "missing_localizer")
+    if gap is not None and gap.error is None:
+        return Absent(gap.status, InputMissingError(f"{what}: no z map found."))
+    return gap
 
-    Parameters
-    ----------
-    file : SourceFile
-    hemisphere : {"L", "R"}
 
-    Returns
-    -------
-    (n_vertices,) array
-        In the precision of the file. Of a volume, all voxels, whichever the hemisphere.
+def measured_gap(contrast: Contrast, hemisphere: Hemisphere) -> Absent | None:
+    """Say why a map to be measured is not there, if it is not.
 
-    Raises
-    ------
-    InputMissingError, DataError
-        As the functions for each kind of file.
+    That neither hemisphere has such a map is no failure: not everybody did every task.
     """
-    if file.is_t and file.kind != "volume":
-        raise DataError(
-            f"{file.path}: t values of SPM are expected in a volume, whose header says the degrees "
-            "of freedom that turn them into z."
+    what = f"task {contrast.task}, contrast {contrast.contrast}"
+    return _gap(contrast.maps, hemisphere, what, "missing_map")
+
+
+def _gap(
+    sources: Mapping[Hemisphere, MapSource], hemisphere: Hemisphere, what: str, missing: Status
+) -> Absent | None:
+    source = sources.get(hemisphere)
+    if source is not None:
+        return unfetched(source.files, missing)
+    if not sources:
+        return Absent(missing)
+    other = next(iter(sources.values())).maps[0].path
+    message = f"{what}: hemisphere {hemisphere} is missing, there is only {other}."
+    return Absent(missing, InputMissingError(message))
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredMaps:
+    """The maps of a contrast, on the vertices of the ROIs."""
+
+    combined: Maps
+    """Of all runs together."""
+    by_run: Mapping[str, Maps]
+    """Of each run alone, if runs are combined; else empty."""
+
+
+class MapReader:
+    """Read the maps of a participant on the vertices of the ROIs."""
+
+    def __init__(self, files: ParticipantFiles, plan: Plan) -> None:
+        self.problems: list[Absent] = []
+        """What could not be had of the maps to be measured and of the folds, and why."""
+        self.messages: list[str] = []
+        """Why something that describes the ROIs, but does not define them, is not used."""
+        self._files = files
+        self._plan = plan
+        self._read = Reader(files.maps).read
+
+    def cortices(self) -> Bilateral[Cortex]:
+        """Read retinotopy and localizer of each hemisphere, and bring them to the same vertices.
+
+        ROIs are defined there. Visual areas are those of the nearest vertex, values are
+        interpolated.
+        """
+        own = Bilateral.of(self._own_retinotopy)
+        z_maps = Bilateral.of(lambda side: self._localizers(self._files.localizers, side))
+        return Bilateral.of(lambda side: self._cortex(side, own[side], z_maps[side]))
+
+    def without_run(self, fold: Fold, cortex: Cortex) -> Cortex:
+        """Read the localizer of one hemisphere from all its runs but one."""
+        z_maps = self._localizers(fold.localizers, cortex.side)
+        localizer = self._on_cortex(z_maps, fold.localizers, cortex.side, cortex.alignment)
+        if cortex.side in self._plan.sides:
+            self.problems += [z for z in localizer.values() if isinstance(z, Absent)]
+        return replace(cortex, localizer=localizer)
+
+    def contrast(self, contrast: Contrast, cortex: Bilateral[Cortex]) -> MeasuredMaps:
+        """Read the maps of a contrast, and bring them to the vertices of the ROIs."""
+        read = {
+            (side, file): self._attempt(file, side, "missing_map", "unreadable_map")
+            for side, source in contrast.maps.items()
+            for file in source.files
+        }
+
+        def made_from(chosen: Contrast) -> Maps:
+            def of(side: Hemisphere) -> Array | Absent:
+                gap = measured_gap(chosen, side)
+                if gap is not None:
+                    return gap
+                source = chosen.maps[side]
+                values = _combine(source, [read[side, file] for file in source.files])
+                return self._brought(values, source, side, cortex[side].alignment)
+
+            return Bilateral.of(of)
+
+        combined = made_from(contrast)
+        for side in self._plan.sides:
+            maps = combined[side]
+            if isinstance(maps, Absent):
+                self.problems.append(maps)
+        return MeasuredMaps(combined, {r: made_from(contrast.of_run(r)) for r in contrast.runs})
+
+    def _attempt(
+        self, file: SourceFile, hemisphere: Hemisphere, missing: Status, unreadable: Status
+    ) -> Array | Absent:
+        try:
+            return self._read(file, hemisphere)
+        except InputMissingError as error:
+            return Absent(missing, error)
+        except DataError as error:
+            return Absent(unreadable, error)
+
+    def _own_retinotopy(self, side: Hemisphere) -> Retinotopy | Absent:
+        """Read the retinotopic maps of a hemisphere on their own surface or grid."""
+        gap = retinotopy_gap(self._files, side, self._plan.rois)
+        if gap is not None:
+            return gap
+        source = self._files.retinotopy[side]
+        needed = needed_maps(source, self._plan.rois)
+        try:
+            own = read_retinotopy(self._read, needed, side)
+        except DataError as error:
+            return Absent("unreadable_retinotopy", error)
+        areas = read_other_areas(self._files, side, self._plan.rois, own.eccentricity.size)
+        if source.polar_angle is None or own.polar_angle is not None:
+            return replace(own, other_areas=areas)
+        angle = None
+        try:  # it describes the ROIs even if it does not define them
+            angle = read_polar_angle(self._read, source, side, own)
+        except (DataError, InputMissingError) as error:
+            self.messages.append(f"polar angle is not used: {error}")
+        return replace(own, other_areas=areas, polar_angle=angle)
+
+    def _localizers(self, localizers: Localizers, side: Hemisphere) -> dict[str, Array | Absent]:
+        """Read the z maps of a hemisphere on the surface they are on."""
+
+        def z_of(contrast: str) -> Array | Absent:
+            gap = localizer_gap(localizers, contrast, side)
+            if gap is not None:
+                return gap
+            source = localizers[contrast][side]
+            read = [
+                self._attempt(file, side, "missing_localizer", "unreadable_localizer")
+                for file in source.files
+            ]
+            return _combine(source, read)
+
+        return {contrast: z_of(contrast) for contrast in localizers}
+
+    def _cortex(
+        self, side: Hemisphere, own: Retinotopy | Absent, z_maps: Mapping[str, Array | Absent]
+    ) -> Cortex:
+        alignment = self._align(side, own, z_maps)
+        retinotopy = resample_retinotopy(own, alignment, side)
+        localizer = self._on_cortex(z_maps, self._files.localizers, side, alignment)
+        areas, triangles = None, None
+        if not isinstance(retinotopy, Absent) and alignment.grid is None:
+            areas, triangles = self._mesh(side, retinotopy.eccentricity.size, alignment)
+        return Cortex(
+            side=side,
+            retinotopy=retinotopy,
+            localizer=localizer,
+            alignment=alignment,
+            areas=areas,
+            triangles=triangles,
         )
-    if file.kind == "cifti":
-        values = read_cortex(file.path, hemisphere, file.map_name)
-    elif file.kind == "volume":
-        values, _ = read_volume(file.path)
-        values = t_to_z(values, read_degrees_of_freedom(file.path)) if file.is_t else values
-    else:
-        values = read_map(file.path, hemisphere)
-    if values.dtype.itemsize > 4 and np.abs(values[np.isfinite(values)]).max(initial=0) > _LARGEST:
-        raise DataError(
-            f"{file.path}: holds values beyond {_LARGEST:g}, which cannot be computed with. The "
-            "file is damaged, or in a unit that it should not be in."
+
+    def _align(
+        self, side: Hemisphere, own: Retinotopy | Absent, z_maps: Mapping[str, Array | Absent]
+    ) -> Alignment:
+        """Find how retinotopy and maps of a hemisphere come to share their vertices."""
+        if self._plan.is_volume:
+            return align_volumes(self._files, side)
+        n_own = None if isinstance(own, Absent) else own.eccentricity.size
+        # One damaged map does not change what surface the others are on.
+        counts = Counter(z.size for z in z_maps.values() if not isinstance(z, Absent))
+        n_maps = counts.most_common(1)[0][0] if counts else self._first_size(side)
+        return align_surfaces(n_own, n_maps, self._files, side, self._plan)
+
+    def _first_size(self, side: Hemisphere) -> int | None:
+        """Count the vertices of the first map to be measured that can be read."""
+        for contrast in self._files.contrasts:
+            for file in contrast.maps[side].files if side in contrast.maps else ():
+                try:
+                    return read_values(file, side).size
+                except (DataError, InputMissingError):
+                    continue
+        return None
+
+    def _mesh(
+        self, side: Hemisphere, n_vertices: int, alignment: Alignment
+    ) -> tuple[Array | None, Triangles | None]:
+        """Read the mesh of a hemisphere, and measure the areas of its vertices."""
+        surface = self._files.surfaces.get(side)
+        if surface is None:
+            return None, None
+        try:
+            mesh = _on_target(read_mesh(surface.path, side), n_vertices, alignment)
+        except SecondLevelError as error:
+            self.messages.append(f"areas are not measured: {error}")
+            return None, None
+        if len(mesh.coordinates) == n_vertices:
+            return vertex_areas(mesh.coordinates, mesh.triangles), mesh.triangles
+        if self._plan.space in (None, OWN):  # in a template, that of the participant does not do
+            self.messages.append(
+                f"areas are not measured: {surface.path} has {len(mesh.coordinates)} vertices, "
+                f"and the maps have {n_vertices}."
+            )
+        return None, None
+
+    def _on_cortex(
+        self,
+        z_maps: Mapping[str, Array | Absent],
+        localizers: Localizers,
+        side: Hemisphere,
+        alignment: Alignment,
+    ) -> dict[str, Array | Absent]:
+        return {
+            contrast: self._brought(z, localizers[contrast].get(side), side, alignment)
+            for contrast, z in z_maps.items()
+        }
+
+    def _brought(
+        self,
+        values: Array | Absent,
+        source: MapSource | None,
+        side: Hemisphere,
+        alignment: Alignment,
+    ) -> Array | Absent:
+        """Bring a map that is on the surface of the maps, or on their grid, to that of the ROIs."""
+        if isinstance(values, Absent) or source is None:
+            return values
+        if alignment.grid is not None:
+            misfit = _misfit(source, alignment.grid)
+            if misfit is not None:
+                return Absent("vertex_mismatch", misfit)
+            return _of_half(values, alignment.grid.hemisphere(side))
+        if alignment.n_maps in (None, values.size):
+            if alignment.no_maps is not None:
+                return alignment.no_maps
+            link = alignment.maps
+            return values if link is None else by_interpolation(link.resampling, values)
+        retinotopy = self._files.retinotopy.get(side)
+        is_beside = retinotopy is not None and not (alignment.retinotopy or alignment.no_retinotopy)
+        others = "the other maps have"
+        if retinotopy is not None and is_beside:
+            others = f"{(retinotopy.visual_area or retinotopy.eccentricity).path} has"
+        message = (
+            f"{source.files[0].path} has {values.size} vertices, but {others} {alignment.n_maps}: "
+            "they are not on the same surface. Check that both belong to this participant and "
+            "hemisphere, and that the maps are in the space of the retinotopy (--space, "
+            "--retinotopy-source)."
         )
-    return values
+        return Absent("vertex_mismatch", DataError(message))
 
 
-class Reader:
-    """Read the maps of a participant, each once: one that is needed again is kept until then.
-
-    Volumes are needed for both hemispheres, and the maps of runs in every fold of a
-    cross-validation; others are not kept.
-
-    Parameters
-    ----------
-    needed : iterable of (SourceFile, hemisphere)
-        Every map, as often as it is needed.
-    """
-
-    def __init__(self, needed: Iterable[tuple[SourceFile, Hemisphere]] = ()) -> None:
-        self._due = Counter(self._key(file, hemisphere) for file, hemisphere in needed)
-        self._kept: dict[tuple[SourceFile, Hemisphere | None], Array] = {}
-
-    def read(self, file: SourceFile, hemisphere: Hemisphere) -> Array:
-        """Read a map, as :func:`read_values` does; one that is kept cannot be written to."""
-        key = self._key(file, hemisphere)
-        values = self._kept.pop(key, None)
-        if values is None:
-            values = read_values(file, hemisphere)
-        self._due[key] -= 1
-        if self._due[key] > 0:
-            values.flags.writeable = False
-            self._kept[key] = values
-        return values
-
-    @staticmethod
-    def _key(file: SourceFile, hemisphere: Hemisphere) -> tuple[SourceFile, Hemisphere | None]:
-        return file, None if file.kind == "volume" else hemisphere
+def _combine(source: MapSource, read: Sequence[Array | Absent]) -> Array | Absent:
+    """Make one map of those of the files of a source."""
+    absent = [values for values in read if isinstance(values, Absent)]
+    if absent:
+        return worst(absent)
+    maps = [values for values in read if not isinstance(values, Absent)]
+    if len({values.size for values in maps}) > 1:
+        counts = ", ".join(
+            f"{file.path} has {values.size}"
+            for file, values in zip(source.files, maps, strict=True)
+        )
+        message = f"maps to be combined differ in their number of vertices: {counts}."
+        return Absent("vertex_mismatch", DataError(message))
+    n_runs = len(source.maps)
+    return combine_runs(maps[:n_runs], maps[n_runs:], source.combination)
 
 
-def of_hemisphere(values: Array, inside: Array) -> Array:
+def _of_half(values: Array, inside: Array) -> Array:
     """Make the voxels of the other hemisphere NaN, which counts nowhere."""
     kind = values.dtype if values.dtype.kind == "f" else np.float64
     return np.where(inside, values, np.nan).astype(kind)
+
+
+def _misfit(source: MapSource, grid: Grid) -> DataError | None:
+    """Say which volume of a map is on another grid than the first map, if one is."""
+    for file in source.files:
+        try:
+            own = read_grid(file.path)
+        except (DataError, InputMissingError) as error:
+            return DataError(str(error))
+        if not own.matches(grid):
+            return DataError(
+                f"{file.path} has {own.describe()}; the first map has {grid.describe()}. Maps are "
+                "measured on one grid and are not resampled to it: write them all on the same."
+            )
+    return None
+
+
+def _on_target(mesh: Mesh, n_vertices: int, alignment: Alignment) -> Mesh:
+    """Bring a mesh to where the ROIs are defined, if it is the one the retinotopy is on."""
+    link = alignment.retinotopy
+    if (
+        link is None
+        or link.triangles is None
+        or len(mesh.coordinates) == n_vertices
+        or link.resampling.n_source != len(mesh.coordinates)
+    ):
+        return mesh
+    return Mesh(by_interpolation(link.resampling, mesh.coordinates), link.triangles)

@@ -1,29 +1,23 @@
 """Read the retinotopic maps of a participant, and carry them to where the ROIs are defined."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
-from bids_secondlevel.core.files import ParticipantFiles, Plan, RetinotopySource, SourceFile
+from bids_secondlevel.core.errors import DataError, InputMissingError
+from bids_secondlevel.core.files import ParticipantFiles, RetinotopySource, SourceFile
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition
-from bids_secondlevel.core.spaces import OWN
-from bids_secondlevel.core.values import Absent, Array, Mask, Mesh, Retinotopy, Status
+from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy, Status
 from bids_secondlevel.maps.files import check_present
-from bids_secondlevel.maps.meshes import (
-    angles_by_interpolation,
-    by_interpolation,
-    by_nearest,
-    vertex_areas,
-)
-from bids_secondlevel.maps.reader import Reader
+from bids_secondlevel.maps.meshes import angles_by_interpolation, by_interpolation, by_nearest
 from bids_secondlevel.maps.spheres import Alignment
-from bids_secondlevel.maps.surfaces import read_area, read_mesh, whole_numbers
+from bids_secondlevel.maps.surfaces import read_area, whole_numbers
 from bids_secondlevel.maps.volumes import resample_nearest
-from bids_secondlevel.rois.define import to_visual_field
-from bids_secondlevel.rois.quality import VertexMaps
+
+Read = Callable[[SourceFile, Hemisphere], Array]
+"""What reads a file."""
 
 
 def retinotopy_gap(
@@ -42,7 +36,7 @@ def retinotopy_gap(
             "below it). Name the dataset with --derivatives."
         )
         return Absent("missing_retinotopy", error)
-    maps = replace(_needed(source, rois), areas={})
+    maps = replace(needed_maps(source, rois), areas={})
     return unfetched(maps.files, "missing_retinotopy")
 
 
@@ -56,7 +50,7 @@ def unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
     return None
 
 
-def _needed(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> RetinotopySource:
+def needed_maps(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> RetinotopySource:
     """Leave out the maps that no ROI is defined by."""
     if not any(roi.rule.polar_angle for roi in rois):
         source = replace(source, polar_angle=None)
@@ -65,28 +59,7 @@ def _needed(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> Retinoto
     return source
 
 
-def read_own_retinotopy(
-    reader: Reader, files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
-) -> Retinotopy | Absent:
-    """Read the retinotopic maps of one hemisphere that the definition of the ROIs needs.
-
-    Returns
-    -------
-    Retinotopy or Absent
-        On their own surface or grid, with polar angles as they are written; volumes are whole.
-    """
-    gap = retinotopy_gap(files, hemisphere, rois)
-    if gap is not None:
-        return gap
-    try:
-        own = read_retinotopy(reader, _needed(files.retinotopy[hemisphere], rois), hemisphere)
-    except DataError as error:
-        return Absent("unreadable_retinotopy", error)
-    areas = _read_areas(files, hemisphere, rois, own.eccentricity.size)
-    return replace(own, other_areas=areas)
-
-
-def read_retinotopy(reader: Reader, source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
+def read_retinotopy(read: Read, source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
     """Read the retinotopic maps of one hemisphere, as many as there are.
 
     Raises
@@ -96,21 +69,35 @@ def read_retinotopy(reader: Reader, source: RetinotopySource, hemisphere: Hemisp
         in length.
     """
     first = source.visual_area or source.eccentricity
-    values = reader.read(first, hemisphere)
+    values = read(first, hemisphere)
     area = whole_numbers(values, first.path) if source.visual_area else np.zeros(values.size, "i4")
     eccentricity, angle, explained = (
         None
         if file is None
         else values
         if file is first
-        else _like(reader, file, hemisphere, first, area)
+        else _like(read, file, hemisphere, first, area)
         for file in (source.eccentricity, source.polar_angle, source.variance_explained)
     )
     assert eccentricity is not None
     return Retinotopy(area, eccentricity, angle, explained)
 
 
-def _read_areas(
+def read_polar_angle(
+    read: Read, source: RetinotopySource, hemisphere: Hemisphere, own: Retinotopy
+) -> Array:
+    """Read the polar angles that belong to retinotopic maps.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        If they cannot be read, or are on another surface.
+    """
+    assert source.polar_angle is not None
+    return _like(read, source.polar_angle, hemisphere, source.eccentricity, own.eccentricity)
+
+
+def read_other_areas(
     files: ParticipantFiles,
     hemisphere: Hemisphere,
     rois: Sequence[RoiDefinition],
@@ -137,10 +124,10 @@ def _read_areas(
 
 
 def _like(
-    reader: Reader, file: SourceFile, hemisphere: Hemisphere, first: SourceFile, area: Array
+    read: Read, file: SourceFile, hemisphere: Hemisphere, first: SourceFile, area: Array
 ) -> Array:
     """Read a map that must have as many vertices as another."""
-    values = reader.read(file, hemisphere)
+    values = read(file, hemisphere)
     if values.size != area.size:
         raise DataError(
             f"{first.path} has {area.size} vertices and {file.path} has {values.size}; expected "
@@ -149,7 +136,7 @@ def _like(
     return values
 
 
-def carry_retinotopy(
+def resample_retinotopy(
     own: Retinotopy | Absent, alignment: Alignment, hemisphere: Hemisphere
 ) -> Retinotopy | Absent:
     """Bring retinotopic maps to where the ROIs are defined.
@@ -215,88 +202,39 @@ def _out_of_view(message: str) -> Absent:
     return Absent("vertex_mismatch", DataError(f"{message}."))
 
 
-def read_vertex_maps(  # noqa: PLR0917
-    reader: Reader,
-    files: ParticipantFiles,
-    hemisphere: Hemisphere,
-    own: Retinotopy | Absent,
-    retinotopy: Retinotopy | Absent,
-    alignment: Alignment,
-    plan: Plan,
-) -> tuple[VertexMaps, list[str]]:
-    """Read what describes the ROIs but does not define them: polar angle, mesh, areas.
+def to_visual_field(polar_angle: Array, visual_area: Array, hemisphere: Hemisphere) -> Array:
+    """Express a polar-angle map in the visual field, whatever its sign convention.
+
+    Maps of neuropythy and of the Benson atlas have 0 at the upper vertical meridian and 180 at
+    the lower. Most count both hemispheres positive, for the contralateral field; in some a
+    negative angle is in the left visual field. The hemispheres' maps tell which: the right
+    hemisphere sees the left visual field, so that in a signed map most of its angles are
+    negative.
 
     Parameters
     ----------
-    reader : Reader
-    files : ParticipantFiles
+    polar_angle : (n_vertices,) array
+        In degrees.
+    visual_area : (n_vertices,) array of int
+        Vertices outside every area do not count.
     hemisphere : {"L", "R"}
-    own : Retinotopy or Absent
-        On its own surface.
-    retinotopy : Retinotopy or Absent
-        Where the ROIs are defined.
-    alignment : Alignment
-    plan : Plan
 
     Returns
     -------
-    maps : VertexMaps
-        What could not be had, or does not fit the retinotopy, is ``None`` in it.
-    messages : list of str
-        Why something that is there was not used.
+    (n_vertices,) array of float
+        Degrees clockwise from the upper vertical meridian, positive in the right visual field.
+
+    Examples
+    --------
+    >>> to_visual_field(np.array([45.0, 135.0]), np.array([1, 1]), "R")
+    array([ -45., -135.])
+    >>> to_visual_field(np.array([-45.0, -135.0]), np.array([1, 1]), "R")
+    array([ -45., -135.])
     """
-    if isinstance(retinotopy, Absent) or isinstance(own, Absent):
-        return VertexMaps(), []
-    messages: list[str] = []
-    maps = VertexMaps(polar_angle=retinotopy.polar_angle, eccentricity=retinotopy.eccentricity)
-    source = files.retinotopy[hemisphere]
-    try:
-        if source.polar_angle is not None and maps.polar_angle is None:
-            angle = _like(
-                reader, source.polar_angle, hemisphere, source.eccentricity, own.eccentricity
-            )
-            carried = carry_retinotopy(replace(own, polar_angle=angle), alignment, hemisphere)
-            assert not isinstance(carried, Absent)
-            maps = replace(maps, polar_angle=carried.polar_angle)
-    except (DataError, InputMissingError) as error:
-        messages.append(f"polar angle is not used: {error}")
-    if alignment.grid is not None:
-        return replace(maps, grid=alignment.grid), messages
-    surface = files.surfaces.get(hemisphere)
-    try:
-        if surface is not None:
-            n_vertices = retinotopy.eccentricity.size
-            mesh = _carried_mesh(read_mesh(surface.path, hemisphere), n_vertices, alignment)
-            if len(mesh.coordinates) == n_vertices:
-                area = vertex_areas(mesh.coordinates, mesh.triangles)
-                maps = replace(maps, area=area, triangles=mesh.triangles)
-            elif plan.space in (None, OWN):  # in a template, that of the participant does not do
-                messages.append(
-                    f"areas are not measured: {surface.path} has {len(mesh.coordinates)} vertices, "
-                    f"and the maps have {n_vertices}."
-                )
-    except SecondLevelError as error:
-        messages.append(f"areas are not measured: {error}")
-    return maps, messages
-
-
-def _carried_mesh(mesh: Mesh, n_vertices: int, alignment: Alignment) -> Mesh:
-    """Carry a mesh to where the ROIs are defined, if it is the one the retinotopy comes from."""
-    link = alignment.retinotopy
-    is_source = link is not None and link.resampling.n_source == len(mesh.coordinates)
-    if len(mesh.coordinates) == n_vertices or not is_source:
-        return mesh
-    assert link is not None
-    if link.triangles is None:
-        return mesh
-    return Mesh(by_interpolation(link.resampling, mesh.coordinates), link.triangles)
-
-
-def carry_map(values: Array | Absent, alignment: Alignment) -> Array | Absent:
-    """Bring a map to where the ROIs are defined, by interpolation."""
-    if isinstance(values, Absent):
-        return values
-    if alignment.no_maps is not None:
-        return alignment.no_maps
-    link = alignment.maps
-    return values if link is None else by_interpolation(link.resampling, values)
+    beyond = np.abs(polar_angle) > 180  # counted from 0 to 360
+    wrapped: Array = np.where(beyond, (polar_angle + 180) % 360 - 180, polar_angle)
+    if hemisphere == "L":
+        return wrapped
+    inside = wrapped[(visual_area > 0) & np.isfinite(wrapped)]
+    is_signed = np.sum(inside < 0) > np.sum(inside > 0)
+    return wrapped if is_signed else -wrapped

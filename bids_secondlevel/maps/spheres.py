@@ -40,53 +40,37 @@ class Surface:
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """How values come from one surface to another.
-
-    Attributes
-    ----------
-    resampling : Resampling
-    method : str
-        In words, the same for every participant.
-    spheres : tuple of str
-        The files it was made with.
-    triangles : (n_triangles, 3) array of int or None
-        Those of the target, where its sphere was read.
-    """
+    """How values come from one surface to another."""
 
     resampling: Resampling
     method: str
+    """In words, the same for every participant."""
     spheres: tuple[str, ...] = ()
+    """The files it was made with."""
     triangles: Triangles | None = None
+    """Those of the target, where its sphere was read, (n_triangles, 3)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """How retinotopy and maps of one hemisphere come to share their vertices (or voxels).
-
-    Attributes
-    ----------
-    n_maps : int or None
-        Vertices that maps must have as they are read; ``None`` where nothing tells.
-    retinotopy, maps : Link or None
-        How they are carried to the surface of the ROIs; ``None`` where they are on it.
-    grid : Grid or None
-        Of the maps, where these are volumes.
-    grid_file : SourceFile or None
-        The map whose grid that is.
-    own_grid : Grid or None
-        Of the retinotopy, where that is a volume.
-    no_retinotopy, no_maps : Absent or None
-        Why they cannot be carried there.
-    """
+    """How retinotopy and maps of one hemisphere come to share their vertices (or voxels)."""
 
     n_maps: int | None
+    """Vertices that maps must have as they are read; ``None`` where nothing tells."""
     retinotopy: Link | None = None
+    """How they are carried to the surface of the ROIs; ``None`` where they are on it."""
     maps: Link | None = None
+    """How they are carried to the surface of the ROIs; ``None`` where they are on it."""
     grid: Grid | None = None
+    """Of the maps, where these are volumes."""
     grid_file: SourceFile | None = None
+    """The map whose grid that is."""
     own_grid: Grid | None = None
+    """Of the retinotopy, where that is a volume."""
     no_retinotopy: Absent | None = None
+    """Why they cannot be carried there."""
     no_maps: Absent | None = None
+    """Why they cannot be carried there."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -174,7 +158,7 @@ def align_volumes(files: ParticipantFiles, hemisphere: Hemisphere) -> Alignment:
         measured.
     """
     localizers = (s for of in files.localizers.values() for h, s in of.items() if h == hemisphere)
-    measured = (s for e in files.estimates for h, s in e.maps.items() if h == hemisphere)
+    measured = (s for e in files.contrasts for h, s in e.maps.items() if h == hemisphere)
     source = files.retinotopy.get(hemisphere)
     own_grid, gap = (None, None) if source is None else _own_grid(source)
     for file in (file for maps in (*localizers, *measured) for file in maps.files):

@@ -14,11 +14,11 @@ from bids_secondlevel.core.palette import MASK_COLOUR
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.spaces import is_template
 from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
+from bids_secondlevel.maps.combine import COMBINATIONS
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
 from bids_secondlevel.outputs.images import Label, label_gifti, label_nifti
 from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
-from bids_secondlevel.rois.measure import COMBINATIONS
 
 
 def write_masks(

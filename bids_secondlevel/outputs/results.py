@@ -1,16 +1,18 @@
 """Write the results of a participant, and those of the group."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bids_secondlevel import __version__
-from bids_secondlevel.core.files import EstimateSource, ParticipantFiles, Plan
-from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
+from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.settings import Settings, is_stats_model
 from bids_secondlevel.core.settings_file import model_as_given, settings_text
-from bids_secondlevel.core.values import RoiMasks
+from bids_secondlevel.core.values import Absent, Rois
+from bids_secondlevel.maps.combine import COMBINATIONS
+from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.files import read_json_object
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import (
@@ -40,7 +42,6 @@ from bids_secondlevel.outputs.names import (
 )
 from bids_secondlevel.outputs.segmentations import write_segmentations
 from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.rois.measure import COMBINATIONS
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow
 from bids_secondlevel.rois.runs import RunRow
 from bids_secondlevel.rois.sweep import SweepRow
@@ -52,34 +53,31 @@ from bids_secondlevel.stats.reliability import ReliabilityRow
 from bids_secondlevel.stats.tests import StatisticRow, describe_tests
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ParticipantResults:
-    """Everything that was found out about a participant.
-
-    Attributes
-    ----------
-    files : ParticipantFiles
-        What was read.
-    rois : mapping of hemisphere to name to RoiMasks
-    rows : sequence of EstimateRow
-    quality : sequence of QualityRow
-    overlaps : sequence of OverlapRow
-    sweep : sequence of SweepRow
-        Empty where no sweep was asked for.
-    runs : sequence of RunRow
-        Empty where no runs were combined.
-    alignments : mapping of hemisphere to Alignment
-        How retinotopy and maps came to share their vertices.
-    """
+    """Everything that was found out about a participant."""
 
     files: ParticipantFiles
-    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]]
-    rows: Sequence[EstimateRow]
+    """What was read."""
+    cortex: Bilateral[Cortex]
+    """Retinotopy and localizer, on the vertices of the ROIs."""
+    rois: Bilateral[Rois]
+    estimates: Sequence[EstimateRow]
+    runs: Sequence[RunRow]
+    """Of single runs; empty if none were combined."""
+    sweep: Sequence[SweepRow]
+    """Under other limits; empty if no sweep was asked for."""
     quality: Sequence[QualityRow]
     overlaps: Sequence[OverlapRow]
-    sweep: Sequence[SweepRow] = ()
-    runs: Sequence[RunRow] = ()
-    alignments: Mapping[Hemisphere, Alignment] = field(default_factory=dict)
+    problems: tuple[Absent, ...]
+    """What could not be had, and why."""
+    messages: tuple[str, ...]
+    """Why something that is there was not used."""
+
+    @property
+    def alignments(self) -> Mapping[Hemisphere, Alignment]:
+        """How retinotopy and maps came to share their vertices."""
+        return {half.side: half.alignment for half in self.cortex}
 
 
 def write_participant(results: ParticipantResults, plan: Plan, settings: Settings) -> None:
@@ -100,8 +98,9 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     estimates = _encode_estimates(results, {**definition, **software}, folder)
     remove_outdated(estimates)
     remove_leftovers(folder.folders)
-    write_masks(results.rois, results.alignments, files, plan, folder)
-    write_segmentations(results.rois, results.alignments, files, plan, folder)
+    rois = dict(results.rois.items())
+    write_masks(rois, results.alignments, files, plan, folder)
+    write_segmentations(rois, results.alignments, files, plan, folder)
     write_atomically(folder.settings, settings_text(settings).encode())
     surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
     described = {**definition, **software, **surfaces}
@@ -116,7 +115,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
 def _encode_estimates(
     results: ParticipantResults, described: Mapping[str, Any], folder: ParticipantFolder
 ) -> dict[Path, bytes]:
-    estimates = results.files.estimates
+    estimates = results.files.contrasts
     measured = [
         source.uri
         for estimate in estimates
@@ -126,11 +125,11 @@ def _encode_estimates(
     metadata = {
         **described,
         "CombinedRuns": _combined_runs(estimates),
-        "RowCount": len(results.rows),
+        "RowCount": len(results.estimates),
         "Sources": list(dict.fromkeys(measured)),
     }
     path = folder.table(ESTIMATES)
-    return encode_table(path, results.rows, EstimateRow, metadata, folder.entities)
+    return encode_table(path, results.estimates, EstimateRow, metadata, folder.entities)
 
 
 def definition_of(
@@ -179,7 +178,7 @@ def write_portrait(svg: bytes | None, label: str, plan: Plan, settings: Settings
         write_atomically(path, svg)
 
 
-def _combined_runs(estimates: Iterable[EstimateSource]) -> list[dict[str, Any]]:
+def _combined_runs(estimates: Iterable[Contrast]) -> list[dict[str, Any]]:
     """Say which maps were combined from those of several runs, and how."""
     return [
         {

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel import __version__
-from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex, Plan, SourceFile
+from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.settings_file import participant_settings
+from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.maps.surfaces import values_beside
 from bids_secondlevel.maps.templates import surfaces_there
@@ -24,9 +25,7 @@ Origin = Mapping[str, Any]
 """What the results of a participant are made from."""
 
 
-def origin_of(
-    index: ParticipantIndex, plan: Plan, files: ParticipantFiles, settings: Settings
-) -> Origin:
+def origin_of(chosen: Chosen, settings: Settings) -> Origin:
     """Say what the results of a participant are made from.
 
     Returns
@@ -36,12 +35,13 @@ def origin_of(
         processed; which files are used for what, and what is asked for; and size and time of
         modification of every file that is used, also for a picture.
     """
-    chosen = (files, plan, index.foreign, index.misnamed)
+    files, plan, index = chosen.files, chosen.plan, chosen.index
+    choices = (files, plan, index.foreign, index.misnamed)
     return {
         "SoftwareVersion": __version__,
         "Settings": participant_settings(settings),
         "Report": settings.report,
-        "Choices": _hashed(repr(chosen)),
+        "Choices": _hashed(repr(choices)),
         "Templates": _templates(files, plan),
         "Inputs": {_text(file.uri): _stamp(file.path) for file in sorted(set(_used(files)))},
     }
@@ -68,8 +68,7 @@ def remember(
     origin: Origin,
     written: Mapping[Path, str],
     folder: ParticipantFolder,
-    files: ParticipantFiles,
-    plan: Plan,
+    chosen: Chosen,
 ) -> None:
     """Record that the results were made from this.
 
@@ -81,8 +80,7 @@ def remember(
         Digests of what this run has written, whatever lies there now: another run of the same
         participant may have written since.
     folder : ParticipantFolder
-    files : ParticipantFiles
-    plan : Plan
+    chosen : Chosen
 
     Raises
     ------
@@ -93,7 +91,7 @@ def remember(
         path.relative_to(folder.output_dir).as_posix(): written.get(path) or _digest(path)
         for path in folder.results()
     }
-    fetched = {"Templates": _templates(files, plan)}
+    fetched = {"Templates": _templates(chosen.files, chosen.plan)}
     write_json(folder.run, {**origin, **fetched, "Results": results})
 
 

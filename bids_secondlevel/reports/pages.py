@@ -86,7 +86,7 @@ def participant_record(
         tuple(_inputs(results.files)),
         tuple(messages),
         tuple(errors),
-        results.rows,
+        results.estimates,
         results.quality,
         results.overlaps,
         results.sweep,
@@ -104,7 +104,7 @@ def _inputs(files: ParticipantFiles) -> Iterator[Input]:
                 yield Input(f"localizer {contrast}, {hemi}", source.uri)
     for hemi, surface in files.surfaces.items():
         yield Input(f"surface for areas, {hemi}", surface.uri)
-    for estimate in files.estimates:
+    for estimate in files.contrasts:
         for hemi, maps in estimate.maps.items():
             for source in maps.files:
                 yield Input(f"measured: {estimate.task} {estimate.contrast}, {hemi}", source.uri)

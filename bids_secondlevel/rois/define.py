@@ -6,33 +6,41 @@ outside.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from bids_secondlevel.core.errors import InputMissingError
-from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
-from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy, RoiMasks
+from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy, RoiMasks, Rois
+from bids_secondlevel.maps.cortex import Cortex
+
+
+def individual_rois(
+    definitions: Sequence[RoiDefinition], cortex: Bilateral[Cortex]
+) -> Bilateral[Rois]:
+    """Define all ROIs in each hemisphere: what lies in retinotopy and localizer mask."""
+    return cortex.map(lambda half: define_rois(definitions, half.retinotopy, half.localizer))
 
 
 def define_rois(
     definitions: Sequence[RoiDefinition],
     retinotopy: Retinotopy | Absent,
     z_maps: Mapping[str, Array | Absent],
-) -> dict[str, RoiMasks]:
-    """Define all ROIs in one hemisphere.
+) -> Rois:
+    """Define all ROIs in one hemisphere of ``n_vertices`` vertices.
 
     Parameters
     ----------
-    definitions : sequence of RoiDefinition
-    retinotopy : Retinotopy or Absent
-        Of ``n_vertices`` vertices.
-    z_maps : mapping of str to (n_vertices,) array or Absent
-        z map of every localizer contrast that is needed.
+    definitions
+    retinotopy
+    z_maps
+        (n_vertices,) map of every localizer contrast that is needed, by name.
 
     Returns
     -------
-    dict of str to RoiMasks
+    mapping of str to RoiMasks
         By the name of the ROI; a part that could not be had is its reason.
     """
     parts = {roi.name: _define(roi, retinotopy, z_maps) for roi in definitions}
@@ -43,11 +51,21 @@ def define_rois(
         if not roi.rule.exclusive or isinstance(own.roi, Absent):
             continue
         if absent is not None:  # whether another ROI has a vertex too cannot be known
-            parts[roi.name] = RoiMasks(own.retinotopic, own.localized, absent)
+            parts[roi.name] = replace(own, roi=absent)
             continue
         passes = np.sum([mask for mask in masks if not isinstance(mask, Absent)], axis=0)
-        parts[roi.name] = RoiMasks(own.retinotopic, own.localized, own.roi & (passes == 1))
+        parts[roi.name] = replace(own, roi=own.roi & (passes == 1))
     return parts
+
+
+def lacking(
+    cortex: Bilateral[Cortex], rois: Bilateral[Rois], sides: Sequence[Hemisphere]
+) -> list[Absent]:
+    """List what could not be had of what defines the ROIs, in the hemispheres given."""
+    parts: list[object] = [cortex[side].retinotopy for side in sides]
+    for side in sides:
+        parts += [*cortex[side].localizer.values(), *(masks.roi for masks in rois[side].values())]
+    return [part for part in parts if isinstance(part, Absent)]
 
 
 def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
@@ -55,10 +73,10 @@ def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
 
     Parameters
     ----------
-    retinotopy : Retinotopy
+    retinotopy
         Maps of one hemisphere, ``n_vertices`` values each. Polar angle and variance explained
-        are needed where the rule speaks of them.
-    rule : RoiRule
+        are needed if the rule speaks of them.
+    rule
 
     Returns
     -------
@@ -249,41 +267,3 @@ def intersect(retinotopic: Mask | Absent, localized: Mask | Absent) -> Mask | Ab
         raise ValueError(f"masks of {retinotopic.size} and {localized.size} vertices")
     roi: Mask = retinotopic & localized
     return roi
-
-
-def to_visual_field(polar_angle: Array, visual_area: Array, hemisphere: Hemisphere) -> Array:
-    """Express a polar-angle map in the visual field, whatever its sign convention.
-
-    Maps of neuropythy and of the Benson atlas have 0 at the upper vertical meridian and 180 at
-    the lower. Most count both hemispheres positive, for the contralateral field; in some a
-    negative angle is in the left visual field. The hemispheres' maps tell which: the right
-    hemisphere sees the left visual field, so that in a signed map most of its angles are
-    negative.
-
-    Parameters
-    ----------
-    polar_angle : (n_vertices,) array
-        In degrees.
-    visual_area : (n_vertices,) array of int
-        Vertices outside every area do not count.
-    hemisphere : {"L", "R"}
-
-    Returns
-    -------
-    (n_vertices,) array of float
-        Degrees clockwise from the upper vertical meridian, positive in the right visual field.
-
-    Examples
-    --------
-    >>> to_visual_field(np.array([45.0, 135.0]), np.array([1, 1]), "R")
-    array([ -45., -135.])
-    >>> to_visual_field(np.array([-45.0, -135.0]), np.array([1, 1]), "R")
-    array([ -45., -135.])
-    """
-    beyond = np.abs(polar_angle) > 180  # counted from 0 to 360
-    wrapped: Array = np.where(beyond, (polar_angle + 180) % 360 - 180, polar_angle)
-    if hemisphere == "L":
-        return wrapped
-    inside = wrapped[(visual_area > 0) & np.isfinite(wrapped)]
-    is_signed = np.sum(inside < 0) > np.sum(inside > 0)
-    return wrapped if is_signed else -wrapped

@@ -1,59 +1,64 @@
-"""Average estimates over the runs of the localizer that were left out in turn."""
+"""Whether a number was measured on the data that defined its ROI, and what to do about it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
+from bids_secondlevel.core.files import Contrast
+from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.values import depth
-from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.rois.runs import RunRow
+from bids_secondlevel.rois.estimates import EstimateRow, Independence
+from bids_secondlevel.rois.runs import RunRow, label_run
 
 
-def with_cross_validation(
-    rows: Sequence[EstimateRow], folds: Iterable[EstimateRow]
-) -> list[EstimateRow]:
+def independence(
+    contrast: Contrast, roi: RoiDefinition, rois: Sequence[RoiDefinition]
+) -> Independence:
+    """Tell whether maps stem from recordings of the localizer that defined a ROI.
+
+    A ROI that excludes others is shaped by their localizer contrasts too.
+    """
+    shaping = rois if roi.rule.exclusive else (roi,)
+    needed = chain.from_iterable(definition.needed for definition in shaping)
+    return "independent" if contrast.shares_recordings.isdisjoint(needed) else "circular"
+
+
+def cross_validated(
+    rows: Sequence[EstimateRow],
+    runs: Sequence[RunRow],
+    held_out: Sequence[tuple[str, EstimateRow]],
+) -> tuple[list[EstimateRow], list[RunRow]]:
     """Put cross-validated estimates in the place of circular ones.
 
     Parameters
     ----------
-    rows : sequence of EstimateRow
-    folds : iterable of EstimateRow
-        Measured in one run each, in ROIs defined on the others.
+    rows
+        Measured in the ROIs that all runs of the localizer define.
+    runs
+        Those of single runs, in the same ROIs.
+    held_out
+        Run by run, measured in the ROIs that the other runs define, with the run left out.
 
     Returns
     -------
-    list of EstimateRow
-        In the order of `rows`.
+    rows : list of EstimateRow
+        In the order they had.
+    runs : list of RunRow
+        Of cross-validated estimates the runs left out; in the order of `rows`, run by run.
     """
-    averaged = {row.key: row for row in average_folds(folds)}
-    return [averaged.get(row.key, row) if row.independence == "circular" else row for row in rows]
-
-
-def runs_with_cross_validation(
-    runs: Iterable[RunRow], folds: Iterable[RunRow], rows: Sequence[EstimateRow]
-) -> list[RunRow]:
-    """Put the folds in the place of the runs of cross-validated estimates.
-
-    Parameters
-    ----------
-    runs : iterable of RunRow
-        Measured in the ROIs that all runs define.
-    folds : iterable of RunRow
-        Each measured in the ROIs that the other runs define.
-    rows : sequence of EstimateRow
-        As :func:`with_cross_validation` gives them.
-
-    Returns
-    -------
-    list of RunRow
-        In the order of `rows`, run by run.
-    """
+    averaged = {row.key: row for row in average_folds(row for _, row in held_out)}
+    rows = [averaged.get(row.key, row) if row.independence == "circular" else row for row in rows]
+    replaced = {row.key for row in rows if row.independence == "crossvalidated"}
+    chosen = [run for run in runs if run.key not in replaced]
+    chosen += [
+        label_run(replace(row, independence="crossvalidated"), run)
+        for run, row in held_out
+        if row.key in replaced
+    ]
     order = {row.key: number for number, row in enumerate(rows)}
-    averaged = {row.key for row in rows if row.independence == "crossvalidated"}
-    chosen = [run for run in runs if run.key not in averaged]
-    chosen += [replace(f, independence="crossvalidated") for f in folds if f.key in averaged]
-    return sorted(chosen, key=lambda run: (order[run.key], run.run))
+    return rows, sorted(chosen, key=lambda run: (order[run.key], run.run))
 
 
 def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:

@@ -12,11 +12,22 @@ from typing import Literal
 
 import numpy as np
 
-from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
+from bids_secondlevel.core.files import Plan
+from bids_secondlevel.core.hemispheres import POOLS, Bilateral
 from bids_secondlevel.core.rows import column
-from bids_secondlevel.core.values import STATUSES, Absent, Array, Mask, Masks, Status, worst
+from bids_secondlevel.core.values import (
+    STATUSES,
+    Absent,
+    Array,
+    Mask,
+    RoiMasks,
+    Rois,
+    Status,
+    worst,
+)
+from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.meshes import Triangles, patches
-from bids_secondlevel.maps.volumes import Grid, voxel_patches
+from bids_secondlevel.maps.volumes import voxel_patches
 
 Quadrant = Literal["UL", "UR", "LL", "LR"]
 
@@ -42,12 +53,6 @@ _SIDES_TO_QUADRANT: Mapping[tuple[int, int], Quadrant] = {
     (-1, 1): "LR",
 }
 """Quadrants by vertical side (1 is up) and horizontal side (1 is right)."""
-
-_POOLS: Mapping[str, tuple[Hemisphere, ...]] = {
-    **{hemi: (hemi,) for hemi in HEMISPHERES},
-    BOTH: HEMISPHERES,
-}
-"""The rows of an ROI by their value of ``hemi``, and whose vertices each of them pools."""
 
 
 @dataclass(frozen=True)
@@ -145,60 +150,13 @@ class OverlapRow:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class VertexMaps:
-    """What is known about the vertices of one hemisphere; ``None`` is not known.
-
-    Attributes
-    ----------
-    polar_angle : (n_vertices,) array of float or None
-        Degrees in the visual field, as described for this module.
-    eccentricity : (n_vertices,) array of float or None
-        Degrees of visual angle.
-    area : (n_vertices,) array of float or None
-        In mm^2: :func:`bids_secondlevel.maps.meshes.vertex_areas`.
-    triangles : (n_triangles, 3) array of int or None
-    grid : Grid or None
-        Of a volume, which has no triangles.
-    """
-
-    polar_angle: Array | None = None
-    eccentricity: Array | None = None
-    area: Array | None = None
-    triangles: Triangles | None = None
-    grid: Grid | None = None
-
-    @property
-    def voxel_volume(self) -> float | None:
-        """Volume of a voxel in mm^3; ``None`` on a surface."""
-        return None if self.grid is None else self.grid.voxel_volume
-
-
 def describe_rois(
-    participant_id: str,
-    space: str | None,
-    rois: Mapping[str, Masks],
-    retinotopic: Mapping[str, Masks],
-    maps: Mapping[Hemisphere, VertexMaps],
+    participant_id: str, rois: Bilateral[Rois], cortex: Bilateral[Cortex], plan: Plan
 ) -> list[QualityRow]:
-    """Describe every ROI: a row for L, for R and for both together.
+    """Describe every ROI: a row for L, for R and for both together, as far as asked for.
 
-    Parameters
-    ----------
-    participant_id : str
-        With its ``sub-`` prefix.
-    space : str or None
-    rois : mapping of ROI to hemisphere to (n_vertices,) array of bool or Absent
-    retinotopic : mapping of ROI to hemisphere to (n_vertices,) array of bool or Absent
-        The retinotopic part of each ROI.
-    maps : mapping of hemisphere to VertexMaps
-        What one hemisphere lacks is ``None`` in its row and in that of both.
-
-    Returns
-    -------
-    list of QualityRow
-        In the order of `rois`. Where a part is absent, the row has its status and no value;
-        so has that of both hemispheres.
+    What one hemisphere lacks is ``None`` in its row and in that of both. If a part is absent, the
+    row has its status and no value; so has that of both hemispheres.
 
     Raises
     ------
@@ -212,33 +170,20 @@ def describe_rois(
     """
     return [
         _describe(
-            QualityRow(participant_id, roi, name, space),
-            [masks[hemi] for hemi in hemispheres],
-            [retinotopic[roi][hemi] for hemi in hemispheres],
-            [maps[hemi] for hemi in hemispheres],
+            QualityRow(participant_id=participant_id, roi=roi, hemi=name, space=plan.space),
+            [rois[side][roi] for side in sides],
+            [cortex[side] for side in sides],
         )
-        for roi, masks in rois.items()
-        for name, hemispheres in _POOLS.items()
+        for roi in rois.left
+        for name, sides in POOLS.items()
+        if name in plan.hemi
     ]
 
 
-def compare_rois(
-    participant_id: str, space: str | None, rois: Mapping[str, Masks]
-) -> list[OverlapRow]:
-    """Compare every pair of ROIs: a row for L, for R and for both together.
+def compare_rois(participant_id: str, rois: Bilateral[Rois], plan: Plan) -> list[OverlapRow]:
+    """Compare every pair of ROIs: a row for L, for R and for both together, as far as asked for.
 
-    Parameters
-    ----------
-    participant_id : str
-        With its ``sub-`` prefix.
-    space : str or None
-    rois : mapping of ROI to hemisphere to (n_vertices,) array of bool or Absent
-
-    Returns
-    -------
-    list of OverlapRow
-        Each pair once, in the order of `rois`. Where a mask is absent, the row has no value; nor
-        has that of both hemispheres.
+    If a mask is absent, the row has no value; nor has that of both hemispheres.
 
     Raises
     ------
@@ -252,36 +197,41 @@ def compare_rois(
     """
     return [
         _compare(
-            OverlapRow(participant_id, roi, other, name, space),
-            [rois[roi][hemi] for hemi in hemispheres],
-            [rois[other][hemi] for hemi in hemispheres],
+            OverlapRow(
+                participant_id=participant_id,
+                roi=roi,
+                other_roi=other,
+                hemi=name,
+                space=plan.space,
+            ),
+            [rois[side][roi].roi for side in sides],
+            [rois[side][other].roi for side in sides],
         )
-        for roi, other in combinations(rois, 2)
-        for name, hemispheres in _POOLS.items()
+        for roi, other in combinations(rois.left, 2)
+        for name, sides in POOLS.items()
+        if name in plan.hemi
     ]
 
 
-def _describe(
-    key: QualityRow,
-    rois: Sequence[Mask | Absent],
-    retinotopic: Sequence[Mask | Absent],
-    maps: Sequence[VertexMaps],
-) -> QualityRow:
+def _describe(key: QualityRow, rois: Sequence[RoiMasks], cortex: Sequence[Cortex]) -> QualityRow:
     """Fill in the row of an ROI, pooled over the hemispheres given."""
-    absent = [part for part in (*rois, *retinotopic) if isinstance(part, Absent)]
+    parts = [part for masks in rois for part in (masks.roi, masks.retinotopic)]
+    absent = [part for part in parts if isinstance(part, Absent)]
     if absent:
         return replace(key, status=worst(absent).status)
-    masks = _present(rois)
-    n_vertices, n_retinotopic = _count(masks), _count(_present(retinotopic))
-    area = _pool(masks, [hemi.area for hemi in maps])
-    grids = [hemi.grid for hemi in maps if hemi.grid is not None]
+    masks = _present([masks.roi for masks in rois])
+    n_vertices = _count(masks)
+    n_retinotopic = _count(_present([masks.retinotopic for masks in rois]))
+    area = _pool(masks, [half.areas for half in cortex])
+    grids = [half.grid for half in cortex if half.grid is not None]
     sizes = (
         voxel_patches(np.any(masks, axis=0), grids[0].shape)
         if grids
-        else _patch_sizes(masks, [hemi.triangles for hemi in maps])
+        else _patch_sizes(masks, [half.triangles for half in cortex])
     )
-    eccentricity = _finite(_pool(masks, [hemi.eccentricity for hemi in maps]))
-    angles = _finite(_pool(masks, [hemi.polar_angle for hemi in maps]))
+    retinotopy = [r for half in cortex if not isinstance(r := half.retinotopy, Absent)]
+    eccentricity = _finite(_pool(masks, [maps.eccentricity for maps in retinotopy]))
+    angles = _finite(_pool(masks, [maps.polar_angle for maps in retinotopy]))
     mean_angle, quadrant, agreement = _position(angles)
     return replace(
         key,

@@ -8,9 +8,9 @@ from study import cut_short, write_curv, write_gifti, write_mgz, write_volume
 
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import RetinotopySource, SourceFile
-from bids_secondlevel.maps.reader import Reader
 from bids_secondlevel.maps.retinotopy import read_retinotopy
 from bids_secondlevel.maps.surfaces import read_map, read_mesh
+from bids_secondlevel.maps.values import Reader
 from bids_secondlevel.outputs.images import map_gifti
 
 VALUES = np.array([0.5, -1.96, 1.96, np.nan, 3.0, 7.0])
@@ -121,7 +121,7 @@ def test_a_missing_file_and_unfetched_content_are_told_apart(tmp_path):
 def test_retinotopy_is_read_with_whole_areas(tmp_path):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [0.0, 1.0, 2.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [0.0, 1.5, 2.5])
-    maps = read_retinotopy(Reader(), source(area, eccentricity), "L")
+    maps = read_retinotopy(Reader().read, source(area, eccentricity), "L")
     assert maps.visual_area.tolist() == [0, 1, 2]
     assert maps.visual_area.dtype.kind == "i"
     assert maps.eccentricity.tolist() == [0.0, 1.5, 2.5]
@@ -132,13 +132,16 @@ def test_a_probability_atlas_is_no_map_of_areas(tmp_path, odd):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [0.0, odd, 1.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [1.0, 1.0, 1.0])
     with pytest.raises(DataError, match=r"lh\.a_varea\.mgz.*whole numbers"):
-        read_retinotopy(Reader(), source(area, eccentricity), "L")
+        read_retinotopy(Reader().read, source(area, eccentricity), "L")
 
 
 def test_a_medial_wall_of_nan_is_no_area(tmp_path):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [np.nan, 1.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [np.nan, 1.0])
-    assert read_retinotopy(Reader(), source(area, eccentricity), "L").visual_area.tolist() == [0, 1]
+    assert read_retinotopy(Reader().read, source(area, eccentricity), "L").visual_area.tolist() == [
+        0,
+        1,
+    ]
 
 
 @pytest.mark.parametrize("structure", ["CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_LEFT", "", "Unknown"])
@@ -156,7 +159,7 @@ def test_retinotopic_maps_of_different_length_are_refused(tmp_path):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [0.0, 1.0, 1.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [1.0, 1.0])
     with pytest.raises(DataError, match=r"a_varea\.mgz has 3 .*a_eccen\.mgz has 2"):
-        read_retinotopy(Reader(), source(area, eccentricity), "L")
+        read_retinotopy(Reader().read, source(area, eccentricity), "L")
 
 
 SPHERE = icosphere(1, 50.0)

@@ -16,6 +16,7 @@ from study import COMMAND, contents, fingerprint, make_study, write_gifti
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex
 from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.outputs.resume import origin_of
 
 LABELS = ("01", "02", "03", "04")
@@ -321,11 +322,17 @@ def test_surfaces_of_templates_redo_who_may_be_drawn_on_them(study, output, tmp_
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(home))
     surface = home / "tpl-fsaverage" / "tpl-fsaverage_hemi-L_den-41k_sphere.surf.gii"
     in_template = plan(space="fsaverage6", maps_space="fsaverage6")
-    files = ParticipantFiles("01", None, {}, {}, ())
+    chosen = Chosen(
+        index=ParticipantIndex(label="01"),
+        plan=in_template,
+        files=ParticipantFiles(
+            label="01", retinotopy_source=None, retinotopy={}, localizers={}, contrasts=()
+        ),
+    )
     settings = Settings(study.root, output, "participant")
 
     def origin():
-        return origin_of(ParticipantIndex("01", (), ()), in_template, files, settings)
+        return origin_of(chosen, settings)
 
     nothing = origin()
     surface.parent.mkdir(parents=True)

@@ -5,6 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from half_cortex import empty_row
 from study import Z, estimates, make_study, read_tsv, write_gifti
 
 from bids_secondlevel.cli.main import main
@@ -13,7 +14,7 @@ from bids_secondlevel.core.values import Retinotopy
 from bids_secondlevel.rois.define import define_rois
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.independence import average_folds
-from bids_secondlevel.rois.measure import Key, Part, measure, region
+from bids_secondlevel.rois.measure import region, summarize
 
 
 def level(study, output, *options):
@@ -28,12 +29,10 @@ def test_noise_biases_circular_estimates_and_not_cross_validated_ones():
     n_vertices, n_runs, n_participants = 400, 4, 60
     maps = Retinotopy(np.ones(n_vertices, int), np.full(n_vertices, 2.0))
     roi = RoiDefinition("a", ("a",))
-    nowhere = Part(region(np.zeros(n_vertices, bool)), np.zeros(n_vertices))
 
     def estimate(z, values) -> EstimateRow:
         mask = define_rois([roi], maps, {"a": z})["a"].roi
-        key = Key("sub-01", None, "loc", "a", "a", None, "effect")
-        return measure(key, {"L": Part(region(mask), values), "R": nowhere})[0]
+        return summarize(empty_row(task="loc", contrast="a", roi="a"), [region(mask)], [values])
 
     circular, crossvalidated = [], []
     for _ in range(n_participants):

@@ -1,34 +1,44 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from half_cortex import bilateral, empty_row
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import plan
 from scipy import stats
 
+from bids_secondlevel.core.files import Contrast, MapSource, SourceFile
+from bids_secondlevel.core.hemispheres import Bilateral
+from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.rows import columns, data_dictionary
 from bids_secondlevel.core.values import STATUSES, Absent
+from bids_secondlevel.maps.combine import combine_runs
+from bids_secondlevel.maps.values import t_to_z
 from bids_secondlevel.rois.estimates import KEY, EstimateRow
-from bids_secondlevel.rois.independence import average_folds, with_cross_validation
-from bids_secondlevel.rois.measure import (
-    Key,
-    Method,
-    Part,
-    combine_runs,
-    measure,
-    region,
-    summarize,
-    t_to_z,
-)
+from bids_secondlevel.rois.independence import average_folds, cross_validated
+from bids_secondlevel.rois.measure import measure, region, summarize
 
 NAN, INF = np.nan, np.inf
-A_KEY = Key("sub-01", None, "main", "attend", "left", "fsnative", "effect")
 
 
-def measured(rois, maps):
-    parts = {hemi: Part(region(rois[hemi]), maps[hemi]) for hemi in ("L", "R")}
-    rows = measure(A_KEY, parts, n_runs={"L": 2, "R": 2})
+def measured(rois, maps, **rule):
+    """Rows by hemisphere of one map in one ROI, where two runs were combined."""
+    two = MapSource((SourceFile(Path("a"), ""), SourceFile(Path("b"), "")), "mean")
+    contrast = Contrast(
+        participant_id="sub-01",
+        session=None,
+        task="main",
+        contrast="attend",
+        maps={"L": two, "R": two},
+        localizers={},
+    )
+    asked = plan(rois=(RoiDefinition("left", ("left",), RoiRule(**rule)),))
+    regions = Bilateral.of(lambda side: {"left": region(rois[side])})
+    rows = measure(bilateral(maps), regions, contrast, asked)
     assert [row.hemi for row in rows] == ["L", "R", "both"]
+    assert {row.n_runs for row in rows} == {2}
     return {row.hemi: row for row in rows}
 
 
@@ -165,50 +175,47 @@ class TestCombineRuns:
         assert np.isnan(combined).tolist() == [False, True]
 
 
-class TestMethod:
+class TestSummaries:
     VALUES = np.array([1.0, 2.0, 9.0, 50.0])
 
+    def of(self, where, values=VALUES, **asked):
+        return summarize(empty_row(), [where], [values], **asked)
+
     def test_median_and_area_weighted_mean(self):
-        part = Part(
-            region(np.array([True, True, True, False]), np.array([1.0, 1, 2, 7])), self.VALUES
-        )
-        assert summarize([part]).estimate == 4.0
-        assert summarize([part], Method("median")).estimate == 2.0
-        assert summarize([part], Method("area-weighted-mean")).estimate == (1 + 2 + 18) / 4
-        assert summarize([part]).area_mm2 == 4.0
+        where = region(np.array([True, True, True, False]), np.array([1.0, 1, 2, 7]))
+        assert self.of(where).estimate == 4.0
+        assert self.of(where, summary="median").estimate == 2.0
+        assert self.of(where, summary="area-weighted-mean").estimate == (1 + 2 + 18) / 4
+        assert self.of(where).area_mm2 == 4.0
 
     def test_area_weights_of_nan_vertices_do_not_count(self):
         values = np.array([1.0, NAN, 9.0, 0.0])
-        part = Part(region(np.array([True, True, True, False]), np.array([1.0, 100, 3, 7])), values)
-        assert summarize([part], Method("area-weighted-mean")).estimate == (1 + 27) / 4
+        where = region(np.array([True, True, True, False]), np.array([1.0, 100, 3, 7]))
+        assert self.of(where, values, summary="area-weighted-mean").estimate == (1 + 27) / 4
 
     def test_areas_are_needed_for_weights(self):
-        part = Part(region(np.ones(4, bool)), self.VALUES)
-        summary = summarize([part], Method("area-weighted-mean"))
-        assert (summary.estimate, summary.status) == (None, "missing_surface")
-        assert summarize([part]).area_mm2 is None
+        row = self.of(region(np.ones(4, bool)), summary="area-weighted-mean")
+        assert (row.estimate, row.status) == (None, "missing_surface")
+        assert self.of(region(np.ones(4, bool))).area_mm2 is None
 
     @pytest.mark.parametrize(("least", "status"), [(3, "ok"), (4, "below_min_vertices")])
     def test_min_vertices(self, least, status):
-        part = Part(region(np.array([True, True, True, False])), self.VALUES)
-        summary = summarize([part], Method(min_vertices=least))
-        assert (summary.status, summary.n_vertices) == (status, 3)
-        assert (summary.estimate is None) == (status != "ok")
+        row = self.of(region(np.array([True, True, True, False])), min_vertices=least)
+        assert (row.status, row.n_vertices) == (status, 3)
+        assert (row.estimate is None) == (status != "ok")
 
     def test_min_vertices_counts_both_hemispheres_for_both(self):
-        parts = {
-            "L": Part(region(np.array([True, True, False, False])), self.VALUES),
-            "R": Part(region(np.array([True, False, False, False])), self.VALUES),
-        }
-        rows = measure(A_KEY, parts, Method(min_vertices=3))
-        assert [row.status for row in rows] == ["below_min_vertices", "below_min_vertices", "ok"]
+        maps = {"L": self.VALUES, "R": self.VALUES}
+        rows = measured({"L": roi(0, 1, n=4), "R": roi(0, n=4)}, maps, min_vertices=3)
+        statuses = [rows[h].status for h in ("L", "R", "both")]
+        assert statuses == ["below_min_vertices", "below_min_vertices", "ok"]
 
 
 class TestCrossValidation:
     def fold(self, estimate, **others):
         status = "ok" if estimate is not None else "empty_roi"
-        row = EstimateRow(**vars(A_KEY), hemi="L", estimate=estimate, n_vertices=4, n_finite=4)
-        return replace(row, **{"status": status, **others})
+        columns = {"estimate": estimate, "n_vertices": 4, "n_finite": 4, "status": status}
+        return empty_row(**(columns | others))
 
     def test_folds_are_averaged_and_counted(self):
         (row,) = average_folds([self.fold(1.0), self.fold(4.0), self.fold(None)])
@@ -226,11 +233,13 @@ class TestCrossValidation:
     def test_only_circular_rows_are_replaced(self):
         circular = self.fold(9.0, independence="circular")
         independent = replace(self.fold(7.0), task="other")
-        rows = with_cross_validation([circular, independent], [self.fold(1.0), self.fold(3.0)])
+        folds = [("1", self.fold(1.0)), ("2", self.fold(3.0))]
+        rows, runs = cross_validated([circular, independent], [], folds)
         assert [(row.estimate, row.independence) for row in rows] == [
             (2.0, "crossvalidated"),
             (7.0, "independent"),
         ]
+        assert [(run.run, run.estimate) for run in runs] == [(1, 1.0), (2, 3.0)]
 
 
 def test_columns_are_those_of_the_contract():

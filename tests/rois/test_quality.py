@@ -1,22 +1,24 @@
 import numpy as np
 import pytest
+from half_cortex import bilateral, half, only_rois
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from meshes import grid
+from plans import plan
 
+from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.rows import data_dictionary
 from bids_secondlevel.core.values import Absent
 from bids_secondlevel.maps.meshes import vertex_areas
 from bids_secondlevel.rois.quality import (
     OverlapRow,
     QualityRow,
-    VertexMaps,
     compare_rois,
     describe_rois,
 )
 
-NOTHING = {"L": VertexMaps(), "R": VertexMaps()}
+NOTHING = {"L": half("L"), "R": half("R")}
 POSITIONS = ("mean_polar_angle", "quadrant", "quadrant_agreement")
 
 
@@ -27,39 +29,36 @@ def mask(*vertices, n=10):
 def describe(left, right, maps=NOTHING, retinotopic=None):
     """Rows L, R and both of a single ROI."""
     whole = {"L": mask(*range(10)), "R": mask(*range(10))}
-    rois = {"UL": {"L": left, "R": right}}
-    return describe_rois("sub-01", "fsnative", rois, {"UL": retinotopic or whole}, maps)
+    rois = only_rois({"UL": {"L": left, "R": right}}, {"UL": retinotopic or whole})
+    return describe_rois("sub-01", rois, bilateral(maps), plan())
 
 
 def position(angles, others=()):
     """Mean angle, quadrant and agreement of the given angles; L and R pooled."""
     left, right = (np.asarray(values, dtype=float) for values in (angles, others))
-    rows = describe_rois(
-        "sub-01",
-        None,
-        {"a": {"L": np.ones(left.size, bool), "R": np.ones(right.size, bool)}},
-        {"a": {"L": np.ones(left.size, bool), "R": np.ones(right.size, bool)}},
-        {"L": VertexMaps(polar_angle=left), "R": VertexMaps(polar_angle=right)},
+    masks = {"L": np.ones(left.size, bool), "R": np.ones(right.size, bool)}
+    cortex = Bilateral(
+        half("L", left.size, polar_angle=left), half("R", right.size, polar_angle=right)
     )
+    rows = describe_rois("sub-01", only_rois({"a": masks}), cortex, plan())
     return tuple(getattr(rows[2], name) for name in POSITIONS)
 
 
 def dice(left, right, other_left, other_right):
     rois = {"a": {"L": left, "R": right}, "b": {"L": other_left, "R": other_right}}
-    return [
-        (row.n_shared, row.dice, row.overlap_coefficient) for row in compare_rois("s", None, rois)
-    ]
+    rows = compare_rois("s", only_rois(rois), plan())
+    return [(row.n_shared, row.dice, row.overlap_coefficient) for row in rows]
 
 
 def test_rows_come_by_roi_then_hemisphere():
     masks = {"L": mask(1), "R": mask(2)}
-    rois = dict.fromkeys(("UL", "LR", "A"), masks)
-    rows = describe_rois("sub-01", "fsnative", rois, rois, NOTHING)
+    rois = only_rois(dict.fromkeys(("UL", "LR", "A"), masks))
+    rows = describe_rois("sub-01", rois, bilateral(NOTHING), plan())
     assert [(row.roi, row.hemi) for row in rows] == [
         (roi, hemi) for roi in ("UL", "LR", "A") for hemi in ("L", "R", "both")
     ]
     assert {(row.participant_id, row.space) for row in rows} == {("sub-01", "fsnative")}
-    pairs = compare_rois("sub-01", "fsnative", rois)
+    pairs = compare_rois("sub-01", rois, plan())
     assert [(row.roi, row.other_roi, row.hemi) for row in pairs] == [
         (*pair, hemi)
         for pair in (("UL", "LR"), ("UL", "A"), ("LR", "A"))
@@ -93,7 +92,8 @@ def test_without_maps_only_counts_are_known():
 
 def test_area_and_patches_on_a_mesh():
     coordinates, triangles = grid(7, step=2.0)
-    maps = VertexMaps(area=vertex_areas(coordinates, triangles), triangles=triangles)
+    areas = vertex_areas(coordinates, triangles)
+    maps = half(n=49, areas=areas, triangles=triangles)
     left = np.zeros((7, 7), bool)
     left[1:4, 1:3] = left[5, 5] = True
     right = np.zeros((7, 7), bool)
@@ -107,20 +107,33 @@ def test_area_and_patches_on_a_mesh():
 
 def test_what_one_hemisphere_lacks_is_missing_in_both():
     _, triangles = grid(3)
-    known = VertexMaps(np.full(9, 45.0), np.ones(9), np.ones(9), triangles)
+    known = half(
+        n=9,
+        eccentricity=np.ones(9),
+        polar_angle=np.full(9, 45.0),
+        areas=np.ones(9),
+        triangles=triangles,
+    )
     part = {"L": np.ones(9, bool), "R": np.ones(9, bool)}
-    left, right, both = describe(part["L"], part["R"], {"L": known, "R": VertexMaps()}, part)
+    left, right, both = describe(part["L"], part["R"], {"L": known, "R": half("R", 9)}, part)
     assert (left.area_mm2, left.n_patches, left.mean_eccentricity) == (9.0, 1, 1.0)
     assert left.quadrant == "UR"
     for row in (right, both):
-        assert row.area_mm2 is row.n_patches is row.largest_patch is row.mean_eccentricity is None
+        assert row.area_mm2 is row.n_patches is row.largest_patch is None
         assert row.mean_polar_angle is row.quadrant is row.quadrant_agreement is None
     assert both.n_vertices == 18
 
 
 def test_an_empty_roi_has_a_size_of_0_and_no_position():
     _, triangles = grid(3)
-    maps = dict.fromkeys("LR", VertexMaps(np.ones(9), np.ones(9), np.ones(9), triangles))
+    known = half(
+        n=9,
+        eccentricity=np.ones(9),
+        polar_angle=np.ones(9),
+        areas=np.ones(9),
+        triangles=triangles,
+    )
+    maps = dict.fromkeys("LR", known)
     empty, whole = np.zeros(9, bool), np.ones(9, bool)
     rows = describe(empty, empty, maps, {"L": whole, "R": whole})
     for row in rows:
@@ -134,10 +147,14 @@ def test_an_empty_roi_has_a_size_of_0_and_no_position():
 
 
 def test_an_absent_part_leaves_its_status_and_nothing_else():
+    def absent(hemi):
+        key = {"participant_id": "sub-01", "roi": "UL", "hemi": hemi, "space": "fsnative"}
+        return QualityRow(**key, status="unreadable_localizer")
+
     left, right, both = describe(Absent("unreadable_localizer"), mask(1))
-    assert left == QualityRow("sub-01", "UL", "L", "fsnative", status="unreadable_localizer")
+    assert left == absent("L")
     assert (right.status, right.n_vertices) == ("ok", 1)
-    assert both == QualityRow("sub-01", "UL", "both", "fsnative", status="unreadable_localizer")
+    assert both == absent("both")
 
 
 def test_the_deepest_reason_stands_for_both():
@@ -152,14 +169,14 @@ def test_the_deepest_reason_stands_for_both():
 
 
 def test_a_map_of_another_length_is_a_mistake():
-    maps = {"L": VertexMaps(area=np.ones(9)), "R": VertexMaps()}
+    maps = {"L": half(areas=np.ones(9)), "R": half("R")}
     with pytest.raises(ValueError, match="a map of 9 and an ROI of 10 vertices"):
         describe(mask(1), mask(1), maps)
 
 
 def test_mean_eccentricity_is_that_of_finite_vertices_of_the_roi():
     left = np.array([1, 2, np.nan, np.inf, 99], dtype=">f4")
-    maps = {"L": VertexMaps(eccentricity=left), "R": VertexMaps(eccentricity=left)}
+    maps = dict.fromkeys("LR", half(n=5, eccentricity=left))
     part = {"L": np.ones(5, bool), "R": np.ones(5, bool)}
     roi = {"L": mask(0, 1, 2, 3, n=5), "R": mask(1, n=5)}
     rows = describe(roi["L"], roi["R"], maps, part)

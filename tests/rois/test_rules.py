@@ -11,11 +11,11 @@ from scipy.stats import false_discovery_control, norm
 
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.values import Absent, Retinotopy
+from bids_secondlevel.maps.retinotopy import to_visual_field
 from bids_secondlevel.rois.define import (
     define_rois,
     localizer_mask,
     retinotopy_mask,
-    to_visual_field,
 )
 
 EVERYWHERE = np.ones(8, bool)

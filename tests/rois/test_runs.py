@@ -15,7 +15,7 @@ from scipy import stats
 from study import COMMAND, EFFECT, Z, estimates, make_study, opened_below, read_tsv, write_gifti
 
 from bids_secondlevel.cli.main import main
-from bids_secondlevel.core.files import EstimateSource, MapSource, SourceFile
+from bids_secondlevel.core.files import Contrast, MapSource, SourceFile
 
 # Shifts of the effect, participant by participant and run by run.
 SHIFTS = np.array(
@@ -113,7 +113,14 @@ def test_runs_of_a_source_are_ordered_by_number_and_can_be_taken_alone():
         return MapSource(effects, combination, variances, tuple(("a", run) for run in runs))
 
     left, right = source("fixed_effects", "2", "10"), source("fixed_effects", "9")
-    estimate = EstimateSource("a", "main", "attend", {"L": left, "R": right})
+    estimate = Contrast(
+        participant_id="sub-01",
+        session="a",
+        task="main",
+        contrast="attend",
+        maps={"L": left, "R": right},
+        localizers={},
+    )
     assert estimate.runs == ("2", "9", "10")
     assert estimate.of_run("10").maps == {"L": source("fixed_effects", "10")}
     assert estimate.of_run("9").maps == {"R": right}

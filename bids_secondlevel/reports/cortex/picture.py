@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_secondlevel.core.files import ParticipantFiles, Plan
-from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Bilateral, Hemisphere
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, roi_colours
 from bids_secondlevel.core.roi_rule import VISUAL_AREAS, RoiRule, area_name
-from bids_secondlevel.core.values import Absent, Array, Retinotopy, RoiMasks
+from bids_secondlevel.core.values import Absent, Array, Retinotopy, Rois
+from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.maps.volumes import Grid
 from bids_secondlevel.reports.charts.layout import CHARACTER, axes_at, draw_square, wrap, write
@@ -55,21 +56,9 @@ class Portrait:
     """Why something is not drawn."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MapsShown:
-    """What there is to draw of a participant."""
-
-    retinotopy: Mapping[Hemisphere, Retinotopy | Absent]
-    polar_angles: Mapping[Hemisphere, Array | None]
-    """Degrees clockwise from the upper vertical meridian."""
-    z_maps: Mapping[Hemisphere, Mapping[str, Array | Absent]]
-    """By localizer contrast."""
-    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]]
-    """By name."""
-
-
 def draw_portrait(
-    shown: MapsShown,
+    cortex: Bilateral[Cortex],
+    rois: Bilateral[Rois],
     ground: Mapping[Hemisphere, DisplaySurface] | Grid,
     files: ParticipantFiles,
     plan: Plan,
@@ -82,17 +71,17 @@ def draw_portrait(
         Surfaces to draw on, or the voxels of volumes, which are drawn in slices.
     """
     layers = {
-        hemi: _layers(shown, hemi, maps, files)
-        for hemi, maps in shown.retinotopy.items()
-        if not isinstance(maps, Absent) and maps.inside.any()
-        if isinstance(ground, Grid) or hemi in ground
+        half.side: _layers(half, maps, rois[half.side], files)
+        for half in cortex
+        if not isinstance(maps := half.retinotopy, Absent) and maps.inside.any()
+        if isinstance(ground, Grid) or half.side in ground
     }
     if not layers:
         return Portrait(None)
     if isinstance(ground, Grid):
         return Portrait(draw_slices(layers, ground, _legend(files, plan)))
     surfaces = tuple(dict.fromkeys(surface.description for surface in ground.values()))
-    missing = [hemi for hemi in shown.retinotopy if hemi not in ground]
+    missing = [hemi for hemi in HEMISPHERES if hemi not in ground]
     try:
         return Portrait(draw_cortex(layers, ground, _legend(files, plan, surfaces, missing)))
     except ValueError as error:
@@ -231,24 +220,22 @@ def _list_rois(
         write(figure, left + 0.18, y + 0.01, text)
 
 
-def _layers(
-    shown: MapsShown, hemi: Hemisphere, maps: Retinotopy, files: ParticipantFiles
-) -> Layers:
+def _layers(half: Cortex, maps: Retinotopy, rois: Rois, files: ParticipantFiles) -> Layers:
     """Put together what is drawn of a hemisphere; areas of files of their own are labelled too."""
     areas = maps.visual_area.copy()
     for number, name in enumerate(_other_areas(files), _FIRST_OTHER):
         area = _if_there(maps.other_areas.get(name))
         if area is not None:
             areas[area] = number
-    parts = shown.rois[hemi].values()
+    parts = rois.values()
     retinotopic = [p.retinotopic for p in parts if not isinstance(p.retinotopic, Absent)]
     return Layers(
         visual_area=areas,
         eccentricity=maps.eccentricity,
-        polar_angle=shown.polar_angles[hemi],
-        z_maps={name: _if_there(z) for name, z in shown.z_maps[hemi].items()},
+        polar_angle=maps.polar_angle,
+        z_maps={name: _if_there(z) for name, z in half.localizer.items()},
         retinotopic=np.any([np.zeros(areas.size, dtype=bool), *retinotopic], axis=0),
-        rois={name: _if_there(part.roi) for name, part in shown.rois[hemi].items()},
+        rois={name: _if_there(part.roi) for name, part in rois.items()},
     )
 
 

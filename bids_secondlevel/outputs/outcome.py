@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bids_secondlevel.core.errors import DONE, DataError, InputMissingError, SecondLevelError
-from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex
+from bids_secondlevel.core.files import ParticipantFiles
 from bids_secondlevel.core.values import STATUSES, Absent
+from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.rois.estimates import EstimateRow
 
 UP_TO_DATE = "up to date"
@@ -25,15 +26,15 @@ class Outcome:
 
 
 def summarize_outcome(
-    index: ParticipantIndex,
-    files: ParticipantFiles,
+    chosen: Chosen,
     absent: Sequence[Absent],
+    messages: Sequence[str] = (),
     *,
     is_measured: bool,
     summary: str,
-    space: str | None,
 ) -> Outcome:
-    """Say how it went, from what could not be had."""
+    """Say how it went, from what could not be had and what else there is to say."""
+    index, files, space = chosen.index, chosen.files, chosen.plan.maps_space
     errors: list[SecondLevelError] = [part.error for part in absent if part.error]
     if space == "fsLR":  # else it is of no interest what CIFTI files hold
         errors += index.unreadable
@@ -55,7 +56,7 @@ def summarize_outcome(
         errors.append(InputMissingError("no map could be measured."))
     missing = [
         f"task {estimate.task}, contrast {estimate.contrast}: no map found (status missing_map)."
-        for estimate in files.estimates
+        for estimate in files.contrasts
         if not estimate.maps and index.statistical_maps
     ]
     if index.misnamed:
@@ -68,7 +69,7 @@ def summarize_outcome(
     return Outcome(
         label=index.label,
         summary=summary,
-        messages=(*files.messages, *missing, *_unlike_hemispheres(files)),
+        messages=(*files.messages, *messages, *missing, *_unlike_hemispheres(files)),
         errors=tuple(dict.fromkeys(str(error) for error in errors)),
         exit_code=min(codes, default=DONE),
     )
@@ -77,7 +78,7 @@ def summarize_outcome(
 def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
     """Say where the map of one hemisphere was made from other runs than that of the other."""
     named = [(f"localizer contrast {c}", sources) for c, sources in files.localizers.items()]
-    named += [(f"task {e.task}, contrast {e.contrast}", e.maps) for e in files.estimates]
+    named += [(f"task {e.task}, contrast {e.contrast}", e.maps) for e in files.contrasts]
     for what, sources in named:
         if len({source.units for source in sources.values()}) > 1:
             runs = "; ".join(

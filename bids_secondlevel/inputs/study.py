@@ -1,0 +1,73 @@
+"""What is known of a study before a participant is looked at, and what is chosen for one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.core.files import Dataset, ParticipantFiles, ParticipantIndex, Plan
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.index import index_participant, subcortex_notes
+from bids_secondlevel.inputs.plan import make_plan
+
+_ENOUGH = 3
+"""How many participants with maps are looked at to learn what a study contains."""
+
+_MOST = 20
+"""How many participants are looked at to find them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a participant is chosen for, the same for all of them."""
+
+    settings: Settings
+    datasets: Sequence[Dataset]
+    reference: Sequence[ParticipantIndex]
+    """The first participants of the study. They say what is asked for if a participant lacks it;
+    as they are always the same, it does not matter which jobs a study is split into."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What was found for a participant, and what of it is used for what."""
+
+    index: ParticipantIndex
+    plan: Plan
+    files: ParticipantFiles
+
+
+def choose(label: str, study: Study) -> Chosen:
+    """Find the maps of one participant, and choose what is asked for and what is used.
+
+    Raises
+    ------
+    SecondLevelError
+        If nothing could be decided.
+    """
+    known = next((index for index in study.reference if index.label == label), None)
+    index = known or index_participant(study.datasets, label, study.settings.bids_filters)
+    plan = make_plan(study.reference, (index,), study.settings)
+    files = select_files(index, plan)
+    files = replace(files, messages=(*files.messages, *subcortex_notes(files)))
+    return Chosen(index=index, plan=plan, files=files)
+
+
+def survey(
+    settings: Settings, datasets: Sequence[Dataset], labels: Iterable[str]
+) -> tuple[ParticipantIndex, ...]:
+    """Index the first few participants with maps, to learn what a study contains.
+
+    If none of the first participants has any, the indexes without maps are returned: they say
+    which volumes there are.
+    """
+    indexes = []
+    for label in islice(labels, _MOST):
+        try:
+            indexes.append(index_participant(datasets, label, settings.bids_filters))
+        except DataError:  # said when this participant is processed
+            continue
+        if sum(bool(index.statistical_maps) for index in indexes) == _ENOUGH:
+            break
+    return tuple(index for index in indexes if index.statistical_maps) or tuple(indexes)
