@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
+from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
@@ -43,7 +43,6 @@ from bids_secondlevel.outputs.gather import (
     wanted,
 )
 from bids_secondlevel.outputs.group_participants import choose_participants
-from bids_secondlevel.outputs.masks import describe_rule
 from bids_secondlevel.outputs.results import GroupResults
 from bids_secondlevel.outputs.run_tables import read_runs
 from bids_secondlevel.reports import pages
@@ -82,17 +81,10 @@ def run(settings: Settings) -> int:
     with _without_garbage_collection():
         tables, unreadable = read_tables(participants.used)
         definition = common_definition(list(chain.from_iterable(tables.values())))
-        _tell_definition(settings, definition["Rois"])
-        sources = _tell_sources(tables)
+        _tell_definition(settings, definition)
+        _tell_sources(tables)
         unread: dict[str, Status] = dict.fromkeys(unreadable, "unreadable_table")
         results = analyse(tables, participants.used, {**participants.absent, **unread}, settings)
-    every = list(chain.from_iterable(tables.values()))
-    definition = {
-        **definition,
-        "RetinotopySources": sources,
-        "MapsAre": " and ".join(sorted({table.maps_are for table in every})),
-        "Resampling": sorted({method for table in every for method in table.resampling}),
-    }
     is_complete = True
     if settings.dry_run:
         paths = (table.path for of_label in tables.values() for table in of_label)
@@ -183,7 +175,7 @@ def analyse(
 
 
 def _fit_and_write(
-    results: GroupResults, definition: Mapping[str, Any], settings: Settings
+    results: GroupResults, definition: Definition, settings: Settings
 ) -> Sequence[ModelRow]:
     """Fit the model that was asked for; what an earlier run has left goes first."""
     derivatives.remove_model(settings.output_dir)
@@ -197,7 +189,7 @@ def _fit_and_write(
 
 def _report(
     results: GroupResults,
-    definition: Mapping[str, Any],
+    definition: Definition,
     settings: Settings,
     fitted: Sequence[ModelRow],
 ) -> bool:
@@ -270,29 +262,29 @@ def _tell_model(model: ModelResults, settings: Settings) -> None:
         )
 
 
-def _tell_definition(settings: Settings, rois: Mapping[str, Mapping[str, object]]) -> None:
+def _tell_definition(settings: Settings, definition: Definition) -> None:
     """Say it where options would have defined other ROIs than there are."""
     rule = replace(settings.rule, min_vertices=RoiRule().min_vertices)  # which holds here too
-    asked = describe_rule(rule).items()
-    if rule != RoiRule() and not any(asked <= roi.items() for roi in rois.values()):
+    asked = rule.to_sidecar().items()
+    there = [roi.to_sidecar(()).items() for roi in definition.rois]
+    if rule != RoiRule() and not any(asked <= of_roi for of_roi in there):
         LOG.warning(
             "Options that define ROIs have no effect at group level, and differ from those the "
             "participants' tables were made with."
         )
 
 
-def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> list[str]:
-    """List the sources of retinotopy, and say it where participants have different ones."""
+def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> None:
+    """Say it where participants have retinotopy from different sources."""
     by_source: dict[str, list[str]] = {}
     for label, of_label in tables.items():
-        for source in {str(table.source) for table in of_label if table.source}:
+        for source in {source for table in of_label for source in table.definition.sources}:
             by_source.setdefault(source, []).append(f"sub-{label}")
     if len(by_source) > 1:
         shown = "; ".join(f"{source}: {', '.join(by_source[source])}" for source in by_source)
         LOG.warning(
             "Retinotopy from different sources (%s). --retinotopy-source makes it the same.", shown
         )
-    return sorted(by_source)
 
 
 def _tell_result(

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 from bids_secondlevel.cli.preview import describe_datasets, describe_run, find_gaps
 from bids_secondlevel.core.errors import (
@@ -189,9 +190,9 @@ def _write_methods(study: Study) -> None:
     if not files:
         return
     sources = {of.retinotopy_source for of in files if of.retinotopy_source}
+    definition = derivatives.definition_of(files[0], plan, {})
     text = describe_measurement(
-        derivatives.definition_of(files[0], plan, {}),
-        sorted(sources),
+        replace(definition, sources=tuple(sorted(sources))),
         plan.space,
         cross_validated=any(of.folds for of in files),
     )

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from bids_secondlevel.core.definition import in_a_line
 from bids_secondlevel.core.errors import InputMissingError
 from bids_secondlevel.core.files import Dataset, MapSource, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
-from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.values import Absent
 from bids_secondlevel.maps.combine import COMBINATIONS
 from bids_secondlevel.maps.reader import localizer_gap, measured_gap
@@ -57,7 +57,7 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
         for file in source.files:
             yield f"    {hemi}  {file.uri}"
     for roi in plan.rois:
-        yield f"  ROI {roi.name}: {_rule(roi)}"
+        yield f"  ROI {roi.name}: {in_a_line(roi)}"
     if plan.localizer_task is not None:
         yield f"  localizer: task {plan.localizer_task}"
     for contrast, sources in files.localizers.items():
@@ -74,22 +74,6 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
         f"  rows to be expected: {n_rows} ({len(files.contrasts)} contrasts x "
         f"{len(plan.rois)} ROIs x {n_hemi} for {', '.join(plan.hemi)})"
     )
-
-
-def _rule(roi: RoiDefinition) -> str:
-    rule = roi.rule
-    low, high = rule.eccentricity
-    parts = [f"{'+'.join(rule.visual_areas)}, {low:g} < eccentricity < {high:g}"]
-    if rule.polar_angle:
-        parts.append(f"polar angle from {rule.polar_angle[0]:g} to {rule.polar_angle[1]:g}")
-    if rule.min_variance_explained is not None:
-        parts.append(f"variance explained > {rule.min_variance_explained:g}")
-    if roi.contrasts:
-        joined = (" and " if roi.combine == "all" else " or ").join(roi.contrasts)
-        without = f" without {', '.join(roi.exclude)}" if roi.exclude else ""
-        kind = "z" if rule.threshold_kind == "z" else f"{rule.threshold_kind} of z"
-        parts.append(f"{joined}{without}: {kind}, {rule.localizer_threshold:g}, {rule.tail}")
-    return "; ".join(parts)
 
 
 def _sources(sources: Mapping[Hemisphere, MapSource]) -> Iterator[str]:

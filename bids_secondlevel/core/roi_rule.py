@@ -1,11 +1,11 @@
 """How ROIs are defined: what can be chosen, and what is the default."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isfinite
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from bids_secondlevel.core.errors import UsageError
 
@@ -225,6 +225,68 @@ class RoiRule:
             self.min_variance_explained,
         )
 
+    @property
+    def z_not_activated(self) -> tuple[float, float] | None:
+        """Range of z that does not count as activation; ``None`` if it differs between places.
+
+        Examples
+        --------
+        >>> RoiRule(tail="less").z_not_activated
+        (-1.96, inf)
+        """
+        limit = self.localizer_threshold
+        if self.threshold_kind != "z":
+            return None
+        return {"greater": (-inf, limit), "less": (-limit, inf), "two-sided": (-limit, limit)}[
+            self.tail
+        ]
+
+    def to_sidecar(self, *, localizer: bool = True) -> dict[str, Any]:
+        """Say the limits with their numbers, as sidecars do; without those of the localizer."""
+        described: dict[str, Any] = {
+            "VisualAreas": list(self.visual_areas),
+            "VisualAreaLabels": list(self.area_labels),
+            "EccentricityGreaterThan": self.eccentricity[0],
+            "EccentricityLessThan": self.eccentricity[1],
+        }
+        if self.polar_angle is not None:
+            described["PolarAngleClockwiseFromTo"] = list(self.polar_angle)
+        if self.min_variance_explained is not None:
+            described["VarianceExplainedGreaterThan"] = self.min_variance_explained
+        if localizer and self.threshold_kind == "z" and self.tail == "greater":
+            described["LocalizerZGreaterThan"] = self.localizer_threshold
+        elif localizer:
+            described["LocalizerThresholdKind"] = self.threshold_kind
+            described["LocalizerThreshold"] = self.localizer_threshold
+            described["LocalizerTail"] = self.tail
+        return described
+
+    @classmethod
+    def from_sidecar(cls, described: Mapping[str, Any]) -> "RoiRule":
+        """Read the limits that a sidecar states; those of the localizer are optional.
+
+        Raises
+        ------
+        LookupError, TypeError, UsageError
+            If a limit is missing, or cannot be one.
+        """
+        wedge = described.get("PolarAngleClockwiseFromTo")
+        threshold = described.get("LocalizerThreshold", cls.localizer_threshold)
+        return cls(
+            visual_areas=tuple(described["VisualAreas"]),
+            eccentricity=(
+                described["EccentricityGreaterThan"],
+                described["EccentricityLessThan"],
+            ),
+            polar_angle=None if wedge is None else (wedge[0], wedge[1]),
+            min_variance_explained=described.get("VarianceExplainedGreaterThan"),
+            threshold_kind=described.get("LocalizerThresholdKind", cls.threshold_kind),
+            localizer_threshold=described.get("LocalizerZGreaterThan", threshold),
+            tail=described.get("LocalizerTail", cls.tail),
+            min_vertices=described.get("MinVertices", cls.min_vertices),
+            exclusive="ExclusiveOf" in described,
+        )
+
 
 @dataclass(frozen=True)
 class RoiDefinition:
@@ -272,6 +334,40 @@ class RoiDefinition:
     def needed(self) -> tuple[str, ...]:
         """All localizer contrasts whose z maps are needed."""
         return tuple(dict.fromkeys((*self.contrasts, *self.exclude)))
+
+    def to_sidecar(self, rois: Sequence["RoiDefinition"]) -> dict[str, Any]:
+        """Say the definition among those of all `rois` with its numbers, as sidecars do."""
+        described: dict[str, Any] = {"Contrasts": list(self.contrasts)}
+        if len(self.contrasts) > 1:
+            described["Combine"] = self.combine
+        if self.exclude:
+            described["Exclude"] = list(self.exclude)
+        if self.rule.exclusive:
+            described["ExclusiveOf"] = {
+                other.name: replace(other, rule=replace(other.rule, exclusive=False)).to_sidecar(())
+                for other in rois
+                if other.name != self.name
+            }
+        if self.rule.min_vertices > 1:
+            described["MinVertices"] = self.rule.min_vertices
+        return {**described, **self.rule.to_sidecar(localizer=bool(self.contrasts))}
+
+    @classmethod
+    def from_sidecar(cls, name: str, described: Mapping[str, Any]) -> "RoiDefinition":
+        """Read what a sidecar states; it says nothing of a localizer that is not needed.
+
+        Raises
+        ------
+        LookupError, TypeError, UsageError
+            If something is missing, or cannot be.
+        """
+        return cls(
+            name,
+            tuple(described["Contrasts"]),
+            RoiRule.from_sidecar(described),
+            described.get("Combine", "all"),
+            tuple(described.get("Exclude", ())),
+        )
 
 
 def checked_label(option: str, prefix: str, value: str) -> str:

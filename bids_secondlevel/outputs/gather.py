@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError, NothingSelectedError
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import Status
@@ -20,24 +21,15 @@ AnyRow = TypeVar("AnyRow", EstimateRow, QualityRow, SweepRow)
 
 LOG = logging.getLogger("bids_secondlevel")
 
-_DEFINITION = ("Rois", "LocalizerTask", "Statistic", "Summary")
-
 
 @dataclass(frozen=True)
 class Table:
-    """A table written by the participant level, and how its ROIs were defined.
-
-    `source` is the tag of the retinotopic maps; `resampling` says how they or the maps were
-    carried to another surface or grid, and `maps_are` what the maps are.
-    """
+    """A table written by the participant level, and how its ROIs were defined."""
 
     path: Path
     rows: Sequence[EstimateRow]
-    definition: Mapping[str, Any]
-    source: str | None
+    definition: Definition
     quality: Sequence[QualityRow]
-    resampling: tuple[str, ...] = ()
-    maps_are: str = "surfaces"
 
 
 def read_tables(
@@ -84,7 +76,7 @@ def read_sweeps(tables: Mapping[str, Sequence[Table]], settings: Settings) -> li
     return list(rows)
 
 
-def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
+def common_definition(tables: Sequence[Table]) -> Definition:
     """Check that all ROIs were defined in the same way, and say how.
 
     Raises
@@ -96,9 +88,7 @@ def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
         raise DataError("None of the participants' tables can be read; see the messages above.")
     first: dict[str, tuple[Any, Path]] = {}
     for table in tables:
-        rois = {f"Rois.{name}": roi for name, roi in table.definition["Rois"].items()}
-        others = {name: table.definition[name] for name in _DEFINITION if name != "Rois"}
-        for name, value in {**rois, **others}.items():
+        for name, value in table.definition.decisive().items():
             known, path = first.setdefault(name, (value, table.path))
             if value != known:
                 raise DataError(
@@ -106,15 +96,15 @@ def common_definition(tables: Sequence[Table]) -> Mapping[str, Any]:
                     f"sidecar of {path}, and {value} in that of {table.path}. Run the "
                     "participant level with the same settings for all, or into another folder."
                 )
-    definitions = {
-        name.removeprefix("Rois."): value
-        for name, (value, _) in first.items()
-        if name.startswith("Rois.")
-    }
-    return {
-        "Rois": definitions,
-        **{name: first[name][0] for name in _DEFINITION if name != "Rois"},
-    }
+    definitions = [table.definition for table in tables]
+    return replace(
+        definitions[0],
+        rois=tuple({roi.name: roi for of in definitions for roi in of.rois}.values()),
+        sources=tuple(sorted({source for of in definitions for source in of.sources})),
+        maps_are=" and ".join(sorted({of.maps_are for of in definitions})),
+        resampling=tuple(sorted({how for of in definitions for how in of.resampling})),
+        spheres=(),
+    )
 
 
 def check_labels(tables: Mapping[str, Sequence[Table]], settings: Settings) -> None:
@@ -251,18 +241,7 @@ def _as_it_is(path: Path) -> tuple[bytes, ...]:
 
 def _read_at_once(path: Path) -> Table:
     sidecar = read_sidecar(path)
-    rois, resampling = sidecar.get("Rois"), sidecar.get("Resampling") or []
-    maps_are = sidecar.get("MapsAre") or "surfaces"
-    if not (
-        isinstance(rois, dict)
-        and all(isinstance(roi, dict) for roi in rois.values())
-        and isinstance(resampling, list)
-        and all(isinstance(text, str) for text in (maps_are, *resampling))
-    ):
-        raise DataError(
-            f"{path.with_suffix('.json')}: does not say how the ROIs were defined, as the "
-            "participant level writes it. Run that again."
-        )
+    definition = Definition.from_sidecar(sidecar, path.with_suffix(".json"))
     rows = read_table(path, EstimateRow)
     participant = path.name.partition("_")[0]
     if len(rows) != sidecar.get("RowCount"):
@@ -281,15 +260,7 @@ def _read_at_once(path: Path) -> Table:
             f"{path}: has a number in a row whose status says that there is none. Run the "
             "participant level again."
         )
-    return Table(
-        path,
-        rows,
-        {name: sidecar.get(name) for name in _DEFINITION},
-        sidecar.get("RetinotopySource"),
-        read_table(table_beside(path, QUALITY), QualityRow),
-        tuple(resampling),
-        maps_are,
-    )
+    return Table(path, rows, definition, read_table(table_beside(path, QUALITY), QualityRow))
 
 
 def _placeholder(row: EstimateRow, label: str, status: Status) -> EstimateRow:

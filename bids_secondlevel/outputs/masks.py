@@ -1,7 +1,7 @@
 """Write the masks with what defined them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.palette import MASK_COLOUR
-from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
+from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.spaces import is_template
 from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
 from bids_secondlevel.maps.combine import COMBINATIONS
@@ -64,7 +64,7 @@ def write_masks(
                     retinotopy,
                     {
                         "Description": "Vertices of the visual areas within the limits of the rule",
-                        "Rule": describe_rule(roi.rule, localizer=False),
+                        "Rule": roi.rule.to_sidecar(localizer=False),
                     },
                 ),
                 (
@@ -175,47 +175,6 @@ def describe_alignment(alignments: Iterable[Alignment]) -> dict[str, Any]:
     return {**described, "RegistrationSpheres": list(spheres)} if spheres else described
 
 
-def describe_definition(roi: RoiDefinition, rois: Sequence[RoiDefinition]) -> dict[str, Any]:
-    """Say the definition of a ROI among others with its numbers, as sidecars do."""
-    localizer: dict[str, Any] = {"Contrasts": list(roi.contrasts)}
-    if len(roi.contrasts) > 1:
-        localizer["Combine"] = roi.combine
-    if roi.exclude:
-        localizer["Exclude"] = list(roi.exclude)
-    if roi.rule.exclusive:
-        localizer["ExclusiveOf"] = {
-            other.name: describe_definition(
-                replace(other, rule=replace(other.rule, exclusive=False)), ()
-            )
-            for other in rois
-            if other.name != roi.name
-        }
-    if roi.rule.min_vertices > 1:
-        localizer["MinVertices"] = roi.rule.min_vertices
-    return {**localizer, **describe_rule(roi.rule, localizer=bool(roi.contrasts))}
-
-
-def describe_rule(rule: RoiRule, *, localizer: bool = True) -> dict[str, Any]:
-    """Say a rule with its numbers, as sidecars do."""
-    described: dict[str, Any] = {
-        "VisualAreas": list(rule.visual_areas),
-        "VisualAreaLabels": list(rule.area_labels),
-        "EccentricityGreaterThan": rule.eccentricity[0],
-        "EccentricityLessThan": rule.eccentricity[1],
-    }
-    if rule.polar_angle is not None:
-        described["PolarAngleClockwiseFromTo"] = list(rule.polar_angle)
-    if rule.min_variance_explained is not None:
-        described["VarianceExplainedGreaterThan"] = rule.min_variance_explained
-    if localizer and rule.threshold_kind == "z" and rule.tail == "greater":
-        described["LocalizerZGreaterThan"] = rule.localizer_threshold
-    elif localizer:
-        described["LocalizerThresholdKind"] = rule.threshold_kind
-        described["LocalizerThreshold"] = rule.localizer_threshold
-        described["LocalizerTail"] = rule.tail
-    return described
-
-
 def _describe_used(
     roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles, plan: Plan
 ) -> dict[str, Any]:
@@ -226,7 +185,7 @@ def _describe_used(
         if hemi in files.localizers[contrast]
         and files.localizers[contrast][hemi].combination != "single"
     }
-    described = describe_definition(roi, plan.rois)
+    described = roi.to_sidecar(plan.rois)
     return {**described, "LocalizerCombination": combined} if combined else described
 
 

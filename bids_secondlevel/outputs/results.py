@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_secondlevel import __version__
+from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.settings import Settings, is_stats_model
@@ -25,8 +26,6 @@ from bids_secondlevel.outputs.files import (
     write_table,
 )
 from bids_secondlevel.outputs.masks import (
-    describe_alignment,
-    describe_definition,
     write_masks,
 )
 from bids_secondlevel.outputs.names import (
@@ -93,7 +92,7 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     """
     files = results.files
     folder = folder_of(files.label, plan.space, settings)
-    definition = definition_of(files, plan, results.alignments)
+    definition = definition_of(files, plan, results.alignments).to_sidecar()
     software = {"SoftwareVersion": __version__}
     estimates = _encode_estimates(results, {**definition, **software}, folder)
     remove_outdated(estimates)
@@ -136,17 +135,19 @@ def definition_of(
     files: ParticipantFiles,
     plan: Plan,
     alignments: Mapping[Hemisphere, Alignment],
-) -> dict[str, Any]:
-    """Say how the ROIs were defined and measured, as the sidecars of tables do."""
-    return {
-        "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
-        "LocalizerTask": plan.localizer_task,
-        "Statistic": plan.statistic,
-        "Summary": plan.summary,
-        "RetinotopySource": files.retinotopy_source,
-        "MapsAre": "volumes" if plan.is_volume else "surfaces",
-        **describe_alignment(alignments.values()),
-    }
+) -> Definition:
+    """Say how the ROIs of a participant were defined and measured."""
+    carried = alignments.values()
+    return Definition(
+        rois=plan.rois,
+        localizer_task=plan.localizer_task,
+        statistic=plan.statistic,
+        summary=plan.summary,
+        sources=() if files.retinotopy_source is None else (files.retinotopy_source,),
+        maps_are="volumes" if plan.is_volume else "surfaces",
+        resampling=tuple(dict.fromkeys(how for of in carried for how in of.methods)),
+        spheres=tuple(dict.fromkeys(sphere for of in carried for sphere in of.spheres)),
+    )
 
 
 def _write_or_remove(
@@ -207,14 +208,13 @@ class GroupResults:
     sweep: Sequence[SweepRow]
 
 
-def write_group(results: GroupResults, definition: Mapping[str, Any], settings: Settings) -> None:
+def write_group(results: GroupResults, definition: Definition, settings: Settings) -> None:
     """Write the tables of the group level; that of reliability where there is any.
 
     Parameters
     ----------
     results : GroupResults
-    definition : mapping
-        How the ROIs were defined, for the sidecars.
+    definition : Definition
     settings : Settings
 
     Raises
@@ -223,7 +223,7 @@ def write_group(results: GroupResults, definition: Mapping[str, Any], settings: 
         If one cannot be written.
     """
     folder, n_flips = GroupFolder(settings.output_dir), settings.n_permutations
-    metadata = {**definition, "SoftwareVersion": __version__}
+    metadata = {**definition.to_group_sidecar(), "SoftwareVersion": __version__}
     estimated = {**metadata, **_selection(settings)}
     tested = {**estimated, **describe_tests(n_flips, stats.FAMILY)}
     compared = {
@@ -252,7 +252,7 @@ def _selection(settings: Settings) -> dict[str, Any]:
     }
 
 
-def write_model(results: ModelResults, definition: Mapping[str, Any], settings: Settings) -> None:
+def write_model(results: ModelResults, definition: Definition, settings: Settings) -> None:
     """Write a fitted model as a table, and in words to ``logs/``.
 
     Raises
@@ -262,7 +262,7 @@ def write_model(results: ModelResults, definition: Mapping[str, Any], settings: 
     """
     folder = GroupFolder(settings.output_dir)
     model = model_as_given(settings.model)
-    about: dict[str, Any] = {**definition, "Model": model, **_selection(settings)}
+    about = {**definition.to_group_sidecar(), "Model": model, **_selection(settings)}
     if model is not None and is_stats_model(model):
         about["ModelSpecification"] = read_json_object(Path(model))
     metadata = {**about, "SoftwareVersion": __version__}

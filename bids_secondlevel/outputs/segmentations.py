@@ -16,7 +16,6 @@ from bids_secondlevel.outputs.files import remove_files, write_atomically, write
 from bids_secondlevel.outputs.images import Label
 from bids_secondlevel.outputs.masks import (
     PartToWrite,
-    describe_definition,
     localizer_files,
     parts_to_write,
 )
@@ -135,7 +134,7 @@ def _sidecar(
         "Manual": False,
         "SpatialReference": reference.uri,
         "Sources": list(dict.fromkeys(file.uri for file in sources)),
-        "Rois": {roi.name: describe_definition(roi, plan.rois) for roi in plan.rois},
+        "Rois": {roi.name: roi.to_sidecar(plan.rois) for roi in plan.rois},
         "VertexCount" if part.hemisphere else "VoxelCount": {
             row.name: int(counts[row.index]) for row in table
         },

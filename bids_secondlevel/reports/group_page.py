@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted
@@ -16,7 +17,6 @@ from bids_secondlevel.reports.methods import (
     MethodsText,
     describe_inference,
     describe_measurement,
-    describe_rois,
     join,
     reference_list,
 )
@@ -42,10 +42,7 @@ class GroupRecord:
 
     Attributes
     ----------
-    definition : mapping
-        As in the sidecars: ``Rois``, ``LocalizerTask``, ``Statistic``, ``Summary``.
-    sources : tuple of str
-        Tags of the retinotopic maps.
+    definition : Definition
     exclusions : mapping of str to str
         Reasons of the user, by participant.
     n_permutations : int
@@ -55,8 +52,7 @@ class GroupRecord:
     rows, statistics, comparisons, quality, reliability, sweep, fitted : sequence of rows
     """
 
-    definition: Mapping[str, Any]
-    sources: tuple[str, ...]
+    definition: Definition
     exclusions: Mapping[str, str]
     n_permutations: int
     model: str | None
@@ -102,7 +98,6 @@ def methods_of(record: GroupRecord) -> MethodsText:
     return join(
         describe_measurement(
             record.definition,
-            record.sources,
             " and ".join(spaces) or None,
             cross_validated=any(row.independence == "crossvalidated" for row in record.rows),
         ),
@@ -152,7 +147,7 @@ def group_page(record: GroupRecord, charts: GroupCharts, pages: Mapping[str, str
             charts=charts.contralateral,
             tables=_comparison_tables(record.comparisons),
         ),
-        Section("Regions of interest", text=describe_rois(record.definition), charts=charts.rois),
+        Section("Regions of interest", text=record.definition.sentences(), charts=charts.rois),
         *_optional_sections(record, charts),
         _participants_section(record, pages),
         Section("Settings", text=("As given, in logs/group_settings.toml.",), code=record.settings),
@@ -161,7 +156,7 @@ def group_page(record: GroupRecord, charts: GroupCharts, pages: Mapping[str, str
     return Page(
         "Group: estimates in individual regions of interest",
         f"{len(used)} of {len(everyone)} participants have estimates of both hemispheres; "
-        f"{counted(len(record.definition['Rois']), 'ROI')}, {counted(tested, 'test')}.",
+        f"{counted(len(record.definition.rois), 'ROI')}, {counted(tested, 'test')}.",
         tuple(sections),
     )
 

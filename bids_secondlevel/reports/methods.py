@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
 
 from bids_secondlevel import __version__
+from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.words import in_words
 from bids_secondlevel.stats.models.table import FIT_KINDS, ModelRow
 
@@ -97,8 +97,7 @@ class MethodsText:
 
 
 def describe_measurement(
-    definition: Mapping[str, Any],
-    sources: Sequence[str],
+    definition: Definition,
     space: str | None,
     *,
     cross_validated: bool,
@@ -107,11 +106,7 @@ def describe_measurement(
 
     Parameters
     ----------
-    definition : mapping
-        ``Rois``, ``LocalizerTask``, ``Statistic`` and ``Summary``, as in the sidecar of the table
-        of estimates.
-    sources : sequence of str
-        Tags of the retinotopic maps.
+    definition : Definition
     space : str or None
         Surface space of the maps.
     cross_validated : bool
@@ -121,11 +116,11 @@ def describe_measurement(
     cited = ["gorgolewski2016", "gorgolewski2017", "yarkoni2019", "nibabel", "harris2020"]
     own = versions.pop("bids_secondlevel")
     maps = []
-    for tag in sources:
+    for tag in definition.sources:
         meaning, key = SOURCES.get(tag, ("", ""))
         maps.append(tag + (f" ({meaning}; {_cite(key)})" if key else ""))
         cited += [key] if key else []
-    units = units_of(definition)
+    units = definition.units
     if units == "voxels":
         where = f"voxels of the maps{f' in space {space}' if space else ''}"
     else:
@@ -138,18 +133,15 @@ def describe_measurement(
         f"Visual areas and eccentricities were taken from retinotopic maps: {' and '.join(maps)}."
         if maps
         else "Visual areas and eccentricities were taken from retinotopic maps.",
-        *(
-            f"Carried to the space of the ROIs: {how}."
-            for how in definition.get("Resampling") or ()
-        ),
-        *describe_rois(definition),
+        *(f"Carried to the space of the ROIs: {how}." for how in definition.resampling),
+        *definition.sentences(),
     ]
     measured = [
-        f"Within each ROI, the values of the {definition['Statistic']} maps of every contrast "
-        f"were {_SUMMARIES[definition['Summary']]} the {units} with a finite value, in each "
+        f"Within each ROI, the values of the {definition.statistic} maps of every contrast "
+        f"were {_SUMMARIES[definition.summary]} the {units} with a finite value, in each "
         f"hemisphere or in both hemispheres pooled. ROIs without {units} gave no estimate."
     ]
-    if definition.get("LocalizerTask"):
+    if definition.localizer_task:
         cited.append("kriegeskorte2009")
         if cross_validated:
             measured.append(
@@ -261,76 +253,3 @@ https://doi.org/10.7554/eLife.40224
 
 def _cite(key: str) -> str:
     return REFERENCES[key].cited
-
-
-def describe_rois(definition: Mapping[str, Any]) -> list[str]:
-    """Word the rules of the ROIs, those that share one in one sentence."""
-    task = definition.get("LocalizerTask")
-    units = units_of(definition)
-    by_rule: dict[str, list[str]] = {}
-    for name, roi in definition["Rois"].items():
-        by_rule.setdefault(_rule(roi, task), []).append(_roi(name, roi))
-    return [
-        f"The {'ROIs' if len(rois) > 1 else 'ROI'} {in_words(rois)} "
-        f"{'consist' if len(rois) > 1 else 'consists'} of the {units} {rule}."
-        for rule, rois in by_rule.items()
-    ]
-
-
-def units_of(definition: Mapping[str, Any]) -> str:
-    """Say what ROIs consist of: vertices or voxels."""
-    return "voxels" if definition.get("MapsAre") == "volumes" else "vertices"
-
-
-def _roi(name: str, roi: Mapping[str, Any]) -> str:
-    contrasts = roi.get("Contrasts", [])
-    excluded = roi.get("Exclude", [])
-    if contrasts == [name] and not excluded:
-        return name
-    parts = [in_words(contrasts, "or" if roi.get("Combine") == "any" else "and")]
-    parts = parts if contrasts else []
-    if excluded:
-        parts.append(f"not {in_words(excluded, 'or')}")
-    return f"{name} ({', but '.join(parts)})" if parts else name
-
-
-def _rule(roi: Mapping[str, Any], task: str | None) -> str:
-    low, high = roi["EccentricityGreaterThan"], roi["EccentricityLessThan"]
-    clauses = [
-        f"in {in_words(roi['VisualAreas'], 'or')} with an eccentricity above {low:g} and below "
-        f"{high:g} degrees of visual angle"
-    ]
-    wedge = roi.get("PolarAngleClockwiseFromTo")
-    if wedge:
-        clauses.append(
-            f"with a polar angle between {wedge[0]:g} and {wedge[1]:g} degrees clockwise from the "
-            "upper vertical meridian"
-        )
-    if "VarianceExplainedGreaterThan" in roi:
-        least = roi["VarianceExplainedGreaterThan"]
-        clauses.append(f"with more than {least:g} of the variance explained")
-    if roi.get("Contrasts"):
-        clauses.append(f"activated by the localizer contrast in task {task} ({_threshold(roi)})")
-    if "ExclusiveOf" in roi:
-        clauses.append("that belong to no other ROI")
-    text = in_words(clauses)
-    least_vertices = roi.get("MinVertices", 1)
-    if least_vertices > 1:
-        text += f"; ROIs of fewer than {least_vertices} vertices were not measured"
-    return text
-
-
-def _threshold(roi: Mapping[str, Any]) -> str:
-    if "LocalizerZGreaterThan" in roi:
-        return f"z > {roi['LocalizerZGreaterThan']:g}"
-    kind, value = roi["LocalizerThresholdKind"], roi["LocalizerThreshold"]
-    tail = {"greater": "largest z", "less": "smallest z", "two-sided": "largest |z|"}[
-        roi["LocalizerTail"]
-    ]
-    if kind == "z":
-        return f"z < -{value:g}" if roi["LocalizerTail"] == "less" else f"|z| > {value:g}"
-    if kind == "top-n":
-        return f"the {value:g} vertices with the {tail} in each hemisphere"
-    if kind == "top-percent":
-        return f"the {value:g} % of vertices with the {tail} in each hemisphere"
-    return f"false discovery rate below {value:g} in each hemisphere, {tail}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.settings import Settings
@@ -50,11 +51,6 @@ from bids_secondlevel.stats.reliability import ReliabilityRow
 from bids_secondlevel.stats.tests import StatisticRow
 
 LOG = logging.getLogger("bids_secondlevel")
-
-_DEFINITION = (
-    *("Rois", "LocalizerTask", "Statistic", "Summary", "RetinotopySource"),
-    *("MapsAre", "Resampling"),
-)
 
 
 def participant_record(
@@ -201,12 +197,11 @@ def _read_participant(label: str, path: Path, output_dir: Path) -> ParticipantRe
     if was_drawn and not portrait.exists():
         lost = f"{portrait.name} is not there any more. Run the participant level again to draw it."
         messages = (*messages, lost)
-    sidecar = read_sidecar(estimates)
     return ParticipantRecord(
         f"sub-{label}",
         session,
         space,
-        {name: sidecar.get(name) for name in _DEFINITION},
+        Definition.from_sidecar(read_sidecar(estimates), estimates.with_suffix(".json")),
         inputs,
         messages,
         errors,
@@ -227,14 +222,13 @@ def _label(value: Any) -> str | None:
 
 def group_record(
     results: GroupResults,
-    definition: Mapping[str, Any],
+    definition: Definition,
     settings: Settings,
     fitted: Sequence[ModelRow],
 ) -> GroupRecord:
     """Collect what the page of the group shows from what was found out."""
     return GroupRecord(
         definition,
-        tuple(definition["RetinotopySources"]),
         {f"sub-{label}": why for label, why in settings.exclusions.items()},
         settings.n_permutations,
         settings.model if fitted else None,
@@ -271,8 +265,7 @@ def read_group(output_dir: Path) -> GroupRecord:
         return read_table(path, row_type) if path.exists() else []
 
     return GroupRecord(
-        sidecar,
-        tuple(sidecar.get("RetinotopySources") or ()),
+        Definition.from_sidecar(sidecar, statistics.with_suffix(".json")),
         sidecar.get("Selection", {}).get("Excluded", {}),
         sidecar.get("MaximumNumberOfFlips", 0),
         read_sidecar(model).get("Model") if model.exists() else None,

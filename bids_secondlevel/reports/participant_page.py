@@ -1,17 +1,17 @@
 """What the page of a participant shows."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted
 from bids_secondlevel.reports.charts.participant import draw_estimates, draw_overlaps, draw_sizes
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
-from bids_secondlevel.reports.methods import describe_measurement, describe_rois, reference_list
+from bids_secondlevel.reports.methods import describe_measurement, reference_list
 from bids_secondlevel.reports.page import Page, Section, Table, table_of
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow
@@ -37,8 +37,7 @@ class ParticipantRecord:
     session : str or None
         Where the run was of a single session.
     space : str or None
-    definition : mapping
-        As in the sidecar of the estimates.
+    definition : Definition
     inputs : tuple of Input
     messages, errors : tuple of str
         What the run had to say.
@@ -51,7 +50,7 @@ class ParticipantRecord:
     participant_id: str
     session: str | None
     space: str | None
-    definition: Mapping[str, Any]
+    definition: Definition
     inputs: tuple[Input, ...]
     messages: tuple[str, ...]
     errors: tuple[str, ...]
@@ -81,18 +80,21 @@ def draw_charts(record: ParticipantRecord) -> ParticipantCharts:
     """Draw the numbers of a participant."""
     return ParticipantCharts(
         draw_sizes(record.quality),
-        draw_overlaps(record.overlaps) if len(record.definition["Rois"]) > 1 else [],
+        draw_overlaps(record.overlaps) if len(record.definition.rois) > 1 else [],
         draw_estimates(record.rows),
         draw_sweep(record.sweep, limits_in_use(record.definition)),
     )
 
 
-def limits_in_use(definition: Mapping[str, Any]) -> Limits:
+def limits_in_use(definition: Definition) -> Limits:
     """Tell the limits that ROIs are defined with, where a sweep may vary them."""
-    rois = definition["Rois"].items()
-    keys = {"threshold": "LocalizerZGreaterThan", "eccentricity": "EccentricityLessThan"}
     return {
-        varied: {name: roi[key] for name, roi in rois if key in roi} for varied, key in keys.items()
+        "threshold": {
+            roi.name: roi.rule.localizer_threshold
+            for roi in definition.rois
+            if roi.contrasts and (roi.rule.threshold_kind, roi.rule.tail) == ("z", "greater")
+        },
+        "eccentricity": {roi.name: roi.rule.eccentricity[1] for roi in definition.rois},
     }
 
 
@@ -134,14 +136,14 @@ def participant_page(record: ParticipantRecord, charts: ParticipantCharts) -> Pa
     return Page(
         f"{record.participant_id}{session}: individual regions of interest",
         f"{with_number} of {len(record.rows)} estimates have a number, in "
-        f"{counted(len(record.definition['Rois']), 'ROI')}"
+        f"{counted(len(record.definition.rois), 'ROI')}"
         f"{_where(record)}.",
         tuple(section for section in sections if section is not None),
     )
 
 
 def _is_volume(record: ParticipantRecord) -> bool:
-    return record.definition.get("MapsAre") == "volumes"
+    return record.definition.maps_are == "volumes"
 
 
 def _where(record: ParticipantRecord) -> str:
@@ -194,13 +196,13 @@ def _roi_section(record: ParticipantRecord, charts: ParticipantCharts) -> Sectio
         ),
     )
     tables = [quality]
-    if len(record.definition["Rois"]) > 1:
+    if len(record.definition.rois) > 1:
         columns = "roi other_roi hemi n_shared dice overlap_coefficient"
         unit = "Voxels" if _is_volume(record) else "Vertices"
         tables.append(table_of(f"{unit} shared by two ROIs", record.overlaps, columns))
     return Section(
         "Regions of interest",
-        text=tuple(describe_rois(record.definition)),
+        text=tuple(record.definition.sentences()),
         charts=(*charts.sizes, *charts.overlaps),
         tables=tables,
     )
@@ -251,10 +253,8 @@ def _files_section(record: ParticipantRecord) -> Section:
 
 
 def _methods_section(record: ParticipantRecord) -> Section:
-    source = record.definition.get("RetinotopySource")
     text = describe_measurement(
         record.definition,
-        (source,) if source else (),
         record.space,
         cross_validated=any(row.independence == "crossvalidated" for row in record.rows),
     )

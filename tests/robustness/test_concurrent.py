@@ -119,7 +119,7 @@ def test_a_group_level_that_reads_while_a_participant_is_written(tmp_path):
         found = find_estimates(output)
         tables, _ = read_tables(found)  # those being written just now are told of
         for table in tables.get("01", ()):
-            threshold = json.dumps(table.definition["Rois"]["left"])
+            threshold = json.dumps(table.definition.decisive()["Rois.left"])
             (row,) = (r for r in table.rows if (r.task, r.roi, r.hemi) == ("main", "left", "L"))
             (quality,) = (q for q in table.quality if (q.roi, q.hemi) == ("left", "L"))
             seen.add((threshold, row.n_vertices, quality.n_vertices))

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_secondlevel.core.definition import retinotopic_part_in_words
 from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Bilateral, Hemisphere
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, roi_colours
-from bids_secondlevel.core.roi_rule import VISUAL_AREAS, RoiRule, area_name
+from bids_secondlevel.core.roi_rule import VISUAL_AREAS, area_name
 from bids_secondlevel.core.values import Absent, Array, Retinotopy, Rois
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import DisplaySurface
@@ -256,8 +257,13 @@ def _legend(
     """Say what is drawn."""
     rules = [roi.rule for roi in plan.rois]
     limits = [rule.eccentricity for rule in rules]
-    notes = [f"Black line: {_describe_retinotopic(rules)}. White lines: borders of visual areas."]
-    faded = {_faded(roi.rule) for roi in plan.rois if roi.contrasts}
+    part = (
+        retinotopic_part_in_words(rules[0])
+        if len({rule.retinotopic_part for rule in rules}) == 1
+        else "the retinotopic parts of the ROIs"
+    )
+    notes = [f"Black line: {part}. White lines: borders of visual areas."]
+    faded = {roi.rule.z_not_activated for roi in plan.rois if roi.contrasts}
     common = faded.pop() if len(faded) == 1 else None
     if common is not None:
         low, high = common
@@ -279,28 +285,3 @@ def _legend(
         eccentricity=(min(low for low, _ in limits), max(high for _, high in limits)),
         faded=common,
     )
-
-
-def _describe_retinotopic(rules: Sequence[RoiRule]) -> str:
-    if len({rule.retinotopic_part for rule in rules}) > 1:
-        return "the retinotopic parts of the ROIs"
-    low, high = rules[0].eccentricity
-    text = f"{', '.join(rules[0].visual_areas)} from {low:g} to {high:g} degrees"
-    if rules[0].polar_angle is not None:
-        first, second = rules[0].polar_angle
-        text += f", polar angle {first:g} to {second:g} degrees"
-    if rules[0].min_variance_explained is not None:
-        text += f", variance explained above {rules[0].min_variance_explained:g}"
-    return text
-
-
-def _faded(rule: RoiRule) -> tuple[float, float] | None:
-    """Say which z values do not count as activation, if that is the same everywhere."""
-    if rule.threshold_kind != "z":
-        return None
-    limit = rule.localizer_threshold
-    return {
-        "greater": (-np.inf, limit),
-        "less": (-limit, np.inf),
-        "two-sided": (-limit, limit),
-    }[rule.tail]

@@ -1,0 +1,240 @@
+"""How the ROIs of a study were defined and measured: as sidecars say it, and in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from bids_secondlevel.core.errors import DataError, UsageError
+from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule, SummaryKind
+from bids_secondlevel.core.words import in_words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """How the ROIs of a participant, or of all that are in a group, were defined and measured."""
+
+    rois: tuple[RoiDefinition, ...]
+    localizer_task: str | None = None
+    """``None`` if no ROI needs a localizer."""
+    statistic: str = "effect"
+    summary: SummaryKind = "mean"
+    sources: tuple[str, ...] = ()
+    """Tags of the retinotopic maps, such as ``benson14``; a participant has one at most."""
+    maps_are: str = "surfaces"
+    """``surfaces`` or ``volumes``; both, joined by "and", in a group that has both."""
+    resampling: tuple[str, ...] = ()
+    """How retinotopy or maps were carried to the space of the ROIs."""
+    spheres: tuple[str, ...] = ()
+    """URIs of the registered spheres that this was done with."""
+
+    @property
+    def units(self) -> str:
+        """What ROIs consist of: ``vertices`` or ``voxels``."""
+        return "voxels" if self.maps_are == "volumes" else "vertices"
+
+    def decisive(self) -> dict[str, Any]:
+        """Say what must be the same in all tables of a group, as sidecars do.
+
+        Returns
+        -------
+        dict
+            ``Rois.NAME`` for each ROI, ``LocalizerTask``, ``Statistic`` and ``Summary``.
+        """
+        return {
+            **{f"Rois.{roi.name}": roi.to_sidecar(self.rois) for roi in self.rois},
+            **self._measured(),
+        }
+
+    def to_sidecar(self) -> dict[str, Any]:
+        """Say it as the sidecars of a participant's tables do."""
+        described = {
+            **self._defined(),
+            "RetinotopySource": self.sources[0] if self.sources else None,
+            "MapsAre": self.maps_are,
+        }
+        if self.resampling:
+            described["Resampling"] = list(self.resampling)
+        if self.spheres:
+            described["RegistrationSpheres"] = list(self.spheres)
+        return described
+
+    def to_group_sidecar(self) -> dict[str, Any]:
+        """Say it as the sidecars of the group's tables do."""
+        return {
+            **self._defined(),
+            "RetinotopySources": list(self.sources),
+            "MapsAre": self.maps_are,
+            "Resampling": list(self.resampling),
+        }
+
+    def _defined(self) -> dict[str, Any]:
+        return {"Rois": {r.name: r.to_sidecar(self.rois) for r in self.rois}, **self._measured()}
+
+    def _measured(self) -> dict[str, Any]:
+        return {
+            "LocalizerTask": self.localizer_task,
+            "Statistic": self.statistic,
+            "Summary": self.summary,
+        }
+
+    @classmethod
+    def from_sidecar(cls, sidecar: Mapping[str, Any], where: object) -> "Definition":
+        """Read what a sidecar of either level states.
+
+        Parameters
+        ----------
+        where
+            The file, for messages.
+
+        Raises
+        ------
+        DataError
+            If it does not say how ROIs were defined.
+        """
+        source = sidecar.get("RetinotopySource")
+        sources = sidecar.get("RetinotopySources") or ([] if source is None else [source])
+        try:
+            statistic, summary = _texts(sidecar["Statistic"], sidecar["Summary"])
+            (maps_are,) = _texts(sidecar.get("MapsAre") or "surfaces")
+            return cls(
+                rois=tuple(RoiDefinition.from_sidecar(*roi) for roi in sidecar["Rois"].items()),
+                localizer_task=sidecar["LocalizerTask"] and _texts(sidecar["LocalizerTask"])[0],
+                statistic=statistic,
+                summary=cast("SummaryKind", summary),
+                sources=_texts(*sources),
+                maps_are=maps_are,
+                resampling=_texts(*sidecar.get("Resampling") or ()),
+                spheres=_texts(*sidecar.get("RegistrationSpheres") or ()),
+            )
+        except (AttributeError, LookupError, TypeError, ValueError, UsageError) as error:
+            raise DataError(
+                f"{where}: does not say how the ROIs were defined, as the participant level "
+                "writes it. Run that again."
+            ) from error
+
+    def sentences(self) -> list[str]:
+        """Word the rules of the ROIs as a methods section does, each rule once."""
+        by_rule: dict[str, list[str]] = {}
+        for roi in self.rois:
+            by_rule.setdefault(self._rule(roi), []).append(_named(roi))
+        return [
+            f"The {'ROIs' if len(rois) > 1 else 'ROI'} {in_words(rois)} "
+            f"{'consist' if len(rois) > 1 else 'consists'} of the {self.units} {rule}."
+            for rule, rois in by_rule.items()
+        ]
+
+    def _rule(self, roi: RoiDefinition) -> str:
+        rule = roi.rule
+        low, high = rule.eccentricity
+        clauses = [
+            f"in {in_words(rule.visual_areas, 'or')} with an eccentricity above {low:g} and below "
+            f"{high:g} degrees of visual angle"
+        ]
+        if rule.polar_angle is not None:
+            first, second = rule.polar_angle
+            clauses.append(
+                f"with a polar angle between {first:g} and {second:g} degrees clockwise from the "
+                "upper vertical meridian"
+            )
+        if rule.min_variance_explained is not None:
+            clauses.append(
+                f"with more than {rule.min_variance_explained:g} of the variance explained"
+            )
+        if roi.contrasts:
+            threshold = threshold_in_words(rule)
+            clauses.append(
+                f"activated by the localizer contrast in task {self.localizer_task} ({threshold})"
+            )
+        if rule.exclusive:
+            clauses.append("that belong to no other ROI")
+        text = in_words(clauses)
+        if rule.min_vertices > 1:
+            text += f"; ROIs of fewer than {rule.min_vertices} vertices were not measured"
+        return text
+
+
+def threshold_in_words(rule: RoiRule) -> str:
+    """Say which z values count as activation.
+
+    Examples
+    --------
+    >>> threshold_in_words(RoiRule(tail="two-sided"))
+    '|z| > 1.96'
+    """
+    value = rule.localizer_threshold
+    tail = {"greater": "largest z", "less": "smallest z", "two-sided": "largest |z|"}[rule.tail]
+    if rule.threshold_kind == "z":
+        z = {"greater": f"z > {value:g}", "less": f"z < -{value:g}"}
+        return z.get(rule.tail, f"|z| > {value:g}")
+    return {
+        "top-n": f"the {value:g} vertices with the {tail} in each hemisphere",
+        "top-percent": f"the {value:g} % of vertices with the {tail} in each hemisphere",
+        "fdr": f"false discovery rate below {value:g} in each hemisphere, {tail}",
+    }[rule.threshold_kind]
+
+
+def retinotopic_part_in_words(rule: RoiRule) -> str:
+    """Say the retinotopic part of a rule, as the legend of a picture does.
+
+    Examples
+    --------
+    >>> retinotopic_part_in_words(RoiRule(visual_areas=("V1", "V2"), polar_angle=(-90, 0)))
+    'V1, V2 from 0 to 5 degrees, polar angle -90 to 0 degrees'
+    """
+    low, high = rule.eccentricity
+    text = f"{', '.join(rule.visual_areas)} from {low:g} to {high:g} degrees"
+    if rule.polar_angle is not None:
+        first, second = rule.polar_angle
+        text += f", polar angle {first:g} to {second:g} degrees"
+    if rule.min_variance_explained is not None:
+        text += f", variance explained above {rule.min_variance_explained:g}"
+    return text
+
+
+def in_a_line(roi: RoiDefinition) -> str:
+    """Say a definition in a line for a terminal.
+
+    Examples
+    --------
+    >>> in_a_line(RoiDefinition("UL", ("UL", "UR"), combine="any", exclude=("LL",)))
+    'V1, 0 < eccentricity < 5; UL or UR without LL: z, 1.96, greater'
+    """
+    rule = roi.rule
+    low, high = rule.eccentricity
+    parts = [f"{'+'.join(rule.visual_areas)}, {low:g} < eccentricity < {high:g}"]
+    if rule.polar_angle is not None:
+        parts.append(f"polar angle from {rule.polar_angle[0]:g} to {rule.polar_angle[1]:g}")
+    if rule.min_variance_explained is not None:
+        parts.append(f"variance explained > {rule.min_variance_explained:g}")
+    if roi.contrasts:
+        joined = (" and " if roi.combine == "all" else " or ").join(roi.contrasts)
+        without = f" without {', '.join(roi.exclude)}" if roi.exclude else ""
+        kind = "z" if rule.threshold_kind == "z" else f"{rule.threshold_kind} of z"
+        parts.append(f"{joined}{without}: {kind}, {rule.localizer_threshold:g}, {rule.tail}")
+    return "; ".join(parts)
+
+
+def _named(roi: RoiDefinition) -> str:
+    """Name a ROI, with the contrasts that define it if its name does not say them."""
+    if roi.contrasts == (roi.name,) and not roi.exclude:
+        return roi.name
+    parts = (
+        [in_words(roi.contrasts, "or" if roi.combine == "any" else "and")] if roi.contrasts else []
+    )
+    if roi.exclude:
+        parts.append(f"not {in_words(roi.exclude, 'or')}")
+    return f"{roi.name} ({', but '.join(parts)})" if parts else roi.name
+
+
+def _texts(*values: object) -> tuple[str, ...]:
+    """Give the values of a sidecar that must be texts.
+
+    Raises
+    ------
+    TypeError
+        If one of them is something else.
+    """
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} is not a text")
+    return cast("tuple[str, ...]", values)
