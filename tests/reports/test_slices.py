@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from test_figures import LEGEND, images, texts
+from test_picture import LEGEND, images, texts
 
 from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
 from bids_secondlevel.maps.volumes import Grid

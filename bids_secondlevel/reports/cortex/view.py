@@ -104,11 +104,12 @@ def look_at(
     ValueError
         As :func:`look`.
     """
+    around = {hemi: focus([layers]) for hemi, layers in hemispheres.items()}
     seen = {
-        hemi: project(surfaces[hemi].mesh, focus([of]), hemi, sphere=surfaces[hemi].is_sphere)
-        for hemi, of in hemispheres.items()
+        hemi: project(surfaces[hemi].mesh, part, hemi, sphere=surfaces[hemi].is_sphere)
+        for hemi, part in around.items()
     }
-    windows = {hemi: frame(seen[hemi], focus([of]), MARGIN) for hemi, of in hemispheres.items()}
+    windows = {hemi: frame(seen[hemi], part, MARGIN) for hemi, part in around.items()}
     half_width = max(window.half_width for window in windows.values())
     views = []
     for hemi, layers in hemispheres.items():

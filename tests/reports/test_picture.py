@@ -282,7 +282,7 @@ def test_the_same_values_give_the_same_bytes_in_whatever_style_and_process(tmp_p
         assert draw(L=layers, R=layers) == svg
     assert dict(mpl.rcParams) == before
     code = (
-        "import sys; from test_figures import *; c = make_layers(); "
+        "import sys; from test_picture import *; c = make_layers(); "
         "sys.stdout.buffer.write(draw(L=c, R=c))"
     )
     elsewhere = subprocess.run(
@@ -298,7 +298,7 @@ def test_the_same_values_give_the_same_bytes_in_whatever_style_and_process(tmp_p
 
 def test_neither_a_window_nor_pyplot_is_opened():
     code = (
-        "import sys; from test_figures import *; c = make_layers(); "
+        "import sys; from test_picture import *; c = make_layers(); "
         "draw(L=c); assert 'matplotlib.pyplot' not in sys.modules"
     )
     environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
