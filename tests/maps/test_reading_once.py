@@ -8,7 +8,7 @@ from study import opened_below, write_gifti, write_mgz, write_volume
 
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.core.files import SourceFile
-from bids_secondlevel.maps.values import Reader
+from bids_secondlevel.maps.reader import Reader
 
 
 def opened(study, output, *options):

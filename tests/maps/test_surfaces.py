@@ -8,9 +8,9 @@ from study import cut_short, write_curv, write_gifti, write_mgz, write_volume
 
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import RetinotopySource, SourceFile
+from bids_secondlevel.maps.reader import Reader
 from bids_secondlevel.maps.retinotopy import read_retinotopy
 from bids_secondlevel.maps.surfaces import read_map, read_mesh
-from bids_secondlevel.maps.values import Reader
 from bids_secondlevel.outputs.images import map_gifti
 
 VALUES = np.array([0.5, -1.96, 1.96, np.nan, 3.0, 7.0])

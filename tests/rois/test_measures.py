@@ -15,7 +15,7 @@ from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.rows import columns, data_dictionary
 from bids_secondlevel.core.values import STATUSES, Absent
 from bids_secondlevel.maps.combine import combine_runs
-from bids_secondlevel.maps.values import t_to_z
+from bids_secondlevel.maps.reader import t_to_z
 from bids_secondlevel.rois.estimates import KEY, EstimateRow
 from bids_secondlevel.rois.independence import average_folds, cross_validated
 from bids_secondlevel.rois.measure import measure, region, summarize
