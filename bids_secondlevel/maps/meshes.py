@@ -27,31 +27,6 @@ _TINY = 1e-6
 """A weight below this is rounding of coordinates in 32 bits."""
 
 
-def check_triangles(triangles: Triangles, n_vertices: int) -> None:
-    """Check that triangles name three vertices each, all of them on the mesh.
-
-    Parameters
-    ----------
-    triangles : (n_triangles, 3) array of int
-    n_vertices
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
-    if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
-        raise ValueError(
-            f"triangles are an array of {triangles.shape} {triangles.dtype} values; "
-            "expected (n, 3) whole numbers"
-        )
-    if triangles.size and (triangles.min() < 0 or triangles.max() >= n_vertices):
-        raise ValueError(
-            f"triangles name the vertices {triangles.min()} to {triangles.max()} of a mesh of "
-            f"{n_vertices} vertices (0 to {n_vertices - 1})"
-        )
-
-
 def vertex_areas(coordinates: Array, triangles: Triangles) -> Array:
     """Share out the area of a mesh: a vertex gets a third of each triangle it belongs to.
 
@@ -67,11 +42,6 @@ def vertex_areas(coordinates: Array, triangles: Triangles) -> Array:
     (n_vertices,) array of float64
         In mm^2; their sum is the area of the mesh.
 
-    Raises
-    ------
-    ValueError
-        If a triangle names a vertex that is not there.
-
     References
     ----------
     Winkler et al. (2012), NeuroImage 61, 1428-1443; FreeSurfer's ``?h.area`` is made like this.
@@ -82,7 +52,6 @@ def vertex_areas(coordinates: Array, triangles: Triangles) -> Array:
     >>> vertex_areas(square, np.array([[0, 1, 2], [0, 2, 3]]))
     array([3. , 1.5, 3. , 1.5])
     """
-    check_triangles(triangles, len(coordinates))
     corners = np.asarray(coordinates, dtype=np.float64)[triangles]
     origin = corners[:, 0]
     normals = np.cross(corners[:, 1] - origin, corners[:, 2] - origin)
@@ -107,11 +76,6 @@ def patches(triangles: Triangles, mask: Mask) -> tuple[int, ...]:
     tuple of int
         Number of vertices of each patch, the largest first; none for an empty mask.
 
-    Raises
-    ------
-    ValueError
-        If a triangle names a vertex that is not there.
-
     Examples
     --------
     >>> strip = np.array([[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]])
@@ -121,7 +85,6 @@ def patches(triangles: Triangles, mask: Mask) -> tuple[int, ...]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    check_triangles(triangles, mask.size)
     n_inside = int(mask.sum())
     if n_inside == 0:
         return ()
@@ -188,7 +151,7 @@ def on_spheres(source: Mesh, target: Array) -> Resampling:
     Raises
     ------
     ValueError
-        If a vertex lies at the origin, or triangles name vertices that are not there.
+        If a vertex lies at the origin.
 
     References
     ----------
@@ -198,7 +161,6 @@ def on_spheres(source: Mesh, target: Array) -> Resampling:
     from scipy.sparse import csr_array
     from scipy.spatial import KDTree
 
-    check_triangles(source.triangles, len(source.coordinates))
     vertices, points = _on_unit_sphere(source.coordinates), _on_unit_sphere(target)
     tree = KDTree(vertices)
     n_neighbours = min(_NEIGHBOURS, len(vertices))

@@ -12,7 +12,6 @@ from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask, Mesh
 from bids_secondlevel.maps.files import check_real, explained, read_image
-from bids_secondlevel.maps.meshes import check_triangles
 
 STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
@@ -96,7 +95,7 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
             mesh = _gifti_mesh(path, _load_gifti(path, hemisphere))
         else:
             mesh = Mesh(*nib.freesurfer.read_geometry(path))
-        check_triangles(mesh.triangles, len(mesh.coordinates))
+        _check_triangles(mesh)
         if mesh.coordinates.shape[1:] != (3,) or not np.isfinite(mesh.coordinates).all():
             raise DataError(f"{path}: expected three finite coordinates for each vertex.")
         if not mesh.triangles.size:
@@ -233,6 +232,21 @@ def _gifti_mesh(path: Path, image: nib.gifti.GiftiImage) -> Mesh:
             "expected one of each. Only a surface mesh (.surf.gii) can be used here."
         )
     return Mesh(np.asarray(points[0].data), np.asarray(triangles[0].data))
+
+
+def _check_triangles(mesh: Mesh) -> None:
+    """Check that triangles name three vertices each, all of them on the mesh."""
+    triangles, n_vertices = mesh.triangles, len(mesh.coordinates)
+    if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
+        raise ValueError(
+            f"triangles are an array of {triangles.shape} {triangles.dtype} values; "
+            "expected (n, 3) whole numbers"
+        )
+    if triangles.size and (triangles.min() < 0 or triangles.max() >= n_vertices):
+        raise ValueError(
+            f"triangles name the vertices {triangles.min()} to {triangles.max()} of a mesh of "
+            f"{n_vertices} vertices (0 to {n_vertices - 1})"
+        )
 
 
 def _read_curv(path: Path) -> Array:

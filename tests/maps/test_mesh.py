@@ -96,20 +96,3 @@ def test_patches_are_those_of_a_flood_fill(mask):
             front += new
         sizes.append(size)
     assert patches(triangles, mask) == tuple(sorted(sizes, reverse=True))
-
-
-@pytest.mark.parametrize(
-    ("triangles", "message"),
-    [
-        ([[0, 1, 4]], "0 to 4 of a mesh of 4 vertices"),
-        ([[-1, 0, 1]], "-1 to 1 of a mesh of 4"),
-        ([[0, 1]], r"expected \(n, 3\)"),
-        ([0, 1, 2], r"expected \(n, 3\)"),
-        ([[0.0, 1.0, 2.0]], "float64"),
-    ],
-)
-def test_triangles_that_point_outside_are_refused(triangles, message):
-    with pytest.raises(ValueError, match=message):
-        vertex_areas(np.zeros((4, 3)), np.array(triangles))
-    with pytest.raises(ValueError, match=message):
-        patches(np.array(triangles), np.ones(4, bool))

@@ -262,6 +262,28 @@ def test_a_mesh_that_contradicts_itself_is_refused(tmp_path, name):
         read_mesh(path, "L")
 
 
+@pytest.mark.parametrize(
+    ("triangles", "message"),
+    [
+        ([[0, 1, 4]], "0 to 4 of a mesh of 4 vertices"),
+        ([[-1, 0, 1]], "-1 to 1 of a mesh of 4"),
+        ([[0, 1]], r"expected \(n, 3\)"),
+        ([0, 1, 2], r"expected \(n, 3\)"),
+        ([[0.0, 1.0, 2.0]], "float32"),
+    ],
+)
+def test_triangles_that_point_outside_are_refused(tmp_path, triangles, message):
+    triangles = np.array(triangles)
+    kind = "f4" if triangles.dtype.kind == "f" else "i4"
+    arrays = [
+        nib.gifti.GiftiDataArray(np.zeros((4, 3), "f4"), "NIFTI_INTENT_POINTSET"),
+        nib.gifti.GiftiDataArray(triangles.astype(kind), "NIFTI_INTENT_TRIANGLE"),
+    ]
+    nib.save(nib.gifti.GiftiImage(darrays=arrays), tmp_path / "a.surf.gii")
+    with pytest.raises(DataError, match=rf"a\.surf\.gii: .*{message}"):
+        read_mesh(tmp_path / "a.surf.gii", "L")
+
+
 def test_a_missing_mesh_is_named(tmp_path):
     with pytest.raises(InputMissingError, match=r"lh\.white: there is no such file"):
         read_mesh(tmp_path / "lh.white", "L")
