@@ -79,20 +79,22 @@ def test_all_and_none():
     assert patches(triangles, np.zeros(GRID**2, bool)) == ()
 
 
+TRIANGLES = grid(GRID)[1]
+NEIGHBOURS = {
+    vertex: {other for corners in TRIANGLES.tolist() if vertex in corners for other in corners}
+    for vertex in range(GRID**2)
+}
+
+
 @given(mask=hnp.arrays(bool, GRID**2))
 def test_patches_are_those_of_a_flood_fill(mask):
-    _, triangles = grid(GRID)
-    neighbours = {vertex: set() for vertex in range(mask.size)}
-    for corners in triangles.tolist():
-        for vertex in corners:
-            neighbours[vertex].update(corners)
     left, sizes = set(np.flatnonzero(mask).tolist()), []
     while left:
         front, size = [left.pop()], 0
         while front:
             size += 1
-            new = neighbours[front.pop()] & left
+            new = NEIGHBOURS[front.pop()] & left
             left -= new
             front += new
         sizes.append(size)
-    assert patches(triangles, mask) == tuple(sorted(sizes, reverse=True))
+    assert patches(TRIANGLES, mask) == tuple(sorted(sizes, reverse=True))

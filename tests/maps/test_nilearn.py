@@ -9,11 +9,13 @@ import pytest
 from nilearn.glm.first_level import FirstLevelModel
 from nilearn.interfaces.bids import save_glm_to_bids
 from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
-from study import AREA, ECCENTRICITY, describe, estimates, run, write_mgz
+from study import AREA, ECCENTRICITY, describe, estimates, write_mgz
+from study import run_here as run
 
 N_VERTICES = {"left": 12, "right": 10}
 HEMISPHERE = {"left": "L", "right": "R"}
 N_SCANS = 80
+PARTICIPANT = ("participant", "--no-report")
 
 
 def ring(n):
@@ -70,7 +72,7 @@ def fitted(tmp_path_factory):
 
 def test_what_nilearn_wrote_is_found_and_measured_as_numpy_does(fitted, tmp_path):
     root, arrays = fitted
-    finished = run(root, tmp_path, "participant", "--roi-contrasts", "ULvsLR")
+    finished = run(root, tmp_path, *PARTICIPANT, "--roi-contrasts", "ULvsLR")
     assert finished.returncode == 0, finished.stderr
     rows = estimates(tmp_path)
     contrast = "ulvslr"  # nilearn lower-cases contrast names
@@ -93,7 +95,7 @@ def test_what_nilearn_wrote_is_found_and_measured_as_numpy_does(fitted, tmp_path
 
 def test_nothing_else_that_nilearn_writes_is_taken_for_a_contrast(fitted, tmp_path):
     root, _ = fitted
-    assert run(root, tmp_path, "participant").returncode == 0
+    assert run(root, tmp_path, *PARTICIPANT).returncode == 0
     assert {key[1] for key in estimates(tmp_path)} == {"ulvslr"}
     (path,) = tmp_path.glob("sub-01/func/*_estimates.json")
     sources = json.loads(path.read_text())["Sources"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from study import COMMAND, estimates, write_gifti
+from study import COMMAND, estimates, run_here, write_gifti
 
 from bids_secondlevel.cli.main import main
 
@@ -50,14 +50,14 @@ def test_pipes_in_the_place_of_files_of_the_study(group_study, output):
     put_pipe(output / "logs" / "sub-02_run.json")
     (table,) = output.glob("sub-03/func/*_desc-roi_estimates.tsv")
     put_pipe(table)
-    finished = run(group_study.root, output, "group", "--no-report")
+    finished = run_here(group_study.root, output, "group", "--no-report")
     assert finished.returncode == 1
     assert f"{table}: cannot be read" in finished.stderr
     assert f"{group_study.root / 'participants.tsv'}: cannot be read" in finished.stderr
-    assert run(group_study.root, output, *NUMBERS).returncode == 1
+    assert run_here(group_study.root, output, *NUMBERS).returncode == 1
     assert (output / "logs" / "sub-02_run.json").is_file()
     put_pipe(group_study.root / "dataset_description.json")
-    assert run(group_study.root, output, *NUMBERS).returncode == 16
+    assert run_here(group_study.root, output, *NUMBERS).returncode == 16
 
 
 @pytest.mark.parametrize("option", ["--config", "--bids-filter-file", "--exclude"])
@@ -79,11 +79,11 @@ def test_the_output_of_a_command_as_an_option(study, output):
 def test_names_that_are_too_long(study, output, tmp_path):
     long = "x" * 300
     for arguments in ((tmp_path / long, output), (study.root, tmp_path / long)):
-        finished = run(*arguments, *NUMBERS)
+        finished = run_here(*arguments, *NUMBERS)
         assert finished.returncode in (64, 66, 73), finished.stderr
         assert long in finished.stderr
         assert "defect" not in finished.stderr
-    finished = run(study.root, output, *NUMBERS, "-d", tmp_path / long)
+    finished = run_here(study.root, output, *NUMBERS, "-d", tmp_path / long)
     assert (finished.returncode, "defect" in finished.stderr) == (66, False)
 
 
@@ -91,7 +91,7 @@ def test_links_to_themselves_as_arguments(study, output, tmp_path):
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     for arguments in ((loop, output), (study.root, loop), (study.root, loop / "below")):
-        finished = run(*arguments, *NUMBERS)
+        finished = run_here(*arguments, *NUMBERS)
         assert finished.returncode in (64, 66, 73), finished.stderr
         assert str(loop) in finished.stderr
         assert "defect" not in finished.stderr
@@ -130,9 +130,9 @@ def test_options_whose_names_are_no_unicode(group_study, tmp_path):
     output = tmp_path / "out"
     options = ("-d", odd, "--bids-filter-file", filters)
     assert run(group_study.root, output, *NUMBERS, *options).returncode == 0
-    again = run(group_study.root, output, *NUMBERS, *options)
+    again = run_here(group_study.root, output, *NUMBERS, *options)
     assert again.stderr.count("up to date\n") == 4
-    finished = run(group_study.root, output, "group", "--no-report", "--exclude", exclusions)
+    finished = run_here(group_study.root, output, "group", "--no-report", "--exclude", exclusions)
     assert finished.returncode == 0, finished.stderr
 
 
