@@ -15,30 +15,30 @@ from pathlib import Path
 import bids_secondlevel
 from bids_secondlevel.cli.options import build_parser
 from bids_secondlevel.core import errors
-from bids_secondlevel.core.rows import data_dictionary
+from bids_secondlevel.core.rows import Schema
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.reports.methods import REFERENCES, reference_list
-from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.rois.quality import OverlapRow, QualityRow
-from bids_secondlevel.rois.runs import RunRow
-from bids_secondlevel.rois.sweep import SweepRow
-from bids_secondlevel.stats.comparisons import ComparisonRow
-from bids_secondlevel.stats.models.table import ModelRow
-from bids_secondlevel.stats.reliability import ReliabilityRow
-from bids_secondlevel.stats.tests import StatisticRow
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
+from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
+from bids_secondlevel.rois.runs import RUN_COLUMNS
+from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
+from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
+from bids_secondlevel.stats.models.table import MODEL_COLUMNS
+from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
+from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
 
 PACKAGE = Path(bids_secondlevel.__file__).parent
 
 TABLES = {
-    "`*_desc-roi_estimates.tsv` and `group_estimates.tsv`": EstimateRow,
-    "`*_desc-runs_estimates.tsv`": RunRow,
-    "`*_desc-sweep_estimates.tsv` and `group_sweep.tsv`": SweepRow,
-    "`*_desc-roi_quality.tsv` and `group_quality.tsv`": QualityRow,
-    "`*_desc-roi_overlap.tsv`": OverlapRow,
-    "`group_statistics.tsv`": StatisticRow,
-    "`group_comparisons.tsv`": ComparisonRow,
-    "`group_model.tsv`": ModelRow,
-    "`group_reliability.tsv`": ReliabilityRow,
+    "`*_desc-roi_estimates.tsv` and `group_estimates.tsv`": ESTIMATE_COLUMNS,
+    "`*_desc-runs_estimates.tsv`": RUN_COLUMNS,
+    "`*_desc-sweep_estimates.tsv` and `group_sweep.tsv`": SWEEP_COLUMNS,
+    "`*_desc-roi_quality.tsv` and `group_quality.tsv`": QUALITY_COLUMNS,
+    "`*_desc-roi_overlap.tsv`": OVERLAP_COLUMNS,
+    "`group_statistics.tsv`": STATISTIC_COLUMNS,
+    "`group_comparisons.tsv`": COMPARISON_COLUMNS,
+    "`group_model.tsv`": MODEL_COLUMNS,
+    "`group_reliability.tsv`": RELIABILITY_COLUMNS,
 }
 
 _MARKER = re.compile(r"^<!-- generated: (\w+) ?(.*) -->$", re.MULTILINE)
@@ -96,19 +96,19 @@ def _toml(action: argparse.Action) -> str:
 
 def columns(_: list[str]) -> str:
     """Describe every column of every table, as the JSON files beside the tables do."""
-    return "\n\n".join(f"## {name}\n\n{_columns(row)}" for name, row in TABLES.items())
+    return "\n\n".join(f"## {name}\n\n{_columns(schema)}" for name, schema in TABLES.items())
 
 
-def _columns(row_type: type) -> str:
+def _columns(schema: Schema) -> str:
     lines = ["| column | description | unit |", "|---|---|---|"]
-    for name, entry in data_dictionary(row_type).items():
-        said = _escaped(entry["Description"])
-        levels = entry.get("Levels", {})
+    for name, column in schema.items():
+        said = _escaped(column.description)
+        levels = column.levels or {}
         if levels == STATUSES:
             said += "; see [](#every-status)"
         elif levels:
             said += ": " + "; ".join(f"`{level}`: {_escaped(v)}" for level, v in levels.items())
-        lines.append(f"| `{name}` | {said} | {entry.get('Units', '')} |")
+        lines.append(f"| `{name}` | {said} | {column.units} |")
     return "\n".join(lines)
 
 

@@ -1,10 +1,16 @@
-"""Declare the columns of a table: fields of a dataclass that carry their data dictionary."""
+"""Tables: their columns, each declared once, and what they are in memory.
+
+In memory a table is a data frame. Text is as in the file, ``n/a`` if there is none, so that rows
+can be grouped by it; numbers are 64-bit floats, NaN if there is none.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
+from math import isnan
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -12,27 +18,74 @@ if TYPE_CHECKING:
 MISSING = "n/a"
 """What a table holds in the place of a value that is not there."""
 
-_OPTIONAL = "only where it has values"
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what its values are, and its entry in the data dictionary."""
+
+    kind: type
+    """``str``, ``int`` or ``float``; in memory, whole numbers are floats too."""
+    description: str
+    units: str = ""
+    levels: Mapping[Any, str] | None = None
+    """Its values with their meaning, if there are only these."""
+    may_be_missing: bool = False
+    """Whether a column with levels may be n/a; others may."""
+    is_optional: bool = False
+    """Whether the column is in a table only if it has values."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers."""
+        return self.kind in (int, float)
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What the JSON beside a table says of it."""
+        entry: dict[str, Any] = {"Description": self.description}
+        if self.units:
+            entry["Units"] = self.units
+        if self.levels:
+            entry["Levels"] = dict(self.levels)
+        return entry
+
+
+Schema = Mapping[str, Column]
+"""The columns of a table by their names, in their order."""
+
+KEY_COLUMNS: Schema = {
+    "participant_id": Column(str, "participant, with its sub- prefix"),
+    "session": Column(str, "session label of the measured map; n/a where it has none"),
+    "task": Column(str, "task of the measured map"),
+    "contrast": Column(str, "first-level contrast of the measured map"),
+    "roi": Column(str, "region of interest"),
+    "hemi": Column(str, "hemisphere: L, R, or both pooled"),
+    "space": Column(
+        str, "space in which the ROI was defined and measured; n/a where names have none"
+    ),
+    "statistic": Column(str, "what the map holds, the stat entity of its name"),
+}
+"""The columns that together name a number of a participant."""
+
+KEY = tuple(KEY_COLUMNS)
+CELL = KEY[1:]
+"""The columns that name what was measured, whoever the participant."""
 
 
 def column(
-    description: str,
+    description: str = "",
     *,
     units: str = "",
     levels: Mapping[Any, str] | None = None,
-    optional: bool = False,
+    is_optional: bool = False,
     **default: Any,
 ) -> Any:
-    """Declare a column: a dataclass field that carries its own data dictionary entry.
+    """Declare a column: a field of a dataclass that carries its own description.
 
-    An optional column is in a table only where it has values.
+    One without a description is that of this name in :data:`KEY_COLUMNS`.
     """
-    entry: dict[str, Any] = {"Description": description}
-    if units:
-        entry["Units"] = units
-    if levels:
-        entry["Levels"] = dict(levels)
-    return field(metadata={**entry, _OPTIONAL: optional}, **default)
+    declared = Column(str, description, units, levels, is_optional=is_optional)
+    return field(metadata={"column": declared if description else None}, **default)
 
 
 def shared_columns() -> Any:
@@ -40,81 +93,75 @@ def shared_columns() -> Any:
     return field()
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Attributes
-    ----------
-    path : str
-        The attribute of the row that holds it; with a dot where several columns are declared
-        together in a dataclass of their own.
-    hint : type
-        Of its values.
-    entry : mapping
-        Its entry in the data dictionary.
-    is_optional : bool
-        Whether it is in a table only where it has values.
-    """
-
-    path: str
-    hint: Any
-    entry: Mapping[str, Any]
-    is_optional: bool = False
-
-
-def columns(row_type: type) -> Mapping[str, Column]:
-    """List the columns that a row type declares, by name and in their order."""
-    return _columns(row_type)
-
-
 @cache  # asked for every table
-def _columns(row_type: type) -> Mapping[str, Column]:
+def columns(row_type: type) -> Schema:
+    """List the columns that the fields of a dataclass declare."""
+    hints = get_type_hints(row_type)
     listed: dict[str, Column] = {}
-    for f, hint in typed_fields(row_type):
+    for each in fields(row_type):
+        hint = hints[each.name]
         if is_dataclass(hint):
-            inner = columns(cast("type", hint))
-            listed |= {name: replace(c, path=f"{f.name}.{c.path}") for name, c in inner.items()}
+            listed |= columns(cast("type", hint))
         else:
-            entry = {key: value for key, value in f.metadata.items() if key != _OPTIONAL}
-            listed[f.name] = Column(f.name, hint, entry, f.metadata.get(_OPTIONAL, False))
+            declared = each.metadata["column"] or KEY_COLUMNS[each.name]
+            kind = next((k for k in (int, float) if hint in (k, k | None)), str)
+            may_be_missing = NoneType in get_args(hint)
+            listed[each.name] = replace(declared, kind=kind, may_be_missing=may_be_missing)
     return listed
 
 
-def is_number(column: Column) -> bool:
-    """Tell whether the values of a column are numbers."""
-    return column.hint in (int, float, int | None, float | None)
-
-
 def frame_of(rows: Sequence[Any], row_type: type) -> "pd.DataFrame":
-    """Put rows into a table in memory.
+    """Put rows into a table in memory; it has every column that `row_type` declares."""
+    paths = _paths(row_type)
+    return frame_of_cells(
+        {name: [attrgetter(paths[name])(row) for row in rows] for name in paths}, columns(row_type)
+    )
 
-    Returns
-    -------
-    DataFrame
-        A column for each that `row_type` declares, the optional ones too. Text is as in the
-        file, ``n/a`` for ``None``, so that rows can be grouped by it; numbers are 64-bit
-        floats, NaN for ``None``.
-    """
+
+def frame_of_cells(cells: Mapping[str, Sequence[Any]], schema: Schema) -> "pd.DataFrame":
+    """Put columns of values, ``None`` if there is none, into a table in memory."""
     import numpy as np
     import pandas as pd
 
-    cells: dict[str, Any] = {}
-    for name, declared in columns(row_type).items():
-        values = list(map(attrgetter(declared.path), rows))
-        if is_number(declared):
-            cells[name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    typed: dict[str, Any] = {}
+    for name, declared in schema.items():
+        if declared.is_number:
+            values = [np.nan if v is None else v for v in cells[name]]
+            typed[name] = np.array(values, dtype=np.float64)
         else:
-            cells[name] = pd.Series([MISSING if v is None else v for v in values], dtype="str")
-    return pd.DataFrame(cells)
+            values = [MISSING if v is None else v for v in cells[name]]
+            typed[name] = pd.Series(values, dtype="str")
+    return pd.DataFrame(typed)
 
 
-def typed_fields(row_type: type) -> list[tuple[Field[Any], Any]]:
-    """List the fields of a row type with the types of their values, dataclasses among them."""
+def rows_of(frame: "pd.DataFrame", row_type: type) -> list[Any]:
+    """Make rows of a table in memory, for what does not take a table yet."""
+    values: dict[str, list[Any]] = {}
+    for name, declared in columns(row_type).items():
+        if declared.is_number:
+            values[name] = [None if isnan(v) else declared.kind(v) for v in frame[name]]
+        else:
+            values[name] = [None if v == MISSING else v for v in frame[name]]
+    return _make_rows(row_type, values, len(frame))
+
+
+def _make_rows(row_type: type, values: Mapping[str, Sequence[Any]], n_rows: int) -> list[Any]:
     hints = get_type_hints(row_type)
-    return [(f, hints[f.name]) for f in fields(row_type)]
+    cells = [
+        _make_rows(hints[f.name], values, n_rows) if is_dataclass(hints[f.name]) else values[f.name]
+        for f in fields(row_type)
+    ]
+    return [row_type(*of_row) for of_row in zip(*cells, strict=True)]
 
 
-def data_dictionary(row_type: type) -> dict[str, dict[str, Any]]:
-    """Describe the columns declared by a row type, as the JSON beside a table does."""
-    return {name: dict(declared.entry) for name, declared in columns(row_type).items()}
+def _paths(row_type: type) -> dict[str, str]:
+    """Say by which attribute a row holds the value of a column."""
+    hints = get_type_hints(row_type)
+    paths: dict[str, str] = {}
+    for each in fields(row_type):
+        if is_dataclass(hints[each.name]):
+            inner = _paths(cast("type", hints[each.name]))
+            paths |= {name: f"{each.name}.{path}" for name, path in inner.items()}
+        else:
+            paths[each.name] = each.name
+    return paths

@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError, NothingSelectedError
+from bids_secondlevel.core.rows import KEY, rows_of
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import Status
 from bids_secondlevel.maps.files import read_bytes
-from bids_secondlevel.outputs.files import read_sidecar, read_table
 from bids_secondlevel.outputs.names import QUALITY, SWEEP, table_beside
-from bids_secondlevel.rois.estimates import KEY, Cell, EstimateRow
-from bids_secondlevel.rois.quality import QualityRow
-from bids_secondlevel.rois.sweep import SweepRow
+from bids_secondlevel.outputs.tables import read_sidecar, read_table
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS, Cell, EstimateRow
+from bids_secondlevel.rois.quality import QUALITY_COLUMNS, QualityRow
+from bids_secondlevel.rois.sweep import SWEEP_COLUMNS, SweepRow
 
 AnyRow = TypeVar("AnyRow", EstimateRow, QualityRow, SweepRow)
 
@@ -68,7 +69,7 @@ def read_sweeps(tables: Mapping[str, Sequence[Table]], settings: Settings) -> li
         for table in of_label:
             path = table_beside(table.path, SWEEP)
             try:
-                read = read_table(path, SweepRow) if path.exists() else []
+                read = rows_of(read_table(path, SWEEP_COLUMNS), SweepRow) if path.exists() else []
             except DataError as error:
                 LOG.warning("sub-%s: not in the sweep: %s", label, error)
                 continue
@@ -242,7 +243,7 @@ def _as_it_is(path: Path) -> tuple[bytes, ...]:
 def _read_at_once(path: Path) -> Table:
     sidecar = read_sidecar(path)
     definition = Definition.from_sidecar(sidecar, path.with_suffix(".json"))
-    rows = read_table(path, EstimateRow)
+    rows = rows_of(read_table(path, ESTIMATE_COLUMNS), EstimateRow)
     participant = path.name.partition("_")[0]
     if len(rows) != sidecar.get("RowCount"):
         raise DataError(
@@ -260,7 +261,8 @@ def _read_at_once(path: Path) -> Table:
             f"{path}: has a number in a row whose status says that there is none. Run the "
             "participant level again."
         )
-    return Table(path, rows, definition, read_table(table_beside(path, QUALITY), QualityRow))
+    quality = rows_of(read_table(table_beside(path, QUALITY), QUALITY_COLUMNS), QualityRow)
+    return Table(path, rows, definition, quality)
 
 
 def _placeholder(row: EstimateRow, label: str, status: Status) -> EstimateRow:

@@ -9,6 +9,7 @@ from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
+from bids_secondlevel.core.rows import columns, frame_of
 from bids_secondlevel.core.settings import Settings, is_stats_model
 from bids_secondlevel.core.settings_file import model_as_given, settings_text
 from bids_secondlevel.core.values import Absent, Rois
@@ -17,13 +18,11 @@ from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.files import read_json_object
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import (
-    encode_table,
     remove_files,
     remove_leftovers,
     remove_outdated,
     write_atomically,
     write_files,
-    write_table,
 )
 from bids_secondlevel.outputs.masks import (
     write_masks,
@@ -40,7 +39,8 @@ from bids_secondlevel.outputs.names import (
     sidecar_of,
 )
 from bids_secondlevel.outputs.segmentations import write_segmentations
-from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.outputs.tables import encode_table, write_table
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS, EstimateRow
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow
 from bids_secondlevel.rois.runs import RunRow
 from bids_secondlevel.rois.sweep import SweepRow
@@ -103,8 +103,8 @@ def write_participant(results: ParticipantResults, plan: Plan, settings: Setting
     write_atomically(folder.settings, settings_text(settings).encode())
     surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
     described = {**definition, **software, **surfaces}
-    write_table(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
-    write_table(folder.table(OVERLAP), results.overlaps, OverlapRow, described, folder.entities)
+    _write_rows(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
+    _write_rows(folder.table(OVERLAP), results.overlaps, OverlapRow, described, folder.entities)
     for name, rows, row_type in ((SWEEP, results.sweep, SweepRow), (RUNS, results.runs, RunRow)):
         counted = {**definition, **software, "RowCount": len(rows)}
         _write_or_remove(folder.table(name), rows, row_type, counted, folder.entities)
@@ -128,7 +128,8 @@ def _encode_estimates(
         "Sources": list(dict.fromkeys(measured)),
     }
     path = folder.table(ESTIMATES)
-    return encode_table(path, results.estimates, EstimateRow, metadata, folder.entities)
+    rows = frame_of(results.estimates, EstimateRow)
+    return encode_table(path, rows, ESTIMATE_COLUMNS, metadata, folder.entities)
 
 
 def definition_of(
@@ -150,6 +151,16 @@ def definition_of(
     )
 
 
+def _write_rows(
+    path: Path,
+    rows: Sequence[Any],
+    row_type: type,
+    metadata: Mapping[str, Any],
+    entities: Mapping[str, str] | None = None,
+) -> None:
+    write_table(path, frame_of(rows, row_type), columns(row_type), metadata, entities)
+
+
 def _write_or_remove(
     path: Path,
     rows: Sequence[Any],
@@ -159,7 +170,7 @@ def _write_or_remove(
 ) -> None:
     """Write a table that has rows; where it has none, remove what an earlier run has left."""
     if rows:
-        write_table(path, rows, row_type, metadata, entities)
+        _write_rows(path, rows, row_type, metadata, entities)
     else:
         remove_files((path, sidecar_of(path)))
 
@@ -231,10 +242,10 @@ def write_group(results: GroupResults, definition: Definition, settings: Setting
         "Differences": comparisons.DIFFERENCES,
         **describe_tests(n_flips, comparisons.FAMILY),
     }
-    write_table(folder.table("quality"), results.quality, QualityRow, metadata)
-    write_table(folder.table("estimates"), results.rows, EstimateRow, estimated)
-    write_table(folder.table("statistics"), results.statistics, StatisticRow, tested)
-    write_table(folder.table("comparisons"), results.comparisons, ComparisonRow, compared)
+    _write_rows(folder.table("quality"), results.quality, QualityRow, metadata)
+    _write_rows(folder.table("estimates"), results.rows, EstimateRow, estimated)
+    _write_rows(folder.table("statistics"), results.statistics, StatisticRow, tested)
+    _write_rows(folder.table("comparisons"), results.comparisons, ComparisonRow, compared)
     reliability = results.reliability
     _write_or_remove(folder.table("reliability"), reliability, ReliabilityRow, estimated)
     _write_or_remove(folder.table("sweep"), results.sweep, SweepRow, estimated)
@@ -266,7 +277,7 @@ def write_model(results: ModelResults, definition: Definition, settings: Setting
     if model is not None and is_stats_model(model):
         about["ModelSpecification"] = read_json_object(Path(model))
     metadata = {**about, "SoftwareVersion": __version__}
-    write_table(folder.table("model"), results.rows, ModelRow, metadata)
+    _write_rows(folder.table("model"), results.rows, ModelRow, metadata)
     write_atomically(folder.model, results.summary.encode())
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bids_secondlevel.core.errors import DataError
-from bids_secondlevel.outputs.files import read_sidecar, read_table
+from bids_secondlevel.core.rows import rows_of
 from bids_secondlevel.outputs.names import RUNS, table_beside
+from bids_secondlevel.outputs.tables import read_sidecar, read_table
 from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.rois.runs import RunRow
+from bids_secondlevel.rois.runs import RUN_COLUMNS, RunRow
 
 LOG = logging.getLogger("bids_secondlevel")
 
@@ -75,7 +76,7 @@ def _runs_of_participant(
 
 
 def _read(path: Path) -> list[RunRow]:
-    rows = read_table(path, RunRow)
+    rows: list[RunRow] = rows_of(read_table(path, RUN_COLUMNS), RunRow)
     expected = read_sidecar(path).get("RowCount")
     if len(rows) != expected:
         raise DataError(

@@ -9,17 +9,12 @@ from typing import Any
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, Plan
+from bids_secondlevel.core.rows import columns, rows_of
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.settings_file import settings_text
 from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.outputs import results as derivatives
-from bids_secondlevel.outputs.files import (
-    read_sidecar,
-    read_table,
-    remove_files,
-    write_atomically,
-    write_json,
-)
+from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
 from bids_secondlevel.outputs.names import (
     ESTIMATES,
     OVERLAP,
@@ -30,6 +25,7 @@ from bids_secondlevel.outputs.names import (
     folder_of,
 )
 from bids_secondlevel.outputs.results import GroupResults, ParticipantResults
+from bids_secondlevel.outputs.tables import read_sidecar, read_table
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.group_page import GroupRecord, group_page
 from bids_secondlevel.reports.group_page import draw_charts as draw_group_charts
@@ -205,12 +201,16 @@ def _read_participant(label: str, path: Path, output_dir: Path) -> ParticipantRe
         inputs,
         messages,
         errors,
-        read_table(estimates, EstimateRow),
-        read_table(folder.table(QUALITY), QualityRow),
-        read_table(folder.table(OVERLAP), OverlapRow),
-        read_table(sweep, SweepRow) if sweep.exists() else (),
+        _rows(estimates, EstimateRow),
+        _rows(folder.table(QUALITY), QualityRow),
+        _rows(folder.table(OVERLAP), OverlapRow),
+        _rows(sweep, SweepRow) if sweep.exists() else (),
         portrait.read_bytes() if portrait.exists() else None,
     )
+
+
+def _rows(path: Path, row_type: type) -> list[Any]:
+    return rows_of(read_table(path, columns(row_type)), row_type)
 
 
 def _label(value: Any) -> str | None:
@@ -262,7 +262,7 @@ def read_group(output_dir: Path) -> GroupRecord:
 
     def rows(name: str, row_type: type) -> list[Any]:
         path = folder.table(name)
-        return read_table(path, row_type) if path.exists() else []
+        return _rows(path, row_type) if path.exists() else []
 
     return GroupRecord(
         Definition.from_sidecar(sidecar, statistics.with_suffix(".json")),
@@ -270,8 +270,8 @@ def read_group(output_dir: Path) -> GroupRecord:
         sidecar.get("MaximumNumberOfFlips", 0),
         read_sidecar(model).get("Model") if model.exists() else None,
         _read_text(folder.settings),
-        read_table(folder.table("estimates"), EstimateRow),
-        read_table(statistics, StatisticRow),
+        _rows(folder.table("estimates"), EstimateRow),
+        _rows(statistics, StatisticRow),
         rows("comparisons", ComparisonRow),
         rows("quality", QualityRow),
         rows("reliability", ReliabilityRow),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
-from bids_secondlevel.core.rows import column
+from bids_secondlevel.core.rows import CELL, KEY, column, columns
 from bids_secondlevel.core.values import STATUSES, Status
 
 Independence = Literal["independent", "crossvalidated", "circular"]
@@ -19,7 +19,7 @@ INDEPENDENCE: Mapping[Independence, str] = {
 
 
 Cell = tuple[str | None, ...]
-"""What a row measures, whoever the participant: :data:`KEY` without ``participant_id``."""
+"""What a row measures, whoever the participant: the values of the columns :data:`~.rows.CELL`."""
 
 
 def status_column() -> Any:
@@ -44,10 +44,10 @@ class EstimateRow:
     types, and their description in the sidecar. ``None`` is written as ``n/a``.
     """
 
-    participant_id: str = column("participant, with its sub- prefix")
-    session: str | None = column("session label of the measured map; n/a where it has none")
-    task: str = column("task of the measured map")
-    contrast: str = column("first-level contrast of the measured map")
+    participant_id: str = column()
+    session: str | None = column()
+    task: str = column()
+    contrast: str = column()
     roi: str = column(
         "region of interest, named after the localizer contrast that defines it "
         "or as configured; Rois in this file says how each is defined"
@@ -60,10 +60,8 @@ class EstimateRow:
             "both": "ROI vertices of both hemispheres pooled",
         },
     )
-    space: str | None = column(
-        "space in which the ROI was defined and measured; n/a where names have none"
-    )
-    statistic: str = column("what the map holds, the stat entity of its name")
+    space: str | None = column()
+    statistic: str = column()
     estimate: float | None = column(
         "mean over the finite vertices of the ROI, unless Summary in this file says otherwise",
         units="those of the measured map",
@@ -96,7 +94,7 @@ class EstimateRow:
     volume_mm3: float | None = column(
         "volume of the ROI; only where maps are volumes",
         units="mm^3",
-        optional=True,
+        is_optional=True,
         default=None,
     )
     n_runs: int | None = column(
@@ -119,16 +117,15 @@ class EstimateRow:
         return _cell_of(self)
 
 
-KEY = ("participant_id", "session", "task", "contrast", "roi", "hemi", "space", "statistic")
-"""Columns that together name one row."""
+ESTIMATE_COLUMNS = columns(EstimateRow)
 
 _key_of: Callable[[Any], tuple[str | None, ...]] = attrgetter(*KEY)
-_cell_of: Callable[[Any], Cell] = attrgetter(*KEY[1:])
+_cell_of: Callable[[Any], Cell] = attrgetter(*CELL)
 
 
 def named(cell: Cell) -> dict[str, Any]:
     """Give the values of a cell by the names of their columns."""
-    return dict(zip(KEY[1:], cell, strict=True))
+    return dict(zip(CELL, cell, strict=True))
 
 
 def by_cell(rows: Iterable[EstimateRow]) -> dict[Cell, list[EstimateRow]]:

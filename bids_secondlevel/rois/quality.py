@@ -14,7 +14,7 @@ import numpy as np
 
 from bids_secondlevel.core.files import Plan
 from bids_secondlevel.core.hemispheres import POOLS, Bilateral
-from bids_secondlevel.core.rows import column
+from bids_secondlevel.core.rows import column, columns
 from bids_secondlevel.core.values import (
     STATUSES,
     Absent,
@@ -59,12 +59,10 @@ _SIDES_TO_QUADRANT: Mapping[tuple[int, int], Quadrant] = {
 class QualityRow:
     """An ROI in one hemisphere or both; the only declaration of the table's columns."""
 
-    participant_id: str = column("participant, with its sub- prefix")
-    roi: str = column("region of interest")
-    hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column(
-        "space in which the ROI was defined and measured; n/a where names have none"
-    )
+    participant_id: str = column()
+    roi: str = column()
+    hemi: str = column()
+    space: str | None = column()
     n_vertices: int | None = column(
         "number of vertices of the ROI, in volumes of voxels", default=None
     )
@@ -77,7 +75,7 @@ class QualityRow:
     volume_mm3: float | None = column(
         "volume of the ROI; only where maps are volumes",
         units="mm^3",
-        optional=True,
+        is_optional=True,
         default=None,
     )
     retinotopic_share: float | None = column(
@@ -123,17 +121,18 @@ class QualityRow:
     )
 
 
+QUALITY_COLUMNS = columns(QualityRow)
+
+
 @dataclass(frozen=True)
 class OverlapRow:
     """Two ROIs in one hemisphere or both; the only declaration of the table's columns."""
 
-    participant_id: str = column("participant, with its sub- prefix")
-    roi: str = column("region of interest")
+    participant_id: str = column()
+    roi: str = column()
     other_roi: str = column("region of interest it is compared with")
-    hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column(
-        "space in which the ROI was defined and measured; n/a where names have none"
-    )
+    hemi: str = column()
+    space: str | None = column()
     n_shared: int | None = column(
         "number of vertices in both ROIs; n/a where one of them could not be defined, for the "
         "reason in the table of their quality",
@@ -148,6 +147,9 @@ class OverlapRow:
         "n_shared divided by the number of vertices of the smaller ROI; n/a where that is empty",
         default=None,
     )
+
+
+OVERLAP_COLUMNS = columns(OverlapRow)
 
 
 def describe_rois(

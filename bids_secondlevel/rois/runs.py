@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, fields
 
-from bids_secondlevel.core.rows import column
+from bids_secondlevel.core.rows import KEY, column, columns
 from bids_secondlevel.core.values import Status
 from bids_secondlevel.rois.estimates import (
-    KEY,
     EstimateRow,
     Independence,
     independence_column,
@@ -17,16 +16,14 @@ from bids_secondlevel.rois.estimates import (
 class RunRow:
     """An estimate of one run; the only declaration of the table's columns."""
 
-    participant_id: str = column("participant, with its sub- prefix")
-    session: str | None = column("session label of the measured map; n/a where it has none")
-    task: str = column("task of the measured map")
-    contrast: str = column("first-level contrast of the measured map")
-    roi: str = column("region of interest")
-    hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column(
-        "space in which the ROI was defined and measured; n/a where names have none"
-    )
-    statistic: str = column("what the map holds, the stat entity of its name")
+    participant_id: str = column()
+    session: str | None = column()
+    task: str = column()
+    contrast: str = column()
+    roi: str = column()
+    hemi: str = column()
+    space: str | None = column()
+    statistic: str = column()
     run: int = column("run of the measured map")
     estimate: float | None = column(
         "as in the table of estimates, of this run alone; where that is crossvalidated, in the "
@@ -45,8 +42,11 @@ class RunRow:
 
     @property
     def key(self) -> tuple[str | None, ...]:
-        """What names the estimate that this run is a part of; see :data:`~.estimates.KEY`."""
+        """What names the estimate that this run is a part of; see :data:`~.rows.KEY`."""
         return tuple(getattr(self, name) for name in KEY)
+
+
+RUN_COLUMNS = columns(RunRow)
 
 
 def label_run(row: EstimateRow, run: str) -> RunRow:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bids_secondlevel.core.rows import column
+from bids_secondlevel.core.rows import column, columns
 from bids_secondlevel.core.values import Status
 from bids_secondlevel.core.variants import Variant
 from bids_secondlevel.rois.estimates import (
@@ -17,14 +17,14 @@ from bids_secondlevel.rois.estimates import (
 class SweepRow:
     """An estimate under other limits; the only declaration of the table's columns."""
 
-    participant_id: str = column("participant, with its sub- prefix")
-    session: str | None = column("session label of the measured map; n/a where it has none")
-    task: str = column("task of the measured map")
-    contrast: str = column("first-level contrast of the measured map")
-    roi: str = column("region of interest")
-    hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column("surface space of the maps; n/a where their names have none")
-    statistic: str = column("what the map holds, the stat entity of its name")
+    participant_id: str = column()
+    session: str | None = column()
+    task: str = column()
+    contrast: str = column()
+    roi: str = column()
+    hemi: str = column()
+    space: str | None = column()
+    statistic: str = column()
     varied: str = column(
         "which limit was varied, the others being those of the ROI",
         levels={
@@ -41,6 +41,9 @@ class SweepRow:
     n_finite: int | None = column("number of finite vertices of the ROI", default=None)
     status: Status = status_column()
     independence: Independence = independence_column()
+
+
+SWEEP_COLUMNS = columns(SweepRow)
 
 
 def label_variant(row: EstimateRow, variant: Variant) -> SweepRow:

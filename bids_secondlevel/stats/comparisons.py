@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
-from bids_secondlevel.core.rows import column, shared_columns
+from bids_secondlevel.core.rows import column, columns, shared_columns
 from bids_secondlevel.core.values import depth
 from bids_secondlevel.rois.estimates import Cell, EstimateRow, by_cell, named
 from bids_secondlevel.stats.tests import GroupTest, Sample, run_tests, weakest, why_excluded
@@ -44,12 +44,15 @@ class ComparisonRow:
     contrast: str = column("first-level contrast of the measured maps")
     roi: str = column("region of interest, named after the localizer contrast that defines it")
     hemi: str = column("hemisphere: L, or both pooled")
-    space: str | None = column("surface space of the maps; n/a where their names have none")
+    space: str | None = column()
     statistic: str = column("what the maps hold, the stat entity of their names")
     versus: str = column(
         "the ROI, contrast or hemisphere whose estimates are subtracted from those of the first"
     )
     test: GroupTest = shared_columns()
+
+
+COMPARISON_COLUMNS = columns(ComparisonRow)
 
 
 def paired_tests(

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.rows import column
+from bids_secondlevel.core.rows import column, columns
 from bids_secondlevel.core.values import depth
 from bids_secondlevel.rois.estimates import INDEPENDENCE, EstimateRow, Independence
 from bids_secondlevel.rois.runs import RunRow
@@ -49,7 +49,7 @@ class ReliabilityRow:
     contrast: str = column("first-level contrast of the measured maps")
     roi: str = column("region of interest")
     hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column("surface space of the maps; n/a where their names have none")
+    space: str | None = column()
     statistic: str = column("what the maps hold, the stat entity of their names")
     over: Over = column("what was repeated", levels=OVER)
     method: Coefficient = column("which coefficient", levels=COEFFICIENTS)
@@ -81,6 +81,9 @@ class ReliabilityRow:
         default=None,
     )
     note: str | None = column("why a value is n/a, and what was passed over", default=None)
+
+
+RELIABILITY_COLUMNS = columns(ReliabilityRow)
 
 
 class Agreement(NamedTuple):

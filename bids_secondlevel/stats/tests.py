@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH
-from bids_secondlevel.core.rows import column, shared_columns
+from bids_secondlevel.core.rows import column, columns, shared_columns
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.rois.estimates import INDEPENDENCE, EstimateRow, Independence, by_cell, named
 from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
@@ -118,9 +118,12 @@ class StatisticRow:
     contrast: str = column("first-level contrast of the measured maps")
     roi: str = column("region of interest, named after the localizer contrast that defines it")
     hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column("surface space of the maps; n/a where their names have none")
+    space: str | None = column()
     statistic: str = column("what the maps hold, the stat entity of their names")
     test: GroupTest = shared_columns()
+
+
+STATISTIC_COLUMNS = columns(StatisticRow)
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,14 @@ from study import write_curv, write_gifti, write_mgz
 
 from bids_secondlevel.cli.config import read_config, read_filters
 from bids_secondlevel.core.errors import SecondLevelError
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.inputs.participants import read_exclusions, read_participants
 from bids_secondlevel.maps import cifti
 from bids_secondlevel.maps.files import read_json_object
 from bids_secondlevel.maps.surfaces import read_area, read_map, read_mesh
 from bids_secondlevel.maps.volumes import read_degrees_of_freedom, read_grid, read_volume
-from bids_secondlevel.outputs.files import read_sidecar, read_table, write_table
-from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.outputs.tables import read_sidecar, read_table, write_table
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS, EstimateRow
 
 N = 60
 VALUES = np.linspace(-3, 9, N).astype("f4")
@@ -83,7 +84,7 @@ def write_estimates(path):
         )
         for n in range(5)
     ]
-    write_table(path, rows, EstimateRow, {"RowCount": 5})
+    write_table(path, frame_of(rows, EstimateRow), ESTIMATE_COLUMNS, {"RowCount": 5})
 
 
 def write_text(text):
@@ -150,7 +151,7 @@ CASES = {
     "lh.area.label.gii": (lambda p: write_gifti(p, VALUES.round(), "L", "i4"), area_of("2")),
     "participants.tsv": (write_text(TSV), lambda p: read_participants(p.parent)),
     "exclude.tsv": (write_text("participant_id\treason\nsub-01\tmoved\n"), read_exclusions),
-    "estimates.tsv": (write_estimates, lambda p: read_table(p, EstimateRow)),
+    "estimates.tsv": (write_estimates, lambda p: read_table(p, ESTIMATE_COLUMNS)),
     "x.json": (write_text('{"a": [1, {"b": null}], "c": "d"}'), read_json_object),
     "filters.json": (write_text('{"localizer": {"desc": ["a", 1]}}'), read_filters),
     "x_estimates.json": (write_text('{"RowCount": 3}'), read_sidecar),

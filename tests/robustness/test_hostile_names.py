@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import tomli_w
 from hypothesis import given, settings
@@ -17,9 +18,10 @@ from study import AREA, ECCENTRICITY, Study, contents, describe, make_study, wri
 
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.core.errors import DataError
-from bids_secondlevel.outputs.files import read_table, write_table
+from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.outputs.tables import read_table, write_table
 from bids_secondlevel.reports.pages import read_participants
-from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS, EstimateRow
 
 SCRIPT = "<img src=x onerror=alert(1)>\"'&$(touch evil) `touch evil`; ü 日本"
 HOSTILE = [
@@ -217,8 +219,9 @@ def test_tables_with_any_text_come_back_as_they_were(tmp_path_factory, one, two,
     path = tmp_path_factory.getbasetemp() / "any" / "x.tsv"
     key = ("sub-01", one, two, one, two, "L", one or None, "effect")
     row = EstimateRow(*key, estimate=number, status="ok", independence="independent")
-    write_table(path, [row, row], EstimateRow, {"Note": one})
-    assert read_table(path, EstimateRow) == [row, row]
+    written = frame_of([row, row], EstimateRow)
+    write_table(path, written, ESTIMATE_COLUMNS, {"Note": one})
+    pd.testing.assert_frame_equal(read_table(path, ESTIMATE_COLUMNS), written)
     assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["Note"] == one
 
 

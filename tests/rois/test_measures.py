@@ -12,11 +12,11 @@ from scipy import stats
 from bids_secondlevel.core.files import Contrast, MapSource, SourceFile
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
-from bids_secondlevel.core.rows import columns, data_dictionary
+from bids_secondlevel.core.rows import KEY
 from bids_secondlevel.core.values import STATUSES, Absent
 from bids_secondlevel.maps.combine import combine_runs
 from bids_secondlevel.maps.reader import t_to_z
-from bids_secondlevel.rois.estimates import KEY, EstimateRow
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.rois.independence import average_folds, cross_validated
 from bids_secondlevel.rois.measure import measure, region, summarize
 
@@ -243,7 +243,7 @@ class TestCrossValidation:
 
 
 def test_columns_are_those_of_the_contract():
-    always = [name for name, c in columns(EstimateRow).items() if not c.is_optional]
+    always = [name for name, c in ESTIMATE_COLUMNS.items() if not c.is_optional]
     assert always == [
         *KEY,
         "estimate",
@@ -257,13 +257,12 @@ def test_columns_are_those_of_the_contract():
         "status",
         "independence",
     ]
-    assert set(columns(EstimateRow)) - set(always) == {"volume_mm3"}  # of volumes only
+    assert set(ESTIMATE_COLUMNS) - set(always) == {"volume_mm3"}  # of volumes only
 
 
 def test_every_column_is_described():
-    dictionary = data_dictionary(EstimateRow)
-    assert all(entry["Description"] for entry in dictionary.values())
-    assert dictionary["status"]["Levels"] == dict(STATUSES)
+    assert all(column.description for column in ESTIMATE_COLUMNS.values())
+    assert ESTIMATE_COLUMNS["status"].levels == STATUSES
 
 
 @given(st.floats(-30, 30), st.integers(2, 500))

@@ -8,11 +8,11 @@ from meshes import grid
 from plans import plan
 
 from bids_secondlevel.core.hemispheres import Bilateral
-from bids_secondlevel.core.rows import data_dictionary
 from bids_secondlevel.core.values import Absent
 from bids_secondlevel.maps.meshes import vertex_areas
 from bids_secondlevel.rois.quality import (
-    OverlapRow,
+    OVERLAP_COLUMNS,
+    QUALITY_COLUMNS,
     QualityRow,
     compare_rois,
     describe_rois,
@@ -288,5 +288,5 @@ def test_overlap_is_symmetric_and_bounded(masks):
 
 
 def test_every_column_is_described():
-    for row_type in (QualityRow, OverlapRow):
-        assert all(entry["Description"] for entry in data_dictionary(row_type).values())
+    for schema in (QUALITY_COLUMNS, OVERLAP_COLUMNS):
+        assert all(column.description for column in schema.values())

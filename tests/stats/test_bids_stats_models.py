@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from bids.layout import BIDSLayout
 from bids.modeling import BIDSStatsModelsGraph
@@ -26,11 +27,12 @@ from stats_models import (
 )
 
 from bids_secondlevel.core.errors import DataError, NothingSelectedError, UsageError
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import ParticipantsTable
-from bids_secondlevel.outputs.files import read_table, write_table
+from bids_secondlevel.outputs.tables import read_table, write_table
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
 from bids_secondlevel.stats.models.specification import check_stats_model
-from bids_secondlevel.stats.models.table import ModelRow
+from bids_secondlevel.stats.models.table import MODEL_COLUMNS, ModelRow
 
 
 def study(seed=0, n=14):
@@ -407,8 +409,9 @@ def test_the_table_can_be_written_and_read_back(tmp_path):
     rows, table = study()
     results = fit(model(LEVELS, node([1], name="other")), rows, table)
     path = tmp_path / "group_model.tsv"
-    write_table(path, results.rows, ModelRow, {})
-    assert read_table(path, ModelRow) == list(results.rows)
+    written = frame_of(results.rows, ModelRow)
+    write_table(path, written, MODEL_COLUMNS, {})
+    pd.testing.assert_frame_equal(read_table(path, MODEL_COLUMNS), written)
 
 
 def test_the_text_names_nodes_and_rois():

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from group_data import as_frame, group_study, labels, participants, row
@@ -14,11 +15,11 @@ from scipy import stats
 from statsmodels.stats.anova import anova_lm
 
 from bids_secondlevel.core.errors import DataError, UsageError
-from bids_secondlevel.core.rows import data_dictionary
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import ParticipantsTable
-from bids_secondlevel.outputs.files import read_table, write_table
+from bids_secondlevel.outputs.tables import read_table, write_table
 from bids_secondlevel.stats.models.by_formula import fit_formula
-from bids_secondlevel.stats.models.table import ModelRow
+from bids_secondlevel.stats.models.table import MODEL_COLUMNS, ModelRow
 
 NOBODY = ParticipantsTable()
 
@@ -475,10 +476,10 @@ def test_the_table_can_be_written_and_read_back(tmp_path):
     rows.append(row("10", None))
     results = fit_formula("estimate ~ roi * contrast", rows, table)
     path = tmp_path / "group_model.tsv"
-    write_table(path, results.rows, ModelRow, {})
-    assert read_table(path, ModelRow) == list(results.rows)
-    described = data_dictionary(ModelRow)
-    assert all(described[f.name]["Description"] for f in fields(ModelRow))
+    written = frame_of(results.rows, ModelRow)
+    write_table(path, written, MODEL_COLUMNS, {})
+    pd.testing.assert_frame_equal(read_table(path, MODEL_COLUMNS), written)
+    assert all(MODEL_COLUMNS[f.name].description for f in fields(ModelRow))
 
 
 def by_term(formula, rows, table):

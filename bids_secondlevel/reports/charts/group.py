@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
+from bids_secondlevel.core.rows import KEY
 from bids_secondlevel.reports.charts.layout import (
     choose_grid,
     explain,
@@ -42,7 +43,7 @@ from bids_secondlevel.reports.charts.style import (
     stem,
     units,
 )
-from bids_secondlevel.rois.estimates import KEY, EstimateRow
+from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
 from bids_secondlevel.stats.comparisons import ComparisonRow
 from bids_secondlevel.stats.tests import GroupTest, StatisticRow

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from bids_secondlevel.core.rows import column
+from bids_secondlevel.core.rows import CELL, column, columns
 
 FitKind = Literal["ols", "mixed"]
 Quantity = Literal["coefficient", "contrast", "omnibus", "variance"]
@@ -52,9 +52,7 @@ class ModelRow:
         "hemisphere that was fitted: both pooled; n/a where it is a factor of the model",
         default=None,
     )
-    space: str | None = column(
-        "surface space of the maps; n/a where their names have none", default=None
-    )
+    space: str | None = column(default=None)
     statistic: str | None = column(
         "what the maps hold, the stat entity of their names", default=None
     )
@@ -113,7 +111,9 @@ class ModelRow:
     note: str | None = column("why something is n/a, or what to bear in mind", default=None)
 
 
-KEYS = ("session", "task", "contrast", "roi", "hemi", "space", "statistic")
+MODEL_COLUMNS = columns(ModelRow)
+
+KEYS = CELL
 """Columns that say which estimates a model was fitted to."""
 
 _WHERE = ("node", "subset", *KEYS)
