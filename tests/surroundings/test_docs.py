@@ -15,6 +15,7 @@ import pytest
 
 from bids_secondlevel.cli.options import build_parser
 from bids_secondlevel.core import errors
+from bids_secondlevel.core.rows import Column
 from bids_secondlevel.core.values import STATUSES
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +137,10 @@ def test_no_table_is_forgotten():
         id(schema)
         for module in MODULES
         for name, schema in inspect.getmembers(import_module(f"bids_secondlevel.{module}"))
-        if name.endswith("_COLUMNS") and name != "KEY_COLUMNS" and isinstance(schema, Mapping)
+        if name != "KEY_COLUMNS"
+        and isinstance(schema, Mapping)
+        and schema
+        and all(isinstance(column, Column) for column in schema.values())
     }
     assert declared == set(map(id, generated.TABLES.values()))
 
