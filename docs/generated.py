@@ -1,7 +1,7 @@
 """Write the parts of the documentation that follow from the program: nothing here is a copy.
 
 A page asks for a part by a line of its own, such as ``<!-- generated: options -->`` or
-``<!-- generated: messages inputs.datasets inputs.discovery -->``.
+``<!-- generated: messages inputs.datasets inputs.index -->``.
 """
 
 import argparse

@@ -22,7 +22,6 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.inputs import discovery
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.datasets import (
     check_bids_dir,
@@ -33,6 +32,7 @@ from bids_secondlevel.inputs.datasets import (
     unknown_participants,
     unlisted_participants,
 )
+from bids_secondlevel.inputs.index import unrecognised
 from bids_secondlevel.inputs.plan import make_plan
 from bids_secondlevel.inputs.study import Study, choose, survey
 from bids_secondlevel.maps.reader import measured_gap
@@ -164,7 +164,7 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
         return  # each participant says what is missing
     for message in plan.messages:
         LOG.warning(message)
-    for message in discovery.unrecognised(study.datasets, surveyed):
+    for message in unrecognised(study.datasets, surveyed):
         LOG.info(message)
     LOG.info(
         "Space %s; localizer task %s; ROIs %s.",

@@ -47,6 +47,11 @@ class SourceFile:
     map_name: str = ""
     is_t: bool = False
 
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset that it lies in."""
+        return self.uri.split(":")[1]
+
 
 @dataclass(frozen=True)
 class MapSource:
@@ -262,8 +267,6 @@ class IndexedFile:
     """BIDS entities of its name by pybids' long names, with ``suffix`` and ``extension``;
     ``hemi`` is ``L`` or ``R``. FreeSurfer names have only ``hemi``, ``suffix``, ``extension`` and,
     for the tag of the retinotopy, ``desc``."""
-    dataset: str
-    """Name of the dataset it lies in."""
     queries: frozenset[str]
     """The queries of ``--bids-filter-file`` that it passes."""
 

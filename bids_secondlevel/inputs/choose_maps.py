@@ -4,11 +4,11 @@ Two maps that could both be meant are an error that names them and the option th
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
-from bids_secondlevel.core.errors import AmbiguousInputError
+from bids_secondlevel.core.errors import AmbiguousInputError, DataError, InputMissingError
 from bids_secondlevel.core.files import (
     Combination,
     Contrast,
@@ -28,6 +28,7 @@ from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.inputs.plan import is_measured, same, sessions_of, tie
 from bids_secondlevel.inputs.space_choice import is_in
+from bids_secondlevel.maps.cifti import describe
 
 # Kinds of surfaces, the best first: to measure areas on, and to draw on or shade by.
 _SURFACES = ("midthickness", "graymid", "white", "smoothwm")
@@ -61,18 +62,34 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
             "every contrast has z (or effect and variance) and the map to be measured; its "
             "estimates stay circular."
         )
+    contrasts = tuple(_contrasts(maps, participant, of_localizer, plan))
+    notes = _subcortex_notes([*localizers.values(), *(each.maps for each in contrasts)])
     return ParticipantFiles(
         label=index.label,
         retinotopy_source=source,
         retinotopy=retinotopy,
         localizers=localizers,
-        contrasts=tuple(_contrasts(maps, participant, of_localizer, plan)),
+        contrasts=contrasts,
         surfaces=_choose_surfaces(index.surfaces, plan),
         views=_rank_views(index, plan),
         spheres=_list_spheres(index),
         folds=folds,
-        messages=tuple(messages),
+        messages=(*messages, *notes),
     )
+
+
+def _subcortex_notes(used: Iterable[Mapping[Hemisphere, MapSource]]) -> Iterator[str]:
+    """Say that what CIFTI files hold beside the cortex is not used."""
+    files = (file for maps in used for source in maps.values() for file in source.files)
+    for file in files:
+        if file.kind == "cifti":
+            try:
+                has_subcortex = describe(file.path).has_subcortex
+            except (DataError, InputMissingError):  # said when the map is read
+                continue
+            if has_subcortex:
+                yield "CIFTI files: subcortical voxels are not used, only the cortex."
+            return
 
 
 def _choose_surfaces(surfaces: Iterable[SurfaceFile], plan: Plan) -> dict[Hemisphere, SourceFile]:
@@ -396,7 +413,7 @@ def _partner(file: IndexedFile, maps: Iterable[IndexedFile], statistic: str) -> 
         for candidate in maps
         if same(candidate.entities.get("stat"), statistic)
         and others(candidate.entities) == others(file.entities)
-        and candidate.dataset == file.dataset
+        and candidate.source.dataset == file.source.dataset
     ]
     if len(partners) > 1:
         raise AmbiguousInputError(tie(partners))

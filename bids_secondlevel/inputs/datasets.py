@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bids_secondlevel.core.errors import (
     DataError,
@@ -16,12 +16,10 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.files import Dataset
 from bids_secondlevel.core.settings import DerivativePath, Settings
+from bids_secondlevel.inputs.names import PARTICIPANT_FOLDER
 from bids_secondlevel.maps.files import check_present, read_json
 
 _OWN_NAME = "bids_secondlevel"
-
-
-PARTICIPANT_FOLDER = re.compile(r"sub-([0-9A-Za-z+]+)(?:_ses-[0-9A-Za-z+]+)?")
 
 
 def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
@@ -188,34 +186,27 @@ def unknown_participants(unknown: Sequence[str], everyone: Sequence[str]) -> str
 
 
 def folders_in(path: Path, prefix: str = "") -> list[Path]:
-    """List the folders in a folder whose names begin with `prefix`, hidden ones left out."""
+    """List the folders in a folder whose names begin with `prefix`, hidden ones left out.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     if not path.is_dir():
         return []
-    try:
-        with os.scandir(path) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if entry.name.startswith(prefix)
-                and not entry.name.startswith(".")
-                and is_folder(entry)
-            ]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    return [path / name for name in sorted(names)]
+    _, names, _ = next(os.walk(path, onerror=refuse_folder))
+    return [path / n for n in sorted(names) if n.startswith(prefix) and not n.startswith(".")]
+
+
+def refuse_folder(error: OSError) -> NoReturn:
+    """Raise what :func:`os.walk` would pass over: that a folder cannot be read."""
+    raise DataError(f"{error.filename}: cannot be read ({error.strerror or error}).") from error
 
 
 def real_path(path: Path) -> Path:
     """Follow links as far as that is possible, where :meth:`Path.resolve` fails at loops."""
     return Path(os.path.realpath(path))
-
-
-def is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Tell whether an entry is a folder or a link to one; a link to itself is none."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
 
 
 def _participants_in(root: Path) -> set[str]:

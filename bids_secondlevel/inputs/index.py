@@ -1,78 +1,344 @@
-"""Find the maps of a participant, those inside CIFTI files included."""
+"""Find the files of a participant. The only module that knows pybids.
 
+Every participant is indexed alone, from its own folders, so that the cost does not depend on
+how many participants a study has.
+"""
+
+import json
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
-from bids_secondlevel.core.files import Dataset, IndexedFile, ParticipantFiles, ParticipantIndex
-from bids_secondlevel.inputs import discovery
-from bids_secondlevel.maps.cifti import CiftiContent, describe
+from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError, UsageError
+from bids_secondlevel.core.files import (
+    AreaFile,
+    Dataset,
+    IndexedFile,
+    ParticipantIndex,
+    SourceFile,
+    SurfaceFile,
+)
+from bids_secondlevel.core.hemispheres import HEMISPHERES
+from bids_secondlevel.core.settings import FILTER_QUERIES
+from bids_secondlevel.inputs.datasets import folders_in, refuse_folder
+from bids_secondlevel.inputs.names import (
+    PARTICIPANT_FOLDER,
+    RETINOTOPIC_MAPS,
+    SPM_T,
+    STATMAP_NAME,
+    SURFACE_EXTENSIONS,
+    area_of,
+    freesurfer_entities,
+    is_freesurfer_name,
+    kind_of_both,
+    retinotopy_tag,
+    surface_of,
+    with_statistic,
+)
+from bids_secondlevel.maps.cifti import describe
+
+Filters = Mapping[str, Mapping[str, Any]]
+"""For each query of ``--bids-filter-file``, the entities that a file must have."""
+
+_TEMPLATES = ("fsaverage", "fsaverage5", "fsaverage6")
+# What FreeSurfer keeps beside surf/ and label/: many files, none of them on a surface.
+_PRUNED_FOLDERS = {"mri", "scripts", "stats", "touch", "tmp", "trash", "figures", "log"}
+_MAX_DEPTH = 4
+_NO_NAME = re.compile(r"^\.|[\udc80-\udcff]")  # hidden, or bytes that are not UTF-8
+_ANY = ("*", "Query.ANY", "Query.REQUIRED")
+_NONE = (None, "Query.NONE")
 
 
 def index_participant(
-    datasets: Sequence[Dataset], label: str, filters: Mapping[str, Mapping[str, Any]]
+    datasets: Sequence[Dataset], label: str, filters: Filters
 ) -> ParticipantIndex:
-    """Find every map of one participant; see :func:`.discovery.index_participant`.
+    """Find every map of one participant, its surfaces, and those of templates beside it.
 
     A CIFTI file whose name says no contrast holds one in each of its maps, named after them:
     ``faces > houses`` is contrast ``faceshouses``.
 
     Raises
     ------
+    DataError
+        If a folder cannot be read.
     UsageError
         If a filter names an unknown entity.
     """
-    index = discovery.index_participant(datasets, label, filters)
-    maps: list[IndexedFile] = []
-    problems: list[SecondLevelError] = []
-    for file in index.statistical_maps:
-        if file.source.kind != "cifti" or "contrast" in file.entities:
-            maps.append(file)
-            continue
+    _check_filters(filters)
+    found: dict[str, list[IndexedFile]] = defaultdict(list)
+    surfaces: list[SurfaceFile] = []
+    templates: list[SurfaceFile] = []
+    areas: list[AreaFile] = []
+    for dataset in datasets:
+        templates += _template_files(dataset)
+        for folder in _participant_folders(dataset.root, label):
+            paths = _files_below(folder)
+            surfaces += _surface_files(dataset, paths)
+            areas += _area_files(dataset, paths)
+            # FreeSurfer's folder of volumes is no place to search, but neuropythy writes there.
+            volumes = sorted((folder / "mri").glob("*"))
+            of_freesurfer = _freesurfer_maps(dataset, dict.fromkeys((*paths, *volumes)), filters)
+            for file in (*of_freesurfer, *_bids_maps(dataset, paths, filters)):
+                found[_kind(file, label)].append(file)
+    statistical: list[IndexedFile] = []
+    unreadable: dict[str, SecondLevelError] = {}
+    for file in found["statistical"]:
         try:
-            maps += _maps_in(file, describe(file.source.path))
+            statistical += _contrasts_in(file)
         except (DataError, InputMissingError) as error:
-            problems.append(error)
-    unreadable = {str(error): error for error in problems}
-    return replace(index, statistical_maps=tuple(maps), unreadable=tuple(unreadable.values()))
+            unreadable.setdefault(str(error), error)
+    return ParticipantIndex(
+        label=label,
+        statistical_maps=tuple(statistical),
+        retinotopic_maps=tuple(found["retinotopic"]),
+        area_files=tuple(areas),
+        foreign=tuple(file.source for file in found["foreign"]),
+        misnamed=tuple(file.source for file in found["misnamed"]),
+        surfaces=tuple(surfaces),
+        templates=tuple(templates),
+        unreadable=tuple(unreadable.values()),
+    )
 
 
-def _maps_in(file: IndexedFile, content: CiftiContent) -> Iterator[IndexedFile]:
-    """List the maps of a CIFTI file.
+def unrecognised(datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex]) -> Iterator[str]:
+    """Name the datasets in which no surface map of the participants was recognised."""
+    used = {
+        source.dataset
+        for index in indexes
+        for source in (
+            *(file.source for file in (*index.statistical_maps, *index.retinotopic_maps)),
+            *(surface.source for surface in index.surfaces if surface.kind == "registered"),
+        )
+    }
+    for dataset in datasets:
+        if dataset.name not in used:
+            yield f"{dataset.root}: no statistical or retinotopic surface maps recognised here."
+
+
+def _participant_folders(root: Path, label: str) -> list[Path]:
+    """Folders of a participant: ``sub-X``, ``sub-X_ses-Y``, and ``node-*/sub-X`` (FitLins)."""
+    return [
+        folder
+        for node in (root, *folders_in(root, "node-"))
+        for folder in folders_in(node, f"sub-{label}")
+        if (match := PARTICIPANT_FOLDER.fullmatch(folder.name)) and match[1] == label
+    ]
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """List the files below a folder, in a fixed order."""
+    paths: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=refuse_folder, followlinks=True):
+        is_deepest = parent.count(os.sep) - str(folder).count(os.sep) == _MAX_DEPTH
+        pruned = _PRUNED_FOLDERS if {"surf", "mri"} <= {*folders} else ()
+        folders[:] = (
+            name for name in folders if not (is_deepest or name in pruned or _NO_NAME.search(name))
+        )
+        here = Path(parent)
+        paths += (here / name for name in names if not _NO_NAME.search(name))
+    return sorted(paths)
+
+
+def _source(dataset: Dataset, path: Path) -> SourceFile:
+    """Name a file by its path and its BIDS URI (BIDS specification, "BIDS URI")."""
+    return SourceFile(path, f"bids:{dataset.name}:{path.relative_to(dataset.root).as_posix()}")
+
+
+def _surface_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[SurfaceFile]:
+    for path in paths:
+        if surface := surface_of(path.name):
+            yield SurfaceFile(_source(dataset, path), *surface)
+
+
+def _area_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[AreaFile]:
+    for path in paths:
+        if area := area_of(path.name):
+            yield AreaFile(_source(dataset, path), *area)
+
+
+def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:
+    """Find the templates that FreeSurfer and fMRIPrep put beside the participants."""
+    for space in _TEMPLATES:
+        paths = sorted((dataset.root / space / "surf").glob("*"))
+        for file in _surface_files(dataset, paths):
+            kind = "sphere" if file.kind == "registered" else file.kind
+            yield replace(file, space=space, kind=kind)
+
+
+def _freesurfer_maps(
+    dataset: Dataset, paths: Iterable[Path], filters: Filters
+) -> Iterator[IndexedFile]:
+    for path in paths:
+        entities = freesurfer_entities(path)
+        if entities is not None:
+            # Of a filter, only what such a name can tell is applied.
+            known = {
+                query: {name: value for name, value in wanted.items() if name in entities}
+                for query, wanted in filters.items()
+            }
+            file = IndexedFile(_source(dataset, path), entities, _passed(entities, known))
+            yield from _by_hemisphere(file)
+
+
+def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Iterator[IndexedFile]:
+    suffixes = _suffixes(filters)
+    named_like_maps = re.compile(rf"[^/]*_(?:{'|'.join(suffixes)})\.(?!json$)[^/]+")
+    for path in paths:
+        if not named_like_maps.fullmatch(path.name) or is_freesurfer_name(path.name):
+            continue
+        entities = _entities(path)
+        if entities["suffix"] not in suffixes:
+            continue
+        if "hemi" in entities and entities["extension"] not in SURFACE_EXTENSIONS:
+            continue
+        queries = _passed(entities, filters)
+        is_t = entities["suffix"] == SPM_T
+        if "hemi" in entities:
+            entities["hemi"] = entities["hemi"][0].upper()
+        if entities["suffix"] in RETINOTOPIC_MAPS:
+            entities["desc"] = retinotopy_tag(path.name, entities)
+        else:
+            entities = with_statistic(entities)
+            if dataset.task is not None:
+                entities.setdefault("task", dataset.task)
+        source = replace(_source(dataset, path), is_t=is_t)
+        yield from _by_hemisphere(IndexedFile(source, entities, queries))
+
+
+def _by_hemisphere(file: IndexedFile) -> list[IndexedFile]:
+    """List a file for each hemisphere that it holds."""
+    kind = kind_of_both(file.source.path.name, file.entities)
+    if kind is None:
+        return [file]
+    source = replace(file.source, kind=kind)
+    space = {"space": "fsLR"} if kind == "cifti" else {}  # the surface of CIFTI in BIDS
+    return [
+        replace(file, source=source, entities={**space, **file.entities, "hemi": hemi})
+        for hemi in HEMISPHERES
+    ]
+
+
+def _kind(file: IndexedFile, label: str) -> str:
+    """Tell what a file is good for."""
+    name = file.source.path.name
+    is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
+    if file.entities.get("subject", label) != label:
+        return "foreign"
+    if is_statistical and not STATMAP_NAME.fullmatch(name):
+        return "misnamed"
+    if "hemi" in file.entities:
+        return "statistical" if is_statistical else "retinotopic"
+    return "misnamed" if is_statistical or "_hemi-" in name else "other"
+
+
+def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
+    """List the maps of a file: a CIFTI file may hold one for each contrast.
 
     Raises
     ------
     DataError
         If two maps have names that are the same label.
     """
-    labels = [re.sub("[^0-9A-Za-z]", "", name) for name in content.map_names]
+    if file.source.kind != "cifti" or "contrast" in file.entities:
+        return [file]
+    names = describe(file.source.path).map_names
+    labels = [re.sub("[^0-9A-Za-z]", "", name) for name in names]
     folded = [label.casefold() for label in labels]
     if len(set(folded)) < len(folded) or "" in folded:
         raise DataError(
-            f"{file.source.path}: its maps are named {', '.join(content.map_names)}; as contrasts "
+            f"{file.source.path}: its maps are named {', '.join(names)}; as contrasts "
             "they need letters or digits, and have to differ in these. Rename the maps."
         )
-    for name, label in zip(content.map_names, labels, strict=True):
-        yield replace(
+    return [
+        replace(
             file,
             source=replace(file.source, map_name=name),
             entities={**file.entities, "contrast": label},
         )
+        for name, label in zip(names, labels, strict=True)
+    ]
 
 
-def subcortex_notes(files: ParticipantFiles) -> tuple[str, ...]:
-    """Say that what CIFTI files hold beside the cortex is not used, if one that is used does."""
-    by_hemisphere = (*files.localizers.values(), *(estimate.maps for estimate in files.contrasts))
-    used = (file for maps in by_hemisphere for source in maps.values() for file in source.files)
-    for file in used:
-        if file.kind == "cifti":
-            try:
-                has_subcortex = describe(file.path).has_subcortex
-            except (DataError, InputMissingError):  # told when the map is read
-                continue
-            if not has_subcortex:
-                return ()
-            return ("CIFTI files: subcortical voxels are not used, only the cortex.",)
-    return ()
+@cache
+def _known_entities() -> Mapping[str, Any]:
+    """Read what entities there are."""
+    from bids.layout import Config
+
+    config = (files("bids_secondlevel") / "data" / "entities.json").read_text()
+    known: Mapping[str, Any] = Config.load(json.loads(config)).entities
+    return known
+
+
+def _entities(path: Path) -> dict[str, str]:
+    """Read the entities of a name; a layout takes a hundred times longer for its database."""
+    from bids.layout import parse_file_entities
+
+    entities = tuple(_known_entities().values())
+    found: dict[str, Any] = parse_file_entities(str(path), entities=entities)
+    return {name: str(int(v) if name == "run" else v) for name, v in found.items()}
+
+
+def _check_filters(filters: Filters) -> None:
+    for query, entities in filters.items():
+        unknown = [name for name in entities if name not in _known_entities()]
+        if unknown:
+            raise UsageError(
+                f"--bids-filter-file: {query}: {', '.join(unknown)} is no known entity; there "
+                f"are: {', '.join(sorted(_known_entities()))}."
+            )
+
+
+def _suffixes(filters: Filters) -> tuple[str, ...]:
+    """List the suffixes of maps: those of BIDS and neuropythy, and those of the filter file."""
+    asked = [
+        value
+        for entities in filters.values()
+        for value in _alternatives(entities.get("suffix"))
+        if isinstance(value, str) and value.isalnum()
+    ]
+    return tuple(dict.fromkeys(("statmap", *RETINOTOPIC_MAPS, *asked)))
+
+
+def _passed(entities: Mapping[str, str], filters: Filters) -> frozenset[str]:
+    """Name the queries whose filters a file passes."""
+    return frozenset(
+        query
+        for query in FILTER_QUERIES
+        if all(
+            _fits(name, entities.get(name), value)
+            for name, value in filters.get(query, {}).items()
+            # The statistic is chosen by the program, which also looks for variances.
+            if name != "stat"
+        )
+    )
+
+
+def _fits(name: str, label: str | None, value: Any) -> bool:
+    """Tell whether the label of an entity is one that a filter asks for.
+
+    Values mean what they mean to ``BIDSLayout.get`` of pybids.
+
+    Examples
+    --------
+    >>> _fits("desc", "smoothed", ["smoothed", None]), _fits("desc", None, ["smoothed", None])
+    (True, True)
+    >>> _fits("desc", None, "*"), _fits("run", "1", "01"), _fits("desc", "1", "01")
+    (False, True, False)
+    """
+    allowed = _alternatives(value)
+    if not allowed or "Query.OPTIONAL" in allowed:
+        return True
+    if label is None:
+        return any(item in _NONE for item in allowed)
+    zeros = "0" if name == "run" else ""  # runs are numbers
+    return any(item in _ANY or str(item).lstrip(zeros) == label.lstrip(zeros) for item in allowed)
+
+
+def _alternatives(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -346,7 +346,7 @@ def tie(files: Sequence[IndexedFile]) -> str:
     shown += "\n  ..." if len(files) > 6 else ""
     if differing:
         advice = f"Choose with --bids-filter-file; they differ in: {', '.join(differing)}."
-    elif len({file.dataset for file in files}) > 1:
+    elif len({file.source.dataset for file in files}) > 1:
         advice = "They lie in different datasets: choose with --derivatives."
     else:
         advice = "Keep one of them where the program looks."

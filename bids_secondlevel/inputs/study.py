@@ -1,14 +1,14 @@
 """What is known of a study before a participant is looked at, and what is chosen for one."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.files import Dataset, ParticipantFiles, ParticipantIndex, Plan
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.inputs.choose_maps import select_files
-from bids_secondlevel.inputs.index import index_participant, subcortex_notes
+from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.plan import make_plan
 
 _ENOUGH = 3
@@ -49,9 +49,7 @@ def choose(label: str, study: Study) -> Chosen:
     known = next((index for index in study.reference if index.label == label), None)
     index = known or index_participant(study.datasets, label, study.settings.bids_filters)
     plan = make_plan(study.reference, (index,), study.settings)
-    files = select_files(index, plan)
-    files = replace(files, messages=(*files.messages, *subcortex_notes(files)))
-    return Chosen(index=index, plan=plan, files=files)
+    return Chosen(index=index, plan=plan, files=select_files(index, plan))
 
 
 def survey(

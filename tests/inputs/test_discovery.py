@@ -3,9 +3,12 @@
 import json
 import sys
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from bids import BIDSLayout
+from bids.layout import Query
 from study import describe
 
 from bids_secondlevel.cli.main import main
@@ -14,10 +17,11 @@ from bids_secondlevel.core.errors import (
     NothingSelectedError,
     UsageError,
 )
+from bids_secondlevel.core.files import Dataset
 from bids_secondlevel.core.settings import DerivativePath, Settings
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.datasets import find_datasets, list_participants, select_participants
-from bids_secondlevel.inputs.discovery import index_participant
+from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.plan import make_plan
 
 
@@ -218,7 +222,7 @@ class TestStatisticalMaps:
             *(name for run in "12" for name in both(stat="z", run=run)),
         )
         files = chosen(bids)
-        (estimate,) = files.estimates
+        (estimate,) = files.contrasts
         for source in (estimate.maps["L"], files.localizers["left"]["L"]):
             assert source.combination == "single"
             assert "run" not in source.maps[0].path.name
@@ -227,7 +231,7 @@ class TestStatisticalMaps:
         kinds = [(stat, run) for stat in ("effect", "variance", "z") for run in ("01", "02", "10")]
         firstlevel(bids, *(name for stat, run in kinds for name in both(stat=stat, run=run)))
         files = chosen(bids)
-        effect, z = files.estimates[0].maps["R"], files.localizers["left"]["R"]
+        effect, z = files.contrasts[0].maps["R"], files.localizers["left"]["R"]
         assert (effect.combination, z.combination) == ("fixed_effects", "fixed_effects_z")
         assert names(effect.maps) == names(z.maps)
         assert [name.split("_run-")[1][:2] for name in names(z.maps)] == ["01", "02", "10"]
@@ -241,7 +245,7 @@ class TestStatisticalMaps:
             *both(stat="variance", run="1"),
         )
         files = chosen(bids)
-        assert files.estimates[0].maps["L"].combination == "mean"
+        assert files.contrasts[0].maps["L"].combination == "mean"
         assert files.localizers["left"]["L"].combination == "stouffer"
 
     def test_the_localizer_is_pooled_over_sessions_and_estimates_are_not(self, bids):
@@ -253,9 +257,9 @@ class TestStatisticalMaps:
         files = chosen(bids)
         assert files.localizers["left"]["L"].combination == "stouffer"
         assert len(files.localizers["left"]["L"].maps) == 2
-        assert [estimate.session for estimate in files.estimates] == ["a", "b"]
+        assert [estimate.session for estimate in files.contrasts] == ["a", "b"]
         one = chosen(bids, session_label=("b",))
-        assert [estimate.session for estimate in one.estimates] == ["b"]
+        assert [estimate.session for estimate in one.contrasts] == ["b"]
         assert one.localizers == files.localizers
 
     def test_two_candidates_are_an_error_that_names_both(self, bids):
@@ -295,6 +299,71 @@ class TestStatisticalMaps:
         firstlevel(bids, *both(), *both(stat="effect"), *both(label="011"), *both(label="02"))
         index = index_participant(find_datasets(settings(bids)), "01", {})
         assert len(index.statistical_maps) == 4
+
+
+def named(desc=None, run=None, suffix="statmap"):
+    return statmap(desc=desc, run=run).replace("statmap", suffix)
+
+
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory):
+    """Maps in a folder, and pybids' own layout of it."""
+    root = tmp_path_factory.mktemp("filtered")
+    runs = [None, "1", "01", "02", "10"]
+    touch(root, *(named(desc, run) for desc in (None, "05", "5", "x") for run in runs))
+    touch(root, named(suffix="tmap"), named("x", suffix="tmap"))
+    config = files("bids_secondlevel") / "data" / "entities.json"
+    layout = BIDSLayout(root, validate=False, is_derivative=True, config=str(config))
+    yield Dataset("glm", root), layout
+    layout.session.close()
+    layout.connection_manager.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"desc": "x"},
+        {"desc": "05"},
+        {"desc": 5},
+        {"desc": None},
+        {"desc": "*"},
+        {"desc": ["x", None]},
+        {"desc": ["5", "x"]},
+        {"desc": []},
+        {"desc": ["*", None]},
+        {"desc": "Query.NONE"},
+        {"desc": "Query.ANY"},
+        {"desc": "Query.REQUIRED"},
+        {"desc": "Query.OPTIONAL"},
+        {"desc": ["Query.OPTIONAL", "x"]},
+        {"desc": "X"},
+        {"desc": "x*"},
+        {"run": 1},
+        {"run": "01"},
+        {"run": [2, "10"]},
+        {"run": [None, 1]},
+        {"run": "*", "desc": None},
+        {"suffix": "tmap"},
+        {"suffix": ["statmap", "tmap"], "run": None},
+        {"extension": ".func.gii", "hemi": "L", "desc": "x"},
+        {"hemi": "lh"},
+        {"extension": "gii"},
+    ],
+)
+def test_filters_mean_what_they_mean_to_pybids(filtered, wanted):
+    dataset, layout = filtered
+
+    def said(value):
+        special = {None: Query.NONE, "*": Query.ANY}
+        special |= {f"Query.{name}": member for name, member in Query.__members__.items()}
+        return [said(v) for v in value] if isinstance(value, list) else special.get(value, value)
+
+    expected = layout.get(**{name: said(value) for name, value in wanted.items()})
+    # Only maps with a suffix that a filter names are looked at.
+    filters = {"localizer": wanted, "estimates": {"suffix": "tmap"}}
+    index = index_participant([dataset], "01", filters)
+    found = [f.source.path for f in index.statistical_maps if "localizer" in f.queries]
+    assert sorted(map(str, found)) == sorted(file.path for file in expected)
 
 
 class TestChoices:

@@ -13,7 +13,7 @@ from bids_secondlevel.core.errors import InputMissingError, UsageError
 from bids_secondlevel.core.settings import DerivativePath, Settings
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.datasets import find_datasets, list_participants
-from bids_secondlevel.inputs.discovery import index_participant
+from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.plan import make_plan
 
 SKELETONS = Path(__file__).parents[1] / "skeletons"
@@ -160,7 +160,7 @@ def test_laion(bids):
         "sub-01/ses-4BarScreenfLoc/func/sub-01_ses-4BarScreenfLoc_task-floc_hemi-L_space-fsnative"
         "_contrast-faceVsOthers_stat-z_statmap.func.gii"
     ]
-    (estimate,) = files.estimates
+    (estimate,) = files.contrasts
     assert (estimate.session, estimate.contrast) == ("4BarScreenfLoc", "body")
     assert [file.path.suffix for file in estimate.maps["L"].files] == [".gii"]
 
@@ -168,7 +168,7 @@ def test_laion(bids):
 def test_laion_runs_are_combined(bids):
     lay_out("laion", bids, XX="01")
     lay_out("laion", bids, XX="01", **{"run-01": "run-02"})
-    (estimate,) = choose(bids, "01", localizer_task="floc").estimates
+    (estimate,) = choose(bids, "01", localizer_task="floc").contrasts
     assert estimate.maps["L"].combination == "mean"
     assert ["run-01" in f.path.name for f in estimate.maps["L"].maps] == [True, False]
 
@@ -182,7 +182,7 @@ def test_nilearn(bids, tmp_path):
         f"sub-01_task-fake_hemi-{hemi}_space-fsaverage5_den-10242_contrast-agtb_stat-z_statmap.gii"
         for hemi in "LR"
     ]
-    assert [estimate.contrast for estimate in files.estimates] == ["agtb", "avsbaseline"]
+    assert [estimate.contrast for estimate in files.contrasts] == ["agtb", "avsbaseline"]
 
 
 def test_a_templateflow_home_holds_no_participants(bids, tmp_path):
