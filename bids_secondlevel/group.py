@@ -12,6 +12,8 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import pandas as pd
+
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import (
     DONE,
@@ -22,6 +24,7 @@ from bids_secondlevel.core.errors import (
     OutputError,
 )
 from bids_secondlevel.core.roi_rule import RoiRule
+from bids_secondlevel.core.rows import frame_of, rows_of
 from bids_secondlevel.core.settings import Settings, is_stats_model
 from bids_secondlevel.core.values import Status
 from bids_secondlevel.inputs.datasets import (
@@ -48,12 +51,14 @@ from bids_secondlevel.outputs.run_tables import read_runs
 from bids_secondlevel.reports import pages
 from bids_secondlevel.reports.group_page import methods_of
 from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.rois.quality import QualityRow
+from bids_secondlevel.rois.sweep import SweepRow
+from bids_secondlevel.stats.comparisons import ComparisonRow, paired_tests
 from bids_secondlevel.stats.models.by_formula import check_formula, fit_formula
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
 from bids_secondlevel.stats.models.specification import StatsModel, check_stats_model
 from bids_secondlevel.stats.models.table import ModelResults, ModelRow, summarize_models
-from bids_secondlevel.stats.reliability import reliability
+from bids_secondlevel.stats.reliability import ReliabilityRow, reliability
 from bids_secondlevel.stats.tests import StatisticRow, one_sample_tests, with_reasons
 
 LOG = logging.getLogger("bids_secondlevel")
@@ -90,18 +95,18 @@ def run(settings: Settings) -> int:
         paths = (table.path for of_label in tables.values() for table in of_label)
         print("\n".join(f"would read {path}" for path in paths))
         if settings.model is not None:
-            for message in fit_model(settings.model, results.rows, settings).messages:
+            for message in fit_model(settings.model, results.estimates, settings).messages:
                 LOG.warning("--model: %s", message)
     else:
         derivatives.write_group(results, definition, settings)
         write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
-        _tell_result(results.rows, results.statistics, settings)
+        _tell_result(results, settings)
         fitted: Sequence[ModelRow] = ()
         try:
             fitted = _fit_and_write(results, definition, settings)
         finally:
             is_complete = _report(results, definition, settings, fitted)
-    if not any(row.estimate is not None for row in results.rows):
+    if results.estimates["estimate"].isna().all():
         raise InputMissingError(
             "No participant has a single estimate; the statuses in group_estimates.tsv say why."
         )
@@ -161,16 +166,17 @@ def analyse(
     reasons = _reasons(settings)
     runs = read_runs({label: paths[label] for label in tables}, rows)
     quality = [row for of_label in tables.values() for table in of_label for row in table.quality]
+    reliable = [
+        replace(row, excluded=with_reasons(row.excluded, reasons))
+        for row in reliability(rows, runs)
+    ]
     return GroupResults(
-        rows,
-        one_sample_tests(rows, settings.n_permutations, reasons),
-        paired_tests(rows, settings.n_permutations, reasons),
-        list(dict.fromkeys(wanted(quality, settings))),
-        [
-            replace(row, excluded=with_reasons(row.excluded, reasons))
-            for row in reliability(rows, runs)
-        ],
-        read_sweeps(tables, settings),
+        estimates=frame_of(rows, EstimateRow),
+        statistics=frame_of(one_sample_tests(rows, settings.n_permutations, reasons), StatisticRow),
+        comparisons=frame_of(paired_tests(rows, settings.n_permutations, reasons), ComparisonRow),
+        quality=frame_of(list(dict.fromkeys(wanted(quality, settings))), QualityRow),
+        reliability=frame_of(reliable, ReliabilityRow),
+        sweep=frame_of(read_sweeps(tables, settings), SweepRow),
     )
 
 
@@ -181,7 +187,7 @@ def _fit_and_write(
     derivatives.remove_model(settings.output_dir)
     if settings.model is None:
         return ()
-    model = fit_model(settings.model, results.rows, settings)
+    model = fit_model(settings.model, results.estimates, settings)
     derivatives.write_model(model, definition, settings)
     _tell_model(model, settings)
     return model.rows
@@ -223,7 +229,7 @@ def check_model(model: str, settings: Settings) -> None:
         check_formula(model, read_participants(settings.bids_dir))
 
 
-def fit_model(model: str, rows: Sequence[EstimateRow], settings: Settings) -> ModelResults:
+def fit_model(model: str, estimates: pd.DataFrame, settings: Settings) -> ModelResults:
     """Fit a formula, or the BIDS Stats Model of a file whose name ends in ``.json``.
 
     Raises
@@ -232,6 +238,7 @@ def fit_model(model: str, rows: Sequence[EstimateRow], settings: Settings) -> Mo
         If the model cannot be read, or does not fit what there is.
     """
     participants = read_participants(settings.bids_dir)
+    rows = rows_of(estimates, EstimateRow)
     if is_stats_model(model):
         results = fit_stats_model(_specified(model), rows, participants)
     else:
@@ -287,22 +294,19 @@ def _tell_sources(tables: Mapping[str, Sequence[Table]]) -> None:
         )
 
 
-def _tell_result(
-    rows: Sequence[EstimateRow], statistics: Sequence[StatisticRow], settings: Settings
-) -> None:
+def _tell_result(results: GroupResults, settings: Settings) -> None:
     """Sum up in a line or two what there is, and what is not."""
-    counts = Counter(row.status for row in rows)
+    rows, tests = results.estimates, results.statistics
+    counts = Counter(rows["status"])
     gaps = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "ok")
     LOG.info(
         "%d participants; %d of %d estimates have a number%s.",
-        len({row.participant_id for row in rows}),
+        rows["participant_id"].nunique(),
         counts["ok"],
         len(rows),
         f" ({gaps})" if gaps else "",
     )
-    statuses: dict[str, set[str]] = {}
-    for row in rows:
-        statuses.setdefault(row.participant_id, set()).add(row.status)
+    statuses = rows.groupby("participant_id", sort=False)["status"].agg(set)
     for participant, of_participant in statuses.items():
         if "ok" not in of_participant:
             why = ", ".join(sorted(of_participant))
@@ -318,11 +322,10 @@ def _tell_result(
             ", ".join(some[:20]),
             f" and {len(some) - 20} more" if len(some) > 20 else "",
         )
-    circular = sum(row.test.independence == "circular" for row in statistics)
     LOG.info(
         "%d cells, %d tested (%d circular and so not tested): see %s",
-        len(statistics),
-        sum(row.test.p is not None for row in statistics),
-        circular,
+        len(tests),
+        tests["p"].notna().sum(),
+        (tests["independence"] == "circular").sum(),
         settings.output_dir / "group_statistics.tsv",
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
@@ -41,15 +41,18 @@ from bids_secondlevel.outputs.names import (
 from bids_secondlevel.outputs.segmentations import write_segmentations
 from bids_secondlevel.outputs.tables import encode_table, write_table
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS, EstimateRow
-from bids_secondlevel.rois.quality import OverlapRow, QualityRow
+from bids_secondlevel.rois.quality import QUALITY_COLUMNS, OverlapRow, QualityRow
 from bids_secondlevel.rois.runs import RunRow
-from bids_secondlevel.rois.sweep import SweepRow
+from bids_secondlevel.rois.sweep import SWEEP_COLUMNS, SweepRow
 from bids_secondlevel.stats import comparisons
 from bids_secondlevel.stats import tests as stats
-from bids_secondlevel.stats.comparisons import ComparisonRow
+from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import ModelResults, ModelRow
-from bids_secondlevel.stats.reliability import ReliabilityRow
-from bids_secondlevel.stats.tests import StatisticRow, describe_tests
+from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
+from bids_secondlevel.stats.tests import STATISTIC_COLUMNS, describe_tests
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -207,16 +210,18 @@ def _combined_runs(estimates: Iterable[Contrast]) -> list[dict[str, Any]]:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GroupResults:
-    """Everything that was found out about the group."""
+    """Everything that was found out about the group: tables, as their columns are declared."""
 
-    rows: Sequence[EstimateRow]
-    statistics: Sequence[StatisticRow]
-    comparisons: Sequence[ComparisonRow]
-    quality: Sequence[QualityRow]
-    reliability: Sequence[ReliabilityRow]
-    sweep: Sequence[SweepRow]
+    estimates: "pd.DataFrame"
+    statistics: "pd.DataFrame"
+    comparisons: "pd.DataFrame"
+    quality: "pd.DataFrame"
+    reliability: "pd.DataFrame"
+    """Without a row if nothing was repeated."""
+    sweep: "pd.DataFrame"
+    """Without a row if no participant has estimates under other limits."""
 
 
 def write_group(results: GroupResults, definition: Definition, settings: Settings) -> None:
@@ -242,13 +247,18 @@ def write_group(results: GroupResults, definition: Definition, settings: Setting
         "Differences": comparisons.DIFFERENCES,
         **describe_tests(n_flips, comparisons.FAMILY),
     }
-    _write_rows(folder.table("quality"), results.quality, QualityRow, metadata)
-    _write_rows(folder.table("estimates"), results.rows, EstimateRow, estimated)
-    _write_rows(folder.table("statistics"), results.statistics, StatisticRow, tested)
-    _write_rows(folder.table("comparisons"), results.comparisons, ComparisonRow, compared)
-    reliability = results.reliability
-    _write_or_remove(folder.table("reliability"), reliability, ReliabilityRow, estimated)
-    _write_or_remove(folder.table("sweep"), results.sweep, SweepRow, estimated)
+    write_table(folder.table("quality"), results.quality, QUALITY_COLUMNS, metadata)
+    write_table(folder.table("estimates"), results.estimates, ESTIMATE_COLUMNS, estimated)
+    write_table(folder.table("statistics"), results.statistics, STATISTIC_COLUMNS, tested)
+    write_table(folder.table("comparisons"), results.comparisons, COMPARISON_COLUMNS, compared)
+    for name, table, schema in (
+        ("reliability", results.reliability, RELIABILITY_COLUMNS),
+        ("sweep", results.sweep, SWEEP_COLUMNS),
+    ):
+        if table.empty:
+            remove_files((folder.table(name), sidecar_of(folder.table(name))))
+        else:
+            write_table(folder.table(name), table, schema, estimated)
     write_atomically(folder.settings, settings_text(settings).encode())
 
 

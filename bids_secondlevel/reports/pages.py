@@ -233,12 +233,12 @@ def group_record(
         settings.n_permutations,
         settings.model if fitted else None,
         settings_text(settings),
-        results.rows,
-        results.statistics,
-        results.comparisons,
-        results.quality,
-        results.reliability,
-        results.sweep,
+        rows_of(results.estimates, EstimateRow),
+        rows_of(results.statistics, StatisticRow),
+        rows_of(results.comparisons, ComparisonRow),
+        rows_of(results.quality, QualityRow),
+        rows_of(results.reliability, ReliabilityRow),
+        rows_of(results.sweep, SweepRow),
         fitted,
     )
 
