@@ -116,11 +116,6 @@ class Resampling:
 def nested(n_source: int, n_target: int) -> Resampling:
     """Take the first vertices: fsaverage5 and 6 are the first ones of fsaverage.
 
-    Raises
-    ------
-    ValueError
-        If the target has more vertices than the source.
-
     Examples
     --------
     >>> by_nearest(nested(4, 2), np.array([5, 6, 7, 8]))
@@ -128,8 +123,6 @@ def nested(n_source: int, n_target: int) -> Resampling:
     """
     from scipy.sparse import eye_array
 
-    if n_target > n_source:
-        raise ValueError(f"{n_target} vertices cannot be the first of {n_source}")
     return Resampling(np.arange(n_target), eye_array(n_target, n_source, format="csr"))
 
 
@@ -139,7 +132,7 @@ def on_spheres(source: Mesh, target: Array) -> Resampling:
     Parameters
     ----------
     source
-        A sphere around the origin.
+        A sphere around the origin; no vertex lies there.
     target : (n_target, 3) array of float
         Vertices of a sphere around the origin, registered to the source's; the radii may differ.
 
@@ -147,11 +140,6 @@ def on_spheres(source: Mesh, target: Array) -> Resampling:
     -------
     Resampling
         A point outside every triangle (on a mesh with holes) has its nearest vertex for triangle.
-
-    Raises
-    ------
-    ValueError
-        If a vertex lies at the origin.
 
     References
     ----------
@@ -163,18 +151,13 @@ def on_spheres(source: Mesh, target: Array) -> Resampling:
 
     vertices, points = _on_unit_sphere(source.coordinates), _on_unit_sphere(target)
     tree = KDTree(vertices)
-    n_neighbours = min(_NEIGHBOURS, len(vertices))
     nearest = np.asarray(tree.query(points)[1], dtype=np.intp)
     search = _Search(vertices, np.asarray(source.triangles, dtype=np.intp))
     triangle, weights = search.around(points, nearest)
-    outside = np.flatnonzero(weights.min(axis=1) < -_TINY)
-    if outside.size:
-        around = np.asarray(tree.query(points[outside], k=range(2, n_neighbours + 1))[1])
-        for neighbour in around.T:
-            other, its_weights = search.around(points[outside], neighbour)
-            better = its_weights.min(axis=1) > weights[outside].min(axis=1)
-            triangle[outside[better]] = other[better]
-            weights[outside[better]] = its_weights[better]
+    outside = weights.min(axis=1) < -_TINY
+    if outside.any():
+        others = tree.query(points[outside], k=min(_NEIGHBOURS, len(vertices)))[1]
+        triangle[outside], weights[outside] = search.around(points[outside], np.asarray(others))
     corners = search.triangles[triangle]
     lost = weights.min(axis=1) < -_TINY
     corners[lost] = nearest[lost, np.newaxis]
@@ -204,7 +187,6 @@ def by_nearest(resampling: Resampling, values: Array) -> Array:
     ValueError
         If there is not one value for each vertex of the source.
     """
-    _check_size(resampling, values)
     carried: Array = values[resampling.nearest]
     return carried
 
@@ -225,11 +207,6 @@ def by_interpolation(resampling: Resampling, values: Array, undefined: Mask | No
     (n_target,) or (n_target, k) array of float
         In the precision of `values`. NaN where any corner with a weight is NaN.
 
-    Raises
-    ------
-    ValueError
-        If there is not one value for each vertex of the source.
-
     Examples
     --------
     >>> from scipy.sparse import csr_array
@@ -239,7 +216,6 @@ def by_interpolation(resampling: Resampling, values: Array, undefined: Mask | No
     >>> by_interpolation(halfway, np.array([1.0, 0.0, 0.0]), np.array([False, True, True]))
     array([1.])
     """
-    _check_size(resampling, values)
     weights = resampling.weights
     if undefined is not None:
         total = weights @ ~undefined
@@ -308,8 +284,14 @@ class _Search:
         self._around = np.full((len(vertices), counts.max(initial=1)), -1, dtype=np.intp)
         self._around[triangles.ravel()[order], place] = order // 3
 
-    def around(self, points: Array, vertex: NDArray[np.intp]) -> tuple[NDArray[np.intp], Array]:
-        """Find, among the triangles around a vertex, the one in which a point lies most inside.
+    def around(self, points: Array, nearby: NDArray[np.intp]) -> tuple[NDArray[np.intp], Array]:
+        """Find, among the triangles around vertices, the one in which a point lies most inside.
+
+        Parameters
+        ----------
+        points : (n_points, 3) array of float
+        nearby : (n_points,) or (n_points, k) array of int
+            Vertices close to each point.
 
         Returns
         -------
@@ -319,7 +301,7 @@ class _Search:
         """
         best = np.zeros(len(points), dtype=np.intp)
         weights = np.full((len(points), 3), -np.inf)
-        for candidates in self._around[vertex].T:
+        for candidates in self._around[nearby].reshape(len(points), -1).T:
             its_weights = self._weights(points, candidates)
             better = its_weights.min(axis=1) > weights.min(axis=1)
             best[better] = candidates[better]
@@ -342,13 +324,5 @@ def _precision(values: Array) -> np.dtype[Any]:
 
 def _on_unit_sphere(coordinates: Array) -> Array:
     points = np.asarray(coordinates, dtype=np.float64)
-    radius = np.linalg.norm(points, axis=1, keepdims=True)
-    if not (radius > 0).all():
-        raise ValueError("a vertex lies at the centre of the sphere")
-    on_sphere: Array = points / radius
+    on_sphere: Array = points / np.linalg.norm(points, axis=1, keepdims=True)
     return on_sphere
-
-
-def _check_size(resampling: Resampling, values: Array) -> None:
-    if len(values) != resampling.n_source:
-        raise ValueError(f"{len(values)} values for the {resampling.n_source} vertices of a source")

@@ -62,8 +62,6 @@ def test_fsaverage5_is_the_first_vertices_of_fsaverage():
     carry = nested(163842, 10242)
     for carried in (by_nearest(carry, values), by_interpolation(carry, values)):
         assert np.array_equal(carried, np.arange(10242.0))
-    with pytest.raises(ValueError, match="163842 vertices cannot be the first of 10242"):
-        nested(10242, 163842)
 
 
 @settings(deadline=None, max_examples=25)
@@ -134,11 +132,3 @@ def test_a_point_in_a_hole_has_the_nearest_vertex():
     carry = on_spheres(Mesh(coordinates, triangles[kept]), np.array([[0.0, 100.0, 0.0]]))
     assert carry.weights.data.tolist() == [1.0]
     assert carry.weights.indices.tolist() == carry.nearest.tolist()
-
-
-def test_other_numbers_of_values_are_refused():
-    source = Mesh(*icosphere(1, 100.0))
-    with pytest.raises(ValueError, match="41 values for the 42 vertices"):
-        by_nearest(on_spheres(source, source.coordinates), np.zeros(41))
-    with pytest.raises(ValueError, match="centre"):
-        on_spheres(Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]])), source.coordinates)

@@ -168,9 +168,15 @@ def test_the_sphere_that_neuropythy_registers_to_a_retinotopic_model_is_never_us
     assert "sphere.reg" in finished.stderr
 
 
-def test_a_damaged_sphere_is_no_link(study, output):
+@pytest.mark.parametrize("damage", ["cut", "a vertex at its centre"])
+def test_a_damaged_sphere_is_no_link(study, output, damage):
     sphere = study / "derivatives" / "freesurfer" / "sub-01" / "surf" / "lh.sphere.reg"
-    sphere.write_bytes(sphere.read_bytes()[:5000])
+    if damage == "cut":
+        sphere.write_bytes(sphere.read_bytes()[:5000])
+    else:
+        coordinates, triangles = own_sphere("L")
+        coordinates[0] = 0
+        write_sphere(sphere, coordinates, triangles, "L")
     finished = run(study, output, "participant", "--no-report")
     assert finished.returncode in (65, 66)
     assert "lh.sphere.reg" in finished.stderr
