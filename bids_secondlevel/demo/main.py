@@ -20,7 +20,7 @@ from bids_secondlevel.demo.study import (
     PLANTED,
     draw_participants,
     flatten_fsaverage,
-    write_participant,
+    simulate_participant,
     write_study,
 )
 
@@ -28,7 +28,7 @@ from bids_secondlevel.demo.study import (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo with some arguments, by default those of the process; give its exit code."""
     try:
-        return run(_parse(argv))
+        return simulate_and_analyse(_parse(argv))
     except SystemExit as stop:  # argparse: --help and --version end with 0
         return DONE if not stop.code else UsageError.exit_code
     except SecondLevelError as error:
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run(folder: Path) -> int:
+def simulate_and_analyse(folder: Path) -> int:
     """Simulate the study in ``bids/``, analyse it to ``derivatives/``, and show the result.
 
     Returns
@@ -59,7 +59,7 @@ def run(folder: Path) -> int:
     flat = flatten_fsaverage()
     for number, participant in enumerate(participants, 1):
         _say(f"Simulating and fitting sub-{participant.label} ({number} of {len(participants)})")
-        write_participant(bids_dir, participant, flat)
+        simulate_participant(bids_dir, participant, flat)
     for level in ("participant", "group"):
         arguments = [str(bids_dir), str(output_dir), level]
         _say(f"Running: bids_secondlevel {' '.join(arguments)}")

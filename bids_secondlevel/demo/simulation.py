@@ -9,7 +9,6 @@ towards anterior, its imaginary part towards ventral.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,10 +16,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask
-
-Quadrant = Literal["UL", "UR", "LL", "LR"]
-QUADRANTS: tuple[Quadrant, ...] = ("UL", "UR", "LL", "LR")
-"""Quadrants of the visual field: upper or lower, left or right."""
+from bids_secondlevel.rois.quality import Quadrant
 
 FOVEA = (17.0, -100.0, -10.0)
 """Foveal confluence, at the occipital pole: mm in fsaverage space; x is mirrored on the left."""

@@ -14,9 +14,7 @@ from bids_secondlevel import __version__
 from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.demo.simulation import (
-    QUADRANTS,
     PrfMaps,
-    Quadrant,
     WedgeDipole,
     ar1_noise,
     block_design,
@@ -27,6 +25,7 @@ from bids_secondlevel.demo.simulation import (
 from bids_secondlevel.outputs.dataset import BIDS_VERSION
 from bids_secondlevel.outputs.files import write_atomically, write_json
 from bids_secondlevel.outputs.images import blank_volume, map_gifti, map_mgz
+from bids_secondlevel.rois.quality import QUADRANTS, Quadrant
 
 NAME = "bids_secondlevel demo: a simulated study"
 """Name of the BIDS dataset, by which an earlier demo is recognized."""
@@ -214,7 +213,7 @@ def fit(
     return maps
 
 
-def write_participant(bids_dir: Path, participant: Participant, flat: Bilateral[Array]) -> None:
+def simulate_participant(bids_dir: Path, participant: Participant, flat: Bilateral[Array]) -> None:
     """Simulate, fit and write one participant: raw skeleton, retinotopy, statistical maps.
 
     Parameters

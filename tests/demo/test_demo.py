@@ -283,7 +283,7 @@ def test_a_file_is_no_folder(tmp_path, capsys, below):
 
 def test_a_level_that_fails_ends_the_demo_with_its_code(tmp_path, monkeypatch, capsys):
     """With no participant written, the participant level finds none."""
-    monkeypatch.setattr(demo, "write_participant", lambda *_: None)
+    monkeypatch.setattr(demo, "simulate_participant", lambda *_: None)
     code = demo.main([str(tmp_path / "study")])
     assert code != 0
     message = capsys.readouterr().err

@@ -11,7 +11,6 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.demo.simulation import (
     FOVEA,
     PERIPHERY,
-    QUADRANTS,
     WedgeDipole,
     ar1_noise,
     block_design,
@@ -21,6 +20,7 @@ from bids_secondlevel.demo.simulation import (
     simulated_response,
 )
 from bids_secondlevel.demo.study import flatten_fsaverage
+from bids_secondlevel.rois.quality import QUADRANTS
 
 AREAS = st.sampled_from([1, 2, 3])
 ECCENTRICITIES = st.floats(0.01, 79.0)
@@ -203,7 +203,7 @@ def test_a_vertex_responds_as_its_quadrant_does(flat):
 
 
 def test_blocks_are_balanced_and_do_not_overlap():
-    blocks = block_design(QUADRANTS, 6, 12.0, np.random.default_rng(0))
+    blocks = block_design(tuple(QUADRANTS), 6, 12.0, np.random.default_rng(0))
     assert Counter(blocks["trial_type"]) == dict.fromkeys(QUADRANTS, 6)
     ends = blocks["onset"] + blocks["duration"]
     assert (ends.to_numpy()[:-1] <= blocks["onset"].to_numpy()[1:]).all()

@@ -52,7 +52,7 @@ class Legend:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class MapColumn:
     """One map in all views."""
 
     heading: str
@@ -64,11 +64,11 @@ class Column:
     names_areas: bool = False
 
 
-def columns_of(views: Sequence[View], legend: Legend) -> list[Column]:
+def columns_of(views: Sequence[View], legend: Legend) -> list[MapColumn]:
     """Choose the maps to be drawn: eccentricity, polar angle, z of the contrasts, the ROIs."""
     eccentricity = eccentricity_scale(legend.eccentricity)
     columns = [
-        Column(
+        MapColumn(
             heading="Eccentricity",
             paint=partial(paint_eccentricity, scale=eccentricity),
             explain=partial(_draw_scale, scale=eccentricity),
@@ -78,7 +78,7 @@ def columns_of(views: Sequence[View], legend: Legend) -> list[Column]:
     ]
     if any(view.layers.polar_angle is not None for view in views):
         columns.append(
-            Column(
+            MapColumn(
                 heading="Polar angle",
                 paint=paint_angle,
                 explain=_draw_visual_field,
@@ -91,17 +91,17 @@ def columns_of(views: Sequence[View], legend: Legend) -> list[Column]:
         shown = {f"Localizer {name}" if len(name) < 12 else name: (name,) for name in contrasts}
     z = z_scale(views, contrasts, legend.faded)
     columns += [
-        Column(
+        MapColumn(
             heading=heading,
             paint=partial(paint_z, scale=z, contrasts=of),
             explain=partial(_draw_scale, scale=z),
         )
         for heading, of in shown.items()
     ]
-    return [*columns, Column(heading="ROIs", paint=paint_rois)]
+    return [*columns, MapColumn(heading="ROIs", paint=paint_rois)]
 
 
-def draw_panel(axes: "Axes", view: View, column: Column, area_names: Mapping[int, str]) -> None:
+def draw_panel(axes: "Axes", view: View, column: MapColumn, area_names: Mapping[int, str]) -> None:
     """Draw one map in one view, with outlines of the retinotopic part and of visual areas."""
     layers = view.layers
     seen = view.pixels >= 0

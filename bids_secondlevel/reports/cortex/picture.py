@@ -94,7 +94,7 @@ def draw_cortex(
     surfaces: Mapping[Hemisphere, DisplaySurface],
     legend: Legend,
 ) -> bytes:
-    """Draw the retinotopy, the localizer and the ROIs of a participant on the cortex.
+    """Draw the retinotopy, the localizer and the ROIs of a participant on the cortex, as SVG.
 
     A row for each hemisphere; the columns are eccentricity, polar angle, z of the localizer
     contrasts (of more than :data:`~.panels.MAX_Z_PANELS`, their maximum), and the ROIs. Each
@@ -104,11 +104,6 @@ def draw_cortex(
     ----------
     hemispheres : mapping of hemisphere to Layers
         At least one, and each with at least a vertex that has a visual area.
-
-    Returns
-    -------
-    bytes
-        An SVG file.
 
     Raises
     ------
@@ -120,20 +115,15 @@ def draw_cortex(
 
 
 def draw_slices(halves: Mapping[Hemisphere, Layers], grid: Grid, legend: Legend) -> bytes:
-    """Draw the retinotopy, the localizer and the ROIs of a participant in slices of a volume.
+    """Draw the same in slices of a volume, as SVG.
 
-    As :func:`draw_cortex`, with a row for each of a few coronal slices, from the back to the
-    front. They are not resampled: each voxel is a rectangle.
+    A row for each of a few coronal slices, from the back to the front. They are not resampled:
+    each voxel is a rectangle.
 
     Parameters
     ----------
     halves : mapping of hemisphere to Layers
         Of all voxels; at least one half, and at least a voxel that has a visual area.
-
-    Returns
-    -------
-    bytes
-        An SVG file.
     """
     views, tilt = look_through(halves, grid)
     how = (
