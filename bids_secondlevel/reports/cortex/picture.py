@@ -24,7 +24,7 @@ from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.maps.volumes import Grid
 from bids_secondlevel.reports.charts.layout import CHARACTER, axes_at, draw_square, wrap, write
-from bids_secondlevel.reports.charts.style import shorten, to_svg
+from bids_secondlevel.reports.charts.style import to_svg
 from bids_secondlevel.reports.cortex.panels import Legend, columns_of, draw_panel
 from bids_secondlevel.reports.cortex.slices import look_through
 from bids_secondlevel.reports.cortex.view import Layers, View, look_at
@@ -150,7 +150,7 @@ def _draw(
     height = bottom + len(views) * (_PANEL + _GAP) + _TOP
 
     def paint(figure: "Figure") -> None:
-        title = shorten(legend.title, int(0.8 * (width - 0.16) / CHARACTER))
+        title = _fit(legend.title, 0.8 * (width - 0.16))
         write(figure, 0.08, height - 0.22, title, size=10, weight="bold")
         for row, view in enumerate(views):
             low = height - _TOP - row * (_PANEL + _GAP) - _PANEL
@@ -160,7 +160,7 @@ def _draw(
                 draw_panel(axes, view, column, legend.area_names)
         for number, column in enumerate(columns):
             left = _SIDE + number * (_PANEL + _GAP)
-            heading = shorten(column.heading, int(_PANEL / CHARACTER))
+            heading = _fit(column.heading, _PANEL)
             write(figure, left + _PANEL / 2, height - _TOP + 0.06, heading, ha="center")
             if column.explain is not None:
                 column.explain(figure, left, bottom, _PANEL)
@@ -199,8 +199,8 @@ def _list_rois(
             f"{'n/a' if (mask := of[name]) is None else int(mask.sum())} {hemi}"
             for hemi, of in masks.items()
         )
-        room = max(3, int((_LEGEND - 0.35) / CHARACTER) - len(counts))
-        lines.append((colour, f"{shorten(name, room)}: {counts}"))
+        room = _LEGEND - 0.35 - CHARACTER * len(counts)
+        lines.append((colour, f"{_fit(name, room)}: {counts}"))
     if len(names) > most:
         lines.append(("none", f"and {len(names) - most} more"))
     if len(names) > 1:
@@ -209,6 +209,18 @@ def _list_rois(
         y = top - 0.15 - number * _LINE
         draw_square(figure, left, y, 0.11, colour)
         write(figure, left + 0.18, y + 0.01, text)
+
+
+def _fit(text: str, width: float) -> str:
+    """Leave out the middle of a text that is wider than some inches.
+
+    Examples
+    --------
+    >>> _fit("facesMinusScrambledObjects", 1.0)
+    'facesMi…Objects'
+    """
+    most = max(int(width / CHARACTER), 3)
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
 
 
 def _layers(half: Cortex, maps: Retinotopy, rois: Rois, files: ParticipantFiles) -> Layers:
