@@ -4,7 +4,7 @@ In memory a table is a data frame. Text is as in the file, ``n/a`` if there is n
 can be grouped by it; numbers are 64-bit floats, NaN if there is none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from math import isnan
@@ -132,6 +132,16 @@ def frame_of_cells(cells: Mapping[str, Sequence[Any]], schema: Schema) -> "pd.Da
             values = [MISSING if v is None else v for v in cells[name]]
             typed[name] = pd.Series(values, dtype="str")
     return pd.DataFrame(typed)
+
+
+def each_row(frame: "pd.DataFrame") -> Iterator[Any]:
+    """Give the rows of a table one by one, with their columns as attributes."""
+    return iter(frame.itertuples())
+
+
+def grouped(frame: "pd.DataFrame", *columns: str) -> "Iterator[tuple[Any, pd.DataFrame]]":
+    """Give rows with the same values together, in their order; a key is a value, or several."""
+    return iter(frame.groupby(columns[0] if len(columns) == 1 else list(columns), sort=False))
 
 
 def rows_of(frame: "pd.DataFrame", row_type: type) -> list[Any]:

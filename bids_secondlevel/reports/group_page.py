@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted
-from bids_secondlevel.reports.charts.group import draw_contralateral, draw_estimates
-from bids_secondlevel.reports.charts.rois import draw_coverage, draw_sizes
+from bids_secondlevel.reports.charts.estimates import draw_contralateral, draw_group_estimates
+from bids_secondlevel.reports.charts.rois import draw_coverage, draw_group_sizes
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
 from bids_secondlevel.reports.methods import (
@@ -83,11 +84,14 @@ class GroupCharts:
 
 def draw_charts(record: GroupRecord, in_use: Limits) -> GroupCharts:
     """Draw the numbers of a group."""
+    estimates = frame_of(record.rows, EstimateRow)
+    comparisons = frame_of(record.comparisons, ComparisonRow)
+    quality = frame_of(record.quality, QualityRow)
     return GroupCharts(
-        draw_estimates(record.rows, record.statistics),
-        draw_contralateral(record.rows, record.comparisons, record.quality),
-        [*draw_sizes(record.quality), *draw_coverage(record.rows)],
-        draw_sweep(record.sweep, in_use),
+        draw_group_estimates(estimates, frame_of(record.statistics, StatisticRow)),
+        draw_contralateral(estimates, comparisons, quality),
+        [*draw_group_sizes(quality), *draw_coverage(estimates)],
+        draw_sweep(frame_of(record.sweep, SweepRow), in_use),
     )
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted
-from bids_secondlevel.reports.charts.participant import draw_estimates, draw_overlaps, draw_sizes
+from bids_secondlevel.reports.charts.estimates import draw_participant_estimates
+from bids_secondlevel.reports.charts.rois import draw_overlaps, draw_participant_sizes
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
 from bids_secondlevel.reports.methods import describe_measurement, reference_list
@@ -79,10 +81,12 @@ class ParticipantCharts:
 def draw_charts(record: ParticipantRecord) -> ParticipantCharts:
     """Draw the numbers of a participant."""
     return ParticipantCharts(
-        draw_sizes(record.quality),
-        draw_overlaps(record.overlaps) if len(record.definition.rois) > 1 else [],
-        draw_estimates(record.rows),
-        draw_sweep(record.sweep, limits_in_use(record.definition)),
+        draw_participant_sizes(frame_of(record.quality, QualityRow)),
+        draw_overlaps(frame_of(record.overlaps, OverlapRow))
+        if len(record.definition.rois) > 1
+        else [],
+        draw_participant_estimates(frame_of(record.rows, EstimateRow)),
+        draw_sweep(frame_of(record.sweep, SweepRow), limits_in_use(record.definition)),
     )
 
 

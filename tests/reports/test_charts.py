@@ -3,27 +3,27 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_secondlevel.core.palette import components, roi_colours
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.reports.charts.layout import (
     choose_grid,
     explain,
-    in_parts,
     jitter,
-    panels,
+    parts,
     spread,
     write_title,
 )
 from bids_secondlevel.reports.charts.style import (
     clean,
+    draw_chart,
     hemispheres_shown,
     inks,
     key,
     listed,
     number,
-    render,
     shorten,
     stem,
     width_of,
@@ -47,11 +47,15 @@ HOSTILE = [
 def paint_label(label):
     def paint(figure):
         grid = choose_grid(1, [label])
-        (axes,) = panels(figure, 1, grid)
+        (axes,) = grid.axes(figure, sharey=True)
         write_title(axes, label, "(n = 1)", grid.panel)
         explain(figure, [key(shorten(label), "o", "#000000")])
 
     return paint
+
+
+def render(name, title, size, paint):
+    return draw_chart(name, title, size, paint, caption="", alt="").svg
 
 
 @pytest.mark.parametrize("label", HOSTILE)
@@ -103,7 +107,7 @@ def test_the_same_picture_gives_the_same_bytes_whatever_style_the_user_has():
 
 def test_identifiers_are_unique_and_of_one_picture_only():
     def paint(figure):
-        (axes,) = panels(figure, 1, choose_grid(1, ["UL"]))
+        (axes,) = choose_grid(1, ["UL"]).axes(figure, sharey=True)
         for height in (1, 2):  # two of a kind
             axes.plot([0], [height], "o", gid="point")
 
@@ -153,33 +157,41 @@ def test_labels_keep_their_distance_and_stay_where_they_are_if_they_have_it(plac
         assert moved == pytest.approx(places)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 30))
 def test_every_panel_has_a_place(n_panels, n_rois):
-    grid = choose_grid(n_panels, [f"roi{i}" for i in range(n_rois)])
-    assert 1 <= grid.columns <= grid.most <= 12
-    assert grid.rows(grid.most) * grid.columns >= grid.most
-    width, height = grid.size(min(n_panels, grid.most))
-    assert width <= 8
-    assert height < 15
-    parts = in_parts(range(n_panels), grid.most)
-    assert [item for _, part in parts for item in part] == list(range(n_panels))
-
-
-def row(hemi):
-    return EstimateRow("sub-01", None, "main", "attend", "UL", hemi, None, "effect")
+    rois = [f"roi{i}" for i in range(n_rois)]
+    rows = [
+        EstimateRow("sub-01", None, "main", f"contrast{i}", roi, "both", None, "effect")
+        for i in range(n_panels)
+        for roi in rois
+    ]
+    frame = frame_of(rows, EstimateRow)
+    found = parts(frame.assign(panel=frame["contrast"], is_control=False))
+    assert [name for part in found for name in part.panels] == [
+        f"contrast{i}" for i in range(n_panels)
+    ]
+    assert all((part.number is None) == (len(found) == 1) for part in found)
+    for part in found:
+        grid = choose_grid(len(part.panels), part.rois)
+        assert 1 <= grid.columns <= len(part.panels) <= grid.most <= 12
+        assert grid.rows * grid.columns >= grid.n
+        width, height = grid.size
+        assert width <= 8
+        assert height < 15
 
 
 def test_hemispheres_are_apart_only_where_nothing_is_pooled():
-    assert hemispheres_shown([row("L"), row("R"), row("both")]) == ("both",)
-    assert hemispheres_shown([row("R"), row("R")]) == ("R",)
-    assert hemispheres_shown([row("R"), row("L")]) == ("L", "R")
+    assert hemispheres_shown(["L", "R", "both"]) == ("both",)
+    assert hemispheres_shown(["R", "R"]) == ("R",)
+    assert hemispheres_shown(["R", "L"]) == ("L", "R")
     assert hemispheres_shown([]) == ("both",)
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "n/a"),
+        (np.nan, "n/a"),
         (0.0, "0"),
         (-0.30449, "-0.304"),
         (999.9, "1e+03"),

@@ -7,15 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import groups, is_linear, marks, parse, texts
 
-from bids_secondlevel.reports.charts.group import (
+from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.reports.charts.estimates import (
     contralateral_hemisphere,
     draw_contralateral,
-    draw_estimates,
+    draw_group_estimates,
 )
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
-from bids_secondlevel.stats.comparisons import paired_tests
-from bids_secondlevel.stats.tests import one_sample_tests
+from bids_secondlevel.stats.comparisons import ComparisonRow, paired_tests
+from bids_secondlevel.stats.tests import StatisticRow, one_sample_tests
 
 HEMISPHERES = ("L", "R", "both")
 
@@ -56,7 +57,11 @@ def quality(n, index, quadrant=None, roi="roi0"):
 
 
 def draw(rows):
-    return draw_estimates(rows, one_sample_tests(rows))
+    return draw_tested(rows, one_sample_tests(rows))
+
+
+def draw_tested(rows, statistics):
+    return draw_group_estimates(frame_of(rows, EstimateRow), frame_of(statistics, StatisticRow))
 
 
 def numbers(group):
@@ -112,7 +117,7 @@ def test_the_table_is_drawn_and_nothing_is_computed_again():
         replace(row, test=replace(row.test, mean=70.0, ci95_low=60.0, ci95_high=80.0))
         for row in statistics
     ]
-    (chart,) = draw_estimates(rows, shifted)
+    (chart,) = draw_tested(rows, shifted)
     assert chart.alt == "contrast0: roi0 mean 70, 95 % CI 60 to 80, n = 5."
 
 
@@ -200,7 +205,7 @@ def test_an_roi_without_any_number_is_marked():
 def test_without_any_number_there_is_a_chart_that_says_so():
     (chart,) = draw([replace(row, estimate=None, status="empty_roi") for row in study(3, 2, 1)])
     assert chart.alt.count("n = 0") == 2
-    assert draw_estimates([], []) == []
+    assert draw_tested([], []) == []
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
@@ -239,7 +244,11 @@ def test_the_same_rows_give_the_same_charts():
 
 
 def draw_sides(rows, quality_rows):
-    return draw_contralateral(rows, paired_tests(rows), quality_rows)
+    return draw_contralateral(
+        frame_of(rows, EstimateRow),
+        frame_of(paired_tests(rows), ComparisonRow),
+        frame_of(quality_rows, QualityRow),
+    )
 
 
 def test_contralateral_minus_ipsilateral_is_the_planted_difference():
@@ -307,7 +316,7 @@ def test_the_numbers_are_those_of_the_comparisons():
     ],
 )
 def test_the_side_of_an_roi(rows, hemisphere):
-    assert contralateral_hemisphere("roi0", rows) == hemisphere
+    assert contralateral_hemisphere("roi0", frame_of(rows, QualityRow)) == hemisphere
 
 
 def test_without_two_hemispheres_or_a_side_there_is_no_such_chart():
@@ -317,7 +326,7 @@ def test_without_two_hemispheres_or_a_side_there_is_no_such_chart():
     assert draw_sides(one, quality(5, 1.0)) == []
     single = study(1, 1, 1)
     assert draw_sides(single, quality(1, 1.0)) == []
-    assert draw_contralateral([], [], []) == []
+    assert draw_sides([], []) == []
 
 
 def test_circular_differences_are_apart_and_marked():

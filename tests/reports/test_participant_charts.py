@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from pictures import groups, is_linear, marks, texts
 
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.reports.charts.participant import draw_estimates, draw_overlaps, draw_sizes
+from bids_secondlevel.reports.charts.estimates import draw_participant_estimates
+from bids_secondlevel.reports.charts.rois import draw_overlaps, draw_participant_sizes
 from bids_secondlevel.reports.charts.style import REASON_MARKERS
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow
@@ -40,9 +42,21 @@ def study(n_contrasts=2, n_rois=3, **columns):
     ]
 
 
+def draw(rows):
+    return draw_participant_estimates(frame_of(rows, EstimateRow))
+
+
+def draw_bars(rows):
+    return draw_participant_sizes(frame_of(rows, QualityRow))
+
+
+def draw_matrix(rows):
+    return draw_overlaps(frame_of(rows, OverlapRow))
+
+
 def test_every_number_is_where_it_belongs():
     rows = study(1)
-    (chart,) = draw_estimates(rows)
+    (chart,) = draw(rows)
     assert chart.name == "task-main_space-fsnative_stat-effect_estimates"
     heights, places, values = [], [], []
     for hemi in HEMISPHERES:
@@ -61,7 +75,7 @@ def test_bars_reach_one_standard_deviation():
         estimate("attend", "UL", "L", 1.0, sd=0.25),
         estimate("attend", "UL", "R", 2.0, sd=1.5),
     ]
-    (chart,) = draw_estimates(rows)
+    (chart,) = draw(rows)
     ends = []
     for hemi in ("L", "R"):
         (group,) = groups(chart, f"sd-{hemi}")
@@ -72,7 +86,7 @@ def test_bars_reach_one_standard_deviation():
 
 
 def test_the_alternative_has_the_numbers_of_the_table():
-    (chart,) = draw_estimates(
+    (chart,) = draw(
         [
             estimate("attend", "UL", "L", None, status="empty_roi", sd=None),
             estimate("attend", "UL", "both", 0.81832, sd=0.1234),
@@ -85,7 +99,7 @@ def test_gaps_have_a_mark_and_the_reason():
     rows = study(1)
     rows[0] = replace(rows[0], estimate=None, status="empty_roi")
     rows[4] = replace(rows[4], estimate=None, status="missing_map")
-    (chart,) = draw_estimates(rows)
+    (chart,) = draw(rows)
     n_drawn = sum(len(m) for hemi in HEMISPHERES for m in marks(chart, f"estimate-{hemi}"))
     assert n_drawn == len(rows) - 2
     assert {"no number: empty_roi", "no number: missing_map"} <= set(texts(chart))
@@ -100,14 +114,14 @@ def test_there_is_room_for_every_reason_and_for_long_labels(n_rois, label):
     rows += [
         replace(rows[0], **gap, hemi="L", status=status) for status in STATUSES if status != "ok"
     ]
-    chart, *_ = draw_estimates(rows)
+    chart, *_ = draw(rows)
     reasons = [text for text in texts(chart) if text.startswith("no number: ")]
     assert len(reasons) == len(STATUSES) - 1 <= len(set(REASON_MARKERS))
 
 
 @pytest.mark.parametrize("independence", ["independent", "crossvalidated", "circular"])
 def test_circular_estimates_are_hollow_and_called_so(independence):
-    (chart,) = draw_estimates(study(1, independence=independence))
+    (chart,) = draw(study(1, independence=independence))
     is_circular = independence == "circular"
     hollow = [
         "fill: #ffffff" in use.get("style")
@@ -122,7 +136,7 @@ def test_circular_estimates_are_hollow_and_called_so(independence):
 
 def test_many_contrasts_become_several_charts():
     rows = study(n_contrasts=30, n_rois=4)
-    charts = draw_estimates(rows)
+    charts = draw(rows)
     assert len({chart.name for chart in charts}) == len(charts) == 3
     titles = [text for chart in charts for text in texts(chart) if text.startswith("contrast")]
     assert titles == [f"contrast{i}" for i in range(30)]
@@ -131,7 +145,7 @@ def test_many_contrasts_become_several_charts():
 
 def test_sessions_and_tasks_have_charts_of_their_own():
     rows = [*study(session="1"), *study(session="2"), *study(task="loc")]
-    assert [chart.name for chart in draw_estimates(rows)] == [
+    assert [chart.name for chart in draw(rows)] == [
         "ses-1_task-main_space-fsnative_stat-effect_estimates",
         "ses-2_task-main_space-fsnative_stat-effect_estimates",
         "task-loc_space-fsnative_stat-effect_estimates",
@@ -148,16 +162,16 @@ def test_sizes_are_written_above_their_bars():
         quality("UL", "R", 57, 81.4),
         quality("UL", "both", 57, 81.4),
     ]
-    (chart,) = draw_sizes(rows)
+    (chart,) = draw_bars(rows)
     assert {"0", "57", "81.4", "number of vertices", "area (mm²)"} <= set(texts(chart))
     assert chart.alt == "UL L 0 vertices, 0 mm²; UL R 57 vertices, 81.4 mm²."
-    (chart,) = draw_sizes([quality("UL", "R", 57)])
+    (chart,) = draw_bars([quality("UL", "R", 57)])
     assert "area (mm²)" not in texts(chart)
 
 
 def test_a_hemisphere_without_roi_is_told():
     rows = [quality("UL", "L", None, status="missing_localizer"), quality("UL", "R", 57)]
-    (chart,) = draw_sizes(rows)
+    (chart,) = draw_bars(rows)
     assert "n/a" in texts(chart)
     assert chart.alt == "UL L n/a (missing_localizer); UL R 57 vertices."
     assert "missing_localizer" in chart.caption
@@ -174,7 +188,7 @@ def overlaps(rois, hemispheres=HEMISPHERES):
 
 def test_each_pair_of_rois_has_a_cell_with_its_number():
     rows = overlaps(["UL", "UR", "LL", "LR"])
-    (chart,) = draw_overlaps(rows)
+    (chart,) = draw_matrix(rows)
     pooled = [row for row in rows if row.hemi == "both"]
     assert sorted(t for t in texts(chart) if t.startswith("0.")) == sorted(
         f"{row.dice:.2f}" for row in pooled
@@ -186,42 +200,42 @@ def test_each_pair_of_rois_has_a_cell_with_its_number():
 def test_overlap_in_one_hemisphere_is_shown_where_the_other_has_no_roi():
     rows = overlaps(["UL", "UR"])
     rows = [row if row.hemi == "L" else replace(row, n_shared=None, dice=None) for row in rows]
-    (chart,) = draw_overlaps(rows)
+    (chart,) = draw_matrix(rows)
     assert "left hemisphere" in texts(chart)
     assert "both hemispheres" not in texts(chart)
 
 
 def test_without_rows_there_is_no_chart():
-    assert draw_estimates([]) == draw_sizes([]) == draw_overlaps([]) == []
+    assert draw([]) == draw_bars([]) == draw_matrix([]) == []
 
 
 def test_without_any_number_there_is_a_chart_that_says_so():
     gap = {"estimate": None, "sd": None, "status": "missing_map"}
-    (chart,) = draw_estimates([replace(row, **gap) for row in study()])
+    (chart,) = draw([replace(row, **gap) for row in study()])
     assert chart.alt.count("n/a (missing_map)") == 18
-    (chart,) = draw_sizes([quality("UL", "L", None, status="missing_retinotopy")])
+    (chart,) = draw_bars([quality("UL", "L", None, status="missing_retinotopy")])
     assert "n/a" in texts(chart)
-    (chart,) = draw_overlaps([replace(row, dice=None) for row in overlaps(["UL", "UR"])])
+    (chart,) = draw_matrix([replace(row, dice=None) for row in overlaps(["UL", "UR"])])
     assert "n/a" in texts(chart)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
 def test_numbers_of_any_size_can_be_drawn(scale):
     rows = [replace(row, estimate=scale * row.estimate, sd=scale) for row in study(1)]
-    (chart,) = draw_estimates(rows)
+    (chart,) = draw(rows)
     assert sum(len(m) for hemi in HEMISPHERES for m in marks(chart, f"estimate-{hemi}")) == 9
 
 
 def test_the_same_rows_give_the_same_charts():
-    assert draw_estimates(study()) == draw_estimates(study())
-    assert draw_overlaps(overlaps("abcd")) == draw_overlaps(overlaps("abcd"))
+    assert draw(study()) == draw(study())
+    assert draw_matrix(overlaps("abcd")) == draw_matrix(overlaps("abcd"))
 
 
 @pytest.mark.parametrize("label", ["中" * 40, "m" * 40])
 @pytest.mark.parametrize("n_rois", [2, 12])
 def test_there_is_room_for_long_labels_of_rois(n_rois, label):
     rois = [f"{i}{label}" for i in range(n_rois)]
-    (chart,) = draw_overlaps(overlaps(rois))
+    (chart,) = draw_matrix(overlaps(rois))
     assert len([t for t in texts(chart) if t.startswith("0.")]) == n_rois * (n_rois - 1) / 2
-    (chart,) = draw_sizes([quality(roi, hemi, 5, 9.5) for roi in rois for hemi in "LR"])
+    (chart,) = draw_bars([quality(roi, hemi, 5, 9.5) for roi in rois for hemi in "LR"])
     assert texts(chart).count("9.5") >= 2 * n_rois

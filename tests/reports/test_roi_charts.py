@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from pictures import fills, is_linear, marks, parse, texts
 from scipy import stats
 
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.reports.charts.rois import are_outliers, draw_coverage, draw_sizes
+from bids_secondlevel.reports.charts.rois import are_outliers, draw_coverage, draw_group_sizes
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
 
@@ -48,6 +49,14 @@ def coverage(shares, rois=("UL", "UR"), contrast="attend", hemi="both", status="
         )
         for (i, j), share in np.ndenumerate(shares)
     ]
+
+
+def draw_sizes(rows):
+    return draw_group_sizes(frame_of(rows, QualityRow))
+
+
+def draw_shares(rows):
+    return draw_coverage(frame_of(rows, EstimateRow))
 
 
 @given(st.lists(st.integers(0, 1000), max_size=40))
@@ -127,7 +136,7 @@ def test_each_participant_and_roi_is_a_cell_of_the_colour_of_its_class():
     shares = np.ones((5, 2))
     shares[1] = [0.49, np.nan]
     shares[3] = [0.0, np.nan]
-    (chart,) = draw_coverage(coverage(shares))
+    (chart,) = draw_shares(coverage(shares))
     # One more of each is in the legend.
     assert fills(chart, ALL) == 6 + 1
     assert fills(chart, LOW) == 2 + 1
@@ -153,7 +162,7 @@ def test_each_participant_and_roi_is_a_cell_of_the_colour_of_its_class():
     ],
 )
 def test_classes_begin_at_their_lower_limit(share, colour):
-    (chart,) = draw_coverage(coverage(np.array([[share]])))
+    (chart,) = draw_shares(coverage(np.array([[share]])))
     assert fills(chart, colour) == 2
 
 
@@ -164,7 +173,7 @@ def test_of_several_maps_the_lowest_share_counts():
         *coverage(np.array([[np.nan]]), contrast="third", status="missing_map"),
         *coverage(np.array([[0.1]]), hemi="L"),  # both hemispheres are shown
     ]
-    (chart,) = draw_coverage(rows)
+    (chart,) = draw_shares(rows)
     assert chart.alt == "UL: 1 of 1 participants, lowest share 0.6 (sub-0000)."
 
 
@@ -175,7 +184,7 @@ def test_the_deepest_reason_is_shown():
         *coverage(nothing, contrast="ignore", status="missing_localizer"),
         *coverage(nothing, contrast="third", status="missing_map"),
     ]
-    (chart,) = draw_coverage(rows)
+    (chart,) = draw_shares(rows)
     assert [t for t in texts(chart) if t.startswith("no number:")] == [
         "no number: missing_localizer"
     ]
@@ -185,10 +194,10 @@ def test_the_deepest_reason_is_shown():
 def test_of_many_participants_those_who_stand_out_are_named():
     shares = np.ones((500, 2))
     shares[[7, 8, 300]] = [[np.nan, np.nan], [np.nan, 1.0], [1.0, 0.3]]
-    (chart,) = draw_coverage(coverage(shares))
+    (chart,) = draw_shares(coverage(shares))
     assert [t for t in texts(chart) if t.startswith("sub-")] == ["sub-0007", "sub-0008", "sub-0300"]
     shares[:, 0] = 0.97
-    (chart,) = draw_coverage(coverage(shares))
+    (chart,) = draw_shares(coverage(shares))
     named = [t for t in texts(chart) if t.startswith("sub-")]
     assert len(named) == 20
     assert {"sub-0007", "sub-0008", "sub-0300"} <= set(named)
@@ -197,7 +206,7 @@ def test_of_many_participants_those_who_stand_out_are_named():
 def test_charts_of_many_participants_are_small_files():
     random = np.random.default_rng(0)
     rois = [f"roi{i}" for i in range(12)]
-    (chart,) = draw_coverage(coverage(random.random((2000, 12)), rois))
+    (chart,) = draw_shares(coverage(random.random((2000, 12)), rois))
     assert len(chart.svg) < 300_000
     (chart,) = draw_sizes([row for r in rois for row in sizes(random.integers(0, 300, 2000), r)])
     assert len(chart.svg) < 300_000
@@ -205,7 +214,7 @@ def test_charts_of_many_participants_are_small_files():
 
 def test_labels_are_text():
     rows = [replace(r, participant_id="sub-<b>", roi="$x$") for r in coverage(np.ones((1, 1)))]
-    (chart,) = draw_coverage(rows)
+    (chart,) = draw_shares(rows)
     assert {"sub-<b>", "$x$"} <= set(texts(chart))
     rows = [
         replace(r, participant_id=f"sub-<b>{i}", roi="$x$") for i, r in enumerate(sizes([0, 9, 9]))
@@ -216,12 +225,12 @@ def test_labels_are_text():
 
 
 def test_without_rows_there_is_no_chart_of_coverage():
-    assert draw_coverage([]) == []
+    assert draw_shares([]) == []
 
 
 def test_the_same_rows_give_the_same_charts():
     shares = np.random.default_rng(1).random((70, 2))
-    assert draw_coverage(coverage(shares)) == draw_coverage(coverage(shares))
+    assert draw_shares(coverage(shares)) == draw_shares(coverage(shares))
     assert draw_sizes(sizes(range(900, 2000))) == draw_sizes(sizes(range(900, 2000)))
 
 
@@ -240,5 +249,5 @@ def test_there_is_room_for_every_reason_and_for_long_labels(n, label):
         for status in STATUSES
         for row in coverage(np.array([[np.nan]]))
     ]
-    (chart,) = draw_coverage(rows)
+    (chart,) = draw_shares(rows)
     assert (len([t for t in texts(chart) if t.startswith("no number: ")]) > 10) == (n <= 60)

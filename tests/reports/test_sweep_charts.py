@@ -6,6 +6,7 @@ import pytest
 from pictures import groups, is_linear, marks, parse, texts
 from scipy import stats
 
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.reports.charts.sweep import draw_sweep
 from bids_secondlevel.rois.sweep import SweepRow
 
@@ -41,9 +42,13 @@ def study(
     ]
 
 
+def draw(rows, in_use):
+    return draw_sweep(frame_of(rows, SweepRow), in_use)
+
+
 def test_curves_are_means_over_participants_with_the_interval_of_scipy():
     rows = study(rois=("UL",), varied=("threshold",))
-    (chart,) = draw_sweep(rows, {})
+    (chart,) = draw(rows, {})
     samples = [
         [r.estimate for r in rows if r.hemi == "both" and r.value == value]
         for value in STEPS["threshold"]
@@ -60,7 +65,7 @@ def test_curves_are_means_over_participants_with_the_interval_of_scipy():
 
 def test_a_single_participant_has_its_numbers_and_no_interval():
     rows = study(n=1, rois=("UL",), varied=("eccentricity",))
-    (chart,) = draw_sweep(rows, {})
+    (chart,) = draw(rows, {})
     pooled = [row.estimate for row in rows if row.hemi == "both"]
     assert is_linear(marks(chart, "curve")[0][:, 1], pooled)
     told = ", ".join(
@@ -73,7 +78,7 @@ def test_a_single_participant_has_its_numbers_and_no_interval():
 def test_a_value_without_numbers_is_a_gap():
     rows = study(rois=("UL",), varied=("threshold",))
     gap = {"estimate": None, "status": "empty_roi"}
-    (chart,) = draw_sweep([replace(r, **gap) if r.value == 1.96 else r for r in rows], {})
+    (chart,) = draw([replace(r, **gap) if r.value == 1.96 else r for r in rows], {})
     (line, *_) = groups(chart, "curve")[0].iter("{http://www.w3.org/2000/svg}path")
     assert line.get("d").split().count("L") == 0  # nothing joins the two points around it
     assert "1.96: n/a" in chart.alt
@@ -91,8 +96,7 @@ def test_limits_in_use_are_marked():
         )
 
     charts = [
-        draw_sweep(rows, in_use)[0]
-        for in_use in (common, {"eccentricity": {"UL": 5.0, "UR": 4.0}}, {})
+        draw(rows, in_use)[0] for in_use in (common, {"eccentricity": {"UL": 5.0, "UR": 4.0}}, {})
     ]
     # A line in each of two panels of two columns; two lines in each panel of one; and the legend.
     assert [dotted(chart) for chart in charts] == [5, 5, 0]
@@ -101,7 +105,7 @@ def test_limits_in_use_are_marked():
 
 def test_circular_estimates_are_apart_dashed_and_hollow():
     rows = [*study(task="loc", independence="circular"), *study()]
-    independent, circular = draw_sweep(rows, {})
+    independent, circular = draw(rows, {})
     assert "control analysis" in circular.title
     assert "Dashed" in circular.caption
     for chart, is_hollow in ((independent, False), (circular, True)):
@@ -113,33 +117,33 @@ def test_circular_estimates_are_apart_dashed_and_hollow():
 
 
 def test_what_was_not_varied_has_no_panel():
-    (chart,) = draw_sweep(study(varied=("eccentricity",)), {})
+    (chart,) = draw(study(varied=("eccentricity",)), {})
     assert "localizer threshold (z)" not in texts(chart)
     assert "upper limit of eccentricity (degrees)" in texts(chart)
 
 
 def test_many_contrasts_become_several_charts():
     contrasts = [f"contrast{i}" for i in range(9)]
-    charts = draw_sweep(study(n=1, contrasts=contrasts), {})
+    charts = draw(study(n=1, contrasts=contrasts), {})
     assert len({chart.name for chart in charts}) == len(charts) == 3
     assert [t for c in charts for t in texts(c) if t.startswith("contrast")] == contrasts
 
 
 def test_without_a_number_there_is_no_chart():
-    assert draw_sweep([], {}) == []
-    assert draw_sweep([replace(row, estimate=None) for row in study()], {}) == []
+    assert draw([], {}) == []
+    assert draw([replace(row, estimate=None) for row in study()], {}) == []
 
 
 def test_a_contrast_without_a_number_is_said_to_have_none():
     rows = study(contrasts=("attend", "ignore"), varied=("threshold",))
     rows = [replace(row, estimate=None) if row.contrast == "ignore" else row for row in rows]
-    (chart,) = draw_sweep(rows, {})
+    (chart,) = draw(rows, {})
     assert texts(chart).count("no number") == 1
 
 
 @pytest.mark.parametrize("label", ["<script>", "$x^2$", "_hidden", "中文"])
 def test_labels_are_text(label):
-    (chart,) = draw_sweep(study(n=2, rois=(label,), contrasts=(label,)), {})
+    (chart,) = draw(study(n=2, rois=(label,), contrasts=(label,)), {})
     assert label in texts(chart)
     assert f"{label} (n = 2)" in texts(chart)
 
@@ -148,9 +152,9 @@ def test_labels_are_text(label):
 @pytest.mark.parametrize("varied", [("threshold",), ("threshold", "eccentricity")])
 def test_there_is_room_for_many_rois_with_long_labels(varied, label):
     rois = [f"{i}{label}" for i in range(30)]
-    (chart,) = draw_sweep(study(n=1, rois=rois, contrasts=(label,), varied=varied), {})
+    (chart,) = draw(study(n=1, rois=rois, contrasts=(label,), varied=varied), {})
     assert len(groups(chart, "curve")) == 60 * len(varied)
 
 
 def test_the_same_rows_give_the_same_charts():
-    assert draw_sweep(study(), {}) == draw_sweep(study(), {})
+    assert draw(study(), {}) == draw(study(), {})

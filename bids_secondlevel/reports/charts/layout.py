@@ -1,21 +1,30 @@
 """Where things are in a picture, in inches: panels, marks, legends, words."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.rows import MISSING, grouped
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.reports.charts.style import (
     GREY,
+    HEMISPHERE_NAMES,
+    Chart,
+    clean,
+    draw_chart,
     reason_marker,
     shorten,
+    stem,
+    units,
     width_of,
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -29,8 +38,6 @@ CHARACTER = 0.07
 
 _LETTER = 0.085  # the same in charts
 _MOST_PLACES = 48  # ROIs times panels
-
-_Item = TypeVar("_Item")
 
 
 def jitter(n: int) -> Array:
@@ -70,33 +77,16 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
     return moved
 
 
-def in_parts(items: Sequence[_Item], most: int) -> list[tuple[int | None, Sequence[_Item]]]:
-    """Divide what is too much for one chart; parts have numbers where there are several.
+@dataclass(frozen=True, kw_only=True)
+class PanelGrid:
+    """Panels side by side, each with the same ROIs at 0, 1, 2, ..."""
 
-    Examples
-    --------
-    >>> in_parts("abc", 2), in_parts("ab", 2)
-    ([(1, 'ab'), (2, 'c')], [(None, 'ab')])
-    """
-    parts = [items[i : i + most] for i in range(0, len(items), most)]
-    return [(i if len(parts) > 1 else None, part) for i, part in enumerate(parts, 1)]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Panels side by side, each with the same ROIs.
-
-    Attributes
-    ----------
-    rois : tuple of str
-    columns : int
-    width : float
-        Of all columns, in inches.
-    """
-
-    rois: tuple[str, ...]
+    n: int
+    """Of panels."""
+    rois: Sequence[str]
     columns: int
     width: float
+    """Of all columns, in inches."""
 
     @property
     def most(self) -> int:
@@ -110,63 +100,175 @@ class Grid:
 
     @property
     def upright(self) -> float:
-        """Height of the names of ROIs where they have to be written upright, else 0."""
+        """Height of the names of ROIs if they have to be written upright, else 0."""
         longest = _LETTER * (max(width_of(shorten(roi)) for roi in self.rois) + 1)
         return longest if longest > self.panel / len(self.rois) else 0.0
 
-    def rows(self, n: int) -> int:
-        """Count the rows of n panels."""
-        return -(-n // self.columns)
+    @property
+    def rows(self) -> int:
+        """How many panels are one below the other."""
+        return -(-self.n // self.columns)
 
-    def size(self, n: int) -> tuple[float, float]:
-        """Choose the size of a figure of n panels, in inches."""
-        return self.width, 0.9 + self.rows(n) * (2.1 + self.upright)
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the figure, in inches."""
+        return self.width, 0.9 + self.rows * (2.1 + self.upright)
+
+    def axes(self, figure: "Figure", *, sharey: bool) -> "list[Axes]":
+        """Make the panels, with the ROIs below them, upright if they would run into each other."""
+        made = figure.subplots(self.rows, self.columns, sharey=sharey, squeeze=False).ravel()
+        for unused in made[self.n :]:
+            unused.remove()
+        labels = [shorten(roi) for roi in self.rois]
+        for axes in made[: self.n]:
+            axes.set_xticks(range(len(labels)), labels, rotation=90 if self.upright else 0)
+            axes.set_xlim(-0.6, len(labels) - 0.4)
+            axes.tick_params(axis="x", length=0)
+        return list(made[: self.n])
 
 
-def choose_grid(n_panels: int, rois: Sequence[str], inches: float = 0.26) -> Grid:
-    """Choose how many panels stand side by side.
+def choose_grid(n: int, rois: Sequence[str], inches: float = 0.26) -> PanelGrid:
+    """Choose how many of n panels stand side by side, where an ROI needs some inches."""
+    needed = max(1.9, 0.7 + inches * len(rois))
+    columns = max(1, min(4, n, int(WIDTH / needed)))
+    width = min(WIDTH, max(5.0, 1.3 * columns * needed))
+    return PanelGrid(n=n, rois=rois, columns=columns, width=width)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Part:
+    """What one chart shows: rows of the same session, task, space and statistic."""
+
+    rows: "pd.DataFrame"
+    """As for :func:`parts`."""
+    number: int | None
+    """Of the chart, if there are several."""
+    hemi: str = BOTH
+    """That of all rows, if hemispheres have charts of their own."""
+
+    @property
+    def first(self) -> Any:
+        """A row, for what all have in common."""
+        return self.rows.iloc[0]
+
+    @property
+    def rois(self) -> list[str]:
+        """ROIs in their order."""
+        return list(self.rows["roi"].unique())
+
+    @property
+    def panels(self) -> "dict[str, pd.DataFrame]":
+        """Rows by panel."""
+        return dict(grouped(self.rows, "panel"))
+
+    def draw(
+        self,
+        suffix: str,
+        title: str,
+        size: tuple[float, float],
+        paint: "Callable[[Figure], None]",
+        *,
+        caption: str,
+        tell: "Callable[[pd.DataFrame], str]",
+    ) -> Chart:
+        """Draw the chart; `tell` puts the rows of a panel into words."""
+        first = self.first
+        name = stem(
+            suffix,
+            ses=first.session,
+            task=first.task,
+            hemi=None if self.hemi == BOTH else self.hemi,
+            space=first.space,
+            stat=first.statistic,
+            desc="circular" if first.is_control else None,
+            part=self.number,
+        )
+        of = [
+            f"task {shorten(first.task, 40)}",
+            *([] if first.session == MISSING else [f"session {shorten(first.session, 40)}"]),
+            *([] if self.hemi == BOTH else [HEMISPHERE_NAMES[self.hemi]]),
+        ]
+        control = " (control analysis)" if first.is_control else ""
+        told = " ".join(f"{clean(panel)}: {tell(rows)}." for panel, rows in self.panels.items())
+        title = f"{title}: {', '.join(of)}{control}"
+        return draw_chart(name, title, size, paint, caption=caption, alt=told)
+
+
+def parts(
+    rows: "pd.DataFrame", most: int | None = None, *, by_hemisphere: bool = False
+) -> list[Part]:
+    """Divide rows into charts, those of control analyses last.
 
     Parameters
     ----------
-    n_panels : int
-    rois : sequence of str
-        At least one.
-    inches : float
-        Least width of an ROI.
+    rows : DataFrame
+        With the columns session, task, space, statistic and roi; ``panel``, the title of the
+        panel that shows the row; and ``is_control``.
+    most : int, optional
+        Panels of a chart; otherwise as many as fit, side by side.
+    by_hemisphere : bool
+        Whether hemispheres have charts of their own.
     """
-    needed = max(1.9, 0.7 + inches * len(rois))
-    columns = max(1, min(4, n_panels, int(WIDTH / needed)))
-    return Grid(tuple(rois), columns, min(WIDTH, max(5.0, 1.3 * columns * needed)))
+    by = ["is_control", "session", "task", "space", "statistic"] + ["hemi"] * by_hemisphere
+    found = []
+    for _, of_set in grouped(rows.sort_values("is_control", kind="stable"), *by):
+        names, rois = list(of_set["panel"].unique()), list(of_set["roi"].unique())
+        step = most or choose_grid(len(names), rois).most
+        for number, start in enumerate(range(0, len(names), step), 1):
+            found.append(
+                Part(
+                    rows=of_set[of_set["panel"].isin(names[start : start + step])],
+                    number=number if len(names) > step else None,
+                    hemi=of_set["hemi"].iloc[0] if by_hemisphere else BOTH,
+                )
+            )
+    return found
 
 
-def panels(figure: "Figure", n: int, grid: Grid) -> "list[Axes]":
-    """Make n panels that share their y axis, with the ROIs at 0, 1, 2, ... and a line at zero."""
-    axes = figure.subplots(grid.rows(n), grid.columns, sharey=True, squeeze=False).ravel()
-    for unused in axes[n:]:
-        unused.remove()
-    for axis in axes[:n]:
-        axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        name_rois(axis, grid)
-    return list(axes[:n])
+def panelled_chart(
+    part: Part,
+    suffix: str,
+    title: str,
+    paint: "Callable[[Axes, pd.DataFrame], None]",
+    *,
+    about: "Callable[[pd.DataFrame], str] | None" = None,
+    keys: "Sequence[Line2D | Patch]",
+    caption: str,
+    tell: "Callable[[pd.DataFrame], str]",
+) -> Chart:
+    """Draw panels of estimates side by side, which share their axis, with a line at zero.
 
+    Parameters
+    ----------
+    paint : callable
+        Draws the rows of a panel; their column ``place`` says where the ROI is.
+    about : callable, optional
+        What to write beside the title of a panel.
+    keys : sequence
+        Entries of the legend.
+    caption, tell
+        See :meth:`Part.draw`.
+    """
+    panels, rois = part.panels, part.rois
+    grid = choose_grid(len(panels), rois)
 
-def name_rois(axes: "Axes", grid: Grid) -> None:
-    """Write the ROIs below a panel, upright where they would run into each other."""
-    labels = [shorten(roi) for roi in grid.rois]
-    axes.set_xticks(range(len(labels)), labels, rotation=90 if grid.upright else 0)
-    axes.set_xlim(-0.6, len(labels) - 0.4)
-    axes.tick_params(axis="x", length=0)
+    def paint_panels(figure: "Figure") -> None:
+        all_axes = grid.axes(figure, sharey=True)
+        for axes, (panel, rows) in zip(all_axes, panels.items(), strict=True):
+            axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+            write_title(axes, panel, about(rows) if about else "", grid.panel)
+            paint(axes, rows.assign(place=rows["roi"].map(rois.index)))
+        figure.supylabel(units(part.first.statistic), fontsize="medium")
+        explain(figure, keys)
+
+    return part.draw(suffix, title, grid.size, paint_panels, caption=caption, tell=tell)
 
 
 def write_title(axes: "Axes", label: str, about: str, inches: float) -> None:
-    """Write a label above a panel, as much as fits, and something about it where that fits.
+    """Write a label above a panel, as much as fits, and something about it: beside it or below.
 
     Parameters
     ----------
-    axes : Axes
-    label : str
-    about : str
-        Goes into a second line where it does not fit beside the label.
     inches : float
         Width of the panel.
     """
@@ -177,16 +279,7 @@ def write_title(axes: "Axes", label: str, about: str, inches: float) -> None:
 
 
 def mark_reasons(axes: "Axes", places: Sequence[tuple[float, str]], reasons: Sequence[str]) -> None:
-    """Mark at the bottom of a panel where there is no number.
-
-    Parameters
-    ----------
-    axes : Axes
-    places : sequence of (float, str)
-        Where, and why.
-    reasons : sequence of str
-        All reasons of the chart: each has a marker of its own.
-    """
+    """Mark at the bottom of a panel where there is no number, and why, of all the reasons."""
     for x, reason in places:
         axes.plot(
             [x],

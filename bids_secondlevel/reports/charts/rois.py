@@ -1,19 +1,20 @@
-"""Charts of the ROIs across participants: how large they are, and how well maps cover them."""
+"""Charts of the ROIs: how large they are, how they overlap, and how well maps cover them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.palette import components
-from bids_secondlevel.core.values import Array, Mask, Status, depth
+from bids_secondlevel.core.rows import each_row, grouped
+from bids_secondlevel.core.values import STATUSES, Array, Mask
 from bids_secondlevel.reports.charts.layout import (
     WIDTH,
-    Grid,
+    PanelGrid,
+    choose_grid,
     explain,
     jitter,
-    name_rois,
     spread,
 )
 from bids_secondlevel.reports.charts.style import (
@@ -24,6 +25,7 @@ from bids_secondlevel.reports.charts.style import (
     MOST_NAMED,
     Chart,
     clean,
+    draw_chart,
     explain_reasons,
     hemispheres_shown,
     inks,
@@ -31,20 +33,25 @@ from bids_secondlevel.reports.charts.style import (
     listed,
     number,
     reason_marker,
-    render,
     shorten,
-    stem,
     swatch,
 )
-from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.rois.quality import QualityRow
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FAR = 3.5
 """Scaled median absolute deviations from the median beyond which a size is an outlier."""
+
+_SIZES = {
+    "n_vertices": "number of vertices",
+    "area_mm2": "area (mm²)",
+    "volume_mm3": "volume (mm³)",
+}
+_UNITS = {"n_vertices": "vertices", "area_mm2": "mm²", "volume_mm3": "mm³"}
+_MEASURES = {"area_mm2": "area on the participant's own surface", "volume_mm3": "volume"}
 
 _CLASSES = {
     0.5: "below 50 %",
@@ -64,6 +71,207 @@ _NO_NUMBER = "#e69f00"
 _NORMAL = 1.4826  # makes the median absolute deviation of a normal distribution its sd
 _MOST_OUTLIERS = 5  # named in a panel for each ROI
 _MOST_NAMES = 20
+
+
+def draw_participant_sizes(quality: "pd.DataFrame") -> list[Chart]:
+    """Draw how large the ROIs of a participant are in each hemisphere.
+
+    Returns
+    -------
+    list of Chart
+        One, or none if there is no ROI. It has a second panel if areas are known.
+    """
+    halves = quality[quality["hemi"].isin(HEMISPHERES)]
+    rows = quality if halves.empty else halves
+    if rows.empty:
+        return []
+    unit = "voxels" if rows["volume_mm3"].notna().any() else "vertices"
+    columns = [column for column in _SIZES if rows[column].notna().any()] or ["n_vertices"]
+    grid = choose_grid(len(columns), list(rows["roi"].unique()), inches=0.52)
+
+    def paint(figure: "Figure") -> None:
+        for axes, column in zip(grid.axes(figure, sharey=False), columns, strict=True):
+            _paint_bars(axes, rows, column, grid.rois)
+            axes.set_ylabel(_SIZES[column].replace("vertices", unit))
+        if not halves.empty:
+            left = swatch(HEMISPHERE_NAMES["L"], GREY, DARK)
+            right = swatch(HEMISPHERE_NAMES["R"], "white", DARK, hatch="////")
+            explain(figure, [left, right])
+
+    sizes = f"Number of {unit} of each ROI{'' if halves.empty else ' in each hemisphere'}"
+    measured = f", and its {_MEASURES[columns[-1]]}" if len(columns) > 1 else ""
+    reasons = rows["status"][rows["n_vertices"].isna()].unique()
+    return [
+        draw_chart(
+            "sizes",
+            "Sizes of the ROIs",
+            grid.size,
+            paint,
+            caption=f"{sizes}{measured}."
+            + (f" n/a: {'; '.join(reasons)}." if len(reasons) else ""),
+            alt="; ".join(_tell_size(row, unit) for row in each_row(rows)) + ".",
+        )
+    ]
+
+
+def _paint_bars(axes: "Axes", rows: "pd.DataFrame", column: str, rois: Sequence[str]) -> None:
+    """Draw bars with their numbers, beside each other for the two hemispheres."""
+    colours = inks(rois)
+    for roi, hemi, size in zip(rows["roi"], rows["hemi"], rows[column], strict=True):
+        is_left = hemi != "R"
+        bar = axes.bar(
+            [rois.index(roi) + {"L": -0.21, "R": 0.21}.get(hemi, 0.0)],
+            [np.nan_to_num(size)],
+            width=0.38,
+            facecolor=colours[roi] if is_left else "white",
+            edgecolor=colours[roi],
+            hatch="" if is_left else "////",
+        )
+        axes.bar_label(
+            bar,
+            [number(size)],
+            padding=2,
+            fontsize="x-small",
+            rotation=90 if len(rois) > 6 else 0,
+        )
+    axes.margins(y=0.15)
+    axes.set_ylim(bottom=0)
+
+
+def _tell_size(row: Any, unit: str) -> str:
+    told = f"n/a ({row.status})" if np.isnan(row.n_vertices) else f"{row.n_vertices:.0f} {unit}"
+    for column in _MEASURES:
+        size = getattr(row, column)
+        told += "" if np.isnan(size) else f", {number(size)} {_UNITS[column]}"
+    return f"{clean(row.roi)} {row.hemi} {told}"
+
+
+def draw_overlaps(overlaps: "pd.DataFrame") -> list[Chart]:
+    """Draw how much of their vertices each two ROIs of a participant share.
+
+    Returns
+    -------
+    list of Chart
+        One, with a matrix for both hemispheres pooled, or for each if nothing is pooled; or
+        none if there are not two ROIs.
+    """
+    hemispheres = hemispheres_shown(overlaps["hemi"][overlaps["dice"].notna()])
+    rows = overlaps[overlaps["hemi"].isin(hemispheres)]
+    if rows.empty:
+        return []
+    rois = list(dict.fromkeys(rows[["roi", "other_roi"]].to_numpy().ravel()))
+    side = 1.6 + 0.42 * len(rois)
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots(len(hemispheres), squeeze=False).ravel()
+        for axis, hemi in zip(axes, hemispheres, strict=True):
+            axis.set_title(HEMISPHERE_NAMES[hemi])
+            _paint_overlaps(axis, rows[rows["hemi"] == hemi], rois)
+
+    told = "; ".join(
+        f"{clean(row.roi)} and {clean(row.other_roi)} {row.hemi} {number(row.dice)}"
+        for row in each_row(rows)
+    )
+    return [
+        draw_chart(
+            "overlaps",
+            "Overlap of the ROIs",
+            (min(WIDTH, side + 0.6), side * len(hemispheres)),
+            paint,
+            caption="Dice coefficient of each two ROIs: 0 where they share no vertex, 1 where they "
+            "are the same; n/a where both are empty or one could not be defined.",
+            alt=f"Dice coefficients: {told}.",
+        )
+    ]
+
+
+def _paint_overlaps(axes: "Axes", rows: "pd.DataFrame", rois: Sequence[str]) -> None:
+    """Draw the pairs as cells below the diagonal, each with its number."""
+    cells = np.full((len(rois), len(rois)), np.nan)
+    for row in each_row(rows):
+        i, j = sorted((rois.index(row.roi), rois.index(row.other_roi)))
+        cells[j, i] = row.dice
+        axes.text(
+            i,
+            j,
+            "n/a" if np.isnan(row.dice) else f"{row.dice:.2f}",
+            ha="center",
+            va="center",
+            fontsize="x-small",
+            color="white" if row.dice > 0.5 else DARK,
+        )
+    labels = [shorten(roi) for roi in rois]
+    edges = np.arange(len(rois) + 1) - 0.5
+    axes.pcolormesh(edges, edges, cells, cmap="Blues", vmin=0, vmax=1, edgecolor="white")
+    axes.set_xticks(
+        range(len(rois) - 1), labels[:-1], rotation=90 if max(map(len, labels)) > 5 else 0
+    )
+    axes.set_yticks(range(1, len(rois)), labels[1:])
+    axes.set_xlim(-0.5, len(rois) - 1.5)
+    axes.set_ylim(len(rois) - 0.5, 0.5)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_aspect("equal")
+
+
+def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
+    """Draw how large the ROIs of all participants are, and name those that stand out.
+
+    Returns
+    -------
+    list of Chart
+        One, or none if there is no ROI: areas (in volumes, volumes) if all ROIs have one,
+        else numbers of vertices. Hemispheres are apart only if there is nothing pooled.
+    """
+    hemispheres = hemispheres_shown(quality["hemi"][quality["n_vertices"].notna()])
+    rows = quality[quality["hemi"].isin(hemispheres)]
+    is_gap = rows["n_vertices"].isna()
+    found = rows[~is_gap]
+    if found.empty:
+        return []
+    column = _size_column(found)
+    sizes = found.assign(size=found[column].fillna(0))
+    rois = list(quality["roi"].unique())
+    width = min(WIDTH, max(5.0, 1 + 0.8 * len(rois)))
+    grid = PanelGrid(n=len(hemispheres), rois=rois, columns=1, width=width)
+
+    def paint(figure: "Figure") -> None:
+        for axes, hemi in zip(grid.axes(figure, sharey=True), hemispheres, strict=True):
+            axes.set_title(HEMISPHERE_NAMES[hemi])
+            axes.set_ylabel(_SIZES[column])
+            _paint_sizes(axes, sizes[sizes["hemi"] == hemi], rois)
+            axes.set_xlim(right=len(rois) - 0.2)  # there are names to the right
+        explain(figure, [key("participant", "o", GREY), key("median", "", DARK, line="-")])
+
+    caption = (
+        f"Size of each ROI in {_UNITS[column]}: each point is a participant, the line their "
+        f"median. Named are those further than {FAR} scaled median absolute deviations from the "
+        f"median, and those whose ROI is empty; of more than {_MOST_OUTLIERS} in an ROI, the "
+        "furthest."
+    )
+    gaps = [f"{row.participant_id} {row.roi} ({row.status})" for row in each_row(rows[is_gap])]
+    return [
+        draw_chart(
+            "sizes",
+            "Sizes of the ROIs",
+            (width, 0.6 + (2.8 + grid.upright) * len(hemispheres)),
+            paint,
+            caption=f"{caption} No ROI could be defined: {listed(gaps)}." if gaps else caption,
+            alt=" ".join(
+                f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}: {_tell_sizes(of_roi, _UNITS[column])}"
+                for (hemi, roi), of_roi in grouped(sizes, "hemi", "roi")
+            ),
+        )
+    ]
+
+
+def _size_column(found: "pd.DataFrame") -> str:
+    """Choose the column of sizes that is drawn."""
+    for column in ("area_mm2", "volume_mm3"):
+        sizes = found[column][found["n_vertices"] > 0]
+        if sizes.notna().all() and sizes.any():
+            return column
+    return "n_vertices"
 
 
 def are_outliers(values: Array) -> Mask:
@@ -95,133 +303,46 @@ def are_outliers(values: Array) -> Mask:
     return outlying
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """Sizes of an ROI, by participant."""
-
-    roi: str
-    hemi: str
-    by_participant: Mapping[str, float]
-
-    @property
-    def outliers(self) -> list[str]:
-        """Participants with an outlier, the furthest from the median first."""
-        names = list(self.by_participant)
-        values = np.array([self.by_participant[name] for name in names])
-        outlying = np.flatnonzero(are_outliers(values))
-        furthest_first = np.argsort(-np.abs(values - np.median(values))[outlying], kind="stable")
-        return [names[i] for i in outlying[furthest_first]]
+def _outliers(sizes: "pd.DataFrame") -> "pd.DataFrame":
+    """Choose participants with an outlying size, the furthest from the median first."""
+    outlying = sizes.assign(distance=(sizes["size"] - sizes["size"].median()).abs())
+    outlying = outlying[are_outliers(sizes["size"].to_numpy())]
+    return outlying.sort_values("distance", ascending=False, kind="stable")
 
 
-def _size_shown(rows: Sequence[QualityRow]) -> tuple[str, str, str]:
-    """Choose the column of sizes that is drawn, with its unit and the name of its axis."""
-    for column, unit, label in (
-        ("area_mm2", "mm²", "area (mm²)"),
-        ("volume_mm3", "mm³", "volume (mm³)"),
-    ):
-        sizes = [getattr(row, column) for row in rows if row.n_vertices]
-        if None not in sizes and any(sizes):
-            return column, unit, label
-    return "n_vertices", "vertices", "number of vertices"
-
-
-def draw_sizes(rows: Sequence[QualityRow]) -> list[Chart]:
-    """Draw how large the ROIs of all participants are, and name those that stand out.
-
-    Parameters
-    ----------
-    rows : sequence of QualityRow
-        Of all participants.
-
-    Returns
-    -------
-    list of Chart
-        One, or none where there is no ROI: areas (in volumes, volumes) where all ROIs have one,
-        else numbers of vertices. Hemispheres are apart only where there is nothing pooled.
-    """
-    found = [row for row in rows if row.n_vertices is not None]
-    hemispheres = hemispheres_shown(found)
-    found = [row for row in found if row.hemi in hemispheres]
-    if not found:
-        return []
-    column, unit, label = _size_shown(found)
-    sizes: dict[tuple[str, str], dict[str, float]] = {}
-    for row in found:
-        size = float(getattr(row, column) or 0)
-        sizes.setdefault((row.hemi, row.roi), {})[row.participant_id] = size
-    groups = [_Sizes(roi, hemi, of_roi) for (hemi, roi), of_roi in sizes.items()]
-    rois = list(dict.fromkeys(row.roi for row in rows))
-    name, title = stem("sizes"), "Sizes of the ROIs"
-    grid = Grid(tuple(rois), 1, min(WIDTH, max(5.0, 1 + 0.8 * len(rois))))
-
-    def paint(figure: "Figure") -> None:
-        axes = figure.subplots(len(hemispheres), sharey=True, squeeze=False).ravel()
-        for axis, hemi in zip(axes, hemispheres, strict=True):
-            axis.set_title(HEMISPHERE_NAMES[hemi])
-            axis.set_ylabel(label)
-            _paint_sizes(axis, [group for group in groups if group.hemi == hemi], rois)
-            name_rois(axis, grid)
-            axis.set_xlim(-0.6, len(rois) - 0.2)  # names stand to the right
-        explain(figure, [key("participant", "o", GREY), key("median", "", DARK, line="-")])
-
-    caption = (
-        f"Size of each ROI in {unit}: each point is a participant, the line their median. Named "
-        f"are those further than {FAR} scaled median absolute deviations from the median, and "
-        f"those whose ROI is empty; of more than {_MOST_OUTLIERS} in an ROI, the furthest."
-    )
-    gaps = [
-        f"{row.participant_id} {row.roi} ({row.status})"
-        for row in rows
-        if row.n_vertices is None and row.hemi in hemispheres
-    ]
-    return [
-        Chart(
-            name,
-            render(name, title, (grid.width, 0.6 + (2.8 + grid.upright) * len(hemispheres)), paint),
-            title,
-            f"{caption} No ROI could be defined: {listed(gaps)}." if gaps else caption,
-            " ".join(_tell_sizes(group, unit) for group in groups),
-        )
-    ]
-
-
-def _paint_sizes(axes: "Axes", groups: Sequence[_Sizes], rois: Sequence[str]) -> None:
+def _paint_sizes(axes: "Axes", sizes: "pd.DataFrame", rois: Sequence[str]) -> None:
     colours = inks(rois)
-    highest = max((max(group.by_participant.values()) for group in groups), default=0.0)
-    as_pixels = sum(len(group.by_participant) for group in groups) > MOST_MARKS
-    for group in groups:
-        place, n = rois.index(group.roi), len(group.by_participant)
-        values = np.array(list(group.by_participant.values()))
-        x = place + 0.14 * jitter(n) - 0.1
+    highest = max(sizes["size"].max(), 1.0)
+    for roi, of_roi in grouped(sizes, "roi"):
+        place, n = rois.index(roi), len(of_roi)
+        points = of_roi.assign(x=place + 0.14 * jitter(n) - 0.1)
         axes.plot(
-            x,
-            values,
+            points["x"],
+            points["size"],
             linestyle="",
             marker="o",
             markersize=4.5 if n <= MOST_NAMED else 2.5,
             markeredgewidth=0,
-            color=colours[group.roi],
+            color=colours[roi],
             alpha=0.85 if n <= MOST_NAMED else max(0.15, 6 / n**0.5),
             zorder=1.2,
-            rasterized=as_pixels,
+            rasterized=len(sizes) > MOST_MARKS,
             gid="participants",
         )
-        axes.plot([place - 0.3, place + 0.1], [np.median(values)] * 2, color=DARK, linewidth=1.6)
-        offsets = dict(zip(group.by_participant, x, strict=True))
-        _name_outliers(axes, group, offsets, place + 0.16, max(highest, 1.0))
-    axes.set_ylim(-0.04 * max(highest, 1.0), 1.08 * max(highest, 1.0))
+        median = points["size"].median()
+        axes.plot([place - 0.3, place + 0.1], [median, median], color=DARK, linewidth=1.6)
+        _name_outliers(axes, points, place + 0.16, highest)
+    axes.set_ylim(-0.04 * highest, 1.08 * highest)
 
 
-def _name_outliers(
-    axes: "Axes", group: _Sizes, offsets: Mapping[str, float], place: float, highest: float
-) -> None:
+def _name_outliers(axes: "Axes", points: "pd.DataFrame", place: float, highest: float) -> None:
     """Name participants to the right of their points, without names on top of each other."""
-    named = sorted(group.outliers[:_MOST_OUTLIERS], key=lambda p: group.by_participant[p])
-    heights = spread([group.by_participant[p] for p in named], 0.055 * highest, 0.0, 1.05 * highest)
-    for participant, height in zip(named, heights, strict=True):
+    named = _outliers(points).iloc[:_MOST_OUTLIERS].sort_values("size", kind="stable")
+    heights = spread(list(named["size"]), 0.055 * highest, 0.0, 1.05 * highest)
+    for point, height in zip(each_row(named), heights, strict=True):
         axes.annotate(
-            shorten(participant.removeprefix("sub-"), 10),
-            (offsets[participant], group.by_participant[participant]),
+            shorten(point.participant_id.removeprefix("sub-"), 10),
+            (point.x, point.size),
             (place, height),
             fontsize="x-small",
             va="center",
@@ -229,124 +350,129 @@ def _name_outliers(
         )
 
 
-def _tell_sizes(group: _Sizes, unit: str) -> str:
-    values = list(group.by_participant.values())
-    outliers = [f"{p} ({number(group.by_participant[p])})" for p in group.outliers]
+def _tell_sizes(sizes: "pd.DataFrame", unit: str) -> str:
+    size = sizes["size"]
+    outliers = [f"{row.participant_id} ({number(row.size)})" for row in each_row(_outliers(sizes))]
     return (
-        f"{clean(group.roi)}, {HEMISPHERE_NAMES[group.hemi]}: median "
-        f"{number(float(np.median(values)))} {unit}, {number(min(values))} to "
-        f"{number(max(values))}, n = {len(values)}"
-        + (f"; named: {listed(outliers, _MOST_NAMES)}." if outliers else ".")
+        f"median {number(size.median())} {unit}, {number(size.min())} to {number(size.max())}, "
+        f"n = {len(size)}" + (f"; named: {listed(outliers, _MOST_NAMES)}." if outliers else ".")
     )
 
 
-def draw_coverage(rows: Sequence[EstimateRow]) -> list[Chart]:
+def draw_coverage(estimates: "pd.DataFrame") -> list[Chart]:
     """Draw the share of finite vertices in each ROI of each participant.
 
     Parameters
     ----------
-    rows : sequence of EstimateRow
+    estimates : DataFrame
         Of all participants.
 
     Returns
     -------
     list of Chart
-        One, or none where there are no rows. Of several maps, the lowest share counts.
+        One, or none if there are no rows. Of several maps, the lowest share counts.
     """
-    hemispheres = hemispheres_shown([row for row in rows if row.coverage is not None])
-    rows = [row for row in rows if row.hemi in hemispheres]
-    if not rows:
+    hemispheres = hemispheres_shown(estimates["hemi"][estimates["coverage"].notna()])
+    rows = estimates[estimates["hemi"].isin(hemispheres)]
+    if rows.empty:
         return []
-    participants = list(dict.fromkeys(row.participant_id for row in rows))
-    rois = list(dict.fromkeys(row.roi for row in rows))
+    participants = list(rows["participant_id"].unique())
+    rois = list(rows["roi"].unique())
     cells = _lowest_coverage(rows)
-    gaps = [cell for cell in cells.values() if isinstance(cell, str)]
-    reasons = sorted(dict.fromkeys(gaps), key=depth)
-    named = participants if len(participants) <= MOST_NAMED else _conspicuous(participants, cells)
-    name, title = stem("coverage"), "Coverage of the ROIs"
-    size = (min(WIDTH, 4 + 0.25 * len(participants)), 2.0 + 0.26 * len(rois))
+    counts = cells["reason"].value_counts()
+    reasons = [status for status in STATUSES if status in counts.index]
+    are_few = len(participants) <= MOST_NAMED
 
     def paint(figure: "Figure") -> None:
         axes = figure.subplots()
         _paint_coverage(axes, cells, participants, rois, reasons)
-        _name_columns(axes, participants, named)
+        _name_columns(axes, participants, participants if are_few else _conspicuous(cells))
         keys = [
             swatch(label, colour)
             for colour, label in zip(_CLASS_COLOURS, _CLASSES.values(), strict=True)
         ]
-        if gaps:
+        if reasons:
             keys.append(swatch("no number", _NO_NUMBER))
-        has_marks = len(participants) <= MOST_NAMED
-        explain(figure, [*keys, *explain_reasons(reasons)] if has_marks else keys)
+        explain(figure, [*keys, *explain_reasons(reasons)] if are_few else keys)
 
-    counted = ", ".join(f"{gaps.count(reason)} {reason}" for reason in reasons)
     caption = (
         "Share of the vertices of each ROI that have a finite value, by participant; of several "
         "maps, the lowest."
-        + (f" Orange cells have no number ({counted})." if gaps else "")
-        + (
+    )
+    if reasons:
+        counted = ", ".join(f"{counts[reason]} {reason}" for reason in reasons)
+        caption += f" Orange cells have no number ({counted})."
+    if not are_few:
+        caption += (
             f" Of {len(participants)} participants, up to {_MOST_NAMES} are named: those with most "
             "ROIs without a number, then those with the lowest shares."
-            if len(participants) > MOST_NAMED
-            else ""
         )
-    )
-    told = " ".join(_tell_coverage(roi, participants, cells) for roi in rois)
-    return [Chart(name, render(name, title, size, paint), title, caption, told)]
+    return [
+        draw_chart(
+            "coverage",
+            "Coverage of the ROIs",
+            (min(WIDTH, 4 + 0.25 * len(participants)), 2.0 + 0.26 * len(rois)),
+            paint,
+            caption=caption,
+            alt=" ".join(
+                f"{clean(roi)}: {_tell_coverage(cells[cells['roi'] == roi], len(participants))}"
+                for roi in rois
+            ),
+        )
+    ]
 
 
-def _lowest_coverage(rows: Sequence[EstimateRow]) -> dict[tuple[str, str], float | Status]:
+def _lowest_coverage(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Find the lowest share of each participant and ROI, or else the deepest reason for none."""
-    cells: dict[tuple[str, str], float | Status] = {}
-    for row in rows:
-        place = (row.participant_id, row.roi)
-        known = cells.get(place)
-        if row.coverage is not None:
-            cells[place] = min(known, row.coverage) if isinstance(known, float) else row.coverage
-        elif not isinstance(known, float):
-            deepest: Status = max((known or row.status, row.status), key=depth)
-            cells[place] = deepest
-    return cells
+    depths = {status: depth for depth, status in enumerate(STATUSES)}
+    cells = (
+        rows.assign(depth=rows["status"].map(depths))
+        .groupby(["participant_id", "roi"], sort=False)
+        .agg(share=("coverage", "min"), depth=("depth", "max"))
+        .reset_index()
+    )
+    reason = cells["depth"].map(dict(enumerate(STATUSES)))
+    return cells.assign(reason=reason.mask(cells["share"].notna()))
 
 
-def _conspicuous(
-    participants: Sequence[str], cells: Mapping[tuple[str, str], float | Status]
-) -> list[str]:
+def _conspicuous(cells: "pd.DataFrame") -> list[str]:
     """Choose whom to name: who lacks most ROIs, then who has the lowest shares."""
-    ranks: dict[str, list[float]] = {name: [0.0, 1.0] for name in participants}
-    for (participant, _), cell in cells.items():
-        rank = ranks[participant]
-        if isinstance(cell, str):
-            rank[0] -= 1
-        else:
-            rank[1] = min(rank[1], cell)
-    standing_out = [name for name in participants if ranks[name] != [0.0, 1.0]]
-    chosen = set(sorted(standing_out, key=lambda name: ranks[name])[:_MOST_NAMES])
-    return [name for name in participants if name in chosen]
+    ranks = (
+        cells.assign(is_gap=cells["share"].isna())
+        .groupby("participant_id", sort=False)
+        .agg(n_gaps=("is_gap", "sum"), lowest=("share", "min"))
+    )
+    standing_out = ranks[(ranks["n_gaps"] > 0) | (ranks["lowest"] < 1)]
+    ranked = standing_out.sort_values(["n_gaps", "lowest"], ascending=[False, True])
+    return list(ranks.index[ranks.index.isin(ranked.index[:_MOST_NAMES])])
 
 
 def _paint_coverage(
     axes: "Axes",
-    cells: Mapping[tuple[str, str], float | Status],
+    cells: "pd.DataFrame",
     participants: Sequence[str],
     rois: Sequence[str],
     reasons: Sequence[str],
 ) -> None:
     """Draw a column of cells for each participant."""
-    painted = np.full((len(rois), len(participants), 3), components(_NO_NUMBER))
+    are_few = len(participants) <= MOST_NAMED
     columns = {name: i for i, name in enumerate(participants)}
-    for (participant, roi), cell in cells.items():
-        i, j = rois.index(roi), columns[participant]
-        if not isinstance(cell, str):
-            painted[i, j] = components(_CLASS_COLOURS[np.digitize(cell, list(_CLASSES))])
-        elif len(participants) <= MOST_NAMED:
-            axes.plot(j, i, marker=reason_marker(reasons, cell), color=DARK, markersize=5)
+    cells = cells.assign(i=cells["roi"].map(rois.index), j=cells["participant_id"].map(columns))
+    painted = np.full((len(rois), len(participants), 3), components(_NO_NUMBER))
+    with_number = cells[cells["share"].notna()]
+    classes = np.digitize(with_number["share"], list(_CLASSES))
+    painted[with_number["i"], with_number["j"]] = np.array(list(map(components, _CLASS_COLOURS)))[
+        classes
+    ]
+    for gap in each_row(cells[cells["share"].isna()]) if are_few else ():
+        marker = reason_marker(reasons, gap.reason)
+        axes.plot(gap.j, gap.i, marker=marker, color=DARK, markersize=5)
     axes.pcolormesh(
         np.arange(len(participants) + 1) - 0.5,
         np.arange(len(rois) + 1) - 0.5,
         painted,
-        edgecolor="white" if len(participants) <= MOST_NAMED else "face",
-        linewidth=0.5 if len(participants) <= MOST_NAMED else 0,
+        edgecolor="white" if are_few else "face",
+        linewidth=0.5 if are_few else 0,
         rasterized=len(rois) * len(participants) > MOST_MARKS,
     )
     axes.set_yticks(range(len(rois)), [shorten(roi) for roi in rois])
@@ -381,15 +507,12 @@ def _name_columns(axes: "Axes", participants: Sequence[str], named: Sequence[str
         )
 
 
-def _tell_coverage(
-    roi: str, participants: Sequence[str], cells: Mapping[tuple[str, str], float | Status]
-) -> str:
-    found = [(cells.get((name, roi)), name) for name in participants]
-    shares = [(cell, name) for cell, name in found if isinstance(cell, float)]
-    if not shares:
-        return f"{clean(roi)}: no participant of {len(participants)}."
-    lowest, name = min(shares)
+def _tell_coverage(cells: "pd.DataFrame", n_participants: int) -> str:
+    found = cells.dropna(subset="share").sort_values(["share", "participant_id"])
+    if found.empty:
+        return f"no participant of {n_participants}."
+    lowest = found.iloc[0]
     return (
-        f"{clean(roi)}: {len(shares)} of {len(participants)} participants, lowest share "
-        f"{number(lowest)} ({clean(name)})."
+        f"{len(found)} of {n_participants} participants, lowest share "
+        f"{number(lowest['share'])} ({clean(lowest['participant_id'])})."
     )

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import east_asian_width
 
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
 from bids_secondlevel.core.palette import components, roi_colours
+from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.values import Array
-from bids_secondlevel.rois.estimates import Independence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,65 +115,39 @@ def to_svg(
     return file.getvalue()
 
 
-def render(
-    name: str, title: str, size: tuple[float, float], paint: "Callable[[Figure], None]"
-) -> bytes:
-    """Draw a chart.
-
-    Parameters
-    ----------
-    name : str
-        Identifiers inside the picture begin with it, so that pictures can share a page.
-    title : str
-        For those who open the file.
-    size : tuple of float
-        Width and height in inches.
-    paint : callable
-        Is given the empty figure.
-
-    Returns
-    -------
-    bytes
-        See :class:`Chart`.
-    """
+def draw_chart(
+    name: str,
+    title: str,
+    size: tuple[float, float],
+    paint: "Callable[[Figure], None]",
+    *,
+    caption: str,
+    alt: str,
+) -> Chart:
+    """Draw a chart; identifiers inside begin with its name, so that charts can share a page."""
     svg, numbers = to_svg(size, paint, {**_OF_CHARTS, "svg.hashsalt": name}, title), count(1)
-    return re.sub(
+    svg = re.sub(
         b'(?<=<g id=")',
         lambda _: b"%s.%d." % (name.encode(), next(numbers)),
         svg[svg.index(b"<svg") :],
     )
+    return Chart(name, svg, title, caption, alt)
 
 
-class Measured(Protocol):
-    """What rows of several tables have in common."""
-
-    @property
-    def hemi(self) -> str:
-        """Hemisphere: L, R, or both."""
-
-
-class HasIndependence(Protocol):
-    """A number that may be circular."""
-
-    @property
-    def independence(self) -> Independence:
-        """Whether it was measured on the data that defined its ROI."""
-
-
-def is_circular(row: HasIndependence) -> bool:
-    """Tell a control analysis from evidence."""
-    return row.independence == "circular"
-
-
-def hemispheres_shown(with_number: Iterable[Measured]) -> tuple[str, ...]:
+def hemispheres_shown(with_number: Iterable[str]) -> tuple[str, ...]:
     """Choose both hemispheres pooled, and each for itself only where there is nothing pooled.
 
     Parameters
     ----------
-    with_number : iterable of rows
-        Those that have a number.
+    with_number : iterable of {"L", "R", "both"}
+        Hemispheres of the rows that have a number.
+
+    Examples
+    --------
+    >>> hemispheres_shown(["L", "both"]), hemispheres_shown(["R", "L"])
+    (('both',), ('L', 'R'))
     """
-    found = {row.hemi for row in with_number}
+    found = set(with_number)
     alone = tuple(hemi for hemi in HEMISPHERES if hemi in found)
     return (BOTH,) if BOTH in found or not alone else alone
 
@@ -242,14 +216,13 @@ def stem(suffix: str, **entities: str | int | None) -> str:
 
     Examples
     --------
-    >>> stem("estimates", ses=None, task="main", part=2)
+    >>> stem("estimates", ses="n/a", task="main", part=2)
     'task-main_part-2_estimates'
     >>> stem("estimates", task="a/b")
     'task-abbb1ecb_estimates'
     """
-    return "_".join(
-        [*(f"{key}-{_label(str(x))}" for key, x in entities.items() if x is not None), suffix]
-    )
+    there = {key: str(x) for key, x in entities.items() if x not in (None, MISSING)}
+    return "_".join([*(f"{key}-{_label(text)}" for key, text in there.items()), suffix])
 
 
 def _label(text: str) -> str:
@@ -290,28 +263,28 @@ def width_of(text: str) -> int:
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def number(value: float | None) -> str:
+def number(value: float) -> str:
     """Write a number with three significant digits.
 
     Examples
     --------
-    >>> number(0.81832), number(12345), number(None)
+    >>> number(0.81832), number(12345), number(np.nan)
     ('0.818', '12345', 'n/a')
     """
-    if value is None:
-        return "n/a"
+    if np.isnan(value):
+        return MISSING
     return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def interval(limits: tuple[float, float] | None) -> str:
+def interval(low: float, high: float) -> str:
     """Write a confidence interval, or say that there is none.
 
     Examples
     --------
-    >>> interval((0.5, 1.25)), interval(None)
+    >>> interval(0.5, 1.25), interval(np.nan, np.nan)
     ('95 % CI 0.5 to 1.25', 'no CI')
     """
-    return "no CI" if limits is None else f"95 % CI {number(limits[0])} to {number(limits[1])}"
+    return "no CI" if np.isnan(low) else f"95 % CI {number(low)} to {number(high)}"
 
 
 def span(counts: Iterable[int]) -> str:
@@ -336,17 +309,6 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     """
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(clean, names[:most])) + rest
-
-
-def describe_set(session: str | None, task: str) -> str:
-    """Name what a chart shows.
-
-    Examples
-    --------
-    >>> describe_set("1", "main"), describe_set(None, "main")
-    ('task main, session 1', 'task main')
-    """
-    return f"task {shorten(task, 40)}" + (f", session {shorten(session, 40)}" if session else "")
 
 
 def units(statistic: str) -> str:

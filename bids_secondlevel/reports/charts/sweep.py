@@ -1,41 +1,30 @@
 """Charts of estimates under other limits of the ROIs: whether a result hangs on them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
-from bids_secondlevel.reports.charts.layout import (
-    explain,
-    in_parts,
-    write_title,
-)
+from bids_secondlevel.core.rows import each_row, grouped
+from bids_secondlevel.reports.charts.layout import Part, explain, parts, write_title
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     GREY,
-    HEMISPHERE_NAMES,
     Chart,
-    Line,
     clean,
-    describe_set,
     hemispheres_shown,
     inks,
     interval,
-    is_circular,
     key,
     number,
-    render,
     shorten,
     span,
-    stem,
     units,
 )
-from bids_secondlevel.rois.sweep import SweepRow
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -49,35 +38,15 @@ _LABELS = {
     "eccentricity": "upper limit of eccentricity (degrees)",
 }
 
-
 _Looks = Mapping[str, tuple[str, str]]  # colour and marker of each ROI
 
 
-@dataclass(frozen=True)
-class _Point:
-    """A place on a curve: the mean of n participants, and its interval where there is one."""
-
-    value: float
-    n: int
-    mean: float | None
-    limits: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class _Curve:
-    """An ROI under one limit, in ascending order of its values."""
-
-    roi: str
-    varied: str
-    points: tuple[_Point, ...]
-
-
-def draw_sweep(rows: Sequence[SweepRow], in_use: Limits) -> list[Chart]:
+def draw_sweep(sweep: "pd.DataFrame", in_use: Limits) -> list[Chart]:
     """Draw estimates, and sizes of the ROIs, against the limits of the ROIs.
 
     Parameters
     ----------
-    rows : sequence of SweepRow
+    sweep : DataFrame
         Of one participant, or of all: of several, means and their 95 % confidence intervals
         (Student's t) are drawn.
     in_use : mapping of {"threshold", "eccentricity"} to ROI to float
@@ -86,57 +55,32 @@ def draw_sweep(rows: Sequence[SweepRow], in_use: Limits) -> list[Chart]:
     Returns
     -------
     list of Chart
-        For each session and task, circular estimates apart and last; several where there are
-        many contrasts. Hemispheres are apart only where there is nothing pooled.
+        For each session and task, circular estimates apart and last; several if there are
+        many contrasts. Hemispheres are apart only if there is nothing pooled.
     """
-    rois = list(dict.fromkeys(row.roi for row in rows))
-    looks = {
-        roi: (ink, _MARKERS[i % len(_MARKERS)]) for i, (roi, ink) in enumerate(inks(rois).items())
-    }
-    hemispheres = hemispheres_shown([row for row in rows if row.estimate is not None])
-    sets: dict[tuple[str | bool | None, ...], dict[str, list[SweepRow]]] = {}
-    for row in sorted(rows, key=is_circular):
-        if row.hemi in hemispheres:
-            of = (row.session, row.task, row.space, row.statistic, row.hemi, is_circular(row))
-            sets.setdefault(of, {}).setdefault(row.contrast, []).append(row)
+    colours = inks(list(sweep["roi"].unique()))
+    looks = dict(zip(colours, zip(colours.values(), cycle(_MARKERS)), strict=False))
+    hemispheres = hemispheres_shown(sweep["hemi"][sweep["estimate"].notna()])
+    rows = sweep.assign(panel=sweep["contrast"], is_control=sweep["independence"] == "circular")
     return [
-        _chart(contrasts, looks, in_use, part)
-        for by_contrast in sets.values()
-        for part, contrasts in in_parts(list(by_contrast.values()), _MOST_CONTRASTS)
-        if any(row.estimate is not None for of_contrast in contrasts for row in of_contrast)
+        _draw_part(part, looks, in_use)
+        for part in parts(rows[rows["hemi"].isin(hemispheres)], _MOST_CONTRASTS, by_hemisphere=True)
+        if part.rows["estimate"].notna().any()
     ]
 
 
-def _chart(
-    contrasts: Sequence[Sequence[SweepRow]], looks: _Looks, in_use: Limits, part: int | None
-) -> Chart:
+def _draw_part(part: Part, looks: _Looks, in_use: Limits) -> Chart:
     """Draw a few contrasts, one below the other, and the sizes of the ROIs below them."""
-    rows = [row for of_contrast in contrasts for row in of_contrast]
-    first = rows[0]
-    circular = is_circular(first)
-    name = stem(
-        "sweep",
-        ses=first.session,
-        task=first.task,
-        hemi=first.hemi if first.hemi in HEMISPHERES else None,
-        space=first.space,
-        stat=first.statistic,
-        desc="circular" if circular else None,
-        part=part,
-    )
-    title = (
-        f"Estimates under other limits: {describe_set(first.session, first.task)}"
-        + ("" if first.hemi == BOTH else f", {HEMISPHERE_NAMES[first.hemi]}")
-        + (" (control analysis)" if circular else "")
-    )
-    rois = list(dict.fromkeys(row.roi for row in rows))
-    varied = [limit for limit in _LABELS if any(row.varied == limit for row in rows)]
-    curves = [_curves((row, row.estimate) for row in of_contrast) for of_contrast in contrasts]
-    sizes = _curves((row, row.n_vertices) for row in _one_for_each_roi(rows))
-    n = len({row.participant_id for row in rows})
+    rows, rois, first = part.rows, part.rois, part.first
+    is_control = first["is_control"]
+    varied = [limit for limit in _LABELS if (rows["varied"] == limit).any()]
+    curves = {name: _curves(of_contrast, "estimate") for name, of_contrast in part.panels.items()}
+    # All contrasts are measured in the same vertices.
+    sizes = rows.drop_duplicates(["participant_id", "roi", "varied", "value"], keep="last")
+    n = rows["participant_id"].nunique()
 
     def paint(figure: "Figure") -> None:
-        heights = [1.7] * len(contrasts) + [1.0]
+        heights = [1.7] * len(curves) + [1.0]
         axes = figure.subplots(
             len(heights),
             len(varied),
@@ -145,25 +89,30 @@ def _chart(
             squeeze=False,
             height_ratios=heights,
         )
-        for i, of_contrast in enumerate(contrasts):
-            ns = span(point.n for curve in curves[i] for point in curve.points)
-            about = f"(n = {ns})" if n > 1 and ns else ""
-            write_title(axes[i, 0], of_contrast[0].contrast, about, 3.6)
-            axes[i, 0].set_ylabel(units(first.statistic).replace(" (", "\n("))
-            for axis in axes[i]:
+        for of_row, (name, of_contrast) in zip(axes, curves.items(), strict=False):
+            about = f"(n = {span(of_contrast['n'])})" if n > 1 else ""
+            write_title(of_row[0], name, about, 3.6)
+            of_row[0].set_ylabel(units(first["statistic"]).replace(" (", "\n("))
+            for axis in of_row:
                 axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
         axes[-1, 0].set_ylabel("vertices")
-        for of_row, of_curves in zip(axes, [*curves, sizes], strict=True):
+        below = _curves(sizes, "n_vertices")
+        for of_row, of_curves in zip(axes, [*curves.values(), below], strict=True):
             for axis, limit in zip(of_row, varied, strict=True):
-                of_limit = [curve for curve in of_curves if curve.varied == limit]
-                _paint_curves(axis, of_limit, looks, circular=circular)
+                of_limit = of_curves[of_curves["varied"] == limit]
+                _paint_curves(axis, of_limit, looks, is_control=is_control)
                 _mark_in_use(axis, in_use.get(limit, {}), {roi: looks[roi] for roi in rois})
         for axis, limit in zip(axes[-1], varied, strict=True):
             axis.set_xlabel(_LABELS[limit])
             axis.set_ylim(bottom=0)
-        line: Line = "--" if circular else "-"
         keys = [
-            key(shorten(roi), marker, colour, "white" if circular else None, line)
+            key(
+                shorten(roi),
+                marker,
+                colour,
+                "white" if is_control else None,
+                "--" if is_control else "-",
+            )
             for roi, (colour, marker) in looks.items()
             if roi in rois
         ]
@@ -181,80 +130,64 @@ def _chart(
         f"it the {'' if n == 1 else 'mean '}number of vertices. There is no number where the ROI "
         "is empty under a limit."
     )
-    told = [
-        f"{clean(rows_of[0].contrast)}: {'; '.join(map(_tell, of_curves)) or 'no number'}."
-        for rows_of, of_curves in zip(contrasts, curves, strict=True)
-    ]
-    return Chart(
-        name,
-        render(name, title, (4 * len(varied), 1.1 + 1.7 * len(contrasts) + 1.0), paint),
-        title,
-        f"{caption} Dashed: circular. {CIRCULAR}" if circular else caption,
-        " ".join(told),
+    return part.draw(
+        "sweep",
+        "Estimates under other limits",
+        (4 * len(varied), 1.1 + 1.7 * len(curves) + 1.0),
+        paint,
+        caption=f"{caption} Dashed: circular. {CIRCULAR}" if is_control else caption,
+        tell=lambda panel: _tell_curves(_curves(panel, "estimate")),
     )
 
 
-def _one_for_each_roi(rows: Sequence[SweepRow]) -> Iterable[SweepRow]:
-    """Choose one row of each ROI: all contrasts are measured in the same vertices."""
-    by_roi = {(row.participant_id, row.roi, row.varied, row.value): row for row in rows}
-    return by_roi.values()
-
-
-def _curves(values: Iterable[tuple[SweepRow, float | None]]) -> list[_Curve]:
-    """Average over participants, limit by limit."""
+def _curves(rows: "pd.DataFrame", column: str) -> "pd.DataFrame":
+    """Average over participants: a row for each ROI, varied limit, and value in ascending order."""
     from scipy import special
 
-    samples: dict[tuple[str, str], dict[float, list[float]]] = {}
-    for row, value in values:
-        sample = samples.setdefault((row.roi, row.varied), {}).setdefault(row.value, [])
-        sample += [] if value is None else [value]
-    curves = []
-    for (roi, varied), by_value in samples.items():
-        points = []
-        for value, sample in sorted(by_value.items()):
-            n, limits = len(sample), None
-            mean = float(np.mean(sample)) if sample else None
-            if mean is not None and n > 1:
-                half = float(special.stdtrit(n - 1, 0.975) * np.std(sample, ddof=1)) / sqrt(n)
-                limits = (mean - half, mean + half)
-            points.append(_Point(value, n, mean, limits))
-        curves.append(_Curve(roi, varied, tuple(points)))
-    return curves
+    values = rows.groupby(["roi", "varied", "value"], sort=False)[column]
+    points = values.agg(n="count", mean="mean", sd="std").reset_index()
+    half = special.stdtrit(points["n"] - 1, 0.975) * points["sd"] / np.sqrt(points["n"])
+    curve = points.groupby(["roi", "varied"], sort=False).ngroup()
+    points = points.assign(low=points["mean"] - half, high=points["mean"] + half, curve=curve)
+    return points.sort_values(["curve", "value"])
 
 
-def _paint_curves(axes: "Axes", curves: Sequence[_Curve], looks: _Looks, *, circular: bool) -> None:
+def _paint_curves(axes: "Axes", points: "pd.DataFrame", looks: _Looks, *, is_control: bool) -> None:
     """Draw curves with gaps where nobody has a number, and intervals as bands."""
-    for curve in curves:
-        colour, marker = looks[curve.roi]
+    for roi, curve in grouped(points, "roi"):
+        colour, marker = looks[roi]
         axes.plot(
-            [point.value for point in curve.points],
-            [np.nan if point.mean is None else point.mean for point in curve.points],
+            curve["value"],
+            curve["mean"],
             marker=marker,
             markersize=4.5,
             color=colour,
-            linestyle="--" if circular else "-",
-            markerfacecolor="white" if circular else colour,
+            linestyle="--" if is_control else "-",
+            markerfacecolor="white" if is_control else colour,
             gid="curve",
         )
-        low, high = np.array([point.limits or (np.nan, np.nan) for point in curve.points]).T
-        values = [point.value for point in curve.points]
-        axes.fill_between(values, low, high, color=colour, alpha=0.15, linewidth=0)
-    if not any(point.n for curve in curves for point in curve.points):
+        axes.fill_between(
+            curve["value"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
+        )
+    if not points["n"].any():
         axes.text(0.5, 0.5, "no number", ha="center", color=GREY, transform=axes.transAxes)
 
 
 def _mark_in_use(axes: "Axes", in_use: Mapping[str, float], looks: _Looks) -> None:
-    """Draw the limits in use: one line where all ROIs have the same."""
+    """Draw the limits in use: one line if all ROIs have the same."""
     limits = {in_use[roi]: colour for roi, (colour, _) in looks.items() if roi in in_use}
     for value, colour in limits.items():
         axes.axvline(value, color=colour if len(limits) > 1 else GREY, linestyle=":", zorder=1)
 
 
-def _tell(curve: _Curve) -> str:
-    """Say the numbers of a curve, with intervals where there are several participants."""
-    told = ", ".join(
-        f"{number(point.value)}: {number(point.mean)}"
-        + (f" ({interval(point.limits)}, n = {point.n})" if point.n > 1 else "")
-        for point in curve.points
-    )
-    return f"{clean(curve.roi)} by {curve.varied} {told}"
+def _tell_curves(points: "pd.DataFrame") -> str:
+    """Say the numbers of curves, with intervals if there are several participants."""
+    told = []
+    for (roi, varied), curve in grouped(points, "roi", "varied"):
+        numbers = ", ".join(
+            f"{number(point.value)}: {number(point.mean)}"
+            + (f" ({interval(point.low, point.high)}, n = {point.n})" if point.n > 1 else "")
+            for point in each_row(curve)
+        )
+        told.append(f"{clean(roi)} by {varied} {numbers}")
+    return "; ".join(told)

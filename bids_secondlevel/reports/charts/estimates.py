@@ -1,0 +1,364 @@
+"""Charts of estimates: of a participant, with their spread over vertices, and of the group.
+
+Means and intervals of the group are those of the tables of statistics and comparisons.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
+from bids_secondlevel.core.rows import CELL, KEY, MISSING, each_row
+from bids_secondlevel.core.values import Array
+from bids_secondlevel.reports.charts.layout import (
+    Part,
+    jitter,
+    mark_reasons,
+    panelled_chart,
+    parts,
+)
+from bids_secondlevel.reports.charts.style import (
+    CIRCULAR,
+    DARK,
+    GREY,
+    HEMISPHERE_NAMES,
+    MOST_MARKS,
+    MOST_NAMED,
+    Chart,
+    clean,
+    explain_reasons,
+    hemispheres_shown,
+    inks,
+    interval,
+    key,
+    number,
+    span,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+LATERALISED = 0.2
+"""Laterality index beyond which an ROI is said to be in one hemisphere (Seghier, 2008)."""
+
+_NOBODY = "of any participant"
+_PLACES = {"L": -0.24, BOTH: 0.0, "R": 0.24}
+_MARKERS = {"L": "<", BOTH: "o", "R": ">"}
+
+
+def draw_participant_estimates(estimates: "pd.DataFrame") -> list[Chart]:
+    """Draw the estimates of a participant, with their spread over vertices.
+
+    Returns
+    -------
+    list of Chart
+        For each session and task; several if there are many contrasts.
+    """
+    rows = _coloured(estimates).assign(panel=estimates["contrast"], is_control=False)
+    return [_draw_participant(part) for part in parts(rows)]
+
+
+def _coloured(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Add a column with the colour of each ROI."""
+    return rows.assign(colour=rows["roi"].map(inks(list(rows["roi"].unique()))))
+
+
+def _draw_participant(part: Part) -> Chart:
+    rows = part.rows
+    has_number = rows["estimate"].notna()
+    reasons = list(rows["status"][~has_number].unique())
+    keys = [key(HEMISPHERE_NAMES[hemi], _MARKERS[hemi], DARK) for hemi in _PLACES]
+    caption = (
+        "Estimate in each ROI (the mean over its vertices, unless another summary was chosen), in "
+        "the units of the maps, for the left hemisphere, the right, and the vertices of both "
+        "pooled. Bars are one standard deviation over vertices to either side: the spread within "
+        "the ROI, not an error of the estimate."
+    )
+    if (rows["independence"][has_number] == "circular").any():
+        keys.append(key("circular", "o", DARK, face="white"))
+        caption += f" Hollow marks are circular. {CIRCULAR}"
+    return panelled_chart(
+        part,
+        "estimates",
+        "Estimates",
+        partial(_paint_estimates, reasons=reasons),
+        keys=[*keys, *explain_reasons(reasons)],
+        caption=caption,
+        tell=_tell_estimates,
+    )
+
+
+def _paint_estimates(axes: "Axes", rows: "pd.DataFrame", reasons: Sequence[str]) -> None:
+    gaps: list[tuple[float, str]] = []
+    for row in each_row(rows):
+        x = row.place + _PLACES[row.hemi]
+        if np.isnan(row.estimate):
+            gaps.append((x, row.status))
+            continue
+        marks = axes.errorbar(
+            [x],
+            [row.estimate],
+            [np.nan_to_num(row.sd)],
+            marker=_MARKERS[row.hemi],
+            markersize=5,
+            color=row.colour,
+            markerfacecolor="white" if row.independence == "circular" else row.colour,
+            elinewidth=1,
+        )
+        marks[0].set_gid(f"estimate-{row.hemi}")
+        marks[2][0].set_gid(f"sd-{row.hemi}")
+    mark_reasons(axes, gaps, reasons)
+
+
+def _tell_estimates(rows: "pd.DataFrame") -> str:
+    return "; ".join(
+        f"{clean(row.roi)} {row.hemi} {number(row.estimate)} "
+        + (f"({row.status})" if np.isnan(row.estimate) else f"(sd {number(row.sd)})")
+        for row in each_row(rows)
+    )
+
+
+def draw_group_estimates(estimates: "pd.DataFrame", statistics: "pd.DataFrame") -> list[Chart]:
+    """Draw the estimates of all participants, with mean and confidence interval.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Of all participants.
+    statistics : DataFrame
+        One-sample tests of these estimates.
+
+    Returns
+    -------
+    list of Chart
+        For each session and task, circular estimates apart and last; several if there are
+        many contrasts. Hemispheres are apart only if there is nothing pooled.
+    """
+    shown = hemispheres_shown(statistics["hemi"][statistics["n"] > 0])
+    cells = _coloured(statistics)[statistics["hemi"].isin(shown)].reset_index(drop=True)
+    return _draw_cells(
+        cells,
+        _by_participant(estimates, cells),
+        "estimates",
+        "Estimates",
+        "Estimate in each ROI, in the units of the maps: each coloured point is a participant, "
+        "beside them their mean and its 95 % confidence interval (Student's t), as in "
+        "group_statistics.tsv. The intervals are not corrected for the number of tests.",
+    )
+
+
+def draw_contralateral(
+    estimates: "pd.DataFrame", comparisons: "pd.DataFrame", quality: "pd.DataFrame"
+) -> list[Chart]:
+    """Draw how much larger estimates are in the hemisphere that sees an ROI's side of the field.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Of all participants.
+    comparisons : DataFrame
+        Paired tests of these estimates; those of hemispheres are drawn.
+    quality : DataFrame
+        Of the ROIs of all participants: it tells the side of each ROI.
+
+    Returns
+    -------
+    list of Chart
+        As of estimates; none if there is no lateralised ROI in which two participants have
+        numbers in both hemispheres.
+    """
+    rois = list(comparisons["roi"].unique())
+    sides = {roi: contralateral_hemisphere(roi, quality) for roi in rois}
+    cells = _coloured(comparisons).assign(side=comparisons["roi"].map(sides))
+    is_drawn = (cells["comparison"] == "hemi") & cells["side"].notna() & (cells["n"] >= 2)
+    cells = cells[is_drawn].reset_index(drop=True)
+    sign = np.where(cells["hemi"] == cells["side"], 1, -1)
+    other = _by_participant(estimates, cells.assign(hemi=cells["versus"]))
+    values = (_by_participant(estimates, cells) - other).mul(sign)
+    limits = np.sort([sign * cells["ci95_low"], sign * cells["ci95_high"]], axis=0)
+    cells = cells.assign(
+        hemi=BOTH, mean=sign * cells["mean"], ci95_low=limits[0], ci95_high=limits[1]
+    )
+    told = [f"{clean(roi)}: {sides[roi]}" for roi in rois if (cells["roi"] == roi).any()]
+    return _draw_cells(
+        cells,
+        values,
+        "contralateral",
+        "Contralateral minus ipsilateral",
+        "Estimate in the hemisphere contralateral to the ROI's side of the visual field, minus "
+        "that in the other hemisphere, in the units of the maps: each coloured point is a "
+        "participant with numbers in both, beside them their mean and its 95 % confidence "
+        "interval, as in group_comparisons.tsv. Contralateral is the hemisphere with most of the "
+        f"ROI (median laterality index beyond {LATERALISED} to either side), unless the polar "
+        "angles of most participants are of the other side of the field: "
+        f"{', '.join(told)}.",
+    )
+
+
+def contralateral_hemisphere(roi: str, quality: "pd.DataFrame") -> Hemisphere | None:
+    """Find the hemisphere that sees the side of the visual field in which an ROI lies.
+
+    Parameters
+    ----------
+    roi : str
+    quality : DataFrame
+        Of the ROIs of all participants.
+
+    Returns
+    -------
+    {"L", "R"} or None
+        The hemisphere in which most of the ROI is: the median of the laterality indices of the
+        participants is beyond 0.2. ``None`` if it is in neither, or if at least half of those
+        with a quadrant have the ROI's mean polar angle on the same side as that hemisphere.
+
+    References
+    ----------
+    The limit of 0.2 is the customary one: Seghier (2008), Magnetic Resonance Imaging 26, 594-601.
+    """
+    of_roi = quality[(quality["roi"] == roi) & (quality["hemi"] == BOTH)]
+    index = of_roi["laterality_index"].median()
+    if not abs(index) > LATERALISED:
+        return None
+    hemisphere: Hemisphere = "L" if index > 0 else "R"
+    fields = of_roi["quadrant"][of_roi["quadrant"] != MISSING].str[1]
+    return None if (fields == hemisphere).mean() >= 0.5 else hemisphere
+
+
+def _by_participant(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Give estimates a row for each participant who has one, and a column for each cell."""
+    there = estimates[[*KEY, "estimate"]].dropna()
+    found = there.merge(cells[[*CELL]].reset_index(names="cell"), on=CELL)
+    by_participant = found.pivot(index="participant_id", columns="cell", values="estimate")
+    return by_participant.reindex(columns=cells.index)
+
+
+def _draw_cells(
+    cells: "pd.DataFrame",
+    values: "pd.DataFrame",
+    suffix: str,
+    title: str,
+    caption: str,
+) -> list[Chart]:
+    """Draw participants with their mean and its interval.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        A row for each ROI in a panel.
+    values : DataFrame
+        A row for each participant, a column for each of these cells.
+    """
+    where = {hemi: "" if hemi == BOTH else f", {name}" for hemi, name in HEMISPHERE_NAMES.items()}
+    rows = cells.assign(
+        panel=cells["contrast"] + cells["hemi"].map(where),
+        is_control=cells["independence"] == "circular",
+    )
+    return [_draw_group(part, values, suffix, title, caption) for part in parts(rows)]
+
+
+def _draw_group(part: Part, values: "pd.DataFrame", suffix: str, title: str, caption: str) -> Chart:
+    rows, is_control = part.rows, part.first["is_control"]
+    is_few = len(values[rows.index].dropna(how="all")) <= MOST_NAMED
+    rasterized = rows["n"].sum() > MOST_MARKS
+
+    def paint(axes: "Axes", panel: "pd.DataFrame") -> None:
+        of_panel = values[panel.index].dropna(how="all")
+        if is_few and len(part.rois) > 1:
+            _join_participants(axes, panel, of_panel)
+        _paint_participants(axes, panel, of_panel, rasterized=rasterized)
+        _paint_means(axes, panel)
+
+    return panelled_chart(
+        part,
+        suffix,
+        title,
+        paint,
+        about=lambda panel: f"(n = {span(panel['n'].astype(int))})",
+        keys=[
+            key("participant", "o", GREY, "white" if is_control and is_few else None),
+            key("mean and 95 % CI", "o", DARK, "white" if is_control else None, line="-"),
+            *explain_reasons([_NOBODY] if rows["mean"].isna().any() else []),
+        ],
+        caption=f"{caption} {CIRCULAR}" if is_control else caption,
+        tell=_tell_means,
+    )
+
+
+def _places(cells: "pd.DataFrame", n: int) -> Array:
+    """Put n participants beside the place of each ROI, always as far to the side: (n, cells)."""
+    places: Array = cells["place"].to_numpy() + 0.16 * jitter(n)[:, np.newaxis] - 0.12
+    return places
+
+
+def _join_participants(axes: "Axes", cells: "pd.DataFrame", values: "pd.DataFrame") -> None:
+    """Draw a line through the points of each participant."""
+    gap = np.full((len(values), 1), np.nan)
+    axes.plot(
+        np.hstack([_places(cells, len(values)), gap]).ravel(),
+        np.hstack([values, gap]).ravel(),
+        color=GREY,
+        linewidth=0.5,
+        alpha=0.45,
+        zorder=1.1,
+    )
+
+
+def _paint_participants(
+    axes: "Axes", cells: "pd.DataFrame", values: "pd.DataFrame", *, rasterized: bool
+) -> None:
+    """Draw a point for each participant and ROI."""
+    n = len(values)
+    few = n <= MOST_NAMED
+    for cell, x in zip(each_row(cells), _places(cells, n).T, strict=True):
+        axes.plot(
+            x,
+            values[cell.Index],
+            linestyle="",
+            marker="o",
+            markersize=4.5 if few else 3 if n <= 500 else 2,
+            markerfacecolor="white" if cell.is_control and few else cell.colour,
+            markeredgecolor=cell.colour,
+            markeredgewidth=0.8 if few else 0,
+            alpha=0.85 if few else max(0.15, 6 / n**0.5),
+            zorder=1.2,
+            rasterized=rasterized,
+            gid="participants",
+        )
+
+
+def _paint_means(axes: "Axes", cells: "pd.DataFrame") -> None:
+    """Draw means and intervals beside the participants."""
+    for cell in each_row(cells.dropna(subset="mean")):
+        x = cell.place + 0.22
+        if not np.isnan(cell.ci95_low):
+            axes.plot(
+                [x, x],
+                [cell.ci95_low, cell.ci95_high],
+                marker="_",
+                markersize=5,
+                color=DARK,
+                linewidth=1.3,
+                gid="interval",
+            )
+        axes.plot(
+            [x],
+            [cell.mean],
+            marker="o",
+            markersize=3.5,
+            color=DARK,
+            markerfacecolor="white" if cell.is_control else DARK,
+            gid="mean",
+        )
+    gaps = cells["place"][cells["mean"].isna()]
+    mark_reasons(axes, [(float(place), _NOBODY) for place in gaps], [_NOBODY])
+
+
+def _tell_means(cells: "pd.DataFrame") -> str:
+    return "; ".join(
+        f"{clean(cell.roi)} mean {number(cell.mean)}, {interval(cell.ci95_low, cell.ci95_high)}, "
+        f"n = {cell.n:.0f}"
+        for cell in each_row(cells)
+    )
