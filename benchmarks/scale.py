@@ -170,7 +170,9 @@ def ours_discovery(root, labels, _size):
     from bids_secondlevel.inputs.datasets import find_datasets
     from bids_secondlevel.inputs.index import index_participant
 
-    datasets = find_datasets(Settings(root, root.parent / "none", "participant"))
+    datasets = find_datasets(
+        Settings(bids_dir=root, output_dir=root.parent / "none", analysis_level="participant")
+    )
     for label in labels:
         assert index_participant(datasets, label, {}).statistical_maps
 

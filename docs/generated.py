@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 import bids_secondlevel
-from bids_secondlevel.cli.options import build_parser
+from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core import errors
 from bids_secondlevel.core.rows import Schema
 from bids_secondlevel.core.values import STATUSES
@@ -146,6 +146,13 @@ def messages_of(module: str) -> Iterator[tuple[str, str]]:
     What is filled in when the program runs is shown as an ellipsis.
     """
     tree = _tree(PACKAGE / f"{module.replace('.', '/')}.py")
+    for node in ast.walk(tree):
+        match node:  # what the declaration of an option says of its values
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(keywords=given)):
+                for said in (g.value for g in given if g.arg == "expected"):
+                    (expected,) = _texts(said, tree)
+                    message = f"--{name.replace('_', '-')}: … given; expected {expected}."
+                    yield message, f"exit code {errors.UsageError.exit_code}"
     calls = ((n, scope) for scope in tree.body for n in ast.walk(scope) if isinstance(n, ast.Call))
     for call, scope in calls:
         kind = _kind(call)

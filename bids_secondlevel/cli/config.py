@@ -1,18 +1,54 @@
-"""Read configuration and filter files, and turn them into what the command line would say."""
+"""What the user says becomes settings: the command line, and the files that it names."""
 
-import argparse
+import json
 import tomllib
-from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Any
 
+from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.options import Option, options_of
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
-from bids_secondlevel.maps.files import read_bytes, read_json
+from bids_secondlevel.core.settings import Settings
 
-RULE_OPTIONS = tuple(field.name for field in fields(RoiRule))
-"""Options that define ROIs."""
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Turn arguments, and the file given with ``--config``, into settings.
+
+    Options of the command line win over those of the file.
+
+    Raises
+    ------
+    UsageError
+        If a value cannot be right.
+    SystemExit
+        After ``--help`` or ``--version``, or if argparse rejects the arguments.
+    """
+    parsed = vars(build_parser().parse_args([_hyphenated(argument) for argument in arguments]))
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parsed.items()}
+    path = given.pop("config", None)
+    content = {} if path is None else read_config(path)
+    tables = content.pop("roi", [])
+    named = [option for option in options_of(Settings) if option.group is not None]
+    given = {**values_of(content, named, f"--config {path}"), **given}
+    if given.get("bids_filter_file") is not None:
+        given["bids_filters"] = read_filters(given["bids_filter_file"])
+    if given.get("exclude") is not None:
+        from bids_secondlevel.inputs.participants import read_exclusions
+
+        given["exclusions"] = read_exclusions(given["exclude"])
+    rule = _changed(RoiRule(), given, "options")
+    return Settings(**given, rule=rule, rois=define_rois(tables, rule, f"--config {path}"))
+
+
+def _hyphenated(argument: str) -> str:
+    """Accept options spelled with underscores, as other BIDS Apps have them."""
+    if not argument.startswith("--"):
+        return argument
+    option, equals, value = argument.partition("=")
+    return option.replace("_", "-") + equals + value
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -23,60 +59,79 @@ def read_config(path: Path) -> dict[str, Any]:
     UsageError
         If it cannot be read.
     """
+    from bids_secondlevel.maps.files import read_bytes
+
     try:
         return tomllib.loads(read_bytes(path, may_be_pipe=True).decode())
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML ({error}).") from error
 
 
-def config_arguments(
-    parser: argparse.ArgumentParser,
-    config: Mapping[str, Any],
-    where: str,
-    allowed: Collection[str] | None = None,
-) -> list[str]:
-    """Turn a configuration into arguments of the command line, so that both mean the same.
+def values_of(table: Mapping[str, Any], options: Iterable[Option], where: str) -> dict[str, Any]:
+    """Read a table of a TOML file.
 
     Parameters
     ----------
-    parser : argparse.ArgumentParser
-    config : mapping
+    table : mapping
         Values by the long names of options, with hyphens or underscores.
+    options : iterable of Option
+        Those that it may have.
     where : str
-        What messages call the configuration.
-    allowed : collection of str, optional
-        The options that may stand in it; all by default.
+        What messages call the table.
+
+    Returns
+    -------
+    dict
+        By the names of the fields that declare the options.
 
     Raises
     ------
     UsageError
-        If a key or the type of its value is wrong.
+        If a key is unknown, or a value has another type than its option.
     """
-    options = {
-        string.removeprefix("--"): action
-        for action in parser._actions  # noqa: SLF001 argparse has no public list of them
-        for string in action.option_strings
-        if string.startswith("--")
-        and action.dest not in ("help", "version", "bids_exec_spec", "config")
-        and (allowed is None or action.dest in allowed)
-    }
-    arguments: list[str] = []
-    for key, value in config.items():
-        action = options.get(key.replace("_", "-"))
-        if action is None:
-            raise UsageError(f"{where}: unknown key {key!r}; expected one of {', '.join(options)}.")
-        arguments += _as_arguments(where, key, value, action)
-    return arguments
+    if not table:
+        return {}
+    from pydantic import TypeAdapter, ValidationError
+
+    by_key = {option.key: option for option in options}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        option = by_key.get(key.replace("_", "-"))
+        if option is None:
+            raise UsageError(f"{where}: unknown key {key!r}; expected one of {', '.join(by_key)}.")
+        kind = tuple[str, ...] if option.parse else option.hint
+        try:  # as JSON, where lists are tuples and texts are paths, but no text is a number
+            read = TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
+        except ValidationError as error:
+            expected = _expected(option)
+            raise UsageError(f"{where}: {key} = {value!r}; expected {expected}.") from error
+        if option.group is not None and read == ():
+            raise UsageError(f"{where}: {key} = []; expected {_expected(option)}.")
+        if option.parse:
+            read = tuple(map(option.parse, read))
+        values[option.name] = not read if option.says_no else read
+    return values
 
 
-def define_rois(
-    parser: argparse.ArgumentParser, tables: Any, default: RoiRule, where: str
-) -> tuple[RoiDefinition, ...]:
+def _expected(option: Option) -> str:
+    """Say what an option takes in a file."""
+    if option.choices:
+        choices = ", ".join(f'"{choice}"' for choice in option.choices)
+        return f"a list of some of {choices}" if option.is_list else f"one of {choices}"
+    if option.is_list and option.kind is float:
+        n = f"{option.length} " if option.length else ""
+        return f"a list of {n}numbers, such as [0, 5]"
+    if option.is_list:
+        return 'a list of strings, such as ["..."]'
+    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+    return kinds.get(option.kind, "a string")
+
+
+def define_rois(tables: Any, default: RoiRule, where: str) -> tuple[RoiDefinition, ...]:
     """Turn the ``[[roi]]`` tables of a configuration into definitions.
 
     Parameters
     ----------
-    parser : argparse.ArgumentParser
     tables : list of dict
         Each with ``name``, ``contrasts``, ``combine``, ``exclude``, and any option of the rule
         by its long name.
@@ -93,49 +148,37 @@ def define_rois(
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
         raise UsageError(f"{where}: roi must be tables, each under a heading [[roi]].")
     return tuple(
-        _define_roi(parser, table, default, f"{where}: [[roi]] number {number}")
+        _define_roi(table, default, f"{where}: [[roi]] number {number}")
         for number, table in enumerate(tables, 1)
     )
 
 
-def _define_roi(
-    parser: argparse.ArgumentParser, table: Mapping[str, Any], default: RoiRule, where: str
-) -> RoiDefinition:
-    own: dict[str, Any] = {}
-    for key in ("name", "combine", "contrasts", "exclude"):
-        if key not in table:
-            continue
-        value, is_list = table[key], key in ("contrasts", "exclude")
-        items = value if isinstance(value, list) else [value]
-        if isinstance(value, list) != is_list or not all(isinstance(i, str) for i in items):
-            expected = 'a list of labels, such as ["UL"]' if is_list else "a string"
-            raise UsageError(f"{where}: {key} = {value!r}; expected {expected}.")
-        own[key] = value
-    for key in ("name", "contrasts"):
-        if key not in own:
-            raise UsageError(f"{where}: has no {key}.")
-    overriding = {key: value for key, value in table.items() if key not in own}
-    arguments = config_arguments(parser, overriding, where, RULE_OPTIONS)
-    given = vars(parser.parse_args(["-", "-", "participant", *arguments]))
-    check_threshold_kind(given, default, where)
-    rule = replace(default, **frozen({k: v for k, v in given.items() if k in RULE_OPTIONS}))
-    if overriding.get("exclusive") is False:  # which no argument says
-        rule = replace(rule, exclusive=False)
-    return RoiDefinition(**frozen(own), rule=rule)
+def _define_roi(table: Mapping[str, Any], default: RoiRule, where: str) -> RoiDefinition:
+    options = options_of(RoiDefinition)
+    given = values_of(table, options, where)
+    for option in options:
+        if option.default is MISSING and option.name not in given:
+            raise UsageError(f"{where}: has no {option.key}.")
+    rule = _changed(default, given, where)
+    return RoiDefinition(**given, rule=rule)
 
 
-def check_threshold_kind(given: Mapping[str, Any], inherited: RoiRule, where: str) -> None:
-    """Refuse another kind of threshold without a threshold: the number would mean something else.
+def _changed(rule: RoiRule, given: dict[str, Any], where: str) -> RoiRule:
+    """Take the options of a rule out of what is given, and change them in a rule.
 
     Raises
     ------
     UsageError
+        If a value cannot be right; or if another kind of threshold has no threshold beside it,
+        as the number would mean something else.
     """
-    kind = given.get("threshold_kind", inherited.threshold_kind)
-    if kind != inherited.threshold_kind and "localizer_threshold" not in given:
+    own = {o.name: given.pop(o.name) for o in options_of(RoiRule) if o.name in given}
+    kind = own.get("threshold_kind", rule.threshold_kind)
+    if kind != rule.threshold_kind and "localizer_threshold" not in own:
         raise UsageError(
             f"{where}: --threshold-kind {kind} needs a --localizer-threshold beside it."
         )
+    return replace(rule, **own)
 
 
 def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -146,6 +189,8 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
     UsageError
         If the file cannot be read, or is not an object of objects.
     """
+    from bids_secondlevel.maps.files import read_json
+
     try:
         filters = read_json(path, may_be_pipe=True)
     except (OSError, ValueError) as error:
@@ -167,31 +212,3 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
 
 def _items(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
-
-
-def _as_arguments(where: str, key: str, value: object, action: argparse.Action) -> list[str]:
-    """Turn one key of the configuration into arguments; its type must be the option's."""
-    kind: type | tuple[type, ...] = (int, float) if action.type is float else str
-    if action.nargs == 0:
-        kind = int if action.dest == "verbose" else bool
-    elif action.type is int:
-        kind = int
-    is_list = action.nargs not in (None, 0)
-    items = value if is_list and isinstance(value, list) else [value]
-    fits = isinstance(value, list) == is_list and all(
-        isinstance(item, kind) and (kind is bool or not isinstance(item, bool)) for item in items
-    )
-    if not fits or (is_list and not items):
-        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        example = "[0, 5]" if action.type is float else '["..."]'
-        expected = f"a list of {names}, such as {example}" if is_list else names
-        raise UsageError(f"{where}: {key} = {value!r}; expected {expected}.")
-    option = max(action.option_strings, key=len)
-    if action.nargs == 0:
-        return [option] * int(str(value) if kind is int else bool(value))
-    return [option, *(str(item) for item in items)] if is_list else [f"{option}={value}"]
-
-
-def frozen(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn lists into tuples, as settings have them."""
-    return {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}

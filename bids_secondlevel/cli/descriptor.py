@@ -7,8 +7,7 @@ descriptor to be printed by ``--bids-exec-spec``.
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,8 @@ from bids_secondlevel.core.errors import (
     OutputError,
     UsageError,
 )
-from bids_secondlevel.core.roi_rule import RoiRule
+from bids_secondlevel.core.options import options_of
 from bids_secondlevel.core.settings import Settings
-
-NOT_DESCRIBED = ("bids_exec_spec",)
-"""Options that are about the descriptor, and not in it."""
 
 _DRAFT_NAMES = {
     "bids_dir": "InputDataset",
@@ -52,10 +48,6 @@ _OUTPUTS = (
 def describe(parser: argparse.ArgumentParser) -> dict[str, Any]:
     """Describe the command line.
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-
     Returns
     -------
     dict
@@ -64,7 +56,10 @@ def describe(parser: argparse.ArgumentParser) -> dict[str, Any]:
         it wins over the file given with ``--config``.
     """
     groups = [
-        (group.title or "", _described(group._group_actions))  # noqa: SLF001 no public list
+        (
+            group.title or "",
+            [a for a in group._group_actions if a.dest != "bids_exec_spec"],  # noqa: SLF001 no public list
+        )
         for group in parser._action_groups  # noqa: SLF001
     ]
     actions = [action for _, members in groups for action in members]
@@ -102,10 +97,6 @@ def describe(parser: argparse.ArgumentParser) -> dict[str, Any]:
         "tags": {"domain": ["neuroinformatics", "fmri", "bids-app"]},
         "custom": {"BIDSAppSpecVersion": "BEP027 draft", "Defaults": _defaults(actions)},
     }
-
-
-def _described(actions: Iterable[argparse.Action]) -> list[argparse.Action]:
-    return [action for action in actions if action.dest not in NOT_DESCRIBED]
 
 
 def _name(action: argparse.Action) -> str:
@@ -161,9 +152,9 @@ def _type(action: argparse.Action) -> str:
     return {Path: "File", int: "Number", float: "Number"}.get(action.type, "String")  # type: ignore[call-overload, no-any-return]
 
 
-def _defaults(actions: Sequence[argparse.Action]) -> Mapping[str, object]:
+def _defaults(actions: Sequence[argparse.Action]) -> dict[str, object]:
     """Tell what holds where an option that takes a value is not given."""
-    known = {field.name: field.default for of in (Settings, RoiRule) for field in fields(of)}
+    known = {option.name: option.default for option in options_of(Settings)}
     return {
         _identifier(action): list(value) if isinstance(value, tuple) else value
         for action in actions
@@ -174,18 +165,19 @@ def _defaults(actions: Sequence[argparse.Action]) -> Mapping[str, object]:
 
 
 def _error_codes() -> list[dict[str, object]]:
-    told = {SOME_PARTICIPANT_FAILED: "Some participants failed; the others were processed."}
-    for failure in (
+    failures = (
         InvalidDatasetError,
         NothingSelectedError,
         UsageError,
         DataError,
         InputMissingError,
         OutputError,
-    ):
-        text, _, _ = (failure.__doc__ or "").partition("\n")
-        told[failure.exit_code] = text.replace("`", "")
-    return [{"code": code, "description": text} for code, text in told.items()]
+    )
+    meanings = {
+        SOME_PARTICIPANT_FAILED: "Some participants failed; the others were processed.",
+        **{of.exit_code: (of.__doc__ or "").partition("\n")[0].replace("`", "") for of in failures},
+    }
+    return [{"code": code, "description": meaning} for code, meaning in meanings.items()]
 
 
 def _tests() -> list[dict[str, object]]:

@@ -5,25 +5,17 @@ Nothing scientific is imported until it is needed, so that ``--help`` answers at
 
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from pathlib import Path
 
-from bids_secondlevel.cli.config import (
-    RULE_OPTIONS,
-    check_threshold_kind,
-    config_arguments,
-    define_rois,
-    frozen,
-    read_config,
-    read_filters,
-)
-from bids_secondlevel.cli.options import build_parser
-from bids_secondlevel.cli.temporary_files import temporary_files
+from bids_secondlevel.cli.config import parse
 from bids_secondlevel.core.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
@@ -32,19 +24,13 @@ from bids_secondlevel.core.errors import (
     SecondLevelError,
     UsageError,
 )
-from bids_secondlevel.core.roi_rule import RoiRule
 from bids_secondlevel.core.settings import Settings
 
 LOG = logging.getLogger("bids_secondlevel")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments after the program's name; those of the process by default.
+    """Run the program with the arguments after its name, by default those of the process.
 
     Returns
     -------
@@ -136,51 +122,6 @@ def _run_level(settings: Settings) -> int:
     return group.run(settings)
 
 
-def parse(arguments: Sequence[str]) -> Settings:
-    """Turn arguments, and the file given with ``--config``, into settings.
-
-    Options of the command line win over those of the file.
-
-    Raises
-    ------
-    UsageError
-        If a value cannot be right.
-    SystemExit
-        After ``--help`` or ``--version``, or if argparse rejects the arguments.
-    """
-    parser = build_parser()
-    arguments = [_hyphenated(argument) for argument in arguments]
-    given = vars(parser.parse_args(arguments))
-    config = given.pop("config", None)
-    roi_tables: list[dict[str, Any]] = []
-    if config is not None:
-        content = read_config(config)
-        roi_tables = content.pop("roi", [])
-        positionals = [str(given[name]) for name in ("bids_dir", "output_dir", "analysis_level")]
-        from_config = config_arguments(parser, content, f"--config {config}")
-        given = {**vars(parser.parse_args([*positionals, *from_config])), **given}
-    rule = {name: given.pop(name) for name in RULE_OPTIONS if name in given}
-    filter_file = given.get("bids_filter_file")
-    if filter_file is not None:
-        given["bids_filters"] = read_filters(filter_file)
-    if given.get("exclude") is not None:
-        from bids_secondlevel.inputs.participants import read_exclusions
-
-        given["exclusions"] = read_exclusions(given["exclude"])
-    check_threshold_kind(rule, RoiRule(), "options")
-    default = RoiRule(**frozen(rule))
-    rois = define_rois(parser, roi_tables, default, f"--config {config}")
-    return Settings(**frozen(given), rule=default, rois=rois)
-
-
-def _hyphenated(argument: str) -> str:
-    """Accept options spelled with underscores, as other BIDS Apps have them."""
-    if not argument.startswith("--"):
-        return argument
-    option, equals, value = argument.partition("=")
-    return option.replace("_", "-") + equals + value
-
-
 def _start_logging(verbose: int) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
@@ -202,3 +143,50 @@ def _tell(message: str, *, verbose: bool) -> None:
     if verbose:
         traceback.print_exc()
     print(f"bids_secondlevel: {message}", file=sys.stderr)
+
+
+@contextmanager
+def temporary_files(output_dir: Path) -> Iterator[None]:
+    """Give joblib and matplotlib a folder that they can write to, and remove it afterwards.
+
+    If all folders for temporary files are read-only, as in a container without a writable
+    ``/tmp``, it is made in the output folder. matplotlib also wants a folder of its own, and
+    warns of another one: if ``MPLCONFIGDIR`` or the user's home cannot be written, its list of
+    fonts is copied.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made.
+    """
+    try:
+        parent = Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        parent = output_dir
+    configured = os.environ.get("MPLCONFIGDIR")
+    fonts = Path(configured) if configured else Path("~").expanduser()
+    if parent != output_dir and os.access(fonts, os.W_OK):
+        yield
+        return
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=".bids_secondlevel-", dir=parent)
+    except OSError as error:
+        raise OutputError(
+            f"{parent}: cannot be written ({error.strerror or error}), and there is no other "
+            "folder for temporary files. Make it writable, or name a folder that is in TMPDIR."
+        ) from error
+    with folder as name:
+        for path in fonts.glob("fontlist-*.json") if configured else ():
+            shutil.copyfile(path, Path(name) / path.name)
+        given = {"TMPDIR": name, "MPLCONFIGDIR": name}
+        before = {variable: os.environ[variable] for variable in given if variable in os.environ}
+        os.environ |= given
+        tempfile.tempdir = None  # found once and kept, otherwise
+        try:
+            yield
+        finally:
+            tempfile.tempdir = None
+            for variable in given:
+                del os.environ[variable]
+            os.environ |= before

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, replace
 from math import inf, isfinite
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.options import ROIS, check_options, option
 
 VISUAL_AREAS: Mapping[str, int] = MappingProxyType(
     {
@@ -32,26 +33,18 @@ AREA_ENDINGS = (
 )
 """Endings of files that may hold visual areas of their own."""
 
-_LABEL = re.compile(r"[0-9A-Za-z+]+")
-_AREA_FILE = re.compile(rf"[^/\s:]+(?:{'|'.join(map(re.escape, AREA_ENDINGS))})(?::[^/:]+)?")
-
-
 ThresholdKind = Literal["z", "top-n", "top-percent", "fdr"]
+"""z beyond the threshold; or, within the retinotopic part: this many vertices with the most extreme
+z; this percentage of them, at least one; a false discovery rate (Benjamini-Hochberg)."""
+
 Tail = Literal["greater", "less", "two-sided"]
 Combine = Literal["all", "any"]
 HemisphereRow = Literal["L", "R", "both"]
-HEMISPHERE_ROWS: tuple[HemisphereRow, ...] = ("L", "R", "both")
+HEMISPHERE_ROWS: tuple[HemisphereRow, ...] = get_args(HemisphereRow)
 SummaryKind = Literal["mean", "median", "area-weighted-mean"]
 
-THRESHOLD_KINDS: Mapping[ThresholdKind, str] = MappingProxyType(
-    {
-        "z": "z beyond the threshold",
-        "top-n": "this many vertices of the retinotopic part with the most extreme z",
-        "top-percent": "this percentage of the retinotopic part, at least one vertex",
-        "fdr": "false discovery rate within the retinotopic part (Benjamini-Hochberg)",
-    }
-)
-TAILS: tuple[Tail, ...] = ("greater", "less", "two-sided")
+_LABEL = re.compile(r"[0-9A-Za-z+]+")
+_AREA_FILE = re.compile(rf"[^/\s:]+(?:{'|'.join(map(re.escape, AREA_ENDINGS))})(?::[^/:]+)?")
 
 
 def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -89,35 +82,17 @@ def area_name(name: str) -> str:
     return re.sub("[^0-9A-Za-z]", "", chosen)
 
 
-@dataclass(frozen=True)
+def _are_in_order(limits: tuple[float, float]) -> bool:
+    return all(map(isfinite, limits)) and limits[0] < limits[1]
+
+
+def _is_wedge(angles: tuple[float, float]) -> bool:
+    return all(-180 <= angle <= 180 for angle in angles) and angles[0] != angles[1]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoiRule:
     """How a region of interest (ROI) is defined; all limits are strict.
-
-    Attributes
-    ----------
-    visual_areas : tuple of str
-        Names of the visual areas, keys of :data:`VISUAL_AREAS`, or their numbers; or files that
-        hold an area of their own, named without participant and hemisphere: ``V1_exvivo.label``
-        for ``lh.V1_exvivo.label``, with a colon and the name of a label where a file has several.
-    eccentricity : tuple of float
-        Lower and upper limit, in degrees of visual angle.
-    polar_angle : tuple of float or None
-        Wedge of the visual field, from the first angle clockwise to the second: degrees from
-        the upper vertical meridian, positive in the right visual field and negative in the
-        left. The upper left quadrant is -90 to 0, the lower left one -180 to -90.
-    min_variance_explained : float or None
-        Vertices must have more than this in the map of variance explained, in its units.
-    threshold_kind : {"z", "top-n", "top-percent", "fdr"}
-        What the threshold means; all but ``z`` are applied within the retinotopic part of each
-        hemisphere.
-    localizer_threshold : float
-        A z value, a number of vertices, a percentage, or a false discovery rate.
-    tail : {"greater", "less", "two-sided"}
-        Which z values count as extreme.
-    min_vertices : int
-        Below this size there is no estimate.
-    exclusive : bool
-        Whether vertices that pass for more than one ROI are removed.
 
     Raises
     ------
@@ -130,47 +105,67 @@ class RoiRule:
     (1, 2)
     """
 
-    visual_areas: tuple[str, ...] = ("V1",)
-    eccentricity: tuple[float, float] = (0.0, 5.0)
-    polar_angle: tuple[float, float] | None = None
-    min_variance_explained: float | None = None
-    threshold_kind: ThresholdKind = "z"
-    localizer_threshold: float = 1.96
-    tail: Tail = "greater"
-    min_vertices: int = 1
-    exclusive: bool = False
+    localizer_threshold: float = option(
+        "a vertex is activated when its z value is greater; or a number of vertices, a "
+        "percentage, or a false discovery rate, by --threshold-kind (default: {default})",
+        ROIS,
+        metavar="VALUE",
+        default=1.96,
+    )
+    threshold_kind: ThresholdKind = option(
+        "what the threshold means; all but z apply within the retinotopic part of each "
+        "hemisphere (default: {default})",
+        ROIS,
+        default="z",
+    )
+    tail: Tail = option(
+        "which z values count as activation (default: {default})", ROIS, default="greater"
+    )
+    exclusive: bool = option("remove vertices that pass for more than one ROI", ROIS, default=False)
+    min_vertices: int = option(
+        "no estimate (below_min_vertices) in a ROI with fewer vertices (default: {default})",
+        ROIS,
+        metavar="N",
+        default=1,
+        check=lambda n: n >= 1,
+        expected="1 or more",
+    )
+    visual_areas: tuple[str, ...] = option(
+        f"visual areas, out of {', '.join(VISUAL_AREAS)}, or their numbers; or files that "
+        "hold an area, without their lh. or rh.: V1_exvivo.label, aparc.annot:pericalcarine, "
+        "wang15_mplbl.mgz:1 (default: {default})",
+        ROIS,
+        metavar="NAME",
+        default=("V1",),
+    )
+    eccentricity: tuple[float, float] = option(
+        "range of eccentricity in degrees, limits excluded (default: {default})",
+        ROIS,
+        metavar=("LOW", "HIGH"),
+        default=(0.0, 5.0),
+        check=_are_in_order,
+        expected="two numbers in degrees, the lower one first",
+    )
+    polar_angle: tuple[float, float] | None = option(
+        "wedge of the visual field, clockwise: degrees from the upper vertical meridian, "
+        "negative in the left visual field; the upper left quadrant is -90 0 (default: all)",
+        ROIS,
+        metavar=("FROM", "TO"),
+        check=_is_wedge,
+        expected="two different angles between -180 and 180 degrees",
+    )
+    min_variance_explained: float | None = option(
+        "vertices must exceed this in the map of variance explained (vexpl), in its unit",
+        ROIS,
+        metavar="VALUE",
+        check=isfinite,
+        expected="a number",
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "visual_areas", _checked_areas(self.visual_areas))
-        low, high = self.eccentricity
-        if not (isfinite(low) and isfinite(high) and low < high):
-            raise UsageError(
-                f"--eccentricity: {low:g} {high:g} given; expected two numbers in degrees, "
-                "the lower one first."
-            )
-        if self.polar_angle is not None and not (
-            all(-180 <= angle <= 180 for angle in self.polar_angle)
-            and self.polar_angle[0] != self.polar_angle[1]
-        ):
-            first, second = self.polar_angle
-            raise UsageError(
-                f"--polar-angle: {first:g} {second:g} given; expected two different angles "
-                "between -180 and 180 degrees."
-            )
-        if self.min_variance_explained is not None and not isfinite(self.min_variance_explained):
-            raise UsageError(
-                f"--min-variance-explained: {self.min_variance_explained} given; expected a number."
-            )
-        if self.threshold_kind not in THRESHOLD_KINDS:
-            raise UsageError(
-                f"--threshold-kind: {self.threshold_kind} given; expected one of "
-                f"{', '.join(THRESHOLD_KINDS)}."
-            )
-        if self.tail not in TAILS:
-            raise UsageError(f"--tail: {self.tail} given; expected one of {', '.join(TAILS)}.")
+        check_options(self)
         self._check_threshold()
-        if self.min_vertices < 1:
-            raise UsageError(f"--min-vertices: {self.min_vertices} given; expected 1 or more.")
 
     def _check_threshold(self) -> None:
         value = self.localizer_threshold
@@ -218,12 +213,7 @@ class RoiRule:
     @property
     def retinotopic_part(self) -> tuple[object, ...]:
         """What decides the retinotopic part; rules that agree in it share a mask."""
-        return (
-            self.visual_areas,
-            self.eccentricity,
-            self.polar_angle,
-            self.min_variance_explained,
-        )
+        return (self.visual_areas, self.eccentricity, self.polar_angle, self.min_variance_explained)
 
     @property
     def z_not_activated(self) -> tuple[float, float] | None:
@@ -274,10 +264,7 @@ class RoiRule:
         threshold = described.get("LocalizerThreshold", cls.localizer_threshold)
         return cls(
             visual_areas=tuple(described["VisualAreas"]),
-            eccentricity=(
-                described["EccentricityGreaterThan"],
-                described["EccentricityLessThan"],
-            ),
+            eccentricity=(described["EccentricityGreaterThan"], described["EccentricityLessThan"]),
             polar_angle=None if wedge is None else (wedge[0], wedge[1]),
             min_variance_explained=described.get("VarianceExplainedGreaterThan"),
             threshold_kind=described.get("LocalizerThresholdKind", cls.threshold_kind),
@@ -292,29 +279,24 @@ class RoiRule:
 class RoiDefinition:
     """A region of interest by name.
 
-    Attributes
-    ----------
-    name : str
-        What it is called in tables and file names.
-    contrasts : tuple of str
-        Localizer contrasts that must activate a vertex; none for a ROI by retinotopy only.
-    rule : RoiRule
-    combine : {"all", "any"}
-        Whether all of `contrasts` must activate a vertex, or any.
-    exclude : tuple of str
-        Localizer contrasts that must not activate it.
-
     Raises
     ------
     UsageError
         If the name is no BIDS label, or contrasts are excluded where none is needed.
     """
 
-    name: str
-    contrasts: tuple[str, ...]
+    name: str = option("what it is called in tables and file names", default=MISSING)
+    contrasts: tuple[str, ...] = option(
+        "localizer contrasts that must activate a vertex; none for a ROI by retinotopy only",
+        default=MISSING,
+    )
     rule: RoiRule = RoiRule()
-    combine: Combine = "all"
-    exclude: tuple[str, ...] = ()
+    combine: Combine = option(
+        "whether all of the contrasts must activate a vertex, or any", default="all"
+    )
+    exclude: tuple[str, ...] = option(
+        "localizer contrasts that must not activate a vertex", default=()
+    )
 
     def __post_init__(self) -> None:
         if not _LABEL.fullmatch(self.name):
@@ -322,7 +304,7 @@ class RoiDefinition:
                 f"[[roi]]: name {self.name!r} is not a BIDS label; expected letters, digits and "
                 "'+' only."
             )
-        if self.combine not in ("all", "any"):
+        if self.combine not in get_args(Combine):
             raise UsageError(f"[[roi]] {self.name}: combine {self.combine!r}; expected all or any.")
         for name in ("contrasts", "exclude"):
             labels = tuple(checked_label(name, "contrast-", v) for v in getattr(self, name))

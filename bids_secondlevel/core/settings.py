@@ -1,15 +1,28 @@
-"""Every option of the program and its default, checked once and then frozen."""
+"""Every option of the program with its default, checked once and then frozen."""
 
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+import tomli_w
 
 from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.options import (
+    GROUP_LEVEL,
+    MEASURED,
+    ROIS,
+    RUNNING,
+    WHO,
+    check_options,
+    option,
+    options_of,
+)
 from bids_secondlevel.core.roi_rule import (
-    HEMISPHERE_ROWS,
     HemisphereRow,
     RoiDefinition,
     RoiRule,
@@ -31,15 +44,22 @@ class DerivativePath:
     path: Path
     name: str | None = None
 
+    @classmethod
+    def parse(cls, text: str) -> "DerivativePath":
+        """Read ``PATH`` or ``NAME=PATH``."""
+        name, equals, path = text.partition("=")
+        if not equals or "/" in name or not name or not path:
+            name, path = "", text
+        # Path.expanduser ends where there is no home.
+        return cls(Path(os.path.expanduser(path)), name or None)  # noqa: PTH111
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What to do: one field per option of the command line, with its default.
 
     Labels are kept without their ``sub-`` or ``ses-`` prefix; an empty tuple or ``None`` means
-    "all" or "decide from the data". `bids_filters` is the content of `bids_filter_file`, and
-    `exclusions` that of `exclude`: reasons by label. `density` is split off from a `space` such
-    as ``fsLR-59k``.
+    "all" or "decide from the data".
 
     Raises
     ------
@@ -47,63 +67,207 @@ class Settings:
         If a value cannot be right; the message names the option.
     """
 
-    bids_dir: Path
-    output_dir: Path
-    analysis_level: AnalysisLevel
-    participant_label: tuple[str, ...] = ()
-    session_label: tuple[str, ...] = ()
-    derivatives: tuple[DerivativePath, ...] = ()
-    bids_filter_file: Path | None = None
-    bids_filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    localizer_task: str | None = None
-    roi_contrasts: tuple[str, ...] = ()
+    bids_dir: Path = option("BIDS dataset; only read", metavar="BIDS_DIR", default=MISSING)
+    output_dir: Path = option("where results go", metavar="OUTPUT_DIR", default=MISSING)
+    analysis_level: AnalysisLevel = option("level of the analysis", default=MISSING)
+
+    participant_label: tuple[str, ...] = option(
+        "participants to process, with or without sub- (default: all)",
+        WHO,
+        prefix="sub-",
+        default=(),
+    )
+    session_label: tuple[str, ...] = option(
+        "sessions to measure, with or without ses- (default: all); ROIs are always defined "
+        "on all sessions of the localizer",
+        WHO,
+        prefix="ses-",
+        default=(),
+    )
+    derivatives: tuple[DerivativePath, ...] = option(
+        "datasets of first-level maps and of retinotopy (default: those below "
+        "BIDS_DIR/derivatives, BIDS_DIR/sourcedata/freesurfer, and sourcedata/freesurfer inside "
+        "each of them)",
+        WHO,
+        short="-d",
+        metavar="[NAME=]PATH",
+        parse=DerivativePath.parse,
+        default=(),
+    )
+    bids_filter_file: Path | None = option(
+        "JSON file with pybids filters for the queries localizer, estimates and retinotopy",
+        WHO,
+        metavar="FILE",
+    )
+
+    localizer_task: str | None = option(
+        "task whose contrasts define the ROIs (default: the only task with 'loc' in its label)",
+        ROIS,
+        prefix="task-",
+    )
+    roi_contrasts: tuple[str, ...] = option(
+        "localizer contrasts, one ROI each (default: all of the localizer task)",
+        ROIS,
+        prefix="contrast-",
+        default=(),
+    )
+    retinotopy_only: bool = option(
+        "one ROI by retinotopy alone, without a localizer", ROIS, default=False
+    )
     rule: RoiRule = RoiRule()
-    rois: tuple[RoiDefinition, ...] = ()
-    retinotopy_only: bool = False
-    retinotopy_source: str | None = None
-    task_label: tuple[str, ...] = ()
-    contrasts: tuple[str, ...] = ()
-    statistic: str = "effect"
-    summary: SummaryKind = "mean"
-    cross_validate: bool = False
-    sweep: bool = False
-    sweep_thresholds: tuple[float, ...] = (1.64, 1.96, 2.33, 2.58, 3.09)
-    sweep_eccentricities: tuple[float, ...] = ()
-    space: str | None = None
-    density: str | None = field(default=None, init=False)
-    hemi: tuple[HemisphereRow, ...] = ()
-    report: bool = True
-    reports_only: bool = False
-    n_procs: int | None = None
-    force: bool = False
-    exclude: Path | None = None
+    retinotopy_source: str | None = option(
+        "which retinotopic maps, such as benson14 or inferred (default: the only ones found, "
+        "and inferred where there are several)",
+        ROIS,
+        metavar="TAG",
+    )
+
+    task_label: tuple[str, ...] = option(
+        "tasks to measure (default: all, the localizer included)",
+        MEASURED,
+        prefix="task-",
+        default=(),
+    )
+    contrasts: tuple[str, ...] = option(
+        "contrasts to measure (default: all)", MEASURED, prefix="contrast-", default=()
+    )
+    statistic: str = option(
+        "which maps to measure, the stat entity (default: {default})",
+        MEASURED,
+        metavar="NAME",
+        prefix="stat-",
+        default="effect",
+    )
+    summary: SummaryKind = option(
+        "how the values in a ROI become one number; area-weighted-mean needs a surface "
+        "(default: {default})",
+        MEASURED,
+        default="mean",
+    )
+    cross_validate: bool = option(
+        "measure the localizer in each of its runs, in ROIs defined on the other runs, where "
+        "runs have maps of their own",
+        MEASURED,
+        default=False,
+    )
+    sweep: bool = option(
+        "measure under other thresholds and eccentricities too (desc-sweep_estimates.tsv)",
+        MEASURED,
+        default=False,
+    )
+    sweep_thresholds: tuple[float, ...] = option(
+        "default: {default}", MEASURED, metavar="Z", default=(1.64, 1.96, 2.33, 2.58, 3.09)
+    )
+    sweep_eccentricities: tuple[float, ...] = option(
+        "upper limits in degrees (default: 0.6 to 1.4 times that of --eccentricity)",
+        MEASURED,
+        metavar="HIGH",
+        default=(),
+    )
+    space: str | None = option(
+        "space in which ROIs are defined and measured (default: that of the maps; fsnative "
+        "where there are several). Maps in another surface space are carried to fsnative, "
+        "fsaverage, fsaverage5, fsaverage6 or fsLR, with a density such as fsLR-59k if need be",
+        MEASURED,
+        prefix="space-",
+    )
+    hemi: tuple[HemisphereRow, ...] = option(
+        "which rows there are of each estimate (default: L R both; for volumes both; there, "
+        "the hemispheres are x below 0 and from 0 on)",
+        MEASURED,
+        default=(),
+        check=lambda given: len(set(given) & set(get_args(HemisphereRow))) == len(given),
+        expected="L, R, both, or some",
+    )
+
+    exclude: Path | None = option(
+        "TSV file with the columns participant_id and reason: participants to be left out "
+        "of all statistics",
+        GROUP_LEVEL,
+        metavar="FILE",
+    )
+    min_coverage: float = option(
+        "leave out estimates from ROIs with a smaller share of finite vertices, 0 to 1; "
+        "--min-vertices works here too (default: {default})",
+        GROUP_LEVEL,
+        metavar="SHARE",
+        default=0.0,
+        check=lambda share: 0 <= share <= 1,
+        expected="a share between 0 and 1",
+    )
+    n_permutations: int = option(
+        "random sign flips; all of them where there are no more than this (default: {default})",
+        GROUP_LEVEL,
+        metavar="N",
+        default=10_000,
+        check=lambda n: n >= 0,
+        expected="a number of sign flips, or 0 for no permutation tests",
+    )
+    model: str | None = option(
+        "fit a model to the estimates: a formula such as 'estimate ~ roi * contrast + age' "
+        "with columns of the estimates table and of participants.tsv, or a BIDS Stats Model "
+        "(a file that ends in .json)",
+        GROUP_LEVEL,
+        metavar="FORMULA|FILE",
+    )
+
+    skip_bids_validation: bool = option(
+        "go on without a valid dataset_description.json in BIDS_DIR", WHO, default=False
+    )
+    dry_run: bool = option(
+        "print which files would be used for what, and what is missing; write nothing",
+        RUNNING,
+        default=False,
+    )
+    report: bool = option(
+        "draw no pictures and write no pages, which take seconds for each participant",
+        RUNNING,
+        default=True,
+    )
+    reports_only: bool = option(
+        "write the pages again from the results that are there, and do nothing else",
+        RUNNING,
+        default=False,
+    )
+    n_procs: int | None = option(
+        "participants processed at a time (default: the CPUs this process may use)",
+        RUNNING,
+        metavar="N",
+        check=lambda n: n >= 1,
+        expected="1 or more",
+    )
+    force: bool = option(
+        "process participants again whose results are up to date: made by the same version "
+        "with the same settings from the same files",
+        RUNNING,
+        default=False,
+    )
+    stop_on_first_crash: bool = option(
+        "stop at the first participant that fails, instead of going on with the others",
+        RUNNING,
+        default=False,
+    )
+    verbose: int = option("say more; show tracebacks of failures", RUNNING, short="-v", default=0)
+
+    bids_filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Content of `bids_filter_file`."""
     exclusions: Mapping[str, str] = field(default_factory=dict)
-    min_coverage: float = 0.0
-    n_permutations: int = 10_000
-    model: str | None = None
-    stop_on_first_crash: bool = False
-    dry_run: bool = False
-    verbose: int = 0
-    skip_bids_validation: bool = False
+    """Content of `exclude`: reasons by label."""
+    rois: tuple[RoiDefinition, ...] = ()
+    """From the ``[[roi]]`` tables of a ``--config`` file."""
+    density: str | None = field(default=None, init=False)
+    """Split off from a `space` such as ``fsLR-59k``."""
 
     def __post_init__(self) -> None:
         self._check_labels()
         self._check_space()
         self._check_filters()
-        self._check_sweep()
+        for name in ("sweep_thresholds", "sweep_eccentricities"):
+            if not all(map(isfinite, getattr(self, name))):
+                raise UsageError(f"--{name.replace('_', '-')}: expected numbers.")
         if self.reports_only and not self.report:
             raise UsageError("--reports-only and --no-report: give only one of them.")
-        if not 0 <= self.min_coverage <= 1:
-            raise UsageError(
-                f"--min-coverage: {self.min_coverage:g} given; expected a share between 0 and 1."
-            )
-        if self.n_permutations < 0:
-            raise UsageError(
-                f"--n-permutations: {self.n_permutations} given; expected a number of sign flips, "
-                "or 0 for no permutation tests."
-            )
-        if self.n_procs is not None and self.n_procs < 1:
-            raise UsageError(f"--n-procs: {self.n_procs} given; expected 1 or more.")
+        check_options(self)
         names = [roi.name.casefold() for roi in self.rois]
         if len(set(names)) < len(names):
             raise UsageError("[[roi]]: two ROIs have the same name.")
@@ -114,27 +278,17 @@ class Settings:
             )
 
     def _check_labels(self) -> None:
-        for name, prefix in (
-            ("participant_label", "sub-"),
-            ("session_label", "ses-"),
-            ("task_label", "task-"),
-            ("roi_contrasts", "contrast-"),
-            ("contrasts", "contrast-"),
-        ):
-            labels = tuple(checked_label(name, prefix, v) for v in getattr(self, name))
-            object.__setattr__(self, name, tuple(dict.fromkeys(labels)))
         space, hyphen, density = (self.space or "").removeprefix("space-").rpartition("-")
         if hyphen and re.fullmatch(r"\d+k", density):
             object.__setattr__(self, "space", space)
             object.__setattr__(self, "density", density)
-        for name, prefix in (
-            ("localizer_task", "task-"),
-            ("space", "space-"),
-            ("statistic", "stat-"),
-        ):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, checked_label(name, prefix, value))
+        for declared in options_of(Settings):
+            value = getattr(self, declared.name, None)
+            if declared.prefix is None or value is None:
+                continue
+            check = partial(checked_label, declared.name, declared.prefix)
+            label = tuple(dict.fromkeys(map(check, value))) if declared.is_list else check(value)
+            object.__setattr__(self, declared.name, label)
         object.__setattr__(self, "statistic", self.statistic.lower())
 
     def _check_space(self) -> None:
@@ -149,8 +303,6 @@ class Settings:
         if name is not None:  # so that results in two densities have different names
             object.__setattr__(self, "space", name)
             object.__setattr__(self, "density", None)
-        if len(set(self.hemi)) < len(self.hemi) or set(self.hemi) - set(HEMISPHERE_ROWS):
-            raise UsageError(f"--hemi: {' '.join(self.hemi)} given; expected L, R, both, or some.")
 
     def _check_filters(self) -> None:
         unknown = set(self.bids_filters) - set(FILTER_QUERIES)
@@ -167,11 +319,6 @@ class Settings:
                     "maps, and --statistic says what is measured."
                 )
 
-    def _check_sweep(self) -> None:
-        for name in ("sweep_thresholds", "sweep_eccentricities"):
-            if not all(isfinite(value) for value in getattr(self, name)):
-                raise UsageError(f"--{name.replace('_', '-')}: expected numbers.")
-
 
 def is_stats_model(model: str) -> bool:
     """Tell whether a model is given as the path of a BIDS Stats Model, not as a formula.
@@ -182,3 +329,92 @@ def is_stats_model(model: str) -> bool:
     (True, False)
     """
     return model.strip().casefold().endswith(".json")
+
+
+_RULE_KEYS = (
+    *("visual_areas", "eccentricity", "polar_angle", "min_variance_explained"),
+    *("threshold_kind", "localizer_threshold", "tail", "min_vertices", "exclusive"),
+)
+"""Options of a rule, in the order of the file."""
+
+_GROUP_KEYS = (
+    *("participant-label", "session-label", "task-label", "contrasts", "roi-contrasts", "space"),
+    "hemi",
+    *("exclude", "min-vertices", "min-coverage", "n-permutations", "model"),
+    "skip-bids-validation",
+)
+"""Options that have an effect at group level, in the order of the file."""
+
+
+def settings_text(settings: Settings) -> str:
+    """Write the settings that decide the results as TOML, to be passed back with ``--config``."""
+    return tomli_w.dumps(settings_as_toml(settings))
+
+
+def participant_settings(settings: Settings) -> list[str]:
+    """Say the settings that decide the results of a participant, whoever else is processed."""
+    options = settings_as_toml(replace(settings, participant_label=()))
+    of_group = {declared.key for declared in options_of(Settings) if declared.group == GROUP_LEVEL}
+    decisive = {key: value for key, value in options.items() if key not in of_group}
+    return tomli_w.dumps(decisive).splitlines()
+
+
+def settings_as_toml(settings: Settings) -> dict[str, Any]:
+    """Say the settings by the long names of the options, those that decide the results."""
+    declared = {o.name: o for o in options_of(Settings) if o.group not in (None, RUNNING)}
+    given = {
+        **vars(settings),
+        "space": f"{settings.space}-{settings.density}" if settings.density else settings.space,
+        "model": model_as_given(settings.model),
+    }
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "rule":
+            options |= _rule_as_toml(settings.rule)
+        elif name in declared:
+            options[declared[name].key] = _as_toml(value)
+    options["roi"] = [
+        {
+            "name": roi.name,
+            "contrasts": list(roi.contrasts),
+            "combine": roi.combine,
+            "exclude": list(roi.exclude),
+            **_differing(_rule_as_toml(roi.rule), _rule_as_toml(settings.rule)),
+        }
+        for roi in settings.rois
+    ]
+    if settings.analysis_level == "group":
+        options = {key: options[key] for key in _GROUP_KEYS}
+    return {key: value for key, value in options.items() if value not in (None, [])}
+
+
+def model_as_given(model: str | None) -> str | None:
+    """Make the path of a file absolute, as settings may be passed back from elsewhere."""
+    return model if model is None or not is_stats_model(model) else _absolute(Path(model))
+
+
+def _absolute(path: Path) -> str:
+    """Write a path from the root on; bytes of names that are no Unicode are escaped."""
+    return os.fsencode(path.absolute()).decode(errors="backslashreplace")
+
+
+def _as_toml(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_as_toml(item) for item in value]
+    if isinstance(value, DerivativePath):
+        path = _absolute(value.path)
+        return f"{value.name}={path}" if value.name else path
+    return _absolute(value) if isinstance(value, Path) else value
+
+
+def _rule_as_toml(rule: RoiRule) -> dict[str, Any]:
+    values = {name.replace("_", "-"): _as_toml(getattr(rule, name)) for name in _RULE_KEYS}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _differing(own: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+    """Keep what a ROI overrides; a kind of threshold goes with its threshold."""
+    differing = {name: value for name, value in own.items() if default.get(name) != value}
+    if "threshold-kind" in differing:
+        differing["localizer-threshold"] = own["localizer-threshold"]
+    return differing

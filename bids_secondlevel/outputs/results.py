@@ -10,8 +10,7 @@ from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.rows import columns, frame_of
-from bids_secondlevel.core.settings import Settings, is_stats_model
-from bids_secondlevel.core.settings_file import model_as_given, settings_text
+from bids_secondlevel.core.settings import Settings, is_stats_model, model_as_given, settings_text
 from bids_secondlevel.core.values import Absent, Rois
 from bids_secondlevel.maps.combine import COMBINATIONS
 from bids_secondlevel.maps.cortex import Cortex

@@ -12,8 +12,7 @@ from typing import Any
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
-from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.settings_file import participant_settings
+from bids_secondlevel.core.settings import Settings, participant_settings
 from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.maps.surfaces import values_beside

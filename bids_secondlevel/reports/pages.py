@@ -10,8 +10,7 @@ from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.rows import columns, rows_of
-from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.settings_file import settings_text
+from bids_secondlevel.core.settings import Settings, settings_text
 from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json

@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from study import COMMAND, estimates, make_study, run
 
 from bids_secondlevel import __version__
-from bids_secondlevel.cli.main import main, parse
-from bids_secondlevel.cli.options import build_parser
+from bids_secondlevel.cli.config import parse
+from bids_secondlevel.cli.main import main
+from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
@@ -36,7 +38,7 @@ def test_version_and_help():
 def test_help_imports_nothing_scientific():
     code = (
         "import sys; from bids_secondlevel.cli.main import main; main(['--help'])\n"
-        "heavy = {'numpy', 'scipy', 'nibabel', 'bids', 'pandas', 'joblib', 'nilearn'}\n"
+        "heavy = {'numpy', 'scipy', 'nibabel', 'bids', 'pandas', 'joblib', 'nilearn', 'pydantic'}\n"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     finished = subprocess.run(
@@ -303,7 +305,7 @@ def test_filters_of_an_unknown_query(tmp_path, capsys):
 
 def test_defaults_are_those_of_the_settings():
     assert parse(POSITIONALS) == Settings(
-        *map(type(parse(POSITIONALS).bids_dir), POSITIONALS[:2]), "participant"
+        bids_dir=Path("bids"), output_dir=Path("out"), analysis_level="participant"
     )
 
 

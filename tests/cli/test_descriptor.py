@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from study import COMMAND, estimates, make_study, run
 
-from bids_secondlevel.cli.main import parse
-from bids_secondlevel.cli.options import build_parser
+from bids_secondlevel.cli.config import parse
+from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core.roi_rule import RoiRule
 from bids_secondlevel.core.settings import Settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from study import contents, make_study, run
 
-from bids_secondlevel.cli.temporary_files import temporary_files
+from bids_secondlevel.cli.main import temporary_files
 from bids_secondlevel.core.errors import OutputError
 
 

@@ -70,7 +70,9 @@ def bids(tmp_path):
 
 
 def settings(bids, **options):
-    return Settings(bids, bids.parent / "out", "participant", **options)
+    return Settings(
+        bids_dir=bids, output_dir=bids.parent / "out", analysis_level="participant", **options
+    )
 
 
 def chosen(bids, label="01", **options):

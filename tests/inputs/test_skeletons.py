@@ -46,9 +46,9 @@ def add_maps(root, label, space="fsnative"):
 
 def choose(bids, label, *derivatives, **options):
     settings = Settings(
-        bids,
-        bids / "out",
-        "participant",
+        bids_dir=bids,
+        output_dir=bids / "out",
+        analysis_level="participant",
         derivatives=tuple(DerivativePath(path) for path in derivatives),
         **options,
     )
@@ -103,7 +103,9 @@ def test_ds003787_has_both_sources_for_some(bids):
 
 def test_ds003787_average_is_no_participant(bids):
     lay_out("ds003787", bids)
-    datasets = find_datasets(Settings(bids, bids / "out", "participant"))
+    datasets = find_datasets(
+        Settings(bids_dir=bids, output_dir=bids / "out", analysis_level="participant")
+    )
     assert list_participants(bids, datasets) == ("wlsubj001", "wlsubj014", "wlsubj055")
 
 

@@ -329,7 +329,7 @@ def test_surfaces_of_templates_redo_who_may_be_drawn_on_them(study, output, tmp_
             label="01", retinotopy_source=None, retinotopy={}, localizers={}, contrasts=()
         ),
     )
-    settings = Settings(study.root, output, "participant")
+    settings = Settings(bids_dir=study.root, output_dir=output, analysis_level="participant")
 
     def origin():
         return origin_of(chosen, settings)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from study import COMMAND, make_study, read_tsv
 
-from bids_secondlevel.cli.options import build_parser
+from bids_secondlevel.cli.parser import build_parser
 
 SHELLCHECK = shutil.which("shellcheck", path=f"{COMMAND.parent}:{os.environ['PATH']}")
 SCRIPTS = Path(generated.__file__).parent / "cluster"

@@ -13,7 +13,7 @@ from pathlib import Path
 import generated
 import pytest
 
-from bids_secondlevel.cli.options import build_parser
+from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core import errors
 from bids_secondlevel.core.rows import Column
 from bids_secondlevel.core.values import STATUSES

@@ -1,0 +1,80 @@
+"""The command line, made from the options that the settings declare."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_secondlevel import __version__
+from bids_secondlevel.cli.descriptor import describe
+from bids_secondlevel.core.options import GROUPS, RUNNING, Option, options_of
+from bids_secondlevel.core.settings import Settings
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser; what is not given is not in its result."""
+    parser = argparse.ArgumentParser(
+        prog="bids_secondlevel",
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR {participant,group} [options]",
+        description="Individual regions of interest from retinotopy and a functional localizer, "
+        "and group statistics on first-level estimates inside them. Run the participant level "
+        "first, then the group level.",
+        epilog="Exit codes: 0 done; 1 some participant failed (the others were processed); "
+        "16 invalid dataset; 18 the filters selected nothing; 64 usage; 65 unreadable or "
+        "inconsistent data; 66 input missing; 73 output cannot be written.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    groups = {title: parser.add_argument_group(title) for title in GROUPS}
+    groups[RUNNING].add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with any of these options by their long names; the command line wins",
+    )
+    for option in options_of(Settings):
+        if option.group is None:
+            parser.add_argument(option.name, **_taken_by(option))
+        else:
+            names = [name for name in (option.short, f"--{option.key}") if name]
+            groups[option.group].add_argument(*names, dest=option.name, **_taken_by(option))
+    groups[RUNNING].add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    groups[RUNNING].add_argument(
+        "--bids-exec-spec",
+        action=_PrintDescriptor,
+        nargs=0,
+        help="print the Boutiques descriptor of the program, for platforms, and exit",
+    )
+    return parser
+
+
+def _taken_by(option: Option) -> dict[str, Any]:
+    """Say what an argument takes, as argparse has it."""
+    if option.kind is bool:
+        action = "store_false" if option.says_no else "store_true"
+        return {"action": action, "help": option.description}
+    if option.metavar is None and not option.choices:
+        return {"action": "count", "help": option.description}
+    taken: dict[str, Any] = {"metavar": option.metavar, "help": option.description}
+    if option.choices:
+        taken["choices"] = option.choices
+    elif option.kind is not str:
+        taken["type"] = option.parse or option.kind
+    if option.is_list:
+        taken["nargs"] = option.length or "+"
+    return taken
+
+
+class _PrintDescriptor(argparse.Action):
+    """Describe the parser that it belongs to, and end the program."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002
+        values: str | Sequence[Any] | None,  # noqa: ARG002
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        print(json.dumps(describe(parser), indent=2))
+        parser.exit()
