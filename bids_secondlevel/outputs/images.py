@@ -14,7 +14,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import Hemisphere
-from bids_secondlevel.core.palette import components
+from bids_secondlevel.core.roi_rule import components
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.maps.surfaces import STRUCTURES
 from bids_secondlevel.maps.volumes import Grid

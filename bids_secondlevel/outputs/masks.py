@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
 from bids_secondlevel.core.hemispheres import Hemisphere
-from bids_secondlevel.core.palette import MASK_COLOUR
-from bids_secondlevel.core.roi_rule import RoiDefinition
+from bids_secondlevel.core.roi_rule import MASK_COLOUR, RoiDefinition
 from bids_secondlevel.core.spaces import is_template
 from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
 from bids_secondlevel.maps.combine import COMBINATIONS

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Hemisphere
-from bids_secondlevel.core.palette import OVERLAP_COLOUR, roi_colours
+from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, roi_colours
 from bids_secondlevel.core.values import Absent, Mask, RoiMasks
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json

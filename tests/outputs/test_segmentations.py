@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from study import COMMAND, cut_short, read_tsv, write_gifti
 
 from bids_secondlevel.cli.main import main
-from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
+from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, components, roi_colours
 from bids_secondlevel.outputs.segmentations import lookup_table, segment
 
 NAME = "sub-01_hemi-{}_space-fsnative_seg-roi_dseg"

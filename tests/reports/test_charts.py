@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_secondlevel.core.palette import components, roi_colours
+from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.reports.charts.layout import (
     choose_grid,

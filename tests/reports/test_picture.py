@@ -14,8 +14,7 @@ from matplotlib import colormaps
 from meshes import icosphere
 from PIL import Image
 
-from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
-from bids_secondlevel.core.roi_rule import VISUAL_AREAS
+from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, VISUAL_AREAS, components, roi_colours
 from bids_secondlevel.core.values import Mesh
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.reports.cortex.panels import MAX_Z_PANELS, Legend

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_picture import LEGEND, images, texts
 
-from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
+from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, components, roi_colours
 from bids_secondlevel.maps.volumes import Grid
 from bids_secondlevel.reports.cortex.picture import draw_slices
 from bids_secondlevel.reports.cortex.slices import cut, layers_in, look_through

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import HEMISPHERES
-from bids_secondlevel.core.palette import components
+from bids_secondlevel.core.roi_rule import components
 from bids_secondlevel.core.rows import each_row, grouped
 from bids_secondlevel.core.values import STATUSES, Array, Mask
 from bids_secondlevel.reports.charts.layout import (

@@ -16,7 +16,7 @@ from unicodedata import east_asian_width
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
-from bids_secondlevel.core.palette import components, roi_colours
+from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.values import Array
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_secondlevel.core.palette import OVERLAP_COLOUR, components, roi_colours
+from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, components, roi_colours
 from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.reports.cortex.view import Layers, View
 

@@ -17,8 +17,7 @@ import numpy as np
 from bids_secondlevel.core.definition import retinotopic_part_in_words
 from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Bilateral, Hemisphere
-from bids_secondlevel.core.palette import OVERLAP_COLOUR, roi_colours
-from bids_secondlevel.core.roi_rule import VISUAL_AREAS, area_name
+from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, VISUAL_AREAS, area_name, roi_colours
 from bids_secondlevel.core.values import Absent, Array, Retinotopy, Rois
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import DisplaySurface
