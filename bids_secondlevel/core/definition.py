@@ -91,20 +91,18 @@ class Definition:
         DataError
             If it does not say how ROIs were defined.
         """
-        source = sidecar.get("RetinotopySource")
-        sources = sidecar.get("RetinotopySources") or ([] if source is None else [source])
+        task, source = sidecar.get("LocalizerTask"), sidecar.get("RetinotopySource")
+        sources = sidecar.get("RetinotopySources", () if source is None else (source,))
         try:
-            statistic, summary = _texts(sidecar["Statistic"], sidecar["Summary"])
-            (maps_are,) = _texts(sidecar.get("MapsAre") or "surfaces")
             return cls(
                 rois=tuple(RoiDefinition.from_sidecar(*roi) for roi in sidecar["Rois"].items()),
-                localizer_task=sidecar["LocalizerTask"] and _texts(sidecar["LocalizerTask"])[0],
-                statistic=statistic,
-                summary=cast("SummaryKind", summary),
-                sources=_texts(*sources),
-                maps_are=maps_are,
-                resampling=_texts(*sidecar.get("Resampling") or ()),
-                spheres=_texts(*sidecar.get("RegistrationSpheres") or ()),
+                localizer_task=None if task is None else _text(task),
+                statistic=_text(sidecar["Statistic"]),
+                summary=cast("SummaryKind", _text(sidecar["Summary"])),
+                sources=tuple(map(_text, sources)),
+                maps_are=_text(sidecar.get("MapsAre", "surfaces")),
+                resampling=tuple(map(_text, sidecar.get("Resampling", ()))),
+                spheres=tuple(map(_text, sidecar.get("RegistrationSpheres", ()))),
             )
         except (AttributeError, LookupError, TypeError, ValueError, UsageError) as error:
             raise DataError(
@@ -218,23 +216,21 @@ def _named(roi: RoiDefinition) -> str:
     """Name a ROI, with the contrasts that define it if its name does not say them."""
     if roi.contrasts == (roi.name,) and not roi.exclude:
         return roi.name
-    parts = (
-        [in_words(roi.contrasts, "or" if roi.combine == "any" else "and")] if roi.contrasts else []
-    )
-    if roi.exclude:
-        parts.append(f"not {in_words(roi.exclude, 'or')}")
-    return f"{roi.name} ({', but '.join(parts)})" if parts else roi.name
+    if not roi.contrasts:
+        return roi.name
+    defining = in_words(roi.contrasts, "or" if roi.combine == "any" else "and")
+    without = f", but not {in_words(roi.exclude, 'or')}" if roi.exclude else ""
+    return f"{roi.name} ({defining}{without})"
 
 
-def _texts(*values: object) -> tuple[str, ...]:
-    """Give the values of a sidecar that must be texts.
+def _text(value: object) -> str:
+    """Give a value of a sidecar that must be a text.
 
     Raises
     ------
     TypeError
-        If one of them is something else.
+        If it is something else.
     """
-    for value in values:
-        if not isinstance(value, str):
-            raise TypeError(f"{value!r} is not a text")
-    return cast("tuple[str, ...]", values)
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value

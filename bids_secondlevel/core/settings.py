@@ -335,7 +335,7 @@ _RULE_KEYS = (
     *("visual_areas", "eccentricity", "polar_angle", "min_variance_explained"),
     *("threshold_kind", "localizer_threshold", "tail", "min_vertices", "exclusive"),
 )
-"""Options of a rule, in the order of the file."""
+"""Options of a rule, in the order of the file: the retinotopic part first."""
 
 _GROUP_KEYS = (
     *("participant-label", "session-label", "task-label", "contrasts", "roi-contrasts", "space"),

@@ -1,12 +1,17 @@
 """A TOML file is read as data: what it may say, and what is said of what it may not."""
 
+import json
 import subprocess
 import sys
+from dataclasses import fields, replace
 
 import pytest
 
 from bids_secondlevel.cli.config import parse
+from bids_secondlevel.cli.main import main
+from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import DerivativePath
 
 POSITIONALS = ["bids", "out", "participant"]
@@ -24,6 +29,126 @@ def read(tmp_path):
     return with_config
 
 
+def test_config_and_command_line_give_the_same_settings(tmp_path):
+    filters = tmp_path / "filters.json"
+    filters.write_text(json.dumps({"localizer": {"desc": None}}))
+    exclude = tmp_path / "exclude.tsv"
+    exclude.write_text("participant_id\treason\nsub-03\tmoved\n")
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f"""
+participant-label = ["01", "sub-02"]
+session_label = ["a"]
+derivatives = ["glm=/data/glm", "/data/fs"]
+bids-filter-file = "{filters}"
+localizer-task = "floc"
+roi-contrasts = ["faces"]
+localizer-threshold = 20
+threshold-kind = "top-n"
+tail = "two-sided"
+exclusive = true
+min-vertices = 4
+visual-areas = ["V1", "2"]
+eccentricity = [1, 4.5]
+polar-angle = [-90, 0]
+min-variance-explained = 0.1
+summary = "median"
+cross-validate = true
+sweep = true
+sweep-thresholds = [2, 3]
+sweep-eccentricities = [4]
+retinotopy-source = "inferred"
+task-label = ["main"]
+contrasts = ["attend"]
+statistic = "t"
+space = "fsaverage"
+hemi = ["both"]
+exclude = "{exclude}"
+min-coverage = 0.5
+n-permutations = 99
+model = "estimate ~ age"
+n-procs = 3
+force = true
+stop-on-first-crash = true
+no-report = true
+dry-run = true
+skip-bids-validation = true
+verbose = 2
+"""
+    )
+    arguments = (
+        "--participant-label 01 sub-02 --session-label a -d glm=/data/glm /data/fs "
+        f"--bids-filter-file {filters} --localizer-task floc --roi-contrasts faces "
+        "--localizer-threshold 20 --threshold-kind top-n --tail two-sided --exclusive "
+        "--min-vertices 4 --visual-areas V1 V2 --eccentricity 1 4.5 --polar-angle -90 0 "
+        "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
+        "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
+        "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
+        f"--space fsaverage --hemi both --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
+        "--n-procs 3 --force --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
+    ).split()
+    arguments += ["--model", "estimate ~ age"]
+    from_file = parse([*POSITIONALS, "--config", str(config)])
+    assert from_file == parse([*POSITIONALS, *arguments])
+    options = {action.dest for action in build_parser()._actions}  # noqa: SLF001
+    options -= {"help", "version", "bids_exec_spec", "config"}
+    options -= {"retinotopy_only", "reports_only"}  # exclude --roi-contrasts and --no-report
+    rule = {field.name for field in fields(RoiRule)}
+    for name in sorted(options - {"bids_dir", "output_dir", "analysis_level"}):
+        value, default = (
+            (getattr(from_file.rule, name), getattr(RoiRule(), name))
+            if name in rule
+            else (getattr(from_file, name), getattr(parse(POSITIONALS), name))
+        )
+        assert value != default, f"{name} is not covered by this test"
+
+
+def test_roi_tables_override_the_rule_for_themselves(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(
+        """
+visual-areas = ["V1", "V2"]
+exclusive = true
+[[roi]]
+name = "UL"
+contrasts = ["UL"]
+[[roi]]
+name = "upper"
+contrasts = ["UL", "contrast-UR"]
+combine = "any"
+exclude = ["LL"]
+eccentricity = [1, 3]
+threshold-kind = "fdr"
+localizer_threshold = 0.05
+exclusive = false
+[[roi]]
+name = "V3"
+contrasts = []
+visual-areas = ["V3"]
+"""
+    )
+    settings = parse([*POSITIONALS, "--config", str(config), "--tail", "two-sided"])
+    default = RoiRule(visual_areas=("V1", "V2"), exclusive=True, tail="two-sided")
+    assert settings.rule == default
+    assert settings.rois == (
+        RoiDefinition("UL", ("UL",), default),
+        RoiDefinition(
+            "upper",
+            ("UL", "UR"),
+            replace(
+                default,
+                eccentricity=(1.0, 3.0),
+                threshold_kind="fdr",
+                localizer_threshold=0.05,
+                exclusive=False,
+            ),
+            "any",
+            ("LL",),
+        ),
+        RoiDefinition("V3", (), replace(default, visual_areas=("V3",))),
+    )
+
+
 def test_an_empty_file_says_nothing(read):
     assert read("") == parse(POSITIONALS)
 
@@ -37,6 +162,13 @@ def test_a_flag_of_the_command_line_wins_over_the_file(read):
     settings = read("exclusive = false\nno-report = false\n", "--exclusive", "--no-report")
     assert settings.rule.exclusive
     assert not settings.report
+
+
+def test_the_command_line_wins_over_the_file(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text('localizer-threshold = 2.5\nspace = "fsaverage"\n')
+    settings = parse([*POSITIONALS, "--config", str(config), "--localizer-threshold", "3"])
+    assert (settings.rule.localizer_threshold, settings.space) == (3.0, "fsaverage")
 
 
 def test_a_list_of_the_command_line_replaces_that_of_the_file(read):
@@ -56,6 +188,8 @@ def test_datasets_of_the_file_may_have_names(read):
     [
         ("localizer-threshold = true", "localizer-threshold = True; expected a number."),
         ('localizer-threshold = "2"', "localizer-threshold = '2'; expected a number."),
+        ("localizer-threshold = [2]", "localizer-threshold = [2]; expected a number."),
+        ("localiser-threshold = 2", "unknown key 'localiser-threshold'; expected one of "),
         ("n_procs = 2.0", "n_procs = 2.0; expected a whole number."),
         ('sweep = "yes"', "sweep = 'yes'; expected true or false."),
         ("sweep = 1", "sweep = 1; expected true or false."),
@@ -70,6 +204,10 @@ def test_datasets_of_the_file_may_have_names(read):
         (
             "participant-label = []",
             'participant-label = []; expected a list of strings, such as ["..."].',
+        ),
+        (
+            "participant-label = [1]",
+            'participant-label = [1]; expected a list of strings, such as ["..."].',
         ),
         ("derivatives = [1]", 'derivatives = [1]; expected a list of strings, such as ["..."].'),
         (
@@ -91,6 +229,26 @@ def test_datasets_of_the_file_may_have_names(read):
             "[[roi]] number 2: contrasts = 'UL'; expected a list of strings, such as [\"...\"].",
         ),
         (
+            '[[roi]]\nname = "a"\ncontrasts = [1]',
+            '[[roi]] number 1: contrasts = [1]; expected a list of strings, such as ["..."].',
+        ),
+        (
+            '[[roi]]\nname = "a"\ncontrasts = []\ncolour = "red"',
+            "[[roi]] number 1: unknown key 'colour'; expected one of name, contrasts, ",
+        ),
+        (
+            '[[roi]]\nname = "a"\ncontrasts = []\nspace = "fsaverage"',
+            "[[roi]] number 1: unknown key 'space'; expected one of name, contrasts, ",
+        ),
+        (
+            '[[roi]]\nname = "a"\ncontrasts = []\nlocalizer-threshold = "high"',
+            "[[roi]] number 1: localizer-threshold = 'high'; expected a number.",
+        ),
+        (
+            '[[roi]]\nname = "a"\ncontrasts = []\nthreshold-kind = "best"',
+            "[[roi]] number 1: threshold-kind = 'best'; expected one of \"z\", ",
+        ),
+        (
             '[[roi]]\nname = "a"\ncontrasts = []\ncombine = "some"',
             '[[roi]] number 1: combine = \'some\'; expected one of "all", "any".',
         ),
@@ -103,12 +261,31 @@ def test_datasets_of_the_file_may_have_names(read):
             "[[roi]] number 1: --threshold-kind fdr needs a --localizer-threshold beside it.",
         ),
         ('[[roi]]\ncontrasts = ["UL"]', "[[roi]] number 1: has no name."),
+        ('[[roi]]\nname = "a"', "[[roi]] number 1: has no contrasts."),
+        ("= nothing", "cannot be read as TOML"),
     ],
 )
 def test_a_wrong_value_is_told_with_file_key_and_what_was_expected(read, tmp_path, content, told):
     with pytest.raises(UsageError) as error:
         read(content)
     assert str(error.value).startswith(f"--config {tmp_path / 'config.toml'}: {told}")
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ('name = "a b"\ncontrasts = []', "'a b'"),
+        ('name = "../a"\ncontrasts = []', "'../a'"),
+        ('name = "a"\ncontrasts = []\nexclude = ["UL"]', "exclude"),
+        ('name = "a"\ncontrasts = []\n[[roi]]\nname = "A"\ncontrasts = []', "same name"),
+        ('name = "a"\ncontrasts = []\neccentricity = [5, 1]', "--eccentricity: 5 1 given"),
+    ],
+)
+def test_a_roi_that_cannot_be_ends_with_a_usage_error(tmp_path, capsys, table, named):
+    config = tmp_path / "config.toml"
+    config.write_text(f"[[roi]]\n{table}\n")
+    assert main([*POSITIONALS, "--config", str(config)]) == 64
+    assert named in capsys.readouterr().err
 
 
 def test_a_wrong_value_is_told_though_the_command_line_wins(read):

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from study import contents, make_study, run
+from study import contents, make_study, run, run_here
 
 from bids_secondlevel.cli.main import temporary_files
 from bids_secondlevel.core.errors import OutputError
@@ -65,7 +65,7 @@ def test_the_fonts_that_an_image_has_listed_are_used(tmp_path, monkeypatch):
 
 def test_without_a_home_pages_are_drawn_quietly_and_are_the_same(tmp_path, monkeypatch):
     study = make_study(tmp_path / "bids")
-    assert run(study.root, tmp_path / "out", "participant").returncode == 0
+    assert run_here(study.root, tmp_path / "out", "participant").returncode == 0
     monkeypatch.setenv("HOME", "/proc/no-such-home")
     monkeypatch.delenv("MPLCONFIGDIR", raising=False)
     finished = run(study.root, tmp_path / "homeless", "participant")
