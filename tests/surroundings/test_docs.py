@@ -124,6 +124,17 @@ def test_every_module_with_messages_is_named_in_the_faq_once():
     assert named == [module for module in MODULES if list(generated.messages_of(module))]
 
 
+def test_contributing_names_files_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    package = ROOT / "bids_secondlevel"
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    assert len(named) > 15
+    assert not [name for name in named if not ((package / name).exists() or (ROOT / name).exists())]
+    folders = re.findall(r"^      (\w+)/ ", text, re.MULTILINE)
+    there = {path.name for path in package.iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert set(folders) == there
+
+
 def test_every_message_is_in_the_faq(site):
     text = Page(site / "faq.html").text
     found = [message for module in MODULES for message, _ in generated.messages_of(module)]
