@@ -4,9 +4,9 @@ Two maps that could both be meant are an error that names them and the option th
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, groupby
 
 from bids_secondlevel.core.errors import AmbiguousInputError, DataError, InputMissingError
 from bids_secondlevel.core.files import (
@@ -14,6 +14,7 @@ from bids_secondlevel.core.files import (
     Contrast,
     Fold,
     IndexedFile,
+    Localizers,
     MapSource,
     ParticipantFiles,
     ParticipantIndex,
@@ -31,11 +32,17 @@ from bids_secondlevel.inputs.space_choice import is_in
 from bids_secondlevel.maps.cifti import describe
 
 # Kinds of surfaces, the best first: to measure areas on, and to draw on or shade by.
-_SURFACES = ("midthickness", "graymid", "white", "smoothwm")
-_VIEWS = ("inflated", "sphere", "registered", *_SURFACES, "sulc", "curv")
+_MESHES = ("midthickness", "graymid", "white", "smoothwm")
+_VIEWS = ("inflated", "sphere", "registered", *_MESHES, "sulc", "curv")
 
 # Entities that tell processing apart; maps with different ones are never combined.
 _PROCESSING = ("desc", "fwhm", "res", "model", "proc", "label", "atlas", "segmentation")
+
+# How several maps become one: weighted if each has a map of its variance, else not.
+_COMBINATIONS: Mapping[str, tuple[Combination | None, Combination]] = {
+    "z": ("fixed_effects_z", "stouffer"),
+    "effect": ("fixed_effects", "mean"),
+}
 
 
 def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
@@ -47,14 +54,15 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
         If two files could both be meant.
     """
     maps = [file for file in index.statistical_maps if is_in(file, plan)]
-    needed = dict.fromkeys(chain.from_iterable(roi.needed for roi in plan.rois))
+    defining = [file for file in maps if "localizer" in file.queries]
+    grouped = _group(defining)
+    task = (plan.localizer_task or "").casefold()
     localizers = {
-        contrast: _by_hemisphere(maps, plan.localizer_task, contrast, _localizer_source)
-        for contrast in needed
+        contrast: _choose_localizer(grouped[task, contrast.casefold()])
+        for contrast in dict.fromkeys(chain.from_iterable(roi.needed for roi in plan.rois))
     }
     participant = f"sub-{index.label}"
-    of_localizer = {c: tuple(sources.values()) for c, sources in localizers.items()}
-    folds = _folds(maps, participant, tuple(needed), plan) if plan.cross_validate else ()
+    folds = _choose_folds(defining, participant, localizers, plan)
     source, retinotopy, messages = choose_retinotopy(index, plan)
     if plan.cross_validate and not folds:
         messages.append(
@@ -62,20 +70,266 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
             "every contrast has z (or effect and variance) and the map to be measured; its "
             "estimates stay circular."
         )
-    contrasts = tuple(_contrasts(maps, participant, of_localizer, plan))
+    contrasts = _choose_contrasts(maps, participant, localizers, plan)
     notes = _subcortex_notes([*localizers.values(), *(each.maps for each in contrasts)])
+    space = None if plan.space == OWN else plan.space  # as it is called for surfaces
     return ParticipantFiles(
         label=index.label,
         retinotopy_source=source,
         retinotopy=retinotopy,
         localizers=localizers,
         contrasts=contrasts,
-        surfaces=_choose_surfaces(index.surfaces, plan),
-        views=_rank_views(index, plan),
+        surfaces={} if plan.is_volume else _choose_meshes(index.surfaces, space),
+        views={} if plan.is_volume else _rank_views(index, space),
         spheres=_list_spheres(index),
         folds=folds,
         messages=(*messages, *notes),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """All maps of one contrast."""
+
+    by_kind: defaultdict[tuple[str, str], defaultdict[Unit, list[IndexedFile]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    """By hemisphere and statistic, and then by session and run."""
+
+    def one_each(self, hemisphere: Hemisphere, statistic: str) -> dict[Unit, IndexedFile]:
+        """Give the map of each session and run, in their order.
+
+        Raises
+        ------
+        AmbiguousInputError
+            If there are two of the same session and run: nothing says which of them is meant.
+        """
+        by_unit = self.by_kind[hemisphere, statistic]
+        for files in by_unit.values():
+            if len({real_path(file.source.path) for file in files}) > 1:
+                raise AmbiguousInputError(tie(files))
+        return {unit: by_unit[unit][0] for unit in sorted(by_unit, key=_in_order)}
+
+    def partner(self, file: IndexedFile, statistic: str) -> IndexedFile | None:
+        """Find the map of another statistic that is otherwise named like a file.
+
+        Raises
+        ------
+        AmbiguousInputError
+            If there are several.
+        """
+
+        def others(of: IndexedFile) -> dict[str, str]:
+            return {k: v for k, v in of.entities.items() if k not in ("stat", "extension")}
+
+        partners = [
+            candidate
+            for candidate in self.by_kind[file.entities["hemi"], statistic].get(_unit(file), ())
+            if others(candidate) == others(file) and candidate.source.dataset == file.source.dataset
+        ]
+        if len(partners) > 1:
+            raise AmbiguousInputError(tie(partners))
+        return partners[0] if partners else None
+
+    def runs(self, hemisphere: Hemisphere, statistic: str) -> set[Unit]:
+        """Find the runs that have a map.
+
+        For z, these are the runs with z or, if they are more, those with effect and variance, of
+        which z can be made.
+        """
+        there = set(self.by_kind[hemisphere, statistic])
+        if statistic != "z":
+            return there
+        effects = self.by_kind[hemisphere, "effect"].items()
+        made = {unit for unit, of in effects if any(self.partner(f, "variance") for f in of)}
+        return max(there, made, key=len)
+
+
+def _group(maps: Iterable[IndexedFile]) -> defaultdict[tuple[str, str], _Maps]:
+    """Group maps by task and contrast, in lower case: nilearn writes contrasts so."""
+    grouped: defaultdict[tuple[str, str], _Maps] = defaultdict(_Maps)
+    for file in maps:
+        labels = (file.entities.get(name, "") for name in ("task", "contrast", "stat"))
+        task, contrast, statistic = map(str.casefold, labels)
+        by_unit = grouped[task, contrast].by_kind[file.entities["hemi"], statistic]
+        by_unit[_unit(file)].append(file)
+    return grouped
+
+
+def _unit(file: IndexedFile) -> Unit:
+    return file.entities.get("session"), file.entities.get("run")
+
+
+def _in_order(unit: Unit) -> tuple[str, int]:
+    session, run = unit
+    return session or "", int(run or 0)
+
+
+def _choose_localizer(maps: _Maps) -> dict[Hemisphere, MapSource]:
+    """Choose the z maps of one localizer contrast, over runs and sessions."""
+    chosen: dict[Hemisphere, list[IndexedFile]] = {}
+    for hemi in HEMISPHERES:
+        z = maps.one_each(hemi, "z")
+        if (None, None) in z:
+            chosen[hemi] = [z[None, None]]
+            continue
+        sessions = groupby(z.items(), key=lambda item: item[0][0])
+        chosen[hemi] = [file for _, of_session in sessions for file in _over_runs(dict(of_session))]
+    return _combine(chosen, maps, "z")
+
+
+def _choose_contrasts(
+    maps: Iterable[IndexedFile], participant: str, localizers: Localizers, plan: Plan
+) -> tuple[Contrast, ...]:
+    """Choose what is measured, sorted by session, task and contrast."""
+    maps = [file for file in maps if is_measured(file, plan.session_labels)]
+    of_statistic = [f for f in maps if same(f.entities.get("stat"), plan.statistic)]
+    of_localizer = {name: tuple(sources.values()) for name, sources in localizers.items()}
+    contrasts = []
+    for task in dict.fromkeys(task for task, _ in plan.measured):
+        own = sessions_of(of_statistic, task)
+        asked = tuple(s for s in plan.session_labels if s in plan.sessions[task])
+        for session in dict.fromkeys((*own, *asked)) or plan.sessions[task] or (None,):
+            grouped = _group(f for f in maps if f.entities.get("session") == session)
+            for contrast in (contrast for t, contrast in plan.measured if t == task):
+                of_contrast = grouped[task.casefold(), contrast.casefold()]
+                chosen = {
+                    hemi: _over_runs(of_contrast.one_each(hemi, plan.statistic))
+                    for hemi in HEMISPHERES
+                }
+                contrasts.append(
+                    Contrast(
+                        participant_id=participant,
+                        session=session,
+                        task=task,
+                        contrast=contrast,
+                        maps=_combine(chosen, of_contrast, plan.statistic),
+                        localizers=of_localizer if same(plan.localizer_task, task) else {},
+                    )
+                )
+    return tuple(sorted(contrasts, key=lambda each: (each.session or "", each.task, each.contrast)))
+
+
+def _choose_folds(
+    maps: Iterable[IndexedFile], participant: str, localizers: Iterable[str], plan: Plan
+) -> tuple[Fold, ...]:
+    """Leave out one run of the localizer at a time, if its runs have maps of their own."""
+    task = plan.localizer_task or ""
+    measured = [contrast for of_task, contrast in plan.measured if same(of_task, task)]
+    if not (plan.cross_validate and measured):
+        return ()
+    in_runs = [f for f in maps if same(f.entities.get("task"), task) and f.entities.get("run")]
+    grouped = _group(in_runs)
+    defining = {name: grouped[task.casefold(), name.casefold()] for name in localizers}
+    held_out = {name: grouped[task.casefold(), name.casefold()] for name in measured}
+    wanted = [(maps, "z") for maps in defining.values()]
+    wanted += [(maps, plan.statistic) for maps in held_out.values()]
+    there = (maps.runs(hemi, statistic) for maps, statistic in wanted for hemi in HEMISPHERES)
+    runs = sorted(set.intersection(*there), key=_in_order)
+    if len(runs) < 2:
+        return ()
+    to_measure = {_unit(file) for file in in_runs if is_measured(file, plan.session_labels)}
+    return tuple(
+        Fold(
+            run=run or "",
+            localizers={
+                name: _choose_runs(
+                    of_contrast, "z", [unit for unit in runs if unit != (session, run)]
+                )
+                for name, of_contrast in defining.items()
+            },
+            contrasts=tuple(
+                Contrast(
+                    participant_id=participant,
+                    session=session,
+                    task=task,
+                    contrast=name,
+                    maps=_choose_runs(of_contrast, plan.statistic, [(session, run)]),
+                    localizers={},
+                )
+                for name, of_contrast in held_out.items()
+            ),
+        )
+        for session, run in runs
+        if (session, run) in to_measure
+    )
+
+
+def _choose_runs(maps: _Maps, statistic: str, units: Sequence[Unit]) -> dict[Hemisphere, MapSource]:
+    """Choose the maps of some runs; for z, effects if z is not there for all of them."""
+    chosen: dict[Hemisphere, list[IndexedFile]] = {}
+    for hemi in HEMISPHERES:
+        there = maps.one_each(hemi, statistic)
+        if not all(unit in there for unit in units):
+            there = maps.one_each(hemi, "effect")
+        chosen[hemi] = [there[unit] for unit in units]
+    return _combine(chosen, maps, statistic)
+
+
+def _over_runs(maps: Mapping[Unit, IndexedFile]) -> list[IndexedFile]:
+    """Prefer a map pooled over the runs of a session by the first-level tool to those of runs.
+
+    Raises
+    ------
+    AmbiguousInputError
+        If it was processed in another way than they were.
+    """
+    pooled = [file for (_, run), file in maps.items() if run is None]
+    others = [
+        file
+        for file in maps.values()
+        if any(
+            file.entities.get(name) != p.entities.get(name) for p in pooled for name in _PROCESSING
+        )
+    ]
+    if others:
+        raise AmbiguousInputError(tie([*pooled, *others]))
+    return pooled or list(maps.values())
+
+
+def _combine(
+    chosen: Mapping[Hemisphere, Sequence[IndexedFile]], maps: _Maps, statistic: str
+) -> dict[Hemisphere, MapSource]:
+    """Say how the maps of each hemisphere become one: weighted in both, or in neither.
+
+    Raises
+    ------
+    AmbiguousInputError
+        If maps were processed in different ways: a smoothed run does not go with another.
+    """
+    ways = {hemi: _ways(files, maps, statistic) for hemi, files in chosen.items() if files}
+    used = sorted(chain.from_iterable(chosen.values()), key=lambda file: file.source.path)
+    if len({tuple(file.entities.get(name) for name in _PROCESSING) for file in used}) > 1:
+        raise AmbiguousInputError(tie(used))
+    is_weighted = all(weighted for weighted, _ in ways.values())
+    best = {
+        hemi: weighted if is_weighted or plain is None else plain
+        for hemi, (weighted, plain) in ways.items()
+    }
+    return {hemi: source for hemi, source in best.items() if source is not None}
+
+
+def _ways(
+    files: Sequence[IndexedFile], maps: _Maps, statistic: str
+) -> tuple[MapSource | None, MapSource | None]:
+    """Say how maps of one hemisphere can become one of a statistic: weighted, and not weighted."""
+    units = tuple(map(_unit, files))
+    sources = tuple(file.source for file in files)
+    weighted, unweighted = _COMBINATIONS.get(statistic, (None, "mean"))
+    plain = None
+    if same(files[0].entities["stat"], statistic):  # else effects, from which z is made
+        plain = MapSource(sources, unweighted, units=units)
+        if len(files) == 1:
+            alone = MapSource(sources, units=units)
+            return alone, alone
+    if weighted is None:
+        return None, plain
+    effects = [effect for file in files if (effect := maps.partner(file, "effect"))]
+    variances = [variance for file in files if (variance := maps.partner(file, "variance"))]
+    if not len(effects) == len(variances) == len(files):
+        return None, plain
+    effect_files = tuple(file.source for file in effects)
+    return MapSource(effect_files, weighted, tuple(f.source for f in variances), units), plain
 
 
 def _subcortex_notes(used: Iterable[Mapping[Hemisphere, MapSource]]) -> Iterator[str]:
@@ -92,40 +346,33 @@ def _subcortex_notes(used: Iterable[Mapping[Hemisphere, MapSource]]) -> Iterator
             return
 
 
-def _choose_surfaces(surfaces: Iterable[SurfaceFile], plan: Plan) -> dict[Hemisphere, SourceFile]:
+def _choose_meshes(
+    surfaces: Iterable[SurfaceFile], space: str | None
+) -> dict[Hemisphere, SourceFile]:
     """Choose the mesh nearest to the middle of the cortex; of equal ones the first found.
 
-    One in the space of the ROIs, else one of the participant's own, which can be carried there.
+    One in the space of the ROIs, else one of the participant's own, which can be resampled.
     """
-    if plan.is_volume:
-        return {}
-    space = None if plan.space == OWN else plan.space
-    usable = [s for s in surfaces if s.space in (space, None) and s.kind in _SURFACES]
-    ranked = sorted(usable, key=lambda s: (s.space != space, _SURFACES.index(s.kind)))
+    usable = [s for s in surfaces if s.space in (space, None) and s.kind in _MESHES]
     chosen: dict[Hemisphere, SourceFile] = {}
-    for surface in ranked:
+    for surface in sorted(usable, key=lambda s: (s.space != space, _MESHES.index(s.kind))):
         chosen.setdefault(surface.hemisphere, surface.source)
     return chosen
 
 
-def _rank_views(index: ParticipantIndex, plan: Plan) -> dict[Hemisphere, tuple[SurfaceFile, ...]]:
+def _rank_views(
+    index: ParticipantIndex, space: str | None
+) -> dict[Hemisphere, tuple[SurfaceFile, ...]]:
     """Order the surfaces in a space by how well a map can be seen on them, own ones first.
 
     A folded surface hides what lies in the sulci, so that even a sphere shows more.
     """
-    if plan.is_volume:
-        return {}
-    space = None if plan.space == OWN else plan.space
-    own = [
-        s
-        for s in index.surfaces
-        if s.kind in _VIEWS and (None if s.kind == "registered" else s.space) == space
-    ]
-    others = [s for s in index.templates if s.space == space and s.kind in _VIEWS]
-    ranked = [
-        s for found in (own, others) for s in sorted(found, key=lambda s: _VIEWS.index(s.kind))
-    ]
-    return {hemi: tuple(s for s in ranked if s.hemisphere == hemi) for hemi in HEMISPHERES}
+    # A registered sphere has the participant's own vertices.
+    own = [s for s in index.surfaces if (None if s.kind == "registered" else s.space) == space]
+    others = [s for s in index.templates if s.space == space]
+    return _by_hemisphere(
+        s for found in (own, others) for kind in _VIEWS for s in found if s.kind == kind
+    )
 
 
 def _list_spheres(index: ParticipantIndex) -> dict[Hemisphere, tuple[SurfaceFile, ...]]:
@@ -133,288 +380,11 @@ def _list_spheres(index: ParticipantIndex) -> dict[Hemisphere, tuple[SurfaceFile
     own = [surface for surface in index.surfaces if surface.kind == "registered"]
     # fMRIPrep makes maps in fsLR through the MSMSulc sphere where it has one.
     own.sort(key=lambda surface: "_desc-msmsulc_" not in surface.source.path.name)
-    spheres = [*own, *(s for s in index.templates if s.kind in ("registered", "sphere"))]
-    return {hemi: tuple(s for s in spheres if s.hemisphere == hemi) for hemi in HEMISPHERES}
-
-
-def _by_hemisphere(
-    maps: Iterable[IndexedFile],
-    task: str | None,
-    contrast: str,
-    choose: Callable[[Sequence[IndexedFile]], MapSource | None],
-) -> dict[Hemisphere, MapSource]:
-    of_contrast = [
-        file
-        for file in maps
-        if task is not None
-        and same(file.entities.get("task"), task)
-        and same(file.entities.get("contrast"), contrast)
-    ]
-    chosen: dict[Hemisphere, MapSource] = {}
-    for hemi in HEMISPHERES:
-        source = choose(_of(of_contrast, hemi))
-        if source is not None:
-            chosen[hemi] = source
-    _check_processing(chosen, of_contrast)
-    kinds = {source.combination for source in chosen.values()}
-    if kinds in ({"fixed_effects", "mean"}, {"fixed_effects_z", "stouffer"}):
-        # Where one hemisphere lacks a variance map, neither is weighted.
-        maps = [file for file in of_contrast if file.entities.get("stat") != "variance"]
-        return {h: source for h in HEMISPHERES if (source := choose(_of(maps, h))) is not None}
-    return chosen
-
-
-def _of(maps: Iterable[IndexedFile], hemisphere: Hemisphere) -> list[IndexedFile]:
-    return [file for file in maps if file.entities["hemi"] == hemisphere]
-
-
-def _check_processing(
-    chosen: Mapping[Hemisphere, MapSource], candidates: Iterable[IndexedFile]
-) -> None:
-    """Refuse maps of one contrast that were processed in different ways.
-
-    Raises
-    ------
-    AmbiguousInputError
-        If, say, a run is smoothed and another is not: neither may stand for the other.
-    """
-    paths = {file.path for source in chosen.values() for file in source.maps}
-    used = [file for file in candidates if file.source.path in paths]
-    if len({tuple(file.entities.get(name) for name in _PROCESSING) for file in used}) > 1:
-        raise AmbiguousInputError(tie(used))
-
-
-def _localizer_source(maps: Sequence[IndexedFile]) -> MapSource | None:
-    """Choose the z maps of one localizer contrast and hemisphere, over runs and sessions."""
-    usable = [file for file in maps if "localizer" in file.queries]
-    units = _units([file for file in usable if file.entities.get("stat") == "z"])
-    whole = units.get((None, None))
-    if whole is not None:
-        return _source([whole], usable, "fixed_effects_z", "stouffer")
-    by_session: dict[str | None, dict[str | None, IndexedFile]] = defaultdict(dict)
-    for (session, run), file in units.items():
-        by_session[session][run] = file
-    chosen = [file for runs in by_session.values() for file in _over_runs(runs)]
-    return _source(chosen, usable, "fixed_effects_z", "stouffer")
-
-
-def _contrasts(
-    maps: Iterable[IndexedFile],
-    participant: str,
-    localizers: Mapping[str, tuple[MapSource, ...]],
-    plan: Plan,
-) -> Iterable[Contrast]:
-    """Choose what is measured, sorted by session, task and contrast."""
-    maps = [file for file in maps if is_measured(file, plan.session_labels)]
-    of_statistic = [f for f in maps if same(f.entities.get("stat"), plan.statistic)]
-    choose = partial(_measured_source, statistic=plan.statistic)
-    sources = []
-    for task in dict.fromkeys(task for task, _ in plan.measured):
-        own = sessions_of(of_statistic, task)
-        asked = tuple(s for s in plan.session_labels if s in plan.sessions[task])
-        for session in dict.fromkeys((*own, *asked)) or plan.sessions[task] or (None,):
-            in_session = [file for file in maps if file.entities.get("session") == session]
-            for contrast in (contrast for t, contrast in plan.measured if t == task):
-                chosen = _by_hemisphere(in_session, task, contrast, choose)
-                is_localizer = same(plan.localizer_task, task)
-                sources.append(
-                    Contrast(
-                        participant_id=participant,
-                        session=session,
-                        task=task,
-                        contrast=contrast,
-                        maps=chosen,
-                        localizers=localizers if is_localizer else {},
-                    )
-                )
-    return sorted(sources, key=lambda source: (source.session or "", source.task, source.contrast))
-
-
-def _measured_source(maps: Sequence[IndexedFile], statistic: str) -> MapSource | None:
-    """Choose the maps of one contrast, session and hemisphere, over runs."""
-    units = _units([file for file in maps if same(file.entities.get("stat"), statistic)])
-    chosen = _over_runs({run: file for (_, run), file in units.items()})
-    if same(statistic, "z"):
-        return _source(chosen, maps, "fixed_effects_z", "stouffer")
-    return _source(chosen, maps, "fixed_effects" if same(statistic, "effect") else "mean", "mean")
-
-
-def _folds(
-    maps: Sequence[IndexedFile], participant: str, contrasts: Sequence[str], plan: Plan
-) -> tuple[Fold, ...]:
-    """Leave out one run of the localizer at a time, where its runs have maps of their own."""
-    task = plan.localizer_task
-    measured = [contrast for of_task, contrast in plan.measured if same(of_task, task or "")]
-    wanted = [(contrast, "z") for contrast in contrasts]
-    wanted += [(contrast, plan.statistic) for contrast in measured]
-    in_runs = [
-        file
-        for file in maps
-        if same(file.entities.get("task"), task or "")
-        and file.entities.get("run") is not None
-        and "localizer" in file.queries
-    ]
-    units: set[Unit] | None = None
-    for contrast, statistic in wanted:
-        for hemi in HEMISPHERES:
-            there = {_unit(f) for f in in_runs if _holds(f, hemi, contrast, statistic)}
-            if statistic == "z":
-                there |= {
-                    _unit(f)
-                    for f in in_runs
-                    if _holds(f, hemi, contrast, "effect") and _partner(f, in_runs, "variance")
-                }
-            units = there if units is None else units & there
-    ordered = sorted(units or (), key=_run_number)
-    to_measure = {_unit(file) for file in in_runs if is_measured(file, plan.session_labels)}
-    if len(ordered) < 2 or not measured:
-        return ()
-
-    def source(statistic: str, chosen: Sequence[Unit]) -> Callable[..., MapSource | None]:
-        return partial(_of_units, statistic=statistic, units=chosen)
-
-    return tuple(
-        Fold(
-            run=left_out[1] or "",
-            localizers={
-                contrast: _by_hemisphere(
-                    in_runs, task, contrast, source("z", [u for u in ordered if u != left_out])
-                )
-                for contrast in contrasts
-            },
-            contrasts=tuple(
-                Contrast(
-                    participant_id=participant,
-                    session=left_out[0],
-                    task=task or "",
-                    contrast=contrast,
-                    maps=_by_hemisphere(
-                        in_runs, task, contrast, source(plan.statistic, [left_out])
-                    ),
-                    localizers={},
-                )
-                for contrast in measured
-            ),
-        )
-        for left_out in ordered
-        if left_out in to_measure
+    return _by_hemisphere(
+        [*own, *(s for s in index.templates if s.kind in ("registered", "sphere"))]
     )
 
 
-def _of_units(
-    maps: Sequence[IndexedFile], statistic: str, units: Sequence[Unit]
-) -> MapSource | None:
-    """Choose the maps of some runs; z may also be had from effect and variance."""
-    there = _units([file for file in maps if same(file.entities.get("stat"), statistic)])
-    if all(unit in there for unit in units):
-        chosen = [there[unit] for unit in units]
-        return _source(chosen, maps, "fixed_effects_z", "stouffer")
-    effects = _units([file for file in maps if same(file.entities.get("stat"), "effect")])
-    variances = _units([file for file in maps if same(file.entities.get("stat"), "variance")])
-    return MapSource(
-        tuple(effects[unit].source for unit in units),
-        "fixed_effects_z",
-        tuple(variances[unit].source for unit in units),
-        tuple(units),
-    )
-
-
-def _unit(file: IndexedFile) -> Unit:
-    return file.entities.get("session"), file.entities.get("run")
-
-
-def _holds(file: IndexedFile, hemisphere: str, contrast: str, statistic: str) -> bool:
-    entities = file.entities
-    return (
-        entities["hemi"] == hemisphere
-        and same(entities.get("contrast"), contrast)
-        and same(entities.get("stat"), statistic)
-    )
-
-
-def _run_number(unit: Unit) -> tuple[str, int]:
-    session, run = unit
-    return session or "", int(run or 0)
-
-
-def _units(
-    maps: Iterable[IndexedFile],
-) -> dict[Unit, IndexedFile]:
-    """Index maps of one kind by session and run.
-
-    Raises
-    ------
-    AmbiguousInputError
-        If two have the same session and run: nothing says which of them is meant.
-    """
-    groups: dict[Unit, list[IndexedFile]] = defaultdict(list)
-    for file in maps:
-        groups[_unit(file)].append(file)
-    for group in groups.values():
-        if len({real_path(file.source.path) for file in group}) > 1:
-            raise AmbiguousInputError(tie(group))
-    return {unit: groups[unit][0] for unit in sorted(groups, key=_run_number)}
-
-
-def _over_runs(runs: Mapping[str | None, IndexedFile]) -> list[IndexedFile]:
-    """Prefer a map pooled over runs by the first-level tool to the maps of the runs.
-
-    Raises
-    ------
-    AmbiguousInputError
-        If it was processed in another way than they were.
-    """
-    if None not in runs:
-        return list(runs.values())
-    pooled = runs[None]
-    others = [
-        file
-        for file in runs.values()
-        if any(file.entities.get(name) != pooled.entities.get(name) for name in _PROCESSING)
-    ]
-    if others:
-        raise AmbiguousInputError(tie([pooled, *others]))
-    return [pooled]
-
-
-def _source(
-    chosen: Sequence[IndexedFile],
-    maps: Sequence[IndexedFile],
-    weighted: Combination,
-    unweighted: Combination,
-) -> MapSource | None:
-    """Say how the chosen maps become one; weighted where each has an effect and a variance."""
-    if not chosen:
-        return None
-    units = tuple(_unit(file) for file in chosen)
-    if len(chosen) == 1:
-        return MapSource((chosen[0].source,), units=units)
-    if weighted in ("fixed_effects", "fixed_effects_z"):
-        effects = [_partner(file, maps, "effect") for file in chosen]
-        variances = [_partner(file, maps, "variance") for file in chosen]
-        if None not in effects and None not in variances:
-            return MapSource(
-                tuple(file.source for file in effects if file),
-                weighted,
-                tuple(file.source for file in variances if file),
-                units,
-            )
-    return MapSource(tuple(file.source for file in chosen), unweighted, units=units)
-
-
-def _partner(file: IndexedFile, maps: Iterable[IndexedFile], statistic: str) -> IndexedFile | None:
-    """Find the map of another statistic that is otherwise named like a file."""
-
-    def others(entities: Mapping[str, str]) -> dict[str, str]:
-        return {k: v for k, v in entities.items() if k not in ("stat", "extension")}
-
-    partners = [
-        candidate
-        for candidate in maps
-        if same(candidate.entities.get("stat"), statistic)
-        and others(candidate.entities) == others(file.entities)
-        and candidate.source.dataset == file.source.dataset
-    ]
-    if len(partners) > 1:
-        raise AmbiguousInputError(tie(partners))
-    return partners[0] if partners else None
+def _by_hemisphere(surfaces: Iterable[SurfaceFile]) -> dict[Hemisphere, tuple[SurfaceFile, ...]]:
+    surfaces = list(surfaces)
+    return {hemi: tuple(s for s in surfaces if s.hemisphere == hemi) for hemi in HEMISPHERES}

@@ -264,6 +264,18 @@ class TestStatisticalMaps:
         assert [estimate.session for estimate in one.contrasts] == ["b"]
         assert one.localizers == files.localizers
 
+    def test_hemispheres_may_get_the_z_of_a_fold_from_different_maps(self, bids):
+        for run in "123":
+            firstlevel(bids, *(statmap(stat=stat, run=run) for stat in ("effect", "z")))
+            right = [statmap(hemi="R", stat=stat, run=run) for stat in ("effect", "variance")]
+            firstlevel(bids, *right)
+        folds = chosen(bids, cross_validate=True).folds
+        assert [fold.run for fold in folds] == ["1", "2", "3"]
+        for fold in folds:
+            left, right = fold.localizers["left"]["L"], fold.localizers["left"]["R"]
+            assert (left.combination, right.combination) == ("stouffer", "fixed_effects_z")
+            assert len(left.maps) == len(right.maps) == len(right.variances) == 2
+
     def test_two_candidates_are_an_error_that_names_both(self, bids):
         firstlevel(bids, *both(stat="effect"), *both(), *both(desc="smoothed5"))
         with pytest.raises(UsageError, match=r"(?s)desc-smoothed5.*--bids-filter-file.*desc"):
