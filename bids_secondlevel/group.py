@@ -23,17 +23,18 @@ from bids_secondlevel.core.errors import (
     NothingSelectedError,
     OutputError,
 )
+from bids_secondlevel.core.results import FittedModel, GroupResults
 from bids_secondlevel.core.roi_rule import RoiRule
 from bids_secondlevel.core.rows import frame_of, rows_of
-from bids_secondlevel.core.settings import Settings, is_stats_model
+from bids_secondlevel.core.settings import Settings, is_stats_model, settings_text
 from bids_secondlevel.core.values import Status
 from bids_secondlevel.inputs.datasets import (
     check_bids_dir,
     check_output_dir,
 )
 from bids_secondlevel.inputs.participants import read_participants, read_stats_model
-from bids_secondlevel.outputs import results as derivatives
-from bids_secondlevel.outputs.dataset import write_dataset_files
+from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
+from bids_secondlevel.outputs.files import remove_files
 from bids_secondlevel.outputs.gather import (
     Table,
     check_labels,
@@ -46,10 +47,12 @@ from bids_secondlevel.outputs.gather import (
     wanted,
 )
 from bids_secondlevel.outputs.group_participants import choose_participants
-from bids_secondlevel.outputs.results import GroupResults
+from bids_secondlevel.outputs.names import GroupFolder
+from bids_secondlevel.outputs.results import write_group, write_model, write_page
 from bids_secondlevel.outputs.run_tables import read_runs
-from bids_secondlevel.reports import pages
-from bids_secondlevel.reports.group_page import methods_of
+from bids_secondlevel.reports.group_page import group_page
+from bids_secondlevel.reports.methods import group_methods
+from bids_secondlevel.reports.page import render
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
 from bids_secondlevel.rois.sweep import SweepRow
@@ -89,7 +92,9 @@ def run(settings: Settings) -> int:
         _tell_definition(settings, definition)
         _tell_sources(tables)
         unread: dict[str, Status] = dict.fromkeys(unreadable, "unreadable_table")
-        results = analyse(tables, participants.used, {**participants.absent, **unread}, settings)
+        results = analyse(
+            tables, definition, participants.used, {**participants.absent, **unread}, settings
+        )
     is_complete = True
     if settings.dry_run:
         paths = (table.path for of_label in tables.values() for table in of_label)
@@ -98,14 +103,14 @@ def run(settings: Settings) -> int:
             for message in fit_model(settings.model, results.estimates, settings).messages:
                 LOG.warning("--model: %s", message)
     else:
-        derivatives.write_group(results, definition, settings)
+        folder = GroupFolder(settings.output_dir)
+        write_group(results, folder)
         write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
         _tell_result(results, settings)
-        fitted: Sequence[ModelRow] = ()
         try:
-            fitted = _fit_and_write(results, definition, settings)
+            results = _fit_and_write(results, settings, folder)
         finally:
-            is_complete = _report(results, definition, settings, fitted)
+            is_complete = _report(results, settings, folder)
     if results.estimates["estimate"].isna().all():
         raise InputMissingError(
             "No participant has a single estimate; the statuses in group_estimates.tsv say why."
@@ -134,6 +139,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 def analyse(
     tables: Mapping[str, Sequence[Table]],
+    definition: Definition,
     paths: Mapping[str, Sequence[Path]],
     absent: Mapping[str, Status],
     settings: Settings,
@@ -171,6 +177,12 @@ def analyse(
         for row in reliability(rows, runs)
     ]
     return GroupResults(
+        definition=definition,
+        exclusions=reasons,
+        min_vertices=settings.rule.min_vertices,
+        min_coverage=settings.min_coverage,
+        n_permutations=settings.n_permutations,
+        settings=settings_text(settings),
         estimates=frame_of(rows, EstimateRow),
         statistics=frame_of(one_sample_tests(rows, settings.n_permutations, reasons), StatisticRow),
         comparisons=frame_of(paired_tests(rows, settings.n_permutations, reasons), ComparisonRow),
@@ -180,32 +192,26 @@ def analyse(
     )
 
 
-def _fit_and_write(
-    results: GroupResults, definition: Definition, settings: Settings
-) -> Sequence[ModelRow]:
-    """Fit the model that was asked for; what an earlier run has left goes first."""
-    derivatives.remove_model(settings.output_dir)
+def _fit_and_write(results: GroupResults, settings: Settings, folder: GroupFolder) -> GroupResults:
+    """Fit the model that was asked for, if one was."""
     if settings.model is None:
-        return ()
+        return results
     model = fit_model(settings.model, results.estimates, settings)
-    derivatives.write_model(model, definition, settings)
+    fits = frame_of(model.rows, ModelRow)
+    fitted = FittedModel(given=settings.model, fits=fits, summary=model.summary)
+    write_model(fitted, results, folder)
     _tell_model(model, settings)
-    return model.rows
+    return replace(results, model=fitted)
 
 
-def _report(
-    results: GroupResults,
-    definition: Definition,
-    settings: Settings,
-    fitted: Sequence[ModelRow],
-) -> bool:
+def _report(results: GroupResults, settings: Settings, folder: GroupFolder) -> bool:
     """Write the page, last of all; whatever fails here costs no number. Tell whether it did."""
     try:
-        pages.remove_group(settings.output_dir)
-        record = pages.group_record(results, definition, settings, fitted)
-        pages.write_methods(methods_of(record), settings.output_dir)
+        remove_files(folder.pages())
+        text = group_methods(results)
+        write_methods(text.markdown(), text.bibtex(), settings.output_dir)
         if settings.report:
-            pages.write_group(record, settings.output_dir)
+            write_group_page(results, folder)
     except OutputError:
         raise
     except Exception as error:
@@ -213,6 +219,18 @@ def _report(
         LOG.debug("", exc_info=True)
         return False
     return True
+
+
+def write_group_page(results: GroupResults, folder: GroupFolder) -> None:
+    """Write the page about the group, and its charts as files.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    page = group_page(results, folder.pages_of(results.estimates["participant_id"]))
+    write_page(render(page), page.charts, folder)
 
 
 def check_model(model: str, settings: Settings) -> None:

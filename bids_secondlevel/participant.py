@@ -4,38 +4,54 @@
 """
 
 import traceback
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
-from bids_secondlevel.core.errors import DONE, SOME_PARTICIPANT_FAILED, SecondLevelError
+from bids_secondlevel.core.errors import DONE, SOME_PARTICIPANT_FAILED
 from bids_secondlevel.core.files import ParticipantFiles, Plan
-from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.inputs.study import Study, choose
+from bids_secondlevel.core.hemispheres import Bilateral
+from bids_secondlevel.core.results import ParticipantResults, definition_of, inputs_of
+from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.core.values import Absent, Rois
+from bids_secondlevel.inputs.study import Chosen, Study, choose
+from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import read_display_surfaces
 from bids_secondlevel.maps.reader import MapReader
-from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs import resume
-from bids_secondlevel.outputs.files import what_is_written
-from bids_secondlevel.outputs.names import folder_of
+from bids_secondlevel.outputs.files import Written, remove_files
+from bids_secondlevel.outputs.names import ParticipantFolder
 from bids_secondlevel.outputs.outcome import (
     UP_TO_DATE,
     Outcome,
+    summarize_estimates,
     summarize_outcome,
-    summarize_rows,
 )
-from bids_secondlevel.outputs.results import ParticipantResults
-from bids_secondlevel.reports import pages
+from bids_secondlevel.outputs.results import write_page, write_participant, write_report
 from bids_secondlevel.reports.cortex.picture import Portrait, draw_portrait
+from bids_secondlevel.reports.page import render
+from bids_secondlevel.reports.participant_page import participant_page
 from bids_secondlevel.rois.define import individual_rois, lacking
+from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.independence import cross_validated
 from bids_secondlevel.rois.measure import locate, measure
-from bids_secondlevel.rois.quality import compare_rois, describe_rois
-from bids_secondlevel.rois.runs import label_run
-from bids_secondlevel.rois.sweep import label_variant
+from bids_secondlevel.rois.quality import OverlapRow, QualityRow, compare_rois, describe_rois
+from bids_secondlevel.rois.runs import RunRow, label_run
+from bids_secondlevel.rois.sweep import SweepRow, label_variant
 
 
-def analyse(files: ParticipantFiles, plan: Plan) -> ParticipantResults:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Analysis:
+    """The results of a participant, and what they were found on."""
+
+    results: ParticipantResults
+    cortex: Bilateral[Cortex]
+    """Retinotopy and localizer, on the vertices of the ROIs."""
+    rois: Bilateral[Rois]
+    problems: tuple[Absent, ...]
+    """What could not be had, and why."""
+
+
+def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
     """Define the individual ROIs of a participant, and measure every contrast in them."""
     read = MapReader(files, plan)  # each file once; remembers what could not be had, and why
 
@@ -70,24 +86,30 @@ def analyse(files: ParticipantFiles, plan: Plan) -> ParticipantResults:
             held_out += [(fold.run, row) for row in rows]
     estimates, runs = cross_validated(estimates, runs, held_out)
 
-    participant = f"sub-{files.label}"
-    return ParticipantResults(
-        files=files,
-        cortex=cortex,
-        rois=rois,
-        estimates=estimates,
-        runs=runs,
-        sweep=sweep,
-        quality=describe_rois(participant, rois, cortex, plan),
-        overlaps=compare_rois(participant, rois, plan),
-        problems=(*lacking(cortex, rois, plan.sides), *read.problems),
+    participant, aligned = f"sub-{files.label}", [half.alignment for half in cortex]
+    results = ParticipantResults(
+        participant_id=participant,
+        session=plan.session,
+        space=plan.space,
+        definition=definition_of(
+            plan,
+            files,
+            resampling=[method for half in aligned for method in half.methods],
+            spheres=[sphere for half in aligned for sphere in half.spheres],
+        ),
+        inputs=inputs_of(files),
+        estimates=frame_of(estimates, EstimateRow),
+        runs=frame_of(runs, RunRow),
+        sweep=frame_of(sweep, SweepRow),
+        quality=frame_of(describe_rois(participant, rois, cortex, plan), QualityRow),
+        overlaps=frame_of(compare_rois(participant, rois, plan), OverlapRow),
         messages=tuple(read.messages),
     )
+    problems = (*lacking(cortex, rois, plan.sides), *read.problems)
+    return Analysis(results=results, cortex=cortex, rois=rois, problems=problems)
 
 
-_NOT_DRAWN = Portrait(
-    None, ("the cortex was not drawn (--no-report). Run the participant level again to draw it.",)
-)
+_NOT_DRAWN = "the cortex was not drawn (--no-report). Run the participant level again to draw it."
 
 
 def process_participant(label: str, study: Study) -> Outcome:
@@ -104,61 +126,64 @@ def process_participant(label: str, study: Study) -> Outcome:
     SecondLevelError
         If nothing could be decided or written for this participant.
     """
-    chosen = choose(label, study)
-    place = folder_of(label, chosen.plan.space, study.settings)
-    origin = resume.origin_of(chosen, study.settings)
-    if not study.settings.force and resume.is_up_to_date(origin, place):
+    chosen, settings = choose(label, study), study.settings
+    plan = chosen.plan
+    folder = ParticipantFolder(settings.output_dir, label, plan.space, plan.session)
+    origin = resume.origin_of(chosen, settings)
+    if not settings.force and resume.is_up_to_date(origin, folder):
         return Outcome(label, UP_TO_DATE)
-    resume.forget(place)
-    with what_is_written() as written:
-        results = analyse(chosen.files, chosen.plan)
-        derivatives.write_participant(results, chosen.plan, study.settings)
-        outcome = summarize_outcome(
-            chosen,
-            results.problems,
-            results.messages,
-            is_measured=any(row.n_finite is not None for row in results.estimates),
-            summary=summarize_rows(results.estimates, len(chosen.plan.rois)),
+    resume.forget(folder)
+    found = analyse(chosen.files, plan)
+    written = write_participant(
+        found.results, found.rois, found.cortex, chosen, folder, settings=settings
+    )
+    outcome = summarize_outcome(
+        chosen,
+        found.problems,
+        found.results.messages,
+        is_measured=bool(found.results.estimates["n_finite"].notna().any()),
+        summary=summarize_estimates(found.results.estimates, len(plan.rois)),
+    )
+    try:  # last of all: whatever fails here costs no number
+        remove_files(folder.pages())
+        portrait = _draw(found, chosen) if settings.report else Portrait(None, (_NOT_DRAWN,))
+        results = replace(
+            found.results,
+            messages=(*outcome.messages, *portrait.messages),
+            errors=outcome.errors,
+            cortex=portrait.svg,
         )
-        outcome = _with_report(outcome, results, chosen.plan, study.settings)
-    if outcome.exit_code == DONE:
-        resume.remember(origin, written, place, chosen)
-    return outcome
-
-
-def _with_report(
-    outcome: Outcome,
-    results: ParticipantResults,
-    plan: Plan,
-    settings: Settings,
-) -> Outcome:
-    """Draw the cortex and write the page, last of all: whatever fails here costs no number."""
-    files = results.files
-    try:
-        pages.remove_participant(files.label, plan.space, settings)
-        portrait = _draw(results, plan) if settings.report else _NOT_DRAWN
-        derivatives.write_portrait(portrait.svg, files.label, plan, settings)
-        told = (*outcome.messages, *portrait.messages), outcome.errors
-        record = pages.participant_record(results, plan, settings, told, portrait.svg)
-        pages.write_record(record, settings.output_dir)
-        if not settings.report:
-            return outcome
-        pages.write_participant(record, settings.output_dir)
+        written |= write_report(results, folder)
+        if settings.report:
+            written |= write_participant_page(results, folder)
+            outcome = replace(outcome, messages=results.messages)
     except Exception as error:  # noqa: BLE001
-        with suppress(SecondLevelError):  # an earlier picture would pass for that of this run
-            derivatives.write_portrait(None, files.label, plan, settings)
         problem = traceback.format_exc() if settings.verbose else f"{type(error).__name__}: {error}"
         return replace(
             outcome,
             errors=(*outcome.errors, f"the numbers are written, the page is not ({problem})"),
             exit_code=outcome.exit_code or getattr(error, "exit_code", SOME_PARTICIPANT_FAILED),
         )
-    return replace(outcome, messages=(*outcome.messages, *portrait.messages))
+    if outcome.exit_code == DONE:
+        resume.remember(origin, written, folder, chosen)
+    return outcome
 
 
-def _draw(results: ParticipantResults, plan: Plan) -> Portrait:
+def write_participant_page(results: ParticipantResults, folder: ParticipantFolder) -> Written:
+    """Write the page about a participant, and its charts as files.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    page = participant_page(results)
+    return write_page(render(page), page.charts, folder)
+
+
+def _draw(found: Analysis, chosen: Chosen) -> Portrait:
     """Draw the cortex on the best surfaces there are, or in slices of the volume."""
-    surfaces, messages = read_display_surfaces(results.files, plan, results.cortex)
-    ground = results.cortex.left.grid or surfaces
-    portrait = draw_portrait(results.cortex, results.rois, ground, results.files, plan)
+    files, plan, cortex = chosen.files, chosen.plan, found.cortex
+    surfaces, messages = read_display_surfaces(files, plan, cortex)
+    portrait = draw_portrait(cortex, found.rois, cortex.left.grid or surfaces, files, plan)
     return replace(portrait, messages=(*messages, *portrait.messages))

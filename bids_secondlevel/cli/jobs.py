@@ -20,7 +20,9 @@ from bids_secondlevel.core.errors import (
     OutputError,
     SecondLevelError,
 )
+from bids_secondlevel.core.files import only_session
 from bids_secondlevel.core.hemispheres import HEMISPHERES
+from bids_secondlevel.core.results import definition_of
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.datasets import (
@@ -36,15 +38,13 @@ from bids_secondlevel.inputs.index import unrecognised
 from bids_secondlevel.inputs.plan import make_plan
 from bids_secondlevel.inputs.study import Study, choose, survey
 from bids_secondlevel.maps.reader import measured_gap
-from bids_secondlevel.outputs import results as derivatives
 from bids_secondlevel.outputs import resume
-from bids_secondlevel.outputs.dataset import write_dataset_files
+from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
 from bids_secondlevel.outputs.files import remove_files, write_atomically
-from bids_secondlevel.outputs.names import folder_of, sidecar_of
+from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
 from bids_secondlevel.outputs.outcome import UP_TO_DATE, Outcome, summarize_outcome
 from bids_secondlevel.participant import process_participant
 from bids_secondlevel.reports.methods import describe_measurement
-from bids_secondlevel.reports.pages import write_methods
 
 LOG = logging.getLogger("bids_secondlevel")
 
@@ -125,7 +125,8 @@ def preview_participant(label: str, study: Study) -> Outcome:
         If nothing could be decided for this participant.
     """
     chosen = choose(label, study)
-    folder = folder_of(label, chosen.plan.space, study.settings)
+    plan = chosen.plan
+    folder = ParticipantFolder(study.settings.output_dir, label, plan.space, plan.session)
     origin = resume.origin_of(chosen, study.settings)
     is_up_to_date = resume.is_up_to_date(origin, folder)
     print(describe_run(chosen.files, chosen.plan))
@@ -190,13 +191,13 @@ def _write_methods(study: Study) -> None:
     if not files:
         return
     sources = {of.retinotopy_source for of in files if of.retinotopy_source}
-    definition = derivatives.definition_of(files[0], plan, {})
+    definition = definition_of(plan, files[0])
     text = describe_measurement(
         replace(definition, sources=tuple(sorted(sources))),
         plan.space,
         cross_validated=any(of.folds for of in files),
     )
-    write_methods(text, settings.output_dir)
+    write_methods(text.markdown(), text.bibtex(), settings.output_dir)
 
 
 def _process_all(labels: Sequence[str], study: Study) -> Generator[Outcome]:
@@ -277,7 +278,9 @@ def _attempt(label: str, study: Study) -> Outcome:
 
 def _remove_tables(label: str, settings: Settings) -> tuple[str, ...]:
     """Remove what an earlier run has left, which would pass for the result of this one."""
-    removed = folder_of(label, settings.space, settings).tables_and_pictures()
+    session = only_session(settings.session_label)
+    folder = ParticipantFolder(settings.output_dir, label, settings.space, session)
+    removed = folder.tables_and_pictures()
     remove_files(file for path in removed for file in (path, sidecar_of(path)))
     return tuple(f"{path}: removed, as it was of an earlier run." for path in removed)
 

@@ -110,9 +110,9 @@ def _run(settings: Settings) -> int:
 
 def _run_level(settings: Settings) -> int:
     if settings.reports_only:
-        from bids_secondlevel.reports import pages_again
+        from bids_secondlevel.cli import reports_only
 
-        return pages_again.run(settings)
+        return reports_only.run(settings)
     if settings.analysis_level == "participant":
         from bids_secondlevel.cli import jobs
 

@@ -1,6 +1,6 @@
 """Which files are used for what: values that pass from discovery to reading."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -215,9 +215,19 @@ class Plan:
     """Choices made on the user's behalf."""
 
     @property
+    def session(self) -> str | None:
+        """The session that results are named after, if only one was asked for."""
+        return only_session(self.session_labels)
+
+    @property
     def sides(self) -> tuple[Hemisphere, ...]:
         """The hemispheres that the rows are about."""
         return HEMISPHERES if BOTH in self.hemi else tuple(h for h in HEMISPHERES if h in self.hemi)
+
+
+def only_session(labels: Sequence[str]) -> str | None:
+    """Give the session that results are named after, of those asked for: the only one, if any."""
+    return labels[0] if len(labels) == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,12 @@ from typing import Any
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.files import Dataset
-from bids_secondlevel.outputs.files import remove_leftovers, write_atomically, write_json
+from bids_secondlevel.outputs.files import (
+    remove_leftovers,
+    write_atomically,
+    write_files,
+    write_json,
+)
 
 BIDS_VERSION = "1.10.0"
 TOOL = "bids_secondlevel"
@@ -74,6 +79,18 @@ def write_dataset_files(
         },
     )
     write_atomically(output_dir / ".bidsignore", _BIDSIGNORE.encode())
+
+
+def write_methods(markdown: str, bibtex: str, output_dir: Path) -> None:
+    """Write the text of a methods section, and what it cites, to ``logs/``.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    logs = output_dir / "logs"
+    write_files({logs / "CITATION.md": markdown.encode(), logs / "CITATION.bib": bibtex.encode()})
 
 
 def _relative_uri(root: Path, output_dir: Path) -> str:

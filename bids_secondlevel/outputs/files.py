@@ -4,9 +4,8 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,40 @@ _ABANDONED = 3600
 """Age in seconds at which a file that is being written is taken for that of a killed process.
 Writing one takes seconds; the clocks of computers that share a disk may differ by minutes."""
 
-_WRITTEN: ContextVar[dict[Path, str] | None] = ContextVar("written", default=None)
+Written = dict[Path, str]
+"""SHA-256 of what each file was given, which another process may have replaced since."""
+
+
+def replace_files(earlier: Iterable[Path], files: Mapping[Path, bytes]) -> Written:
+    """Write files in their order, and remove others that an earlier run has left.
+
+    The last of the files stands for all. If anything will change, it is removed first, then,
+    backwards, all that will change, before anything is written.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed or written.
+    """
+    outdated = [path for path in reversed(list(files)) if not _holds(path, files[path])]
+    outdated += [path for path in earlier if path not in files]
+    if outdated:
+        *_, last = files
+        remove_files((last, *outdated))
+    return write_files(files)
+
+
+def write_files(files: Mapping[Path, bytes]) -> Written:
+    """Write files in their order.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written.
+    """
+    for path, content in files.items():
+        write_atomically(path, content)
+    return {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -51,26 +83,6 @@ def write_atomically(path: Path, content: bytes) -> None:
             f"{path}: cannot be written ({error.strerror or error}). Check that the output "
             "folder exists or can be made, is writable, and has space left."
         ) from error
-    written = _WRITTEN.get()
-    if written is not None:
-        written[path] = hashlib.sha256(content).hexdigest()
-
-
-@contextmanager
-def what_is_written() -> Iterator[Mapping[Path, str]]:
-    """Collect what is written within.
-
-    Yields
-    ------
-    mapping of Path to str
-        SHA-256 of what each file was given, which another process may have replaced since.
-    """
-    written: dict[Path, str] = {}
-    token = _WRITTEN.set(written)
-    try:
-        yield written
-    finally:
-        _WRITTEN.reset(token)
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
@@ -85,20 +97,6 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
             with suppress(OSError):
                 if path.lstat().st_mtime < before:
                     path.unlink()
-
-
-def remove_outdated(files: Mapping[Path, bytes]) -> None:
-    """Remove the files of a table if one of them will change.
-
-    Nobody shall find the table of an earlier run beside the sidecar of this one.
-
-    Raises
-    ------
-    OutputError
-        If one cannot be removed.
-    """
-    if not all(_holds(path, content) for path, content in files.items()):
-        remove_files(reversed(list(files)))  # the table itself first
 
 
 def remove_files(paths: Iterable[Path]) -> None:
@@ -125,19 +123,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         If it cannot be written.
     """
     write_atomically(path, json_bytes(content))
-
-
-def write_files(files: Mapping[Path, bytes]) -> None:
-    """Write the files of a table, in their order.
-
-    Raises
-    ------
-    OutputError
-        If one cannot be written.
-    """
-    remove_outdated(files)
-    for path, content in files.items():
-        write_atomically(path, content)
 
 
 def _holds(path: Path, content: bytes) -> bool:

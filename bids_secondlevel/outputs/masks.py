@@ -1,194 +1,256 @@
-"""Write the masks with what defined them."""
+"""The ROIs as files: masks with what defined them, and all ROIs in one label file.
+
+See the BIDS specification, "Derivatives / Masks", "Segmentations" and "Common image-derived
+labels".
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
-from bids_secondlevel.core.hemispheres import Hemisphere
-from bids_secondlevel.core.roi_rule import MASK_COLOUR, RoiDefinition
+from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
+from bids_secondlevel.core.roi_rule import MASK_COLOUR, OVERLAP_COLOUR, RoiDefinition, roi_colours
 from bids_secondlevel.core.spaces import is_template
-from bids_secondlevel.core.values import Absent, Array, Mask, RoiMasks
+from bids_secondlevel.core.values import Mask, RoiMasks, Rois
+from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.combine import COMBINATIONS
+from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.spheres import Alignment
-from bids_secondlevel.outputs.files import remove_files, write_atomically, write_json
-from bids_secondlevel.outputs.images import Label, label_gifti, label_nifti
+from bids_secondlevel.outputs.files import json_bytes
+from bids_secondlevel.outputs.images import Label, Labels, label_gifti, label_nifti
 from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
 
+_DESCRIPTIONS = {
+    "retinotopy": "Vertices of the visual areas within the limits of the rule",
+    "localizer": "Vertices that the localizer activates",
+    "combined": "Individual ROI: retinotopy and localizer mask intersected",
+}
+"""Of each kind of mask, by the ``desc`` of its name."""
 
-def write_masks(
-    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
-    alignments: Mapping[Hemisphere, Alignment],
-    files: ParticipantFiles,
-    plan: Plan,
+
+def encode_rois(
+    rois: Bilateral[Rois],
+    cortex: Bilateral[Cortex],
+    chosen: Chosen,
     folder: ParticipantFolder,
-) -> None:
-    """Write the retinotopy, localizer and combined mask of every ROI and hemisphere.
+) -> dict[Path, bytes]:
+    """Encode the retinotopy, localizer and combined mask of every ROI, and label files of all.
 
-    Masks of an earlier run with other settings are removed.
-
-    Parameters
-    ----------
-    rois : mapping of hemisphere to name to RoiMasks
-        Masks that could not be had are not written.
-    alignments : mapping of hemisphere to Alignment
-    files : ParticipantFiles
-    plan : Plan
-        ROIs with the retinotopic part of its rule share a retinotopy mask, named after the
-        visual areas; the others have one of their own.
-    folder : ParticipantFolder
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
+    Masks that could not be had are left out. ROIs with the retinotopic part of the plan's rule
+    share a retinotopy mask, named after the visual areas; the others have one of their own. A
+    hemisphere that lacks a ROI has no label file, as the others would pass for all there are.
     """
-    written: set[Path] = set()
-    for part in parts_to_write(rois, alignments, plan):
+    plan = chosen.plan
+    encoded: dict[Path, bytes] = {}
+    table = lookup_table([roi.name for roi in plan.rois])
+    parts = _parts(rois, cortex, plan)
+    for part in parts:
         for roi in plan.rois:
-            masks = part.masks[roi.name]
-            task = plan.localizer_task if roi.contrasts else None
-            shared = roi.rule.retinotopic_part == plan.rule.retinotopic_part
-            areas = plan.rule.areas_name if shared else roi.name
-            retinotopy = files.retinotopy[part.side].files if part.side in files.retinotopy else ()
-            localizer = localizer_files(roi, part.side, files)
-            for path, mask, sources, metadata in (
-                (
-                    folder.mask(part.hemisphere, areas, "retinotopy"),
-                    masks.retinotopic,
-                    retinotopy,
-                    {
-                        "Description": "Vertices of the visual areas within the limits of the rule",
-                        "Rule": roi.rule.to_sidecar(localizer=False),
-                    },
-                ),
-                (
-                    folder.mask(part.hemisphere, roi.name, "localizer", task),
-                    masks.localized,
-                    localizer,
-                    {
-                        "Description": "Vertices that the localizer activates",
-                        "Rule": _describe_used(roi, part.side, files, plan),
-                    },
-                ),
-                (
-                    folder.mask(part.hemisphere, roi.name, "combined", task),
-                    masks.roi,
-                    (*retinotopy, *localizer),
-                    {
-                        "Description": "Individual ROI: retinotopy and localizer mask intersected",
-                        "Rule": _describe_used(roi, part.side, files, plan),
-                    },
-                ),
-            ):
-                if path not in written and mask is not None and not isinstance(mask, Absent):
-                    written |= {path, sidecar_of(path)}
-                    _write_mask(path, mask, part, sources, metadata)
-    remove_files(path for path in folder.masks() if path not in written)
+            for desc, mask in part.masks[roi.name].items():
+                label, task = roi.name, plan.localizer_task if roi.contrasts else None
+                if desc == "retinotopy":
+                    shares = roi.rule.retinotopic_part == plan.rule.retinotopic_part
+                    label, task = plan.rule.areas_name if shares else roi.name, None
+                path = folder.mask(part.hemisphere, label, desc, task)
+                if path not in encoded:
+                    sidecar = _describe_mask(mask, desc, roi, part, chosen)
+                    encoded[sidecar_of(path)] = json_bytes(sidecar)
+                    encoded[path] = part.encode(mask, [Label(1, label, MASK_COLOUR)])
+    for part in parts:
+        combined = [part.masks[roi.name].get("combined") for roi in plan.rois]
+        there = [mask for mask in combined if mask is not None]
+        if len(there) == len(combined):
+            path, labels = folder.segmentation(part.hemisphere), segment(there)
+            sidecar = _describe_labels(labels, table, part, chosen)
+            encoded[sidecar_of(path)] = json_bytes(sidecar)
+            encoded[path] = part.encode(labels, table)
+            # No JSON beside it: by BIDS' inheritance it would describe the label files too.
+            encoded[folder.segmentation_table] = _tsv(table)
+    return encoded
 
 
-@dataclass(frozen=True, eq=False)
-class PartToWrite:
-    """Masks that make a file each: those of a hemisphere, or of a volume.
-
-    Attributes
-    ----------
-    hemisphere : {"L", "R"} or None
-        ``None`` for a volume.
-    masks : mapping of str to RoiMasks
-        By the name of the ROI.
-    alignment : Alignment
-    is_template : bool
-        Whether a volume is in the space of a template.
-    """
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Part:
+    """What makes files of its own: a hemisphere, or both together in a volume."""
 
     hemisphere: Hemisphere | None
-    masks: Mapping[str, RoiMasks]
+    """``None`` for a volume."""
+    masks: Mapping[str, Mapping[str, Mask]]
+    """Those that are there, by name of the ROI and ``desc``."""
     alignment: Alignment
     is_template: bool = False
+    """Whether a volume is in the space of a template."""
 
     @property
     def side(self) -> Hemisphere:
         """The hemisphere whose sources are those of the files."""
         return self.hemisphere or "L"
 
-    def encode(self, labels: NDArray[np.integer[Any] | np.bool_], named: Sequence[Label]) -> bytes:
+    def encode(self, labels: Labels, named: Sequence[Label]) -> bytes:
         """Encode labels of these vertices, or voxels, as a file."""
         if self.hemisphere is not None:
             return label_gifti(labels, self.hemisphere, named)
         assert self.alignment.grid is not None
         return label_nifti(labels, self.alignment.grid, is_template=self.is_template)
 
-    def describe(self, labels: Array) -> dict[str, Any]:
-        """Say how labels came to be on these vertices, and how many these are."""
-        described = describe_alignment((self.alignment,))
+    def describe(self, labels: Labels, labelled: Any) -> dict[str, Any]:
+        """Say how many vertices or voxels are labelled, of how many, and how maps came to them."""
+        carried = {
+            "Resampling": list(self.alignment.methods),
+            "RegistrationSpheres": list(self.alignment.spheres),
+        }
+        carried = {name: values for name, values in carried.items() if values}
         file = self.alignment.grid_file
         if file is None:
-            return {**described, "SurfaceVertexCount": int(labels.size)}
-        return {**described, "SpatialReference": file.uri, "GridVoxelCount": int(labels.size)}
+            return {"VertexCount": labelled, **carried, "SurfaceVertexCount": labels.size}
+        where = {"SpatialReference": file.uri, "GridVoxelCount": labels.size}
+        return {"VoxelCount": labelled, **carried, **where}
 
 
-def parts_to_write(
-    rois: Mapping[Hemisphere, Mapping[str, RoiMasks]],
-    alignments: Mapping[Hemisphere, Alignment],
-    plan: Plan,
-) -> list[PartToWrite]:
-    """Say what makes a file each: every hemisphere, or both together in a volume."""
+def _parts(rois: Bilateral[Rois], cortex: Bilateral[Cortex], plan: Plan) -> list[_Part]:
+    """Say what makes files of its own: every hemisphere, or both together in a volume."""
+    halves = rois.map(lambda of: {name: _there(masks) for name, masks in of.items()})
     if not plan.is_volume:
-        return [PartToWrite(hemi, masks, alignments[hemi]) for hemi, masks in rois.items()]
-    left, right = rois.values()
+        return [
+            _Part(hemisphere=half.side, masks=halves[half.side], alignment=half.alignment)
+            for half in cortex
+        ]
     whole = {
-        name: RoiMasks(
-            _union(left[name].retinotopic, right[name].retinotopic),
-            _union(left[name].localized, right[name].localized),
-            _union(left[name].roi, right[name].roi),
+        name: {desc: mask | right[desc] for desc, mask in left.items() if desc in right}
+        for (name, left), right in zip(halves.left.items(), halves.right.values(), strict=True)
+    }
+    alignment = cortex.left.alignment
+    return [
+        _Part(
+            hemisphere=None, masks=whole, alignment=alignment, is_template=is_template(plan.space)
         )
-        for name in left
+    ]
+
+
+def _there(masks: RoiMasks) -> dict[str, Mask]:
+    """Name the masks that could be had."""
+    named = {
+        "retinotopy": masks.retinotopic,
+        "localizer": masks.localized,
+        "combined": masks.roi,
     }
-    return [PartToWrite(None, whole, alignments["L"], is_template(plan.space))]
+    return {desc: mask for desc, mask in named.items() if isinstance(mask, np.ndarray)}
 
 
-@overload
-def _union(left: Mask | Absent, right: Mask | Absent) -> Mask | Absent: ...
-@overload
-def _union(left: Mask | Absent | None, right: Mask | Absent | None) -> Mask | Absent | None: ...
-def _union(left: Mask | Absent | None, right: Mask | Absent | None) -> Mask | Absent | None:
-    """Put the halves of a volume together; where one is absent, both are."""
-    if left is None or isinstance(left, Absent):
-        return left
-    if right is None or isinstance(right, Absent):
-        return right
-    return left | right
+def lookup_table(names: Sequence[str]) -> tuple[Label, ...]:
+    """Give each ROI a number, from 1 on and in their order, and after them what several share.
+
+    Examples
+    --------
+    >>> [(label.key, label.name) for label in lookup_table(["UL", "UR"])]
+    [(1, 'UL'), (2, 'UR'), (3, 'overlap')]
+    """
+    labels = [
+        Label(number, name, colour)
+        for number, (name, colour) in enumerate(roi_colours(names).items(), 1)
+    ]
+    if len(names) > 1:
+        # No label of a ROI has an underscore, so that the name is free.
+        overlap = "overlap_" if "overlap" in names else "overlap"
+        labels.append(Label(len(names) + 1, overlap, OVERLAP_COLOUR))
+    return tuple(labels)
 
 
-def describe_alignment(alignments: Iterable[Alignment]) -> dict[str, Any]:
-    """Say how retinotopy and maps came to the surface or grid of the ROIs, if they were carried."""
-    every = list(alignments)
-    methods = dict.fromkeys(method for alignment in every for method in alignment.methods)
-    spheres = dict.fromkeys(sphere for alignment in every for sphere in alignment.spheres)
-    described: dict[str, Any] = {"Resampling": list(methods)} if methods else {}
-    return {**described, "RegistrationSpheres": list(spheres)} if spheres else described
+def segment(masks: Sequence[Mask]) -> NDArray[np.int32]:
+    """Label each vertex with the ROI it belongs to.
+
+    Parameters
+    ----------
+    masks : sequence of (n_vertices,) array of bool
+        At least one.
+
+    Returns
+    -------
+    (n_vertices,) array of int32
+        0 in no ROI, 1 in the first only, ..., one more than there are ROIs in several of them.
+
+    Examples
+    --------
+    >>> segment([np.array([True, True, False, False]), np.array([False, True, True, False])])
+    array([1, 3, 2, 0], dtype=int32)
+    """
+    stacked = np.stack(masks)
+    how_many = stacked.sum(axis=0)
+    single = np.where(how_many == 1, stacked.argmax(axis=0) + 1, 0)
+    labels: NDArray[np.int32] = np.where(how_many > 1, len(masks) + 1, single).astype(np.int32)
+    return labels
 
 
-def _describe_used(
-    roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles, plan: Plan
+def _tsv(table: Sequence[Label]) -> bytes:
+    lines = ["index\tname\tcolor", *(f"{of.key}\t{of.name}\t{of.colour}" for of in table)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _describe_mask(
+    mask: Mask, desc: str, roi: RoiDefinition, part: _Part, chosen: Chosen
 ) -> dict[str, Any]:
-    """Add to the definition how z maps came about that were combined from several."""
-    combined = {
-        contrast: COMBINATIONS[files.localizers[contrast][hemi].combination]
-        for contrast in roi.needed
-        if hemi in files.localizers[contrast]
-        and files.localizers[contrast][hemi].combination != "single"
+    """Say what a mask is of, and where it comes from."""
+    maps = chosen.files.retinotopy.get(part.side)
+    retinotopy = () if maps is None else maps.files
+    localizer = _localizer_files(roi, part.side, chosen.files)
+    sources = {"retinotopy": retinotopy, "localizer": localizer}
+    rule = (
+        roi.rule.to_sidecar(localizer=False)
+        if desc == "retinotopy"
+        else _describe_used(roi, part.side, chosen)
+    )
+    return {
+        "Type": "ROI",
+        "Description": _DESCRIPTIONS[desc],
+        "Rule": rule,
+        "Sources": _uris(sources.get(desc, (*retinotopy, *localizer))),
+        **part.describe(mask, int(mask.sum())),
     }
-    described = roi.to_sidecar(plan.rois)
+
+
+def _describe_labels(
+    labels: NDArray[np.int32],
+    table: Sequence[Label],
+    part: _Part,
+    chosen: Chosen,
+) -> dict[str, Any]:
+    """Say where labels come from."""
+    files, plan = chosen.files, chosen.plan
+    retinotopy = files.retinotopy[part.side]
+    localizers = [f for roi in plan.rois for f in _localizer_files(roi, part.side, files)]
+    # A map has the vertices of its surface, also if the surface itself is not there.
+    map_of_it = retinotopy.visual_area or retinotopy.eccentricity
+    on_it = localizers[0] if localizers and part.alignment.methods else map_of_it
+    reference = files.surfaces.get(part.side, on_it)
+    counts = np.bincount(labels, minlength=len(table) + 1).tolist()
+    return {
+        "Description": "Individual ROIs; vertices of several ROIs have a label of their own",
+        "Manual": False,
+        "SpatialReference": reference.uri,
+        "Sources": _uris((*retinotopy.files, *localizers)),
+        "Rois": {roi.name: roi.to_sidecar(plan.rois) for roi in plan.rois},
+        **part.describe(labels, {label.name: counts[label.key] for label in table}),
+    }
+
+
+def _describe_used(roi: RoiDefinition, hemi: Hemisphere, chosen: Chosen) -> dict[str, Any]:
+    """Add to the definition how z maps came about that were combined from several."""
+    maps = {contrast: chosen.files.localizers[contrast].get(hemi) for contrast in roi.needed}
+    combined = {
+        contrast: COMBINATIONS[source.combination]
+        for contrast, source in maps.items()
+        if source is not None and source.combination != "single"
+    }
+    described = roi.to_sidecar(chosen.plan.rois)
     return {**described, "LocalizerCombination": combined} if combined else described
 
 
-def localizer_files(
+def _localizer_files(
     roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles
 ) -> tuple[SourceFile, ...]:
     """List the localizer maps that define a ROI in one hemisphere."""
@@ -200,21 +262,5 @@ def localizer_files(
     )
 
 
-def _write_mask(
-    path: Path,
-    mask: Mask,
-    part: PartToWrite,
-    sources: Sequence[SourceFile],
-    metadata: Mapping[str, Any],
-) -> None:
-    """Write a mask and its sidecar (BIDS specification, "Derivatives / Masks")."""
-    label = path.name.partition("_label-")[2].partition("_")[0]
-    sidecar = {
-        "Type": "ROI",
-        **metadata,
-        "Sources": list(dict.fromkeys(source.uri for source in sources)),
-        "VertexCount" if part.hemisphere else "VoxelCount": int(mask.sum()),
-        **part.describe(mask),
-    }
-    write_json(sidecar_of(path), sidecar)
-    write_atomically(path, part.encode(mask, [Label(1, label, MASK_COLOUR)]))
+def _uris(files: Iterable[SourceFile]) -> list[str]:
+    return list(dict.fromkeys(file.uri for file in files))

@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
-from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.maps.files import read_json
 
 ESTIMATES = "desc-roi_estimates"
@@ -102,25 +101,30 @@ class ParticipantFolder:
 
     def results(self) -> list[Path]:
         """List the results that are there, without those of other sessions and spaces; sorted."""
+        return sorted((*self.numbers(), *self.pages()))
+
+    def numbers(self) -> list[Path]:
+        """List the masks and tables that are there, with what belongs to them.
+
+        The table of labels is not among them if label files in other spaces need it.
+        """
         tables = [self.table(name) for name in _TABLES]
         labels = [self.segmentation(hemisphere) for hemisphere in (*HEMISPHERES, None)]
-        described = [*tables, *labels, *self.masks()]
-        named = [self.segmentation_table, self.cortex, self.page, self.settings, self.report]
-        every = {*described, *map(sidecar_of, described), *named, *self.charts()}
-        return sorted(path for path in every if path.is_file())
+        described = [*tables, *labels, *self._masks()]
+        every = [*described, *map(sidecar_of, described), self.settings]
+        anat = self._folder("anat")
+        found = {p for end in _ENDINGS for p in anat.glob(f"{self._name()}_*seg-roi_dseg{end}")}
+        if found <= set(labels):
+            every.append(self.segmentation_table)
+        return [path for path in every if path.is_file()]
 
-    def masks(self) -> list[Path]:
-        """List the masks that there are, with their sidecars."""
-        found = [
-            path
-            for datatype, desc, ending in product(("func", "anat"), _MASKS, _ENDINGS)
-            for path in self._folder(datatype).glob(f"{self._name()}_*desc-{desc}_mask{ending}")
-            if self._is_in_space(path) and _is_ours(path)
-        ]
-        return [*found, *map(sidecar_of, found)]
+    def pages(self) -> list[Path]:
+        """List the page that is there, its pictures, and what it takes besides the tables."""
+        every = (self.page, self.report, self.cortex, *self.charts())
+        return [path for path in every if path.is_file()]
 
     def charts(self) -> list[Path]:
-        """List the charts that there are."""
+        """List the charts that are there."""
         return [
             path
             for path in self._figures.glob(f"{self._name()}_*_chart.svg")
@@ -128,12 +132,13 @@ class ParticipantFolder:
             and ("_space-" not in path.name or self._is_in_space(path))
         ]
 
-    def has_label_files(self) -> bool:
-        """Tell whether there is a label file, in whatever space."""
-        anat = self._folder("anat")
-        return any(
-            path for end in _ENDINGS for path in anat.glob(f"{self._name()}_*seg-roi_dseg{end}")
-        )
+    def _masks(self) -> list[Path]:
+        return [
+            path
+            for datatype, desc, ending in product(("func", "anat"), _MASKS, _ENDINGS)
+            for path in self._folder(datatype).glob(f"{self._name()}_*desc-{desc}_mask{ending}")
+            if self._is_in_space(path) and _is_ours(path)
+        ]
 
     def tables_and_pictures(self) -> list[Path]:
         """List the tables and pictures that are there; if no space is set, in every space."""
@@ -172,13 +177,6 @@ class ParticipantFolder:
         return "_".join(f"{key}-{value}" for key, value in known.items() if value is not None)
 
 
-def folder_of(label: str, space: str | None, settings: Settings) -> ParticipantFolder:
-    """Say where the results of a participant go."""
-    sessions = settings.session_label
-    session = sessions[0] if len(sessions) == 1 else None
-    return ParticipantFolder(settings.output_dir, label, space, session)
-
-
 @dataclass(frozen=True)
 class GroupFolder:
     """Where the results of the group go, and what they are called."""
@@ -208,12 +206,15 @@ class GroupFolder:
         """The fitted model in words."""
         return self.path / "logs" / "group_model.txt"
 
-    def results(self) -> list[Path]:
-        """List the results that are there; sorted."""
+    def numbers(self) -> list[Path]:
+        """List the tables that are there, with what belongs to them."""
         tables = [self.table(name) for name in _OF_GROUP]
-        named = (self.page, self.settings, self.model)
-        every = {*tables, *map(sidecar_of, tables), *named, *self.charts()}
-        return sorted(path for path in every if path.is_file())
+        every = (*tables, *map(sidecar_of, tables), self.settings, self.model)
+        return [path for path in every if path.is_file()]
+
+    def pages(self) -> list[Path]:
+        """List the page that is there, and its charts."""
+        return [path for path in (self.page, *self.charts()) if path.is_file()]
 
     def charts(self) -> list[Path]:
         """List the charts that are there."""
@@ -253,6 +254,12 @@ def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
         if tables:
             found[participant.name.removeprefix("sub-")] = sorted(tables)
     return dict(sorted(found.items()))
+
+
+def reports_of(label: str, output_dir: Path) -> list[Path]:
+    """Find what pages of a participant take besides the tables, one file for each job."""
+    names = (f"sub-{label}_report.json", f"sub-{label}_ses-*_report.json")
+    return sorted(path for name in names for path in (output_dir / "logs").glob(name))
 
 
 def table_beside(estimates: Path, name: str) -> Path:

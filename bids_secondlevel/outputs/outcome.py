@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.errors import DONE, DataError, InputMissingError, SecondLevelError
 from bids_secondlevel.core.files import ParticipantFiles
 from bids_secondlevel.core.values import STATUSES, Absent
 from bids_secondlevel.inputs.study import Chosen
-from bids_secondlevel.rois.estimates import EstimateRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UP_TO_DATE = "up to date"
 """Summary of a participant for whom nothing had to be done."""
@@ -88,10 +91,10 @@ def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
             yield f"{what}: the hemispheres have maps of different runs ({runs})."
 
 
-def summarize_rows(rows: Sequence[EstimateRow], n_rois: int) -> str:
+def summarize_estimates(estimates: "pd.DataFrame", n_rois: int) -> str:
     """Count the estimates of a participant by their status, in a line."""
-    counts = Counter(row.status for row in rows)
-    if counts["empty_roi"] == len(rows):
+    counts = Counter(estimates["status"])
+    if counts["empty_roi"] == len(estimates):
         return f"every ROI is empty ({n_rois} ROIs). Check the limits of the ROIs."
     statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    return f"{len(rows)} estimates in {n_rois} ROIs: {statuses}"
+    return f"{len(estimates)} estimates in {n_rois} ROIs: {statuses}"

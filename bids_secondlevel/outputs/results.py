@@ -1,31 +1,31 @@
 """Write the results of a participant, and those of the group."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
-from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
-from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
-from bids_secondlevel.core.rows import columns, frame_of
+from bids_secondlevel.core.errors import DataError, InputMissingError
+from bids_secondlevel.core.files import Contrast
+from bids_secondlevel.core.hemispheres import Bilateral
+from bids_secondlevel.core.results import FittedModel, GroupResults, ParticipantResults
+from bids_secondlevel.core.rows import Schema, frame_of_cells
 from bids_secondlevel.core.settings import Settings, is_stats_model, model_as_given, settings_text
-from bids_secondlevel.core.values import Absent, Rois
+from bids_secondlevel.core.values import Rois
+from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.combine import COMBINATIONS
 from bids_secondlevel.maps.cortex import Cortex
-from bids_secondlevel.maps.files import read_json_object
-from bids_secondlevel.maps.spheres import Alignment
+from bids_secondlevel.maps.files import read_json, read_json_object
 from bids_secondlevel.outputs.files import (
-    remove_files,
+    Written,
+    json_bytes,
     remove_leftovers,
-    remove_outdated,
-    write_atomically,
+    replace_files,
     write_files,
 )
-from bids_secondlevel.outputs.masks import (
-    write_masks,
-)
+from bids_secondlevel.outputs.masks import encode_rois
 from bids_secondlevel.outputs.names import (
     ESTIMATES,
     OVERLAP,
@@ -34,19 +34,18 @@ from bids_secondlevel.outputs.names import (
     SWEEP,
     GroupFolder,
     ParticipantFolder,
-    folder_of,
+    reports_of,
     sidecar_of,
 )
-from bids_secondlevel.outputs.segmentations import write_segmentations
-from bids_secondlevel.outputs.tables import encode_table, write_table
-from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS, EstimateRow
-from bids_secondlevel.rois.quality import QUALITY_COLUMNS, OverlapRow, QualityRow
-from bids_secondlevel.rois.runs import RunRow
-from bids_secondlevel.rois.sweep import SWEEP_COLUMNS, SweepRow
+from bids_secondlevel.outputs.tables import encode_table, read_sidecar, read_table
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
+from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
+from bids_secondlevel.rois.runs import RUN_COLUMNS
+from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
 from bids_secondlevel.stats import comparisons
 from bids_secondlevel.stats import tests as stats
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
-from bids_secondlevel.stats.models.table import ModelResults, ModelRow
+from bids_secondlevel.stats.models.table import MODEL_COLUMNS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS, describe_tests
 
@@ -54,250 +53,280 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ParticipantResults:
-    """Everything that was found out about a participant."""
+def write_participant(
+    results: ParticipantResults,
+    rois: Bilateral[Rois],
+    cortex: Bilateral[Cortex],
+    chosen: Chosen,
+    folder: ParticipantFolder,
+    *,
+    settings: Settings,
+) -> Written:
+    """Write the masks and the tables of a participant; what an earlier run has left goes.
 
-    files: ParticipantFiles
-    """What was read."""
-    cortex: Bilateral[Cortex]
-    """Retinotopy and localizer, on the vertices of the ROIs."""
-    rois: Bilateral[Rois]
-    estimates: Sequence[EstimateRow]
-    runs: Sequence[RunRow]
-    """Of single runs; empty if none were combined."""
-    sweep: Sequence[SweepRow]
-    """Under other limits; empty if no sweep was asked for."""
-    quality: Sequence[QualityRow]
-    overlaps: Sequence[OverlapRow]
-    problems: tuple[Absent, ...]
-    """What could not be had, and why."""
-    messages: tuple[str, ...]
-    """Why something that is there was not used."""
-
-    @property
-    def alignments(self) -> Mapping[Hemisphere, Alignment]:
-        """How retinotopy and maps came to share their vertices."""
-        return {half.side: half.alignment for half in self.cortex}
-
-
-def write_participant(results: ParticipantResults, plan: Plan, settings: Settings) -> None:
-    """Write the masks and the tables of a participant.
-
-    The table of estimates comes last, and that of an earlier run with another result goes first,
-    so that it stands for a finished participant.
+    The table of estimates comes last, so that it stands for a finished participant.
 
     Raises
     ------
     OutputError
         If a file cannot be written.
     """
-    files = results.files
-    folder = folder_of(files.label, plan.space, settings)
-    definition = definition_of(files, plan, results.alignments).to_sidecar()
-    software = {"SoftwareVersion": __version__}
-    estimates = _encode_estimates(results, {**definition, **software}, folder)
-    remove_outdated(estimates)
-    remove_leftovers(folder.folders)
-    rois = dict(results.rois.items())
-    write_masks(rois, results.alignments, files, plan, folder)
-    write_segmentations(rois, results.alignments, files, plan, folder)
-    write_atomically(folder.settings, settings_text(settings).encode())
-    surfaces = {"Surfaces": [source.uri for source in files.surfaces.values()]}
-    described = {**definition, **software, **surfaces}
-    _write_rows(folder.table(QUALITY), results.quality, QualityRow, described, folder.entities)
-    _write_rows(folder.table(OVERLAP), results.overlaps, OverlapRow, described, folder.entities)
-    for name, rows, row_type in ((SWEEP, results.sweep, SweepRow), (RUNS, results.runs, RunRow)):
-        counted = {**definition, **software, "RowCount": len(rows)}
-        _write_or_remove(folder.table(name), rows, row_type, counted, folder.entities)
-    write_files(estimates)
-
-
-def _encode_estimates(
-    results: ParticipantResults, described: Mapping[str, Any], folder: ParticipantFolder
-) -> dict[Path, bytes]:
-    estimates = results.files.contrasts
-    measured = [
-        source.uri
-        for estimate in estimates
-        for maps in estimate.maps.values()
-        for source in maps.files
-    ]
-    metadata = {
-        **described,
-        "CombinedRuns": _combined_runs(estimates),
+    files = chosen.files
+    defined = {**results.definition.to_sidecar(), "SoftwareVersion": __version__}
+    described = {**defined, "Surfaces": [source.uri for source in files.surfaces.values()]}
+    measured = [f.uri for c in files.contrasts for maps in c.maps.values() for f in maps.files]
+    estimated = {
+        **defined,
+        "CombinedRuns": _combined_runs(files.contrasts),
         "RowCount": len(results.estimates),
         "Sources": list(dict.fromkeys(measured)),
     }
-    path = folder.table(ESTIMATES)
-    rows = frame_of(results.estimates, EstimateRow)
-    return encode_table(path, rows, ESTIMATE_COLUMNS, metadata, folder.entities)
+    encoded = {
+        **encode_rois(rois, cortex, chosen, folder),
+        folder.settings: settings_text(settings).encode(),
+        **_encode(folder, QUALITY, results.quality, QUALITY_COLUMNS, described),
+        **_encode(folder, OVERLAP, results.overlaps, OVERLAP_COLUMNS, described),
+    }
+    for name, table, schema in (
+        (SWEEP, results.sweep, SWEEP_COLUMNS),
+        (RUNS, results.runs, RUN_COLUMNS),
+    ):
+        if len(table):
+            encoded |= _encode(folder, name, table, schema, {**defined, "RowCount": len(table)})
+    encoded |= _encode(folder, ESTIMATES, results.estimates, ESTIMATE_COLUMNS, estimated)
+    remove_leftovers(folder.folders)
+    return replace_files(folder.results(), encoded)
 
 
-def definition_of(
-    files: ParticipantFiles,
-    plan: Plan,
-    alignments: Mapping[Hemisphere, Alignment],
-) -> Definition:
-    """Say how the ROIs of a participant were defined and measured."""
-    carried = alignments.values()
-    return Definition(
-        rois=plan.rois,
-        localizer_task=plan.localizer_task,
-        statistic=plan.statistic,
-        summary=plan.summary,
-        sources=() if files.retinotopy_source is None else (files.retinotopy_source,),
-        maps_are="volumes" if plan.is_volume else "surfaces",
-        resampling=tuple(dict.fromkeys(how for of in carried for how in of.methods)),
-        spheres=tuple(dict.fromkeys(sphere for of in carried for sphere in of.spheres)),
-    )
-
-
-def _write_rows(
-    path: Path,
-    rows: Sequence[Any],
-    row_type: type,
+def _encode(
+    folder: ParticipantFolder,
+    name: str,
+    table: "pd.DataFrame",
+    schema: Schema,
     metadata: Mapping[str, Any],
-    entities: Mapping[str, str] | None = None,
-) -> None:
-    write_table(path, frame_of(rows, row_type), columns(row_type), metadata, entities)
+) -> dict[Path, bytes]:
+    return encode_table(folder.table(name), table, schema, metadata, folder.entities)
 
 
-def _write_or_remove(
-    path: Path,
-    rows: Sequence[Any],
-    row_type: type,
-    metadata: Mapping[str, Any],
-    entities: Mapping[str, str] | None = None,
-) -> None:
-    """Write a table that has rows; where it has none, remove what an earlier run has left."""
-    if rows:
-        _write_rows(path, rows, row_type, metadata, entities)
-    else:
-        remove_files((path, sidecar_of(path)))
-
-
-def write_portrait(svg: bytes | None, label: str, plan: Plan, settings: Settings) -> None:
-    """Write the picture of a participant's cortex; where there is none, remove an earlier one.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written or removed.
-    """
-    path = folder_of(label, plan.space, settings).cortex
-    if svg is None:
-        remove_files((path,))
-    else:
-        write_atomically(path, svg)
-
-
-def _combined_runs(estimates: Iterable[Contrast]) -> list[dict[str, Any]]:
+def _combined_runs(contrasts: Iterable[Contrast]) -> list[dict[str, Any]]:
     """Say which maps were combined from those of several runs, and how."""
     return [
         {
-            "session": estimate.session,
-            "task": estimate.task,
-            "contrast": estimate.contrast,
+            "session": contrast.session,
+            "task": contrast.task,
+            "contrast": contrast.contrast,
             "hemi": hemi,
             "n_runs": len(source.maps),
             "Combination": COMBINATIONS[source.combination],
         }
-        for estimate in estimates
-        for hemi, source in estimate.maps.items()
+        for contrast in contrasts
+        for hemi, source in contrast.maps.items()
         if source.combination != "single"
     ]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class GroupResults:
-    """Everything that was found out about the group: tables, as their columns are declared."""
-
-    estimates: "pd.DataFrame"
-    statistics: "pd.DataFrame"
-    comparisons: "pd.DataFrame"
-    quality: "pd.DataFrame"
-    reliability: "pd.DataFrame"
-    """Without a row if nothing was repeated."""
-    sweep: "pd.DataFrame"
-    """Without a row if no participant has estimates under other limits."""
-
-
-def write_group(results: GroupResults, definition: Definition, settings: Settings) -> None:
-    """Write the tables of the group level; that of reliability where there is any.
-
-    Parameters
-    ----------
-    results : GroupResults
-    definition : Definition
-    settings : Settings
+def write_report(results: ParticipantResults, folder: ParticipantFolder) -> Written:
+    """Write what a page shows besides the tables: the picture of the cortex, and what was said.
 
     Raises
     ------
     OutputError
-        If one cannot be written.
+        If a file cannot be written.
     """
-    folder, n_flips = GroupFolder(settings.output_dir), settings.n_permutations
-    metadata = {**definition.to_group_sidecar(), "SoftwareVersion": __version__}
-    estimated = {**metadata, **_selection(settings)}
+    said = {
+        "Session": results.session,
+        "Space": results.space,
+        "Inputs": results.inputs,
+        "Messages": results.messages,
+        "Errors": results.errors,
+        "CortexDrawn": results.cortex is not None,
+    }
+    picture = {} if results.cortex is None else {folder.cortex: results.cortex}
+    return write_files({**picture, folder.report: json_bytes(said)})
+
+
+def write_page(
+    html: str, charts: Mapping[str, bytes], folder: ParticipantFolder | GroupFolder
+) -> Written:
+    """Write a page, and its charts as files; charts of an earlier run go.
+
+    Parameters
+    ----------
+    charts : mapping of str to bytes
+        SVG of each chart, by name.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    own = {folder.chart(name): svg for name, svg in charts.items()}
+    page = {folder.page: html.encode(errors="backslashreplace")}
+    return replace_files(folder.charts(), {**own, **page})
+
+
+def read_participants(label: str, output_dir: Path) -> dict[ParticipantFolder, ParticipantResults]:
+    """Read back the results of a participant; those of each job for a single session, too.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read.
+    """
+    reports = reports_of(label, output_dir)
+    return dict(_read_participant(label, path, output_dir) for path in reports)
+
+
+def _read_participant(
+    label: str, path: Path, output_dir: Path
+) -> tuple[ParticipantFolder, ParticipantResults]:
+    try:
+        said = read_json(path)
+        session, space = _label(said["Session"]), _label(said["Space"])
+        inputs = tuple((role, uri) for role, uri in said["Inputs"])
+        messages, errors = tuple(said["Messages"]), tuple(said["Errors"])
+        was_drawn = said["CortexDrawn"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({error}). Run the participant level again."
+        ) from error
+    folder = ParticipantFolder(output_dir, label, space, session)
+    estimates, picture = folder.table(ESTIMATES), folder.cortex
+    if was_drawn and not picture.exists():
+        lost = f"{picture.name} is not there any more. Run the participant level again to draw it."
+        messages = (*messages, lost)
+    return folder, ParticipantResults(
+        participant_id=f"sub-{label}",
+        session=session,
+        space=space,
+        definition=Definition.from_sidecar(read_sidecar(estimates), sidecar_of(estimates)),
+        inputs=inputs,
+        estimates=read_table(estimates, ESTIMATE_COLUMNS),
+        runs=_read_optional(folder.table(RUNS), RUN_COLUMNS),
+        sweep=_read_optional(folder.table(SWEEP), SWEEP_COLUMNS),
+        quality=read_table(folder.table(QUALITY), QUALITY_COLUMNS),
+        overlaps=read_table(folder.table(OVERLAP), OVERLAP_COLUMNS),
+        messages=messages,
+        errors=errors,
+        cortex=picture.read_bytes() if picture.exists() else None,
+    )
+
+
+def _read_optional(path: Path, schema: Schema) -> "pd.DataFrame":
+    if path.exists():
+        return read_table(path, schema)
+    return frame_of_cells(dict.fromkeys(schema, ()), schema)
+
+
+def _label(value: Any) -> str | None:
+    """Check what becomes a part of names of files."""
+    if value is None or (isinstance(value, str) and re.fullmatch("[0-9A-Za-z+]+", value)):
+        return value
+    raise ValueError(f"{value!r} is no label")
+
+
+def write_group(results: GroupResults, folder: GroupFolder) -> None:
+    """Write the tables of the group; what an earlier run has left goes.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    n_flips = results.n_permutations
+    defined = {**results.definition.to_group_sidecar(), "SoftwareVersion": __version__}
+    estimated = {**defined, **_selection(results)}
     tested = {**estimated, **describe_tests(n_flips, stats.FAMILY)}
     compared = {
         **estimated,
         "Differences": comparisons.DIFFERENCES,
         **describe_tests(n_flips, comparisons.FAMILY),
     }
-    write_table(folder.table("quality"), results.quality, QUALITY_COLUMNS, metadata)
-    write_table(folder.table("estimates"), results.estimates, ESTIMATE_COLUMNS, estimated)
-    write_table(folder.table("statistics"), results.statistics, STATISTIC_COLUMNS, tested)
-    write_table(folder.table("comparisons"), results.comparisons, COMPARISON_COLUMNS, compared)
-    for name, table, schema in (
-        ("reliability", results.reliability, RELIABILITY_COLUMNS),
-        ("sweep", results.sweep, SWEEP_COLUMNS),
+    encoded: dict[Path, bytes] = {}
+    for name, table, schema, metadata in (
+        ("quality", results.quality, QUALITY_COLUMNS, defined),
+        ("estimates", results.estimates, ESTIMATE_COLUMNS, estimated),
+        ("comparisons", results.comparisons, COMPARISON_COLUMNS, compared),
+        ("reliability", results.reliability, RELIABILITY_COLUMNS, estimated),
+        ("sweep", results.sweep, SWEEP_COLUMNS, estimated),
+        ("statistics", results.statistics, STATISTIC_COLUMNS, tested),
     ):
-        if table.empty:
-            remove_files((folder.table(name), sidecar_of(folder.table(name))))
-        else:
-            write_table(folder.table(name), table, schema, estimated)
-    write_atomically(folder.settings, settings_text(settings).encode())
+        if len(table) or name not in ("reliability", "sweep"):
+            encoded |= encode_table(folder.table(name), table, schema, metadata)
+    settings = {folder.settings: results.settings.encode()}
+    replace_files(folder.numbers(), {**settings, **encoded})
 
 
-def _selection(settings: Settings) -> dict[str, Any]:
+def _selection(results: GroupResults) -> dict[str, Any]:
     """Say which estimates were left out, as the sidecars of the group's tables do."""
     return {
         "Selection": {
-            "MinVertices": settings.rule.min_vertices,
-            "MinCoverage": settings.min_coverage,
-            "Excluded": {f"sub-{label}": why for label, why in settings.exclusions.items()},
+            "MinVertices": results.min_vertices,
+            "MinCoverage": results.min_coverage,
+            "Excluded": dict(results.exclusions),
         }
     }
 
 
-def write_model(results: ModelResults, definition: Definition, settings: Settings) -> None:
-    """Write a fitted model as a table, and in words to ``logs/``.
+def write_model(model: FittedModel, results: GroupResults, folder: GroupFolder) -> None:
+    """Write a model that was fitted to results as a table, and in words to ``logs/``.
 
     Raises
     ------
     OutputError
         If a file cannot be written.
     """
-    folder = GroupFolder(settings.output_dir)
-    model = model_as_given(settings.model)
-    about = {**definition.to_group_sidecar(), "Model": model, **_selection(settings)}
-    if model is not None and is_stats_model(model):
-        about["ModelSpecification"] = read_json_object(Path(model))
-    metadata = {**about, "SoftwareVersion": __version__}
-    _write_rows(folder.table("model"), results.rows, ModelRow, metadata)
-    write_atomically(folder.model, results.summary.encode())
+    given = model_as_given(model.given)
+    about = {**results.definition.to_group_sidecar(), "Model": given, **_selection(results)}
+    if is_stats_model(model.given):
+        about["ModelSpecification"] = read_json_object(Path(model.given))
+    about["SoftwareVersion"] = __version__
+    table = encode_table(folder.table("model"), model.fits, MODEL_COLUMNS, about)
+    replace_files((), {folder.model: model.summary.encode(), **table})
 
 
-def remove_model(output_dir: Path) -> None:
-    """Remove the model that an earlier run has left.
+def read_group(folder: GroupFolder) -> GroupResults:
+    """Read back the results of the group.
 
     Raises
     ------
-    OutputError
-        If a file cannot be removed.
+    InputMissingError
+        If the group level has not been run.
+    DataError
+        If a table cannot be read.
     """
-    folder = GroupFolder(output_dir)
-    table = folder.table("model")
-    remove_files((table, sidecar_of(table), folder.model))
+    statistics = folder.table("statistics")
+    if not statistics.exists():
+        raise InputMissingError(f"{statistics}: not found. Run the group level first.")
+    sidecar = read_sidecar(statistics)
+    selection = sidecar.get("Selection", {})
+    return GroupResults(
+        definition=Definition.from_sidecar(sidecar, sidecar_of(statistics)),
+        exclusions=selection.get("Excluded", {}),
+        min_vertices=selection.get("MinVertices", 1),
+        min_coverage=selection.get("MinCoverage", 0.0),
+        n_permutations=sidecar.get("MaximumNumberOfFlips", 0),
+        settings=_read_text(folder.settings),
+        estimates=read_table(folder.table("estimates"), ESTIMATE_COLUMNS),
+        statistics=read_table(statistics, STATISTIC_COLUMNS),
+        comparisons=_read_optional(folder.table("comparisons"), COMPARISON_COLUMNS),
+        quality=_read_optional(folder.table("quality"), QUALITY_COLUMNS),
+        reliability=_read_optional(folder.table("reliability"), RELIABILITY_COLUMNS),
+        sweep=_read_optional(folder.table("sweep"), SWEEP_COLUMNS),
+        model=_read_model(folder),
+    )
+
+
+def _read_model(folder: GroupFolder) -> FittedModel | None:
+    path = folder.table("model")
+    if not path.exists():
+        return None
+    return FittedModel(
+        given=str(read_sidecar(path).get("Model")),
+        fits=read_table(path, MODEL_COLUMNS),
+        summary=_read_text(folder.model),
+    )
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

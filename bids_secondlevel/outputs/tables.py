@@ -15,7 +15,7 @@ from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.rows import MISSING, Column, Schema
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.maps.files import read_text
-from bids_secondlevel.outputs.files import json_bytes, write_files
+from bids_secondlevel.outputs.files import json_bytes, replace_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def write_table(
     OutputError
         If a file cannot be written.
     """
-    write_files(encode_table(path, table, schema, metadata, entities))
+    replace_files((), encode_table(path, table, schema, metadata, entities))
 
 
 def encode_table(

@@ -1,20 +1,23 @@
-"""Word the methods section of a paper from what was really done.
-
-The text is made from the definition of the ROIs as the sidecars state it, so that it can be
-written again from the outputs alone.
-"""
+"""Word the methods section of a paper from what was really done, with its references."""
 
 import platform
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
+from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.results import GroupResults
+from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.words import in_words
-from bids_secondlevel.stats.models.table import FIT_KINDS, ModelRow
+from bids_secondlevel.stats.models.table import FIT_KINDS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ENTRY = re.compile(r"^@\w+\{(\w+),\n(?:  .*\n)+\}\n", re.MULTILINE)
 _FIELD = re.compile(r"^  (\w+) = \{+(.*?)\}+,$", re.MULTILINE)
@@ -97,18 +100,14 @@ class MethodsText:
 
 
 def describe_measurement(
-    definition: Definition,
-    space: str | None,
-    *,
-    cross_validated: bool,
+    definition: Definition, space: str | None, *, cross_validated: bool
 ) -> MethodsText:
     """Word how ROIs were defined and measured.
 
     Parameters
     ----------
-    definition : Definition
     space : str or None
-        Surface space of the maps.
+        Of the ROIs.
     cross_validated : bool
         Whether there are cross-validated estimates of the localizer.
     """
@@ -174,69 +173,62 @@ def software_versions() -> dict[str, str]:
     }
 
 
-def describe_inference(
-    n_participants: int,
-    excluded: Mapping[str, str],
-    n_permutations: int,
-    model: str | None = None,
-    fitted: Sequence[ModelRow] = (),
-) -> MethodsText:
-    """Word how participants were tested.
+def group_methods(results: GroupResults) -> MethodsText:
+    """Word how a group was measured and tested."""
+    estimates = results.estimates
+    spaces = sorted(set(estimates["space"]) - {MISSING})
+    measured = describe_measurement(
+        results.definition,
+        " and ".join(spaces) or None,
+        cross_validated="crossvalidated" in set(estimates["independence"]),
+    )
+    tested = _describe_inference(results)
+    return MethodsText(
+        (*measured.paragraphs, *tested.paragraphs),
+        tuple(dict.fromkeys((*measured.cited, *tested.cited))),
+    )
 
-    Parameters
-    ----------
-    n_participants : int
-        Participants with an estimate.
-    excluded : mapping of str to str
-        Reasons by participant, of those left out by the user.
-    n_permutations : int
-        See :func:`~.permutation.sign_flip_tests`; 0 where there were none.
-    model : str or None
-        Formula or file of the model.
-    fitted : sequence of ModelRow
-        What was fitted.
-    """
+
+def n_measured(estimates: "pd.DataFrame") -> int:
+    """Count the participants who have an estimate of both hemispheres pooled."""
+    pooled = estimates[(estimates["hemi"] == BOTH) & estimates["estimate"].notna()]
+    return pooled["participant_id"].nunique()
+
+
+def _describe_inference(results: GroupResults) -> MethodsText:
+    """Word how participants were tested."""
     cited = ["hedges1981", "benjamini1995", "virtanen2020"]
-    left_out = ""
-    if excluded:
-        named = ", ".join(f"{name} ({why})" if why else name for name, why in excluded.items())
-        left_out = f" Excluded: {named}."
+    excluded = [f"{who} ({why})" if why else who for who, why in results.exclusions.items()]
+    left_out = f" Excluded: {', '.join(excluded)}." if excluded else ""
     tests = [
-        f"Estimates of {n_participants} participants were analysed.{left_out} For every ROI, task "
+        f"Estimates of {n_measured(results.estimates)} participants were analysed.{left_out} For "
+        "every ROI, task "
         "and contrast, the mean was tested against 0 with Student's t; differences between ROIs, "
         "between contrasts and between hemispheres were tested with paired t tests (two-sided; "
         f"SciPy, {_cite('virtanen2020')}). Effect sizes are Cohen's d and Hedges' g "
         f"({_cite('hedges1981')}), with 95 % confidence intervals from the noncentral t "
         "distribution. Circular estimates were not tested."
     ]
-    if n_permutations:
+    n_flips = results.n_permutations
+    if n_flips:
         cited.append("nichols2002")
         tests.append(
             "In addition, the signs of participants were flipped (all flips where there are no "
-            f"more than {n_permutations}, otherwise {n_permutations} random ones), and p values "
+            f"more than {n_flips}, otherwise {n_flips} random ones), and p values "
             "were corrected for the familywise error by the distribution of the largest |t| over "
             f"all tests ({_cite('nichols2002')})."
         )
     tests.append(f"The false discovery rate was controlled after {_cite('benjamini1995')}.")
-    if model and fitted:
+    if results.model is not None:
+        fits = results.model.fits
         cited.append("seabold2010")
-        how = in_words([FIT_KINDS[fit] for fit in dict.fromkeys(row.fit for row in fitted)])
+        how = in_words([FIT_KINDS[fit] for fit in fits["fit"].unique()])
+        end = "; terms were tested with Wald tests." if "omnibus" in set(fits["quantity"]) else "."
         tests.append(
-            f"The model “{model}” was fitted with statsmodels ({_cite('seabold2010')}; {how})"
-            + (
-                "; terms were tested with Wald tests."
-                if any(row.quantity == "omnibus" for row in fitted)
-                else "."
-            )
+            f"The model “{results.model.given}” was fitted with statsmodels "
+            f"({_cite('seabold2010')}; {how}){end}"
         )
     return MethodsText((" ".join(tests),), tuple(cited))
-
-
-def join(*texts: MethodsText) -> MethodsText:
-    """Put texts after each other, with one list of references."""
-    paragraphs = tuple(paragraph for text in texts for paragraph in text.paragraphs)
-    cited = tuple(dict.fromkeys(key for text in texts for key in text.cited))
-    return MethodsText(paragraphs, cited)
 
 
 def reference_list(keys: Iterable[str]) -> list[str]:

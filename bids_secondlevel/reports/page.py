@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from math import isfinite
-from operator import attrgetter
+from math import isfinite, isnan
+from typing import TYPE_CHECKING, Any
 
+from bids_secondlevel.core.rows import MISSING, Column, Schema
 from bids_secondlevel.reports.charts.style import Chart
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,7 @@ Cell = str | int | float | None | Link
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a page.
-
-    Attributes
-    ----------
-    caption : str
-    header : sequence of str
-    rows : sequence of sequence of str, int, float, Link or None
-        ``None`` is shown as n/a.
-    """
+    """A table of a page; ``None`` is shown as n/a."""
 
     caption: str
     header: Sequence[str]
@@ -54,27 +50,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: text, then notes, pictures, and tables.
-
-    Attributes
-    ----------
-    title : str
-    text : sequence of str
-        Paragraphs.
-    notes : sequence of str
-        What a reader must not miss, such as warnings.
-    charts : sequence of Chart
-    tables : sequence of Table
-    code : str
-        Shown as it is, in letters of the same width.
-    """
+    """A part of a page: text, then notes, pictures, and tables."""
 
     title: str
     text: Sequence[str] = ()
+    """Paragraphs."""
     notes: Sequence[str] = ()
+    """What a reader must not miss, such as warnings."""
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
     code: str = ""
+    """Shown as it is, in letters of the same width."""
 
     @property
     def anchor(self) -> str:
@@ -89,6 +75,12 @@ class Page:
     title: str
     summary: str
     sections: Sequence[Section]
+
+    @property
+    def charts(self) -> dict[str, bytes]:
+        """The charts that become files of their own (SVG), by name."""
+        charts = (chart for section in self.sections for chart in section.charts)
+        return {chart.name: chart.svg for chart in charts if chart.name}
 
 
 def render(page: Page) -> str:
@@ -131,21 +123,21 @@ def _data_uri(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
-def table_of(caption: str, rows: Sequence[object], columns: str) -> Table:
-    """Show some columns of the rows of a table of ours, those that hold anything.
+def table_of(caption: str, table: "pd.DataFrame", schema: Schema, columns: str) -> Table:
+    """Show some columns of a table of ours, those that hold anything.
 
     Parameters
     ----------
-    caption : str
-    rows : sequence of row
     columns : str
-        Attributes of the rows, separated by spaces; with a dot for those declared together.
+        Their names, separated by spaces.
     """
-    cells = {
-        column.rpartition(".")[2]: [attrgetter(column)(row) for row in rows]
-        for column in columns.split()
-    }
-    shown_columns = {
-        name: values for name, values in cells.items() if any(v is not None for v in values)
-    }
-    return Table(caption, list(shown_columns), list(zip(*shown_columns.values(), strict=True)))
+    cells = {name: _values(table[name], schema[name]) for name in columns.split()}
+    there = {name: of for name, of in cells.items() if any(value is not None for value in of)}
+    return Table(caption, list(there), list(zip(*there.values(), strict=True)))
+
+
+def _values(cells: "pd.Series[Any]", declared: Column) -> list[Cell]:
+    """Take the values of a column as they are shown; ``None`` for what is missing."""
+    if declared.is_number:
+        return [None if isnan(value) else declared.kind(value) for value in cells]
+    return [None if value == MISSING else value for value in cells]

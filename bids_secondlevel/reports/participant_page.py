@@ -1,12 +1,11 @@
 """What the page of a participant shows."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.hemispheres import BOTH
-from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.core.results import ParticipantResults
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted
 from bids_secondlevel.reports.charts.estimates import draw_participant_estimates
@@ -15,84 +14,54 @@ from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
 from bids_secondlevel.reports.methods import describe_measurement, reference_list
 from bids_secondlevel.reports.page import Page, Section, Table, table_of
-from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.rois.quality import OverlapRow, QualityRow
-from bids_secondlevel.rois.sweep import SweepRow
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
+from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True)
-class Input:
-    """A file that was used; `role` says what for."""
-
-    role: str
-    uri: str
-
-
-@dataclass(frozen=True)
-class ParticipantRecord:
-    """All that is told of a participant.
-
-    Attributes
-    ----------
-    participant_id : str
-        With ``sub-``.
-    session : str or None
-        Where the run was of a single session.
-    space : str or None
-    definition : Definition
-    inputs : tuple of Input
-    messages, errors : tuple of str
-        What the run had to say.
-    rows, quality, overlaps, sweep : sequence of rows
-        The tables.
-    portrait : bytes or None
-        SVG of the cortex.
-    """
-
-    participant_id: str
-    session: str | None
-    space: str | None
-    definition: Definition
-    inputs: tuple[Input, ...]
-    messages: tuple[str, ...]
-    errors: tuple[str, ...]
-    rows: Sequence[EstimateRow]
-    quality: Sequence[QualityRow]
-    overlaps: Sequence[OverlapRow]
-    sweep: Sequence[SweepRow] = ()
-    portrait: bytes | None = None
-
-
-@dataclass(frozen=True)
-class ParticipantCharts:
-    """The pictures of a participant's numbers, by section."""
-
-    sizes: Sequence[Chart]
-    overlaps: Sequence[Chart]
-    estimates: Sequence[Chart]
-    sweep: Sequence[Chart]
-
-    @property
-    def all(self) -> list[Chart]:
-        """Every chart, in the order of the page."""
-        return [*self.sizes, *self.overlaps, *self.estimates, *self.sweep]
-
-
-def draw_charts(record: ParticipantRecord) -> ParticipantCharts:
-    """Draw the numbers of a participant."""
-    return ParticipantCharts(
-        draw_participant_sizes(frame_of(record.quality, QualityRow)),
-        draw_overlaps(frame_of(record.overlaps, OverlapRow))
-        if len(record.definition.rois) > 1
-        else [],
-        draw_participant_estimates(frame_of(record.rows, EstimateRow)),
-        draw_sweep(frame_of(record.sweep, SweepRow), limits_in_use(record.definition)),
+def participant_page(results: ParticipantResults) -> Page:
+    """Put together the page of a participant."""
+    estimates = results.estimates
+    with_number = estimates["estimate"].notna().sum()
+    session = f", session {results.session}" if results.session else ""
+    notes = (*results.errors, *results.messages)
+    fine = "Nothing went wrong, and no choice was made on your behalf."
+    return Page(
+        f"{results.participant_id}{session}: individual regions of interest",
+        f"{with_number} of {len(estimates)} estimates have a number, in "
+        f"{counted(len(results.definition.rois), 'ROI')}{_where(results)}.",
+        [
+            Section("What to look at first", text=() if notes else (fine,), notes=notes),
+            _cortex_section(results),
+            _roi_section(results),
+            Section(
+                "Estimates",
+                text=(
+                    "Means of the maps in the ROIs. Estimates that are circular were measured on "
+                    "the data that defined their ROI: a check of the localizer, not evidence.",
+                ),
+                charts=draw_participant_estimates(estimates),
+                tables=(_estimates_table(estimates),),
+            ),
+            *sweep_section(results.sweep, results.definition),
+            _gaps_section(estimates),
+            Section(
+                "Files that were used",
+                text=(
+                    "Names before the colon are those of DatasetLinks in dataset_description.json.",
+                ),
+                tables=(Table("Files", ("what for", "file"), results.inputs),),
+            ),
+            _methods_section(results),
+        ],
     )
 
 
-def limits_in_use(definition: Definition) -> Limits:
-    """Tell the limits that ROIs are defined with, where a sweep may vary them."""
-    return {
+def sweep_section(sweep: "pd.DataFrame", definition: Definition) -> list[Section]:
+    """Show how estimates hang on the limits of the ROIs; nothing if there was no sweep."""
+    in_use: Limits = {
         "threshold": {
             roi.name: roi.rule.localizer_threshold
             for roi in definition.rois
@@ -100,68 +69,26 @@ def limits_in_use(definition: Definition) -> Limits:
         },
         "eccentricity": {roi.name: roi.rule.eccentricity[1] for roi in definition.rois},
     }
+    charts = draw_sweep(sweep, in_use)
+    text = ("How estimates change when one limit of the ROIs is varied.",)
+    return [Section("Sensitivity to the limits", text=text, charts=charts)] if charts else []
 
 
-def participant_page(record: ParticipantRecord, charts: ParticipantCharts) -> Page:
-    """Put together the page of a participant."""
-    with_number = sum(row.estimate is not None for row in record.rows)
-    session = f", session {record.session}" if record.session else ""
-    sections = [
-        Section(
-            "What to look at first",
-            text=(
-                ()
-                if record.errors or record.messages
-                else ("Nothing went wrong, and no choice was made on your behalf.",)
-            ),
-            notes=(*record.errors, *record.messages),
-        ),
-        _cortex_section(record),
-        _roi_section(record, charts),
-        Section(
-            "Estimates",
-            text=(
-                "Means of the maps in the ROIs. Estimates that are circular were measured on the "
-                "data that defined their ROI: a check of the localizer, not evidence.",
-            ),
-            charts=charts.estimates,
-            tables=(_estimates_table(record.rows),),
-        ),
-    ]
-    if charts.sweep:
-        sections.append(
-            Section(
-                "Sensitivity to the limits",
-                text=("How estimates change when one limit of the ROIs is varied.",),
-                charts=charts.sweep,
-            )
-        )
-    sections += [_gaps_section(record.rows), _files_section(record), _methods_section(record)]
-    return Page(
-        f"{record.participant_id}{session}: individual regions of interest",
-        f"{with_number} of {len(record.rows)} estimates have a number, in "
-        f"{counted(len(record.definition.rois), 'ROI')}"
-        f"{_where(record)}.",
-        tuple(section for section in sections if section is not None),
-    )
+def _is_volume(results: ParticipantResults) -> bool:
+    return results.definition.maps_are == "volumes"
 
 
-def _is_volume(record: ParticipantRecord) -> bool:
-    return record.definition.maps_are == "volumes"
-
-
-def _where(record: ParticipantRecord) -> str:
+def _where(results: ParticipantResults) -> str:
     """Name the space, as the end of a sentence."""
-    if not record.space:
+    if not results.space:
         return ""
-    where = "in volumes of space" if _is_volume(record) else "on the surface"
-    return f" {where} {record.space}"
+    return f" {'in volumes of space' if _is_volume(results) else 'on the surface'} {results.space}"
 
 
-def _cortex_section(record: ParticipantRecord) -> Section:
-    is_volume = _is_volume(record)
+def _cortex_section(results: ParticipantResults) -> Section:
+    is_volume = _is_volume(results)
     heading = "In the volume" if is_volume else "On the cortex"
-    if record.portrait is None:
+    if results.cortex is None:
         what = (
             "no picture of the volume: no visual area lies in it"
             if is_volume
@@ -177,89 +104,78 @@ def _cortex_section(record: ParticipantRecord) -> Section:
         "part of the area that sees its stimulus. Outlines, limits and colours are explained in "
         "the picture."
     )
-    unit = "voxels" if is_volume else "vertices"
+    quality = results.quality
+    pooled = quality[(quality["hemi"] == BOTH) & quality["n_vertices"].notna()]
     sizes = [
-        f"{row.roi} {row.n_vertices} {unit}"
-        for row in record.quality
-        if row.hemi == BOTH and row.n_vertices is not None
+        f"{roi} {n:.0f} {results.definition.units}"
+        for roi, n in zip(pooled["roi"], pooled["n_vertices"], strict=True)
     ]
     alt = f"Maps of occipital cortex. ROIs in both hemispheres: {', '.join(sizes) or 'none'}."
-    chart = Chart("cortex", record.portrait, "Retinotopy, localizer and ROIs", caption, alt)
+    chart = Chart("", results.cortex, "Retinotopy, localizer and ROIs", caption, alt)
     return Section(heading, charts=(chart,))
 
 
-def _roi_section(record: ParticipantRecord, charts: ParticipantCharts) -> Section:
-    quality = table_of(
-        "Size, place and shape of the ROIs (the columns are explained in the JSON file of the "
-        "table desc-roi_quality)",
-        record.quality,
-        (
-            f"roi hemi n_vertices {_size_column(record.quality)} retinotopic_share n_patches "
+def _roi_section(results: ParticipantResults) -> Section:
+    charts = draw_participant_sizes(results.quality)
+    tables = [
+        table_of(
+            "Size, place and shape of the ROIs (the columns are explained in the JSON file of the "
+            "table desc-roi_quality)",
+            results.quality,
+            QUALITY_COLUMNS,
+            f"roi hemi n_vertices {_size(results.quality)} retinotopic_share n_patches "
             "largest_patch laterality_index mean_eccentricity mean_polar_angle quadrant "
-            "quadrant_agreement status"
-        ),
-    )
-    tables = [quality]
-    if len(record.definition.rois) > 1:
+            "quadrant_agreement status",
+        )
+    ]
+    if len(results.definition.rois) > 1:
+        charts = [*charts, *draw_overlaps(results.overlaps)]
+        caption = f"{results.definition.units.capitalize()} shared by two ROIs"
         columns = "roi other_roi hemi n_shared dice overlap_coefficient"
-        unit = "Voxels" if _is_volume(record) else "Vertices"
-        tables.append(table_of(f"{unit} shared by two ROIs", record.overlaps, columns))
-    return Section(
-        "Regions of interest",
-        text=tuple(record.definition.sentences()),
-        charts=(*charts.sizes, *charts.overlaps),
-        tables=tables,
-    )
+        tables.append(table_of(caption, results.overlaps, OVERLAP_COLUMNS, columns))
+    text = results.definition.sentences()
+    return Section("Regions of interest", text=text, charts=charts, tables=tables)
 
 
-def _size_column(rows: Sequence[EstimateRow] | Sequence[QualityRow]) -> str:
+def _size(table: "pd.DataFrame") -> str:
     """Choose how the size of a ROI is told: its area on a surface, its volume in a volume."""
-    return "volume_mm3" if any(row.volume_mm3 is not None for row in rows) else "area_mm2"
+    return "volume_mm3" if table["volume_mm3"].notna().any() else "area_mm2"
 
 
-def _estimates_table(rows: Sequence[EstimateRow]) -> Table:
-    columns = (
+def _estimates_table(estimates: "pd.DataFrame") -> Table:
+    return table_of(
+        "Estimates in the units of the maps",
+        estimates,
+        ESTIMATE_COLUMNS,
         "session task contrast roi hemi estimate sd median n_vertices coverage "
-        f"{_size_column(rows)} n_runs "
-        "status independence"
+        f"{_size(estimates)} n_runs status independence",
     )
-    if all(row.session is None for row in rows):
-        columns = columns.removeprefix("session ")
-    return table_of("Estimates in the units of the maps", rows, columns)
 
 
-def _gaps_section(rows: Sequence[EstimateRow]) -> Section:
+def _gaps_section(estimates: "pd.DataFrame") -> Section:
     """Say in plain words why numbers are missing."""
-    counts = Counter(row.status for row in rows if row.estimate is None)
-    if not counts:
-        return Section("Where there is no number", text=("Every estimate has a number.",))
-    explained = [
-        (status, counts[status], meaning) for status, meaning in STATUSES.items() if counts[status]
+    heading = "Where there is no number"
+    gaps = estimates[estimates["estimate"].isna()]
+    if gaps.empty:
+        return Section(heading, text=("Every estimate has a number.",))
+    counts = Counter(gaps["status"])
+    reasons = [
+        (status, counts[status], said) for status, said in STATUSES.items() if counts[status]
     ]
     columns = "task contrast roi hemi status"
-    gaps = [row for row in rows if row.estimate is None]
     return Section(
-        "Where there is no number",
+        heading,
         tables=(
-            Table("Reasons", ("status", "estimates", "meaning"), explained),
-            table_of("Estimates without a number", gaps, columns),
+            Table("Reasons", ("status", "estimates", "meaning"), reasons),
+            table_of("Estimates without a number", gaps, ESTIMATE_COLUMNS, columns),
         ),
     )
 
 
-def _files_section(record: ParticipantRecord) -> Section:
-    inputs = [(used.role, used.uri) for used in record.inputs]
-    return Section(
-        "Files that were used",
-        text=("Names before the colon are those of DatasetLinks in dataset_description.json.",),
-        tables=(Table("Files", ("what for", "file"), inputs),),
-    )
-
-
-def _methods_section(record: ParticipantRecord) -> Section:
+def _methods_section(results: ParticipantResults) -> Section:
     text = describe_measurement(
-        record.definition,
-        record.space,
-        cross_validated=any(row.independence == "crossvalidated" for row in record.rows),
+        results.definition,
+        results.space,
+        cross_validated="crossvalidated" in set(results.estimates["independence"]),
     )
     return Section("Methods", text=(*text.paragraphs, *reference_list(text.cited)))

@@ -19,8 +19,8 @@ from study import AREA, ECCENTRICITY, Study, contents, describe, make_study, wri
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.outputs.results import read_participants
 from bids_secondlevel.outputs.tables import read_table, write_table
-from bids_secondlevel.reports.pages import read_participants
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS, EstimateRow
 
 SCRIPT = "<img src=x onerror=alert(1)>\"'&$(touch evil) `touch evil`; ü 日本"

@@ -10,9 +10,11 @@ from bids_secondlevel.core.errors import (
     NothingSelectedError,
 )
 from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.group import write_group_page
 from bids_secondlevel.inputs.datasets import unknown_participants
-from bids_secondlevel.outputs.names import find_estimates
-from bids_secondlevel.reports import pages
+from bids_secondlevel.outputs.names import GroupFolder, find_estimates
+from bids_secondlevel.outputs.results import read_group, read_participants
+from bids_secondlevel.participant import write_participant_page
 
 LOG = logging.getLogger("bids_secondlevel")
 
@@ -31,8 +33,9 @@ def run(settings: Settings) -> int:
         If there are no results to be shown.
     """
     if settings.analysis_level == "group":
-        pages.write_group(pages.read_group(settings.output_dir), settings.output_dir)
-        LOG.info("%s: written", settings.output_dir / "group.html")
+        folder = GroupFolder(settings.output_dir)
+        write_group_page(read_group(folder), folder)
+        LOG.info("%s: written", folder.page)
         return DONE
     found = find_estimates(settings.output_dir)
     if not found:
@@ -51,17 +54,17 @@ def run(settings: Settings) -> int:
 
 def _write(label: str, settings: Settings) -> bool:
     try:
-        records = pages.read_participants(label, settings.output_dir)
+        found = read_participants(label, settings.output_dir)
     except DataError as error:
         LOG.error("sub-%s: %s", label, error)
         return False
-    if not records:
+    if not found:
         LOG.error(
             "sub-%s: there is no record of its run in logs/. Run the participant level again.",
             label,
         )
         return False
-    for record in records:
-        pages.write_participant(record, settings.output_dir)
+    for folder, results in found.items():
+        write_participant_page(results, folder)
     LOG.info("sub-%s: page written", label)
     return True

@@ -12,7 +12,7 @@ from study import COMMAND, cut_short, read_tsv, write_gifti
 
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, components, roi_colours
-from bids_secondlevel.outputs.segmentations import lookup_table, segment
+from bids_secondlevel.outputs.masks import lookup_table, segment
 
 NAME = "sub-01_hemi-{}_space-fsnative_seg-roi_dseg"
 TABLE = "sub-01_seg-roi_dseg.tsv"
@@ -37,10 +37,11 @@ def test_a_label_says_which_roi_a_vertex_is_in(masks):
 @pytest.mark.parametrize("names", [["a"], ["overlap", "b"], [f"r{i}" for i in range(24)]])
 def test_labels_and_colours_are_distinct(names):
     table = lookup_table(names)
-    assert [row.index for row in table] == list(range(1, len(table) + 1))
+    assert [label.key for label in table] == list(range(1, len(table) + 1))
     assert len(table) == len(names) + (len(names) > 1)
-    assert len({row.name for row in table}) == len({row.color for row in table}) == len(table)
-    assert [row.name for row in table][: len(names)] == names
+    assert len({label.name for label in table}) == len(table)
+    assert len({label.colour for label in table}) == len(table)
+    assert [label.name for label in table][: len(names)] == names
 
 
 def test_the_first_colours_are_those_of_okabe_and_ito():

@@ -1,0 +1,117 @@
+"""What is found out about a participant, and about the group.
+
+Results are written as tables with their sidecars, read back, and shown on pages. Their tables are
+as :mod:`~bids_secondlevel.core.rows` describes them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bids_secondlevel.core.definition import Definition
+from bids_secondlevel.core.files import ParticipantFiles, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ParticipantResults:
+    """What was found out about a participant."""
+
+    participant_id: str
+    """With ``sub-``."""
+    session: str | None
+    """Set if the run was of a single session."""
+    space: str | None
+    """Of the ROIs; ``None`` if names have none."""
+    definition: Definition
+    inputs: tuple[tuple[str, str], ...]
+    """What each file was used for, and its URI."""
+    estimates: "pd.DataFrame"
+    runs: "pd.DataFrame"
+    """Estimates of single runs; no rows if none were combined."""
+    sweep: "pd.DataFrame"
+    """Estimates under other limits; no rows if no sweep was asked for."""
+    quality: "pd.DataFrame"
+    overlaps: "pd.DataFrame"
+    messages: tuple[str, ...] = ()
+    """Choices that were made, and what was passed over."""
+    errors: tuple[str, ...] = ()
+    """Why numbers are missing."""
+    cortex: bytes | None = None
+    """The picture of the ROIs on the cortex (SVG), if there is one."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FittedModel:
+    """A model across participants, fitted to their estimates."""
+
+    given: str
+    """A formula, or the file of a BIDS Stats Model."""
+    fits: "pd.DataFrame"
+    """The results of each fit."""
+    summary: str
+    """The same as text."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GroupResults:
+    """What was found out about the group."""
+
+    definition: Definition
+    exclusions: Mapping[str, str]
+    """The user's reasons, by participant (with ``sub-``)."""
+    min_vertices: int
+    min_coverage: float
+    n_permutations: int
+    """The greatest number of sign flips; 0 for none."""
+    settings: str
+    """As TOML."""
+    estimates: "pd.DataFrame"
+    statistics: "pd.DataFrame"
+    comparisons: "pd.DataFrame"
+    quality: "pd.DataFrame"
+    reliability: "pd.DataFrame"
+    """No rows if participants have one session and one run."""
+    sweep: "pd.DataFrame"
+    """No rows if the participants' tables have no sweep."""
+    model: "FittedModel | None" = None
+
+
+def inputs_of(files: ParticipantFiles) -> tuple[tuple[str, str], ...]:
+    """Say what each file was used for, with its URI."""
+    used: list[tuple[str, str]] = []
+    for hemi, retinotopy in files.retinotopy.items():
+        used += [(f"retinotopy, {hemi}", file.uri) for file in retinotopy.files]
+    for contrast, localizer in files.localizers.items():
+        for hemi, maps in localizer.items():
+            used += [(f"localizer {contrast}, {hemi}", file.uri) for file in maps.files]
+    used += [(f"surface for areas, {hemi}", file.uri) for hemi, file in files.surfaces.items()]
+    for measured in files.contrasts:
+        for hemi, maps in measured.maps.items():
+            what = f"measured: {measured.task} {measured.contrast}, {hemi}"
+            used += [(what, file.uri) for file in maps.files]
+    return tuple(used)
+
+
+def definition_of(
+    plan: Plan, files: ParticipantFiles, resampling: Iterable[str] = (), spheres: Iterable[str] = ()
+) -> Definition:
+    """Say how the ROIs of a participant are defined and measured.
+
+    Parameters
+    ----------
+    resampling, spheres
+        As in :class:`~.definition.Definition`; the same may be given twice.
+    """
+    return Definition(
+        rois=plan.rois,
+        localizer_task=plan.localizer_task,
+        statistic=plan.statistic,
+        summary=plan.summary,
+        sources=() if files.retinotopy_source is None else (files.retinotopy_source,),
+        maps_are="volumes" if plan.is_volume else "surfaces",
+        resampling=tuple(dict.fromkeys(resampling)),
+        spheres=tuple(dict.fromkeys(spheres)),
+    )
