@@ -256,11 +256,10 @@ def fit_model(model: str, estimates: pd.DataFrame, settings: Settings) -> ModelR
         If the model cannot be read, or does not fit what there is.
     """
     participants = read_participants(settings.bids_dir)
-    rows = rows_of(estimates, EstimateRow)
     if is_stats_model(model):
-        results = fit_stats_model(_specified(model), rows, participants)
+        results = fit_stats_model(_specified(model), estimates, participants)
     else:
-        results = fit_formula(model, rows, participants)
+        results = fit_formula(model, estimates, participants)
     reasons = _reasons(settings)
     fitted = [replace(row, excluded=with_reasons(row.excluded, reasons)) for row in results.rows]
     return ModelResults(tuple(fitted), summarize_models(fitted, results.messages), results.messages)

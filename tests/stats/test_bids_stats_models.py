@@ -30,6 +30,7 @@ from bids_secondlevel.core.errors import DataError, NothingSelectedError, UsageE
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.outputs.tables import read_table, write_table
+from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
 from bids_secondlevel.stats.models.specification import check_stats_model
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS, ModelRow
@@ -53,7 +54,8 @@ def study(seed=0, n=14):
 
 
 def fit(specification, rows, table):
-    return fit_stats_model(check_stats_model(specification, "model.json"), rows, table)
+    estimates = frame_of(rows, EstimateRow)
+    return fit_stats_model(check_stats_model(specification, "model.json"), estimates, table)
 
 
 def found(results, **columns):

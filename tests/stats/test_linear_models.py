@@ -18,10 +18,15 @@ from bids_secondlevel.core.errors import DataError, UsageError
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.outputs.tables import read_table, write_table
-from bids_secondlevel.stats.models.by_formula import fit_formula
+from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.stats.models import by_formula
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS, ModelRow
 
 NOBODY = ParticipantsTable()
+
+
+def fit_formula(formula, rows, table):
+    return by_formula.fit_formula(formula, frame_of(rows, EstimateRow), table)
 
 
 def only(rows, **columns):

@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from bids_secondlevel.core.errors import NothingSelectedError, UsageError
 from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.rows import CELL, MISSING
 from bids_secondlevel.core.values import Array, ParticipantsTable
-from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.fit import (
     Fit,
     NoFit,
@@ -24,15 +24,14 @@ from bids_secondlevel.stats.models.fit import (
     t_test,
     wald_test,
 )
-from bids_secondlevel.stats.models.sample import (
-    Sample,
+from bids_secondlevel.stats.models.observations import (
+    Observations,
     Variable,
     check_variables,
-    describe_sample,
-    draw_sample,
-    is_number,
-    keys_of,
-    number_of,
+    choose,
+    describe,
+    number_in,
+    observe,
     participant_variable,
     split,
     without_circular,
@@ -46,7 +45,10 @@ from bids_secondlevel.stats.models.specification import (
     NodeTest,
     StatsModel,
 )
-from bids_secondlevel.stats.models.table import KEYS, ModelResults, ModelRow, summarize_models
+from bids_secondlevel.stats.models.table import ModelResults, ModelRow, summarize_models
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RESPONSE = "estimate"
 _GROUPS = ("contrast", "task", "session", "space")
@@ -55,27 +57,22 @@ _COLUMNS = {"subject": "participant_id"}
 """Columns of the estimates table that have another name than the entity."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a node needs of ``participants.tsv``.
+@dataclass(frozen=True, kw_only=True)
+class NodeDesign:
+    """What a node needs of ``participants.tsv``."""
 
-    Attributes
-    ----------
-    design : tuple of str
-        Variables of the design, without wildcards.
-    sources : tuple of Variable
-        Columns that they are made of.
-    contrasts : tuple of NodeContrast
-        The dummy contrasts, then those written out.
-    """
-
-    design: tuple[str, ...]
+    variables: tuple[str, ...]
+    """Those of the design, without wildcards."""
     sources: tuple[Variable, ...]
+    """Columns that they are made of."""
+    grouping: tuple[Variable, ...]
+    """Columns by whose values participants are fitted separately."""
     contrasts: tuple[NodeContrast, ...]
+    """The dummy contrasts, then those written out."""
 
 
 def fit_stats_model(
-    specification: StatsModel, rows: Sequence[EstimateRow], participants: ParticipantsTable
+    specification: StatsModel, estimates: "pd.DataFrame", participants: ParticipantsTable
 ) -> ModelResults:
     """Fit the nodes of the level Dataset, by ordinary least squares.
 
@@ -86,8 +83,9 @@ def fit_stats_model(
     Parameters
     ----------
     specification : StatsModel
-    rows : sequence of EstimateRow
-        Of all participants. Circular ones are never used.
+    estimates : DataFrame
+        A row for each :class:`~bids_secondlevel.rois.estimates.EstimateRow` of all participants.
+        Circular ones are never used.
     participants : ParticipantsTable
 
     Returns
@@ -106,42 +104,38 @@ def fit_stats_model(
         If there is nothing but circular estimates, or a variable does not vary or is n/a for more
         than half of the participants.
     """
-    usable, said = without_circular((row for row in rows if row.hemi == BOTH), _RESPONSE)
+    usable, said = without_circular(estimates[estimates["hemi"] == BOTH], _RESPONSE)
     results: list[ModelRow] = []
     messages = [*specification.messages, *said]
     for node in specification.nodes:
-        chosen, unmatched = _choose(usable, specification.inputs, node)
-        plan = _make_plan(node, participants)
-        check_variables(chosen, _RESPONSE, plan.sources, participants)
-        numbers = [source.name for source in plan.sources if source.name in plan.design]
+        chosen, unmatched = _filtered(usable, specification.inputs, node)
+        design = _design_of(node, participants)
+        check_variables(observe(chosen, _RESPONSE, design.sources))
         messages += [
             *unmatched,
             *(
-                f"node {node.name}: {name} has Levels in participants.json, and is used as a "
-                "number. Use the transformation Factor for categories."
-                for name in numbers
-                if name in participants.categorical
+                f"node {node.name}: {source.name} has Levels in participants.json, and is used as "
+                "a number. Use the transformation Factor for categories."
+                for source in design.sources
+                if source.name in design.variables and source.name in participants.categorical
             ),
         ]
         of_node = ModelRow(specification.name, "ols", node.name)
-        results += _fit_node(of_node, node, plan, chosen, participants)
+        results += _fit_node(of_node, node, design, chosen)
     return ModelResults(tuple(results), summarize_models(results, messages), tuple(messages))
 
 
-def _choose(
-    rows: Sequence[EstimateRow], inputs: Filter, node: DatasetNode
-) -> tuple[list[EstimateRow], list[str]]:
+def _filtered(
+    estimates: "pd.DataFrame", inputs: Filter, node: DatasetNode
+) -> tuple["pd.DataFrame", list[str]]:
     """Apply the filters; also say which of their values match nothing."""
-    chosen = [
-        row for row in rows if _passes(row, inputs) and any(_passes(row, f) for f in node.filters)
-    ]
+    passes = np.any([_passes(estimates, f) for f in node.filters], axis=0)
+    chosen = estimates[passes & _passes(estimates, inputs)]
     wanted = {(key, value) for f in (inputs, *node.filters) for key in f for value in f[key]}
     unmatched = sorted(
-        f"{key} {value}"
-        for key, value in wanted
-        if not any(_passes(row, {key: (value,)}) for row in rows)
+        f"{key} {value}" for key, value in wanted if not _passes(estimates, {key: (value,)}).any()
     )
-    if not any(number_of(row, _RESPONSE) is not None for row in chosen):
+    if not np.isfinite(chosen[_RESPONSE]).any():
         raise NothingSelectedError(
             f"{node.where}: Input and Filter leave no estimate"
             + (f"; there is no {', no '.join(unmatched)}." if unmatched else ".")
@@ -150,19 +144,21 @@ def _choose(
     return chosen, [said] if unmatched else []
 
 
-def _passes(row: EstimateRow, wanted: Filter) -> bool:
-    return all(
-        _plain(getattr(row, _COLUMNS.get(key, key))) in map(_plain, values)
-        for key, values in wanted.items()
-    )
+def _passes(estimates: "pd.DataFrame", wanted: Filter) -> Array:
+    passes = np.ones(len(estimates), dtype=bool)
+    for key, values in wanted.items():
+        column = estimates[_COLUMNS.get(key, key)]
+        plain = set(map(_plain, values))
+        passes &= column.isin([label for label in column.unique() if _plain(label) in plain])
+    return passes
 
 
-def _plain(label: str | None) -> str:
+def _plain(label: str) -> str:
     """Write a label without prefix, and in one case."""
-    return re.sub("^(sub|ses|task)-", "", (label or "").casefold())
+    return re.sub("^(sub|ses|task)-", "", label.casefold())
 
 
-def _make_plan(node: DatasetNode, participants: ParticipantsTable) -> Plan:
+def _design_of(node: DatasetNode, participants: ParticipantsTable) -> NodeDesign:
     """Find out what the design is made of.
 
     Raises
@@ -170,7 +166,8 @@ def _make_plan(node: DatasetNode, participants: ParticipantsTable) -> Plan:
     UsageError
         If a variable is not there or holds no numbers.
     """
-    sources: dict[str, frozenset[str]] = {name: frozenset([name]) for name in participants.columns}
+    columns = {name: participant_variable(name, participants) for name in participants.columns}
+    sources: dict[str, frozenset[str]] = {name: frozenset([name]) for name in columns}
     for instruction in node.instructions:
         _check_known(instruction.inputs, sources, node)
         of_inputs = [sources[name] for name in instruction.inputs]
@@ -178,32 +175,40 @@ def _make_plan(node: DatasetNode, participants: ParticipantsTable) -> Plan:
             for name in instruction.inputs:
                 if sources.pop(name) != {name}:
                     _refuse(node, f"Factor: {name} is no column of participants.tsv")
-                levels = _levels(name, participants)
+                levels = columns[name].levels
                 sources |= {f"{name}.{level}": frozenset([name]) for level in levels}
         else:
-            _check_numbers(instruction.inputs, sources, node, participants)
+            _check_numbers(instruction.inputs, sources, node, columns)
             if instruction.name == "Product":
                 of_inputs = [frozenset[str]().union(*of_inputs)]
             sources |= dict(zip(instruction.outputs, of_inputs, strict=True))
     sources[INTERCEPT] = frozenset()
-    design = _expand(node.variables, sources, node)
-    _check_numbers(design, sources, node, participants)
-    needed = [name for name in participants.columns if any(name in sources[v] for v in design)]
-    contrasts = list(_dummies(node, design, sources))
+    variables = _expand(node.variables, sources, node)
+    _check_numbers(variables, sources, node, columns)
+    contrasts = list(_dummies(node, variables, sources))
     for contrast in node.contrasts:
-        missing = [name for name in contrast.conditions if name not in design]
+        missing = [name for name in contrast.conditions if name not in variables]
         if missing:
             _refuse(
                 node,
                 f"contrast {contrast.name}: {', '.join(missing)} is not in Model.X, which has "
-                f"{', '.join(design)}",
+                f"{', '.join(variables)}",
             )
         contrasts.append(contrast)
-    # Whether a value is there does not depend on its kind: all are taken as text here.
-    variables = (
-        replace(participant_variable(n, participants)[0], is_categorical=True) for n in needed
+    grouping = [key for key in node.group_by if key not in _GROUPS]
+    for key in grouping:
+        if key not in columns:
+            _refuse(
+                node,
+                f"GroupBy {key}: expected {', '.join(_GROUPS)}, or a column of participants.tsv",
+            )
+    needed = frozenset[str]().union(*(sources[name] for name in variables))
+    return NodeDesign(
+        variables=variables,
+        sources=tuple(column for name, column in columns.items() if name in needed),
+        grouping=tuple(columns[key] for key in grouping),
+        contrasts=tuple(contrasts),
     )
-    return Plan(design, tuple(variables), tuple(contrasts))
 
 
 def _check_known(names: Sequence[str], known: Iterable[str], node: DatasetNode) -> None:
@@ -226,115 +231,98 @@ def _expand(names: Sequence[str], known: Iterable[str], node: DatasetNode) -> tu
     return tuple(found)
 
 
-def _levels(name: str, participants: ParticipantsTable) -> list[str]:
-    values = (cells.get(name) for cells in participants.values.values())
-    return sorted({value for value in values if value is not None})
-
-
 def _check_numbers(
     names: Sequence[str],
     sources: Mapping[str, frozenset[str]],
     node: DatasetNode,
-    participants: ParticipantsTable,
+    columns: Mapping[str, Variable],
 ) -> None:
     """Check that columns that are used as they are hold numbers."""
     for name in names:
-        if sources[name] == {name}:
-            words = participant_variable(name, participants)[1]
-            if words:
-                _refuse(
-                    node,
-                    f"{name} holds {words[0]!r} in participants.tsv, which is no number. Use the "
-                    f"transformation Factor, and the variables it makes ({name}.{words[0]}, ...)",
-                )
+        if sources[name] == {name} and columns[name].words:
+            word = columns[name].words[0]
+            _refuse(
+                node,
+                f"{name} holds {word!r} in participants.tsv, which is no number. Use the "
+                f"transformation Factor, and the variables it makes ({name}.{word}, ...)",
+            )
 
 
 def _dummies(
-    node: DatasetNode, design: Sequence[str], known: Mapping[str, object]
+    node: DatasetNode, variables: Sequence[str], known: Mapping[str, object]
 ) -> Iterator[NodeContrast]:
     """Write out the dummy contrasts; one with the name of a contrast gives way to it."""
     if node.dummies is None:
         return
-    names = design if node.dummies.names is None else _expand(node.dummies.names, known, node)
+    names = variables if node.dummies.names is None else _expand(node.dummies.names, known, node)
     explicit = {contrast.name for contrast in node.contrasts}
     for name in names:
-        if name not in design:
+        if name not in variables:
             _refuse(node, f"DummyContrasts: {name} is not in Model.X")
         if name not in explicit:
             yield NodeContrast(name, (name,), ((1.0,),), node.dummies.test)
 
 
 def _fit_node(
-    row: ModelRow,
-    node: DatasetNode,
-    plan: Plan,
-    rows: Sequence[EstimateRow],
-    participants: ParticipantsTable,
+    row: ModelRow, node: DatasetNode, design: NodeDesign, estimates: "pd.DataFrame"
 ) -> Iterator[ModelRow]:
     """Fit a node in every ROI and group."""
-    of_people = [key for key in node.group_by if key not in _GROUPS]
-    for key in of_people:
-        if key not in participants.columns:
-            _refuse(
-                node,
-                f"GroupBy {key}: expected {', '.join(_GROUPS)}, or a column of participants.tsv",
-            )
-    grouping = [participant_variable(key, participants)[0] for key in of_people]
-    grouping = [replace(variable, is_categorical=True) for variable in grouping]
-    for of_cell in split(rows, {*_ALWAYS, *node.group_by}).values():
-        subsets: dict[str | None, list[EstimateRow]] = {}
-        for r in of_cell:
-            values = [f"{variable.name}={variable.value(r) or 'n/a'}" for variable in grouping]
-            subsets.setdefault(", ".join(values) or None, []).append(r)
-        for subset, of_subset in subsets.items():
-            sample = draw_sample(of_subset, _RESPONSE, (*plan.sources, *grouping), participants)
-            _check_single(sample, node)
-            keys = keys_of([_common(of_subset, key) for key in KEYS])
-            yield from _fit_sample(
-                replace(row, subset=subset, **keys), node, plan, sample, participants
-            )
+    import pandas as pd
+
+    variables = dict.fromkeys((*design.sources, *design.grouping))
+    observed = observe(estimates, _RESPONSE, tuple(variables))
+    names = [variable.name for variable in design.grouping]
+    subsets = [
+        ", ".join(f"{name}={value}" for name, value in zip(names, of_row, strict=True))
+        for of_row in observed.values[names].fillna(MISSING).to_numpy()
+    ]
+    subset_of = pd.Series(subsets, index=estimates.index)
+    for _, of_cell in split(estimates, {*_ALWAYS, *node.group_by}):
+        for subset, of_subset in of_cell.groupby(subset_of, sort=False):
+            chosen = choose(observed.at(of_subset.index))
+            _check_single(chosen.estimates, node)
+            common: dict[str, Any] = {key: _common(of_subset[key]) for key in CELL}
+            of_fit = describe(replace(row, subset=subset or None, **common), chosen)
+            yield from _fit_observations(of_fit, node, design, chosen)
 
 
-def _common(rows: Sequence[EstimateRow], key: str) -> str | None:
+def _common(values: "pd.Series[str]") -> str | None:
     """Look up the value that rows have in common, if they have one."""
-    values = {getattr(row, key) for row in rows}
-    return values.pop() if len(values) == 1 else None
+    value = values.iloc[0]
+    return None if value == MISSING or values.nunique() > 1 else value
 
 
-def _check_single(sample: Sample, node: DatasetNode) -> None:
+def _check_single(estimates: "pd.DataFrame", node: DatasetNode) -> None:
     """Check that no participant has several numbers."""
-    first: dict[str, EstimateRow] = {}
-    for row in sample.rows:
-        other = first.setdefault(row.participant_id, row)
-        if other is not row:
-            differ = [key for key in KEYS if getattr(row, key) != getattr(other, key)]
-            _refuse(
-                node,
-                f"{row.participant_id} has several numbers in one group. Add {', '.join(differ)} "
-                "to GroupBy, or choose by Input or Filter",
-            )
+    participant = estimates["participant_id"]
+    for who in participant[participant.duplicated()].head(1):
+        first, other = estimates.loc[participant == who, list(CELL)].head(2).to_numpy()
+        differ = [key for key, is_other in zip(CELL, first != other, strict=True) if is_other]
+        _refuse(
+            node,
+            f"{who} has several numbers in one group. Add {', '.join(differ)} to GroupBy, or "
+            "choose by Input or Filter",
+        )
 
 
-def _fit_sample(
-    row: ModelRow, node: DatasetNode, plan: Plan, sample: Sample, participants: ParticipantsTable
+def _fit_observations(
+    row: ModelRow, node: DatasetNode, design: NodeDesign, chosen: Observations
 ) -> Iterator[ModelRow]:
     """Fit one group of one ROI, and estimate its contrasts."""
-    described = describe_sample(row, sample)
-    if not sample.rows:
-        yield replace(described, note="no number")
+    if chosen.numbers.empty:
+        yield replace(row, note="no number")
         return
-    people = [r.participant_id for r in sample.rows]
-    values = np.array([number_of(r, _RESPONSE) for r in sample.rows], dtype=np.float64)
-    columns = _transform(node.instructions, people, participants)
-    fit = fit_linear_model(values, np.column_stack([columns[name] for name in plan.design]), people)
+    columns = _transform(node.instructions, design.sources, chosen.values)
+    matrix = np.column_stack([columns[name] for name in design.variables])
+    fit = fit_linear_model(chosen.numbers.to_numpy(), matrix, chosen.participants)
     if isinstance(fit, NoFit):
-        yield replace(described, note=fit.reason)
+        yield replace(row, note=fit.reason)
         return
-    for contrast in plan.contrasts:
-        weights = np.zeros((len(contrast.weights), len(plan.design)))
-        where = [plan.design.index(name) for name in contrast.conditions]
+    for contrast in design.contrasts:
+        weights = np.zeros((len(contrast.weights), len(design.variables)))
+        where = [design.variables.index(name) for name in contrast.conditions]
         weights[:, where] = contrast.weights
-        of_contrast = replace(described, quantity="contrast", name=contrast.name)
+        of_contrast = replace(row, quantity="contrast", name=contrast.name)
         yield _contrast_row(of_contrast, fit, weights, contrast.test)
 
 
@@ -354,35 +342,35 @@ def _contrast_row(row: ModelRow, fit: Fit, weights: Array, test: NodeTest) -> Mo
 
 
 def _transform(
-    instructions: Sequence[Instruction], people: Sequence[str], participants: ParticipantsTable
+    instructions: Sequence[Instruction], sources: Sequence[Variable], text: "pd.DataFrame"
 ) -> dict[str, Array]:
-    """Compute all variables for some participants; text that is no number is NaN, and not used."""
-    text = {
-        name: [participants.values.get(who, {}).get(name) for who in people]
-        for name in participants.columns
-    }
-    columns = {
-        name: np.array([float(v) if v is not None and is_number(v) else np.nan for v in values])
-        for name, values in text.items()
-    }
-    columns[INTERCEPT] = np.ones(len(people))
+    """Compute the variables of a fit, as far as they are made of `sources`."""
+    columns = {INTERCEPT: np.ones(len(text))}
+    for source in sources:
+        numbers = [number_in(value) for value in text[source.name]]
+        columns[source.name] = np.array(numbers, dtype=np.float64)  # words are NaN, and not used
     for instruction in instructions:
+        inputs, outputs = instruction.inputs, instruction.outputs
         if instruction.name == "Factor":
-            for name in instruction.inputs:
-                for level in _levels(name, participants):
-                    columns[f"{name}.{level}"] = np.array([v == level for v in text[name]], float)
+            for source in sources:
+                if source.name in inputs:
+                    for level in source.levels:
+                        is_level = np.array(text[source.name] == level, dtype=np.float64)
+                        columns[f"{source.name}.{level}"] = is_level
+        elif instruction.name == "Product":
+            if columns.keys() >= set(inputs):
+                columns[outputs[0]] = np.prod([columns[name] for name in inputs], axis=0)
         else:
-            made = [columns[name] for name in instruction.inputs]
-            if instruction.name == "Product":
-                made = [np.prod(made, axis=0)]
-            else:
-                made = [_scale(column, instruction) for column in made]
-            columns |= dict(zip(instruction.outputs, made, strict=True))
+            columns |= {
+                output: _scale(columns[name], instruction)
+                for name, output in zip(inputs, outputs, strict=True)
+                if name in columns
+            }
     return columns
 
 
 def _scale(values: Array, instruction: Instruction) -> Array:
-    """Subtract the mean, and divide by the standard deviation (n - 1) where there is one."""
+    """Subtract the mean, and divide by the standard deviation (n - 1) if there is one."""
     spread = float(values.std(ddof=1)) if instruction.rescale and len(values) > 1 else 0.0
     shift = float(values.mean()) if instruction.demean else 0.0
     return (values - shift) / (spread or 1.0)

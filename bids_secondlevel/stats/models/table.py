@@ -113,10 +113,7 @@ class ModelRow:
 
 MODEL_COLUMNS = columns(ModelRow)
 
-KEYS = CELL
-"""Columns that say which estimates a model was fitted to."""
-
-_WHERE = ("node", "subset", *KEYS)
+_WHERE = ("node", "subset", *CELL)
 
 
 @dataclass(frozen=True)
