@@ -25,7 +25,7 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.results import FittedModel, GroupResults
 from bids_secondlevel.core.roi_rule import RoiRule
-from bids_secondlevel.core.rows import frame_of, rows_of
+from bids_secondlevel.core.rows import MISSING, frame_of
 from bids_secondlevel.core.settings import Settings, is_stats_model, settings_text
 from bids_secondlevel.core.values import Status
 from bids_secondlevel.inputs.datasets import (
@@ -60,7 +60,7 @@ from bids_secondlevel.stats.comparisons import ComparisonRow, paired_tests
 from bids_secondlevel.stats.models.by_formula import check_formula, fit_formula
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
 from bids_secondlevel.stats.models.specification import StatsModel, check_stats_model
-from bids_secondlevel.stats.models.table import ModelResults, ModelRow, summarize_models
+from bids_secondlevel.stats.models.table import ModelResults, summarize_models
 from bids_secondlevel.stats.reliability import ReliabilityRow, reliability
 from bids_secondlevel.stats.tests import StatisticRow, one_sample_tests, with_reasons
 
@@ -197,8 +197,8 @@ def _fit_and_write(results: GroupResults, settings: Settings, folder: GroupFolde
     if settings.model is None:
         return results
     model = fit_model(settings.model, results.estimates, settings)
-    fits = frame_of(model.rows, ModelRow)
-    fitted = FittedModel(given=settings.model, fits=fits, summary=model.summary)
+    summary = summarize_models(model)
+    fitted = FittedModel(given=settings.model, fits=model.table, summary=summary)
     write_model(fitted, results, folder)
     _tell_model(model, settings)
     return replace(results, model=fitted)
@@ -261,8 +261,8 @@ def fit_model(model: str, estimates: pd.DataFrame, settings: Settings) -> ModelR
     else:
         results = fit_formula(model, estimates, participants)
     reasons = _reasons(settings)
-    fitted = [replace(row, excluded=with_reasons(row.excluded, reasons)) for row in results.rows]
-    return ModelResults(tuple(fitted), summarize_models(fitted, results.messages), results.messages)
+    excluded = [with_reasons(text, reasons) or MISSING for text in results.table["excluded"]]
+    return replace(results, table=results.table.assign(excluded=excluded))
 
 
 def _specified(model: str) -> StatsModel:
@@ -279,7 +279,7 @@ def _tell_model(model: ModelResults, settings: Settings) -> None:
     for message in model.messages:
         LOG.warning("--model: %s", message)
     LOG.info("--model: see %s", settings.output_dir / "logs" / "group_model.txt")
-    if all(row.quantity is None for row in model.rows):
+    if (model.table["quantity"] == MISSING).all():
         raise DataError(
             f"--model {settings.model}: could not be fitted anywhere; "
             f"{settings.output_dir / 'group_model.tsv'} says why, in the column note."

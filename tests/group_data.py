@@ -1,12 +1,14 @@
 """Simulated estimates of a group, and what participants.tsv says of it."""
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.stats.models.table import summarize_models
 
 
 def row(participant, estimate, **columns):
@@ -42,6 +44,15 @@ def participants(levels=(), **columns):
 
 def labels(n):
     return [f"{i + 1:02}" for i in range(n)]
+
+
+def in_rows(results):
+    """Give results of models by rows, with ``None`` for what is n/a."""
+    rows = [
+        SimpleNamespace(**{k: None if v == "n/a" or pd.isna(v) else v for k, v in r.items()})
+        for r in results.table.to_dict("records")
+    ]
+    return SimpleNamespace(rows=rows, messages=results.messages, summary=summarize_models(results))
 
 
 def as_frame(rows, table):

@@ -11,7 +11,7 @@ import pytest
 from bids.layout import BIDSLayout
 from bids.modeling import BIDSStatsModelsGraph
 from bids.modeling.statsmodels import ContrastInfo
-from group_data import labels, participants, row
+from group_data import in_rows, labels, participants, row
 from nilearn.glm import compute_contrast
 from nilearn.glm.first_level import run_glm
 from scipy import stats
@@ -33,7 +33,7 @@ from bids_secondlevel.outputs.tables import read_table, write_table
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
 from bids_secondlevel.stats.models.specification import check_stats_model
-from bids_secondlevel.stats.models.table import MODEL_COLUMNS, ModelRow
+from bids_secondlevel.stats.models.table import MODEL_COLUMNS
 
 
 def study(seed=0, n=14):
@@ -55,7 +55,8 @@ def study(seed=0, n=14):
 
 def fit(specification, rows, table):
     estimates = frame_of(rows, EstimateRow)
-    return fit_stats_model(check_stats_model(specification, "model.json"), estimates, table)
+    checked = check_stats_model(specification, "model.json")
+    return in_rows(fit_stats_model(checked, estimates, table))
 
 
 def found(results, **columns):
@@ -409,9 +410,9 @@ def test_no_participants_table_is_needed_for_one_sample():
 
 def test_the_table_can_be_written_and_read_back(tmp_path):
     rows, table = study()
-    results = fit(model(LEVELS, node([1], name="other")), rows, table)
+    checked = check_stats_model(model(LEVELS, node([1], name="other")), "model.json")
+    written = fit_stats_model(checked, frame_of(rows, EstimateRow), table).table
     path = tmp_path / "group_model.tsv"
-    written = frame_of(results.rows, ModelRow)
     write_table(path, written, MODEL_COLUMNS, {})
     pd.testing.assert_frame_equal(read_table(path, MODEL_COLUMNS), written)
 

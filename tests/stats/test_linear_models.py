@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from group_data import as_frame, group_study, labels, participants, row
+from group_data import as_frame, group_study, in_rows, labels, participants, row
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -26,7 +26,7 @@ NOBODY = ParticipantsTable()
 
 
 def fit_formula(formula, rows, table):
-    return by_formula.fit_formula(formula, frame_of(rows, EstimateRow), table)
+    return in_rows(by_formula.fit_formula(formula, frame_of(rows, EstimateRow), table))
 
 
 def only(rows, **columns):
@@ -479,9 +479,9 @@ def test_the_text_says_what_was_done():
 def test_the_table_can_be_written_and_read_back(tmp_path):
     rows, table = group_study(19, n=9)
     rows.append(row("10", None))
-    results = fit_formula("estimate ~ roi * contrast", rows, table)
+    estimates = frame_of(rows, EstimateRow)
+    written = by_formula.fit_formula("estimate ~ roi * contrast", estimates, table).table
     path = tmp_path / "group_model.tsv"
-    written = frame_of(results.rows, ModelRow)
     write_table(path, written, MODEL_COLUMNS, {})
     pd.testing.assert_frame_equal(read_table(path, MODEL_COLUMNS), written)
     assert all(MODEL_COLUMNS[f.name].description for f in fields(ModelRow))

@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
-from bids_secondlevel.core.rows import CELL
+from bids_secondlevel.core.rows import CELL, frame_of
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.stats.models.fit import (
@@ -32,7 +32,7 @@ from bids_secondlevel.stats.models.observations import (
     split,
     without_circular,
 )
-from bids_secondlevel.stats.models.table import ModelResults, ModelRow, summarize_models
+from bids_secondlevel.stats.models.table import ModelResults, ModelRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ def fit_formula(
         messages.append(
             f"{failed} of {n_models} models could not be fitted; the column note says why."
         )
-    return ModelResults(tuple(results), summarize_models(results, messages), tuple(messages))
+    return ModelResults(frame_of(results, ModelRow), tuple(messages))
 
 
 def check_formula(formula: str, participants: ParticipantsTable) -> ModelFormula:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bids_secondlevel.core.errors import NothingSelectedError, UsageError
 from bids_secondlevel.core.hemispheres import BOTH
-from bids_secondlevel.core.rows import CELL, MISSING
+from bids_secondlevel.core.rows import CELL, MISSING, frame_of
 from bids_secondlevel.core.values import Array, ParticipantsTable
 from bids_secondlevel.stats.models.fit import (
     Fit,
@@ -45,7 +45,7 @@ from bids_secondlevel.stats.models.specification import (
     NodeTest,
     StatsModel,
 )
-from bids_secondlevel.stats.models.table import ModelResults, ModelRow, summarize_models
+from bids_secondlevel.stats.models.table import ModelResults, ModelRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ def fit_stats_model(
         ]
         of_node = ModelRow(specification.name, "ols", node.name)
         results += _fit_node(of_node, node, design, chosen)
-    return ModelResults(tuple(results), summarize_models(results, messages), tuple(messages))
+    return ModelResults(frame_of(results, ModelRow), tuple(messages))
 
 
 def _filtered(

@@ -50,13 +50,11 @@ class Variable:
 
     def values(self, estimates: "pd.DataFrame") -> "pd.Series[Any]":
         """Look up what belongs to each estimate: text of a category, or a number; NaN is n/a."""
-        import pandas as pd
-
         if self.of_participant is not None:
             values = estimates["participant_id"].map(self.of_participant)
         else:
             values = estimates[self.name].replace(MISSING, None)
-        return values if self.is_categorical else _finite(pd.to_numeric(values))
+        return values if self.is_categorical else _finite(values.astype(np.float64))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,11 +1,14 @@
 """The table of linear models across participants: its columns, and its text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Literal
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
 
-from bids_secondlevel.core.rows import CELL, column, columns
+from bids_secondlevel.core.rows import CELL, MISSING, column, columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FitKind = Literal["ols", "mixed"]
 Quantity = Literal["coefficient", "contrast", "omnibus", "variance"]
@@ -116,81 +119,59 @@ MODEL_COLUMNS = columns(ModelRow)
 _WHERE = ("node", "subset", *CELL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelResults:
-    """Models across participants.
+    """Models across participants."""
 
-    Attributes
-    ----------
-    rows : tuple of ModelRow
-    summary : str
-        The same as text.
-    messages : tuple of str
-        What the user should be told.
-    """
-
-    rows: tuple[ModelRow, ...]
-    summary: str
+    table: "pd.DataFrame"
+    """A row for each :class:`ModelRow`."""
     messages: tuple[str, ...]
 
 
-def summarize_models(rows: Sequence[ModelRow], messages: Sequence[str]) -> str:
-    """Write results as text: one paragraph per fit, with its coefficients and tests.
-
-    Parameters
-    ----------
-    rows : sequence of ModelRow
-        Those of one fit one after the other.
-    messages : sequence of str
-        Put at the top.
-
-    Returns
-    -------
-    str
-        The same rows give the same text.
-    """
-    names = dict.fromkeys((row.model, row.node) for row in rows)
-    head = [f"Model: {model}" + (f", node {node}" if node else "") for model, node in names]
-    text = [*head, *(f"- {message}" for message in messages)]
-    for _, group in groupby(rows, lambda row: tuple(getattr(row, k) for k in _WHERE)):
-        text += ["", *_fit_text(list(group))]
+def summarize_models(results: ModelResults) -> str:
+    """Write results as text: the messages, and a paragraph per fit."""
+    table = results.table
+    text = []
+    for model, node in table[["model", "node"]].drop_duplicates().itertuples(index=False):
+        text.append(f"Model: {model}" + (f", node {node}" if node != MISSING else ""))
+    text += [f"- {message}" for message in results.messages]
+    for values, rows in table.groupby(list(_WHERE), sort=False):
+        there = [f"{key} {v}" for key, v in zip(_WHERE, values, strict=True) if v != MISSING]
+        text += ["", f"== {', '.join(there) or 'all estimates'}", *_fit_text(rows)]
     return "\n".join(text) + "\n"
 
 
-def _fit_text(rows: Sequence[ModelRow]) -> Iterator[str]:
-    first = rows[0]
-    where = ", ".join(f"{key} {getattr(first, key)}" for key in _WHERE if getattr(first, key))
-    yield f"== {where or 'all estimates'}"
-    kind = FIT_KINDS[first.fit].partition(":")[0]
-    yield f"{kind}; {first.n_rows} numbers of {first.n_participants} participants"
-    if first.converged:
-        yield f"converged: {first.converged}"
-    if first.excluded:
-        yield f"left out: {first.excluded}"
-    for note in dict.fromkeys(row.note for row in rows if row.note):
-        yield f"note: {note}"
-    width = max(len(_label(row)) for row in rows)
-    for quantity, group in groupby(rows, lambda row: row.quantity):
-        if quantity is not None:
+def _fit_text(rows: "pd.DataFrame") -> Iterator[str]:
+    """Write a fit with its coefficients and tests."""
+    first = rows.iloc[0]
+    kind = FIT_KINDS[first["fit"]].partition(":")[0]
+    yield f"{kind}; {first['n_rows']:g} numbers of {first['n_participants']:g} participants"
+    for column_name, label in (("converged", "converged"), ("excluded", "left out")):
+        if first[column_name] != MISSING:
+            yield f"{label}: {first[column_name]}"
+    for note in rows["note"].unique():
+        if note != MISSING:
+            yield f"note: {note}"
+    labels = rows["name"].where(rows["name"] != MISSING, rows["term"])
+    width = labels.str.len().max()
+    for quantity, of_quantity in rows.groupby("quantity", sort=False):
+        if quantity != MISSING:
             yield f"  {quantity}"
-            yield from (f"    {_label(row):<{width}}  {_numbers(row)}".rstrip() for row in group)
+            for label, row in zip(labels[of_quantity.index], of_quantity.itertuples(), strict=True):
+                yield f"    {label:<{width}}  {_numbers(row)}".rstrip()
 
 
-def _label(row: ModelRow) -> str:
-    return row.name or row.term or ""
-
-
-def _numbers(row: ModelRow) -> str:
+def _numbers(row: Any) -> str:
     """Write the numbers of a row, those it has."""
     parts = []
-    if row.coefficient is not None:
+    if isfinite(row.coefficient):
         parts.append(f"{row.coefficient:>12.5g}")
-    if row.se is not None:
+    if isfinite(row.se):
         parts.append(f"se {row.se:<10.4g}")
-    if row.ci95_low is not None:
+    if isfinite(row.ci95_low):
         parts.append(f"95 % CI [{row.ci95_low:.5g}, {row.ci95_high:.5g}]")
-    if row.test is not None:
-        degrees = ", ".join(str(df) for df in (row.df, row.df_residual) if df is not None)
+    if row.test != MISSING:
+        degrees = ", ".join(f"{df:g}" for df in (row.df, row.df_residual) if isfinite(df))
         parts.append(f"{row.test}{f'({degrees})' if degrees else ''} = {row.value:.4g}")
         parts.append(f"p = {row.p:.4g}")
     return "  ".join(parts)
