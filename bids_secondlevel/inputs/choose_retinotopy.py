@@ -1,5 +1,6 @@
 """Choose the retinotopic maps of a participant: one source, one folder, all maps from there."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from bids_secondlevel.core.spaces import OWN, family, is_head
 from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.inputs.plan import labels_of, matching, same, tie
 
-# Where one retinotopic map lies in several formats, the first of these is read.
-_RETINOTOPY_EXTENSIONS = (
+# If one map lies there in several formats, the first of these is read.
+_EXTENSIONS = (
     ".mgz",
     ".mgh",
     ".func.gii",
@@ -33,23 +34,21 @@ _RETINOTOPY_EXTENSIONS = (
     "",
 )
 
-
-Found = dict[Hemisphere, RetinotopySource]
+Found = Mapping[Hemisphere, RetinotopySource]
 
 
 def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, Found, list[str]]:
     """Choose visual-area and eccentricity maps of one source; both from the same folder.
 
     Maps in the space of the ROIs are preferred, then those whose names have no space, the
-    participant's own surface, and other spaces from which they can be carried.
+    participant's own surface, and other spaces from which they can be resampled.
 
     Returns
     -------
-    tag : str or None
-        Name of the source.
-    retinotopy : dict of hemisphere to RetinotopySource
-        Empty where there is no source.
-    messages : list of str
+    tag
+        Name of the source, if there is one.
+    retinotopy
+    messages
         Choices made on the user's behalf.
 
     Raises
@@ -69,18 +68,15 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
     asked = plan.retinotopy_source
     complete: dict[str, dict[Path, Found]] = {}
     for in_space in _by_space(usable, plan):
-        complete = {
-            tag: found
-            for tag in labels_of(in_space, "desc")
-            if (found := _by_folder(in_space, tag, needs_areas=needs_areas))
-        }
+        complete = _complete(in_space, needs_areas=needs_areas)
         if any(asked is None or same(asked, tag) for tag in complete):
             break
     tag, more = _choose_tag(sorted(complete), asked)
     messages += more
-    for other in labels_of([file for file in usable if _is_needed(file)], "desc"):
+    needed = [file for file in usable if file.entities["suffix"] in ("varea", "eccen")]
+    for other in labels_of(needed, "desc"):
         if other not in complete and needs_areas:
-            lone = [f.source.path for f in usable if f.entities["desc"] == other and _is_needed(f)]
+            lone = [file.source.path for file in needed if file.entities["desc"] == other]
             messages.append(
                 f"Retinotopy {other} is incomplete and not used: visual area and eccentricity are "
                 f"needed, found only {', '.join(map(str, dict.fromkeys(lone)))}."
@@ -89,11 +85,12 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
         return None, {}, messages
     chosen = complete[tag][_one_folder(tag, complete[tag], plan)]
     names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.other_areas)
-    with_areas = {
-        hemi: replace(source, areas=_find_areas(index.area_files, names, hemi, source))
-        for hemi, source in chosen.items()
-    }
-    return tag, with_areas, messages
+    retinotopy = {}
+    for hemi, source in chosen.items():
+        of_hemisphere = [file for file in index.area_files if file.hemisphere == hemi]
+        areas = _find_areas(of_hemisphere, names, source.eccentricity.path)
+        retinotopy[hemi] = replace(source, areas=areas)
+    return tag, retinotopy, messages
 
 
 def _in_volume(
@@ -137,10 +134,7 @@ def _by_space(maps: Sequence[IndexedFile], plan: Plan) -> Iterator[list[IndexedF
 
 
 def _find_areas(
-    files: Iterable[AreaFile],
-    names: Iterable[str],
-    hemi: Hemisphere,
-    retinotopy: RetinotopySource,
+    files: Sequence[AreaFile], names: Iterable[str], eccentricity: Path
 ) -> dict[str, SourceFile]:
     """Find the files of visual areas of their own; of several, those beside the eccentricity.
 
@@ -149,14 +143,13 @@ def _find_areas(
     AmbiguousInputError
         If there are several of one name.
     """
-    of_hemisphere = [file for file in files if file.hemisphere == hemi]
     areas: dict[str, SourceFile] = {}
     for name in names:
         wanted = name.partition(":")[0]
-        found = [file.source for file in of_hemisphere if file.name == wanted] or [
-            file.source for file in of_hemisphere if file.name.endswith(f"_{wanted}")
+        found = [file.source for file in files if file.name == wanted] or [
+            file.source for file in files if file.name.endswith(f"_{wanted}")
         ]
-        beside = retinotopy.eccentricity.path.parent.parent
+        beside = eccentricity.parent.parent
         found = [source for source in found if source.path.is_relative_to(beside)] or found
         if len({real_path(source.path) for source in found}) > 1:
             shown = "".join(f"\n  {source.path}" for source in found)
@@ -169,17 +162,17 @@ def _find_areas(
     return areas
 
 
-def _by_folder(maps: Iterable[IndexedFile], tag: str, *, needs_areas: bool) -> dict[Path, Found]:
-    """Find the folders in which a source is complete for at least one hemisphere."""
-    of_tag = [file for file in maps if file.entities["desc"] == tag]
-    folders = dict.fromkeys(file.source.path.parent for file in of_tag)
-    found = {
-        folder: _retinotopy_in(
-            [f for f in of_tag if f.source.path.parent == folder], needs_areas=needs_areas
-        )
-        for folder in folders
-    }
-    return {folder: there for folder, there in found.items() if there}
+def _complete(maps: Iterable[IndexedFile], *, needs_areas: bool) -> dict[str, dict[Path, Found]]:
+    """Find the sources, by their tags, and the folders in which they are complete for a side."""
+    places: dict[tuple[str, Path], list[IndexedFile]] = {}
+    for file in maps:
+        places.setdefault((file.entities["desc"], file.source.path.parent), []).append(file)
+    complete: dict[str, dict[Path, Found]] = {}
+    for (tag, folder), files in places.items():
+        found = _retinotopy_in(files, needs_areas=needs_areas)
+        if found and matching(tag, complete) in (tag, None):
+            complete.setdefault(tag, {})[folder] = found
+    return complete
 
 
 def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan) -> Path:
@@ -187,12 +180,9 @@ def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan) -> Path:
     for folder, found in folders.items():
         if not any(_same_files(found, folders[kept]) for kept in distinct):
             distinct.append(folder)
-    in_space = [
-        folder
-        for folder in distinct
-        if plan.space and any(source.space == plan.space for source in folders[folder].values())
-    ]
-    distinct = in_space or distinct
+    if plan.space:
+        spaces = {folder: {of.space for of in folders[folder].values()} for folder in distinct}
+        distinct = [folder for folder in distinct if plan.space in spaces[folder]] or distinct
     of_session = [folder for folder in distinct if _in_session(folder, plan.session_labels)]
     if len(distinct) == 1:
         return distinct[0]
@@ -221,58 +211,48 @@ def _choose_tag(found: Sequence[str], asked: str | None) -> tuple[str | None, li
     )
 
 
-def _retinotopy_in(
-    maps: Sequence[IndexedFile], *, needs_areas: bool
-) -> dict[Hemisphere, RetinotopySource]:
+def _retinotopy_in(maps: Iterable[IndexedFile], *, needs_areas: bool) -> Found:
+    by_kind: defaultdict[tuple[str, str], list[IndexedFile]] = defaultdict(list)
+    for file in maps:
+        by_kind[file.entities["hemi"], file.entities["suffix"]].append(file)
     found: dict[Hemisphere, RetinotopySource] = {}
     for hemi in HEMISPHERES:
-        kinds = {
-            kind: _preferred([f for f in maps if _is(f, hemi, kind)])
-            for kind in ("varea", "eccen", "angle", "vexpl")
-        }
-        area, eccentricity = kinds["varea"], kinds["eccen"]
-        if eccentricity is not None and (area is not None or not needs_areas):
-            space = next(f.entities.get("space") for f in maps if f.source == eccentricity)
+        area = _preferred(by_kind[hemi, "varea"])
+        eccentricity = _preferred(by_kind[hemi, "eccen"])
+        if eccentricity and (area or not needs_areas):
+            of_file = {file.source: file.entities for file in by_kind[hemi, "eccen"]}
             found[hemi] = RetinotopySource(
-                area, eccentricity, kinds["angle"], kinds["vexpl"], space=space
+                visual_area=area,
+                eccentricity=eccentricity,
+                polar_angle=_preferred(by_kind[hemi, "angle"]),
+                variance_explained=_preferred(by_kind[hemi, "vexpl"]),
+                space=of_file[eccentricity].get("space"),
             )
     return found
 
 
 def _preferred(maps: Sequence[IndexedFile]) -> SourceFile | None:
     """Of one map in several formats take the first format whose content is there."""
-    if not maps:
-        return None
 
     def rank(file: IndexedFile) -> tuple[bool, int]:
         extension = file.entities["extension"]
-        return not file.source.path.is_file(), _RETINOTOPY_EXTENSIONS.index(extension)
+        return not file.source.path.is_file(), _EXTENSIONS.index(extension)
 
     ranked = sorted(maps, key=rank)
     if len(ranked) > 1 and rank(ranked[0]) == rank(ranked[1]):
         raise AmbiguousInputError(tie(ranked))
-    return ranked[0].source
+    return ranked[0].source if ranked else None
 
 
-def _same_files(
-    these: Mapping[Hemisphere, RetinotopySource], those: Mapping[Hemisphere, RetinotopySource]
-) -> bool:
+def _same_files(these: Found, those: Found) -> bool:
     """Tell whether two folders lead to the same files by different paths (links)."""
-    return these.keys() == those.keys() and all(
-        [real_path(file.path) for file in these[hemi].files]
-        == [real_path(file.path) for file in those[hemi].files]
-        for hemi in these
-    )
+
+    def real_paths(found: Found) -> list[tuple[Hemisphere, Path]]:
+        return [(hemi, real_path(f.path)) for hemi in found for f in found[hemi].files]
+
+    return real_paths(these) == real_paths(those)
 
 
 def _in_session(folder: Path, sessions: Sequence[str]) -> bool:
     """Tell whether a folder is that of a session asked for: ``ses-01`` or ``sub-01_ses-01``."""
     return any(part.endswith(f"ses-{session}") for part in folder.parts for session in sessions)
-
-
-def _is_needed(file: IndexedFile) -> bool:
-    return file.entities["suffix"] in ("varea", "eccen")
-
-
-def _is(file: IndexedFile, hemi: str, suffix: str) -> bool:
-    return file.entities["hemi"] == hemi and file.entities["suffix"] == suffix

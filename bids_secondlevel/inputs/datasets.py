@@ -130,10 +130,7 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
 def list_participants(bids_dir: Path, datasets: Sequence[Dataset]) -> tuple[str, ...]:
     """List the participants of a study: those of ``BIDS_DIR``, else those of the derivatives.
 
-    Returns
-    -------
-    tuple of str
-        Sorted labels, without ``sub-``.
+    Labels are sorted, and without ``sub-``.
     """
     in_study = _participants_in(bids_dir)
     return tuple(sorted(in_study or _participants_of(datasets)))
@@ -147,12 +144,7 @@ def unlisted_participants(everyone: Sequence[str], datasets: Sequence[Dataset]) 
 def select_participants(
     settings: Settings, datasets: Sequence[Dataset]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Choose the participants to process.
-
-    Returns
-    -------
-    selected, unknown : tuple of str
-        Labels found, and labels asked for that exist nowhere.
+    """Choose the participants to process, and tell labels asked for that exist nowhere.
 
     Raises
     ------

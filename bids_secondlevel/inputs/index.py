@@ -80,7 +80,11 @@ def index_participant(
         for folder in _participant_folders(dataset.root, label):
             paths = _files_below(folder)
             surfaces += _surface_files(dataset, paths)
-            areas += _area_files(dataset, paths)
+            areas += (
+                AreaFile(_source(dataset, path), *area)
+                for path in paths
+                if (area := area_of(path.name))
+            )
             # FreeSurfer's folder of volumes is no place to search, but neuropythy writes there.
             volumes = sorted((folder / "mri").glob("*"))
             of_freesurfer = _freesurfer_maps(dataset, dict.fromkeys((*paths, *volumes)), filters)
@@ -154,12 +158,6 @@ def _surface_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[SurfaceF
     for path in paths:
         if surface := surface_of(path.name):
             yield SurfaceFile(_source(dataset, path), *surface)
-
-
-def _area_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[AreaFile]:
-    for path in paths:
-        if area := area_of(path.name):
-            yield AreaFile(_source(dataset, path), *area)
 
 
 def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:
