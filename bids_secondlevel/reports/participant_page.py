@@ -111,7 +111,13 @@ def _cortex_section(results: ParticipantResults) -> Section:
         for roi, n in zip(pooled["roi"], pooled["n_vertices"], strict=True)
     ]
     alt = f"Maps of occipital cortex. ROIs in both hemispheres: {', '.join(sizes) or 'none'}."
-    chart = Chart("", results.cortex, "Retinotopy, localizer and ROIs", caption, alt)
+    chart = Chart(
+        name="",
+        svg=results.cortex,
+        title="Retinotopy, localizer and ROIs",
+        caption=caption,
+        alt=alt,
+    )
     return Section(heading, charts=(chart,))
 
 

@@ -2,6 +2,7 @@ from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,11 +20,11 @@ from bids_secondlevel.reports.charts.layout import (
 from bids_secondlevel.reports.charts.style import (
     clean,
     draw_chart,
-    hemispheres_shown,
     inks,
     key,
     listed,
     number,
+    pooled_or_apart,
     shorten,
     stem,
     width_of,
@@ -181,11 +182,16 @@ def test_every_panel_has_a_place(n_panels, n_rois):
         assert height < 15
 
 
+def hemispheres_shown(**estimates):
+    rows = pd.DataFrame({"hemi": list(estimates), "estimate": list(estimates.values())})
+    return list(pooled_or_apart(rows, "estimate")["hemi"])
+
+
 def test_hemispheres_are_apart_only_where_nothing_is_pooled():
-    assert hemispheres_shown(["L", "R", "both"]) == ("both",)
-    assert hemispheres_shown(["R", "R"]) == ("R",)
-    assert hemispheres_shown(["R", "L"]) == ("L", "R")
-    assert hemispheres_shown([]) == ("both",)
+    assert hemispheres_shown(L=1.0, R=1.0, both=1.0) == ["both"]
+    assert hemispheres_shown(L=np.nan, R=1.0) == ["R"]
+    assert hemispheres_shown(L=1.0, R=1.0, both=np.nan) == ["L", "R"]
+    assert hemispheres_shown(L=np.nan, R=np.nan, both=np.nan) == ["both"]
 
 
 @pytest.mark.parametrize(

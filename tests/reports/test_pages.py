@@ -290,7 +290,7 @@ HOSTILE = "<script>alert('x')</script> & \" {{ 7 * 7 }} $x^2$"
 
 
 def test_labels_are_text():
-    chart = Chart("c", b"<svg></svg>", HOSTILE, HOSTILE, HOSTILE)
+    chart = Chart(name="c", svg=b"<svg></svg>", title=HOSTILE, caption=HOSTILE, alt=HOSTILE)
     table = Table(HOSTILE, [HOSTILE], [[HOSTILE], [Link(HOSTILE, "sub-01.html")], [None], [1.5]])
     section = Section(HOSTILE, (HOSTILE,), (HOSTILE,), (chart,), (table,), HOSTILE)
     page = Document(render(Page(HOSTILE, HOSTILE, (section,))))

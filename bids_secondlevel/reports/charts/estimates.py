@@ -29,11 +29,11 @@ from bids_secondlevel.reports.charts.style import (
     Chart,
     clean,
     explain_reasons,
-    hemispheres_shown,
     inks,
     interval,
     key,
     number,
+    pooled_or_apart,
     span,
 )
 
@@ -137,8 +137,7 @@ def draw_group_estimates(estimates: "pd.DataFrame", statistics: "pd.DataFrame") 
         For each session and task, circular estimates apart and last; several if there are
         many contrasts. Hemispheres are apart only if there is nothing pooled.
     """
-    shown = hemispheres_shown(statistics["hemi"][statistics["n"] > 0])
-    cells = _coloured(statistics)[statistics["hemi"].isin(shown)].reset_index(drop=True)
+    cells = pooled_or_apart(_coloured(statistics), "mean").reset_index(drop=True)
     return _draw_cells(
         cells,
         _by_participant(estimates, cells),

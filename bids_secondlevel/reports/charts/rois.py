@@ -27,11 +27,11 @@ from bids_secondlevel.reports.charts.style import (
     clean,
     draw_chart,
     explain_reasons,
-    hemispheres_shown,
     inks,
     key,
     listed,
     number,
+    pooled_or_apart,
     reason_marker,
     shorten,
     swatch,
@@ -71,6 +71,7 @@ _NO_NUMBER = "#e69f00"
 _NORMAL = 1.4826  # makes the median absolute deviation of a normal distribution its sd
 _MOST_OUTLIERS = 5  # named in a panel for each ROI
 _MOST_NAMES = 20
+_LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5}  # from a name to what it names
 
 
 def draw_participant_sizes(quality: "pd.DataFrame") -> list[Chart]:
@@ -155,18 +156,18 @@ def draw_overlaps(overlaps: "pd.DataFrame") -> list[Chart]:
         One, with a matrix for both hemispheres pooled, or for each if nothing is pooled; or
         none if there are not two ROIs.
     """
-    hemispheres = hemispheres_shown(overlaps["hemi"][overlaps["dice"].notna()])
-    rows = overlaps[overlaps["hemi"].isin(hemispheres)]
+    rows = pooled_or_apart(overlaps, "dice")
     if rows.empty:
         return []
+    n_hemispheres = rows["hemi"].nunique()
     rois = list(dict.fromkeys(rows[["roi", "other_roi"]].to_numpy().ravel()))
     side = 1.6 + 0.42 * len(rois)
 
     def paint(figure: "Figure") -> None:
-        axes = figure.subplots(len(hemispheres), squeeze=False).ravel()
-        for axis, hemi in zip(axes, hemispheres, strict=True):
-            axis.set_title(HEMISPHERE_NAMES[hemi])
-            _paint_overlaps(axis, rows[rows["hemi"] == hemi], rois)
+        every = figure.subplots(n_hemispheres, squeeze=False).ravel()
+        for axes, (hemi, of_hemi) in zip(every, grouped(rows, "hemi"), strict=True):
+            axes.set_title(HEMISPHERE_NAMES[hemi])
+            _paint_overlaps(axes, of_hemi, rois)
 
     told = "; ".join(
         f"{clean(row.roi)} and {clean(row.other_roi)} {row.hemi} {number(row.dice)}"
@@ -176,7 +177,7 @@ def draw_overlaps(overlaps: "pd.DataFrame") -> list[Chart]:
         draw_chart(
             "overlaps",
             "Overlap of the ROIs",
-            (min(WIDTH, side + 0.6), side * len(hemispheres)),
+            (min(WIDTH, side + 0.6), side * n_hemispheres),
             paint,
             caption="Dice coefficient of each two ROIs: 0 where they share no vertex, 1 where they "
             "are the same; n/a where both are empty or one could not be defined.",
@@ -223,8 +224,7 @@ def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
         One, or none if there is no ROI: areas (in volumes, volumes) if all ROIs have one,
         else numbers of vertices. Hemispheres are apart only if there is nothing pooled.
     """
-    hemispheres = hemispheres_shown(quality["hemi"][quality["n_vertices"].notna()])
-    rows = quality[quality["hemi"].isin(hemispheres)]
+    rows = pooled_or_apart(quality, "n_vertices")
     is_gap = rows["n_vertices"].isna()
     found = rows[~is_gap]
     if found.empty:
@@ -233,13 +233,14 @@ def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
     sizes = found.assign(size=found[column].fillna(0))
     rois = list(quality["roi"].unique())
     width = min(WIDTH, max(5.0, 1 + 0.8 * len(rois)))
-    grid = PanelGrid(n=len(hemispheres), rois=rois, columns=1, width=width)
+    grid = PanelGrid(n=sizes["hemi"].nunique(), rois=rois, columns=1, width=width)
 
     def paint(figure: "Figure") -> None:
-        for axes, hemi in zip(grid.axes(figure, sharey=True), hemispheres, strict=True):
+        every = grid.axes(figure, sharey=True)
+        for axes, (hemi, of_hemi) in zip(every, grouped(sizes, "hemi"), strict=True):
             axes.set_title(HEMISPHERE_NAMES[hemi])
             axes.set_ylabel(_SIZES[column])
-            _paint_sizes(axes, sizes[sizes["hemi"] == hemi], rois)
+            _paint_sizes(axes, of_hemi, rois)
             axes.set_xlim(right=len(rois) - 0.2)  # there are names to the right
         explain(figure, [key("participant", "o", GREY), key("median", "", DARK, line="-")])
 
@@ -254,7 +255,7 @@ def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
         draw_chart(
             "sizes",
             "Sizes of the ROIs",
-            (width, 0.6 + (2.8 + grid.upright) * len(hemispheres)),
+            (width, 0.6 + (2.8 + grid.upright) * grid.n),
             paint,
             caption=f"{caption} No ROI could be defined: {listed(gaps)}." if gaps else caption,
             alt=" ".join(
@@ -346,7 +347,7 @@ def _name_outliers(axes: "Axes", points: "pd.DataFrame", place: float, highest: 
             (place, height),
             fontsize="x-small",
             va="center",
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5},
+            arrowprops=_LEADER,
         )
 
 
@@ -372,8 +373,7 @@ def draw_coverage(estimates: "pd.DataFrame") -> list[Chart]:
     list of Chart
         One, or none if there are no rows. Of several maps, the lowest share counts.
     """
-    hemispheres = hemispheres_shown(estimates["hemi"][estimates["coverage"].notna()])
-    rows = estimates[estimates["hemi"].isin(hemispheres)]
+    rows = pooled_or_apart(estimates, "coverage")
     if rows.empty:
         return []
     participants = list(rows["participant_id"].unique())
@@ -503,7 +503,7 @@ def _name_columns(axes: "Axes", participants: Sequence[str], named: Sequence[str
             rotation=90,
             ha="center",
             va="top",
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5},
+            arrowprops=_LEADER,
         )
 
 

@@ -15,12 +15,13 @@ from unicodedata import east_asian_width
 
 import numpy as np
 
-from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
+from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.values import Array
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -44,9 +45,6 @@ DARK, GREY = "#222222", "#777777"
 REASON_MARKERS = "x+1234|_*dph8sX"
 """Of places without a number, one for each reason."""
 
-Line = Literal["", "-", "--", ":"]
-"""Of a curve."""
-
 _EVERYWHERE: Mapping[str, Any] = {
     "text.parse_math": False,  # a label is a label, also with dollar signs
     "svg.fonttype": "none",
@@ -65,7 +63,7 @@ _OF_CHARTS: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """A picture of numbers, with all that a page says about it."""
 
@@ -131,25 +129,13 @@ def draw_chart(
         lambda _: b"%s.%d." % (name.encode(), next(numbers)),
         svg[svg.index(b"<svg") :],
     )
-    return Chart(name, svg, title, caption, alt)
+    return Chart(name=name, svg=svg, title=title, caption=caption, alt=alt)
 
 
-def hemispheres_shown(with_number: Iterable[str]) -> tuple[str, ...]:
-    """Choose both hemispheres pooled, and each for itself only where there is nothing pooled.
-
-    Parameters
-    ----------
-    with_number : iterable of {"L", "R", "both"}
-        Hemispheres of the rows that have a number.
-
-    Examples
-    --------
-    >>> hemispheres_shown(["L", "both"]), hemispheres_shown(["R", "L"])
-    (('both',), ('L', 'R'))
-    """
-    found = set(with_number)
-    alone = tuple(hemi for hemi in HEMISPHERES if hemi in found)
-    return (BOTH,) if BOTH in found or not alone else alone
+def pooled_or_apart(rows: "pd.DataFrame", column: str) -> "pd.DataFrame":
+    """Keep rows of both hemispheres pooled, or of each that has numbers if there is none pooled."""
+    found = set(rows["hemi"][rows[column].notna()])
+    return rows[rows["hemi"].isin({BOTH} if BOTH in found or not found else found)]
 
 
 def inks(rois: Sequence[str]) -> dict[str, str]:
@@ -175,7 +161,13 @@ def _luminance(parts: Array) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def key(label: str, marker: str, colour: str, face: str | None = None, line: Line = "") -> "Line2D":
+def key(
+    label: str,
+    marker: str,
+    colour: str,
+    face: str | None = None,
+    line: Literal["", "-", "--", ":"] = "",
+) -> "Line2D":
     """Make an entry of a legend."""
     from matplotlib.lines import Line2D
 

@@ -13,11 +13,11 @@ from bids_secondlevel.reports.charts.style import (
     GREY,
     Chart,
     clean,
-    hemispheres_shown,
     inks,
     interval,
     key,
     number,
+    pooled_or_apart,
     shorten,
     span,
     units,
@@ -60,11 +60,11 @@ def draw_sweep(sweep: "pd.DataFrame", in_use: Limits) -> list[Chart]:
     """
     colours = inks(list(sweep["roi"].unique()))
     looks = dict(zip(colours, zip(colours.values(), cycle(_MARKERS)), strict=False))
-    hemispheres = hemispheres_shown(sweep["hemi"][sweep["estimate"].notna()])
     rows = sweep.assign(panel=sweep["contrast"], is_control=sweep["independence"] == "circular")
+    shown = pooled_or_apart(rows, "estimate")
     return [
         _draw_part(part, looks, in_use)
-        for part in parts(rows[rows["hemi"].isin(hemispheres)], _MOST_CONTRASTS, by_hemisphere=True)
+        for part in parts(shown, _MOST_CONTRASTS, by_hemisphere=True)
         if part.rows["estimate"].notna().any()
     ]
 
