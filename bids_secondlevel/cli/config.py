@@ -68,15 +68,11 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def values_of(table: Mapping[str, Any], options: Iterable[Option], where: str) -> dict[str, Any]:
-    """Read a table of a TOML file.
+    """Read a table of a TOML file, whose keys have hyphens or underscores.
 
     Parameters
     ----------
-    table : mapping
-        Values by the long names of options, with hyphens or underscores.
-    options : iterable of Option
-        Those that it may have.
-    where : str
+    where
         What messages call the table.
 
     Returns
@@ -87,7 +83,7 @@ def values_of(table: Mapping[str, Any], options: Iterable[Option], where: str) -
     Raises
     ------
     UsageError
-        If a key is unknown, or a value has another type than its option.
+        If a key is not among the options, or a value has another type than its option.
     """
     if not table:
         return {}
@@ -128,17 +124,7 @@ def _expected(option: Option) -> str:
 
 
 def define_rois(tables: Any, default: RoiRule, where: str) -> tuple[RoiDefinition, ...]:
-    """Turn the ``[[roi]]`` tables of a configuration into definitions.
-
-    Parameters
-    ----------
-    tables : list of dict
-        Each with ``name``, ``contrasts``, ``combine``, ``exclude``, and any option of the rule
-        by its long name.
-    default : RoiRule
-        What holds where a table says nothing else.
-    where : str
-        What messages call the configuration.
+    """Turn the ``[[roi]]`` tables of a file into definitions, which change a default rule.
 
     Raises
     ------
