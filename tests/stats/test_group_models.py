@@ -1,10 +1,11 @@
 """--model, from files to the table."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from study import EFFECT, contents, make_study, read_tsv, write_gifti
+from study import EFFECT, Study, contents, make_study, read_tsv, write_gifti
 
 from bids_secondlevel.cli.main import main
 
@@ -12,16 +13,24 @@ AGES = np.array([20, 25, 31, 38, 44, 52, 57, 63])
 OFFSETS = 0.1 * AGES + np.arange(8) % 3 / 10
 
 
-@pytest.fixture
-def processed(tmp_path, output):
+@pytest.fixture(scope="module")
+def processed_once(tmp_path_factory):
     """Eight participants whose effects rise with age; a ninth is in participants.tsv only."""
-    study = make_study(tmp_path / "bids", {f"{i:02}": x for i, x in enumerate(OFFSETS)})
+    folder = tmp_path_factory.mktemp("processed")
+    study = make_study(folder / "bids", {f"{i:02}": x for i, x in enumerate(OFFSETS)})
     lines = [f"sub-{i:02}\t{age}\t{1 + i % 2}" for i, age in enumerate(AGES)]
     text = "\n".join(["participant_id\tage\tgroup", *lines, "sub-99\t30\t1"]) + "\n"
     (study.root / "participants.tsv").write_text(text)
     (study.root / "participants.json").write_text(json.dumps({"group": {"Levels": {"1": "a"}}}))
-    assert main([str(study.root), str(output), "participant", "--no-report"]) == 0
-    return study
+    assert main([str(study.root), str(folder / "out"), "participant", "--no-report"]) == 0
+    return folder
+
+
+@pytest.fixture
+def processed(processed_once, tmp_path):
+    """Give each test a copy of the study and its results."""
+    shutil.copytree(processed_once, tmp_path, dirs_exist_ok=True)
+    return Study(tmp_path / "bids")
 
 
 def group(study, output, *options):

@@ -25,11 +25,11 @@ from bids_secondlevel.stats.models.observations import (
     RESPONSES,
     Observations,
     check_variables,
-    choose,
-    describe,
+    complete_cases,
     find_variable,
     observe,
     split,
+    with_counts,
     without_circular,
 )
 from bids_secondlevel.stats.models.table import ModelResults, ModelRow
@@ -52,20 +52,15 @@ def fit_formula(
     so is a column of ``participants.tsv`` with ``Levels`` in ``participants.json`` or with a value
     that is not a number. The reference level of categories is the alphabetically first. Numbers
     are taken as they are: write ``center(age)`` if age interacts with something. Transforms such
-    as ``center`` are computed on the numbers of each model. Circular estimates are never used.
+    as ``center`` are computed on the numbers of each model. Circular estimates are never used. A
+    model that cannot be fitted is a row that says why.
 
     Parameters
     ----------
     formula : str
         Such as ``estimate ~ roi * contrast + age + group``.
     estimates : DataFrame
-        A row for each :class:`~bids_secondlevel.rois.estimates.EstimateRow` of all participants.
-    participants : ParticipantsTable
-
-    Returns
-    -------
-    ModelResults
-        A model that cannot be fitted is a row that says why.
+        Columns as :class:`~bids_secondlevel.rois.estimates.EstimateRow` declares them.
 
     Raises
     ------
@@ -93,14 +88,14 @@ def fit_formula(
     n_models = 0
     for keys, of_group in split(usable, set(CELL).difference(inside)):
         n_models += 1
-        chosen = choose(observed.at(of_group.index), inside)
-        row = describe(ModelRow(parsed.text, kind_of(chosen.participants), **keys), chosen)
+        cases = complete_cases(observed.at(of_group.index), inside)
+        row = with_counts(ModelRow(parsed.text, kind_of(cases.participants), **keys), cases)
         try:
-            fitted = _fit(parsed, chosen, levels)
+            fitted = _fit(parsed, cases, levels)
         except UsageError as error:
             refused.append(error)
             fitted = NoFit(str(error))
-        results += _rows_of(row, fitted)
+        results += _as_rows(row, fitted)
     if refused and all(row.quantity is None for row in results):
         raise refused[0]
     messages = [*(message for _, of_variable in found for message in of_variable), *said]
@@ -128,42 +123,32 @@ def check_formula(formula: str, participants: ParticipantsTable) -> ModelFormula
 
 
 def _fit(
-    formula: ModelFormula, chosen: Observations, levels: Mapping[str, Sequence[str]]
+    formula: ModelFormula, cases: Observations, levels: Mapping[str, Sequence[str]]
 ) -> tuple[Fit, Design] | NoFit:
     """Fit one model. `levels` are those of categories in all models."""
-    if chosen.numbers.empty:
+    if cases.numbers.empty:
         return NoFit("no number")
-    constant = [str(name) for name, values in chosen.values.items() if values.nunique() == 1]
+    constant = [str(name) for name, values in cases.values.items() if values.nunique() == 1]
     if constant:
         return NoFit(f"the same for all numbers: {', '.join(constant)}")
     for name, (reference, *_) in levels.items():
-        if reference not in set(chosen.values[name]):
+        if reference not in set(cases.values[name]):
             return NoFit(
                 f"nobody here has {name} {reference}, the level that the others are compared with"
             )
-    design = make_design(formula, _with_categories(chosen.values, levels), list(levels))
+    data = cases.values.astype(dict.fromkeys(levels, "category"))  # levels in alphabetical order
+    design = make_design(formula, data, list(levels))
     rank = rank_of(design.matrix)
     if rank < len(design.columns):
         return NoFit(
             f"{len(design.columns)} coefficients, of which the data can tell {rank}: too few "
             "numbers, a combination of categories without any, or a column that follows from others"
         )
-    fit = fit_linear_model(chosen.numbers.to_numpy(), design.matrix, chosen.participants)
+    fit = fit_linear_model(cases.numbers.to_numpy(), design.matrix, cases.participants)
     return fit if isinstance(fit, NoFit) else (fit, design)
 
 
-def _with_categories(values: "pd.DataFrame", levels: Mapping[str, Sequence[str]]) -> "pd.DataFrame":
-    """Mark the columns that hold categories, with their levels here in alphabetical order."""
-    import pandas as pd
-
-    coded = {
-        name: pd.Categorical(values[name], categories=sorted(values[name].unique()))
-        for name in levels
-    }
-    return values.assign(**coded)
-
-
-def _rows_of(row: ModelRow, fitted: tuple[Fit, Design] | NoFit) -> Iterator[ModelRow]:
+def _as_rows(row: ModelRow, fitted: tuple[Fit, Design] | NoFit) -> Iterator[ModelRow]:
     """Write a fit as rows: coefficients, tests of terms, variances."""
     if isinstance(fitted, NoFit):
         yield replace(row, note=fitted.reason, converged="no" if fitted.has_diverged else None)

@@ -28,12 +28,12 @@ from bids_secondlevel.stats.models.observations import (
     Observations,
     Variable,
     check_variables,
-    choose,
-    describe,
+    complete_cases,
     number_in,
     observe,
     participant_variable,
     split,
+    with_counts,
     without_circular,
 )
 from bids_secondlevel.stats.models.specification import (
@@ -78,20 +78,13 @@ def fit_stats_model(
 
     The rows of both hemispheres pooled are used. ROIs, spaces and statistics are always fitted
     separately, whatever ``GroupBy`` says. Labels match whatever their case. Means and standard
-    deviations of transformations are those of the participants in a fit.
+    deviations of transformations are those of the participants in a fit. Circular estimates are
+    never used. A contrast that cannot be had is a row that says why.
 
     Parameters
     ----------
-    specification : StatsModel
     estimates : DataFrame
-        A row for each :class:`~bids_secondlevel.rois.estimates.EstimateRow` of all participants.
-        Circular ones are never used.
-    participants : ParticipantsTable
-
-    Returns
-    -------
-    ModelResults
-        A contrast that cannot be had is a row that says why.
+        Columns as :class:`~bids_secondlevel.rois.estimates.EstimateRow` declares them.
 
     Raises
     ------
@@ -108,9 +101,9 @@ def fit_stats_model(
     results: list[ModelRow] = []
     messages = [*specification.messages, *said]
     for node in specification.nodes:
-        chosen, unmatched = _filtered(usable, specification.inputs, node)
+        selected, unmatched = _filtered(usable, specification.inputs, node)
         design = _design_of(node, participants)
-        check_variables(observe(chosen, _RESPONSE, design.sources))
+        check_variables(observe(selected, _RESPONSE, design.sources))
         messages += [
             *unmatched,
             *(
@@ -121,7 +114,7 @@ def fit_stats_model(
             ),
         ]
         of_node = ModelRow(specification.name, "ols", node.name)
-        results += _fit_node(of_node, node, design, chosen)
+        results += _fit_node(of_node, node, design, selected)
     return ModelResults(frame_of(results, ModelRow), tuple(messages))
 
 
@@ -130,18 +123,18 @@ def _filtered(
 ) -> tuple["pd.DataFrame", list[str]]:
     """Apply the filters; also say which of their values match nothing."""
     passes = np.any([_passes(estimates, f) for f in node.filters], axis=0)
-    chosen = estimates[passes & _passes(estimates, inputs)]
+    selected = estimates[passes & _passes(estimates, inputs)]
     wanted = {(key, value) for f in (inputs, *node.filters) for key in f for value in f[key]}
     unmatched = sorted(
         f"{key} {value}" for key, value in wanted if not _passes(estimates, {key: (value,)}).any()
     )
-    if not np.isfinite(chosen[_RESPONSE]).any():
+    if not np.isfinite(selected[_RESPONSE]).any():
         raise NothingSelectedError(
             f"{node.where}: Input and Filter leave no estimate"
             + (f"; there is no {', no '.join(unmatched)}." if unmatched else ".")
         )
     said = f"node {node.name}: no estimate has {', '.join(unmatched)}."
-    return chosen, [said] if unmatched else []
+    return selected, [said] if unmatched else []
 
 
 def _passes(estimates: "pd.DataFrame", wanted: Filter) -> Array:
@@ -159,13 +152,7 @@ def _plain(label: str) -> str:
 
 
 def _design_of(node: DatasetNode, participants: ParticipantsTable) -> NodeDesign:
-    """Find out what the design is made of.
-
-    Raises
-    ------
-    UsageError
-        If a variable is not there or holds no numbers.
-    """
+    """Find out what the design is made of."""
     columns = {name: participant_variable(name, participants) for name in participants.columns}
     sources: dict[str, frozenset[str]] = {name: frozenset([name]) for name in columns}
     for instruction in node.instructions:
@@ -279,11 +266,11 @@ def _fit_node(
     subset_of = pd.Series(subsets, index=estimates.index)
     for _, of_cell in split(estimates, {*_ALWAYS, *node.group_by}):
         for subset, of_subset in of_cell.groupby(subset_of, sort=False):
-            chosen = choose(observed.at(of_subset.index))
-            _check_single(chosen.estimates, node)
+            cases = complete_cases(observed.at(of_subset.index))
+            _check_single(cases.estimates, node)
             common: dict[str, Any] = {key: _common(of_subset[key]) for key in CELL}
-            of_fit = describe(replace(row, subset=subset or None, **common), chosen)
-            yield from _fit_observations(of_fit, node, design, chosen)
+            of_fit = with_counts(replace(row, subset=subset or None, **common), cases)
+            yield from _fit_cases(of_fit, node, design, cases)
 
 
 def _common(values: "pd.Series[str]") -> str | None:
@@ -305,16 +292,16 @@ def _check_single(estimates: "pd.DataFrame", node: DatasetNode) -> None:
         )
 
 
-def _fit_observations(
-    row: ModelRow, node: DatasetNode, design: NodeDesign, chosen: Observations
+def _fit_cases(
+    row: ModelRow, node: DatasetNode, design: NodeDesign, cases: Observations
 ) -> Iterator[ModelRow]:
     """Fit one group of one ROI, and estimate its contrasts."""
-    if chosen.numbers.empty:
+    if cases.numbers.empty:
         yield replace(row, note="no number")
         return
-    columns = _transform(node.instructions, design.sources, chosen.values)
+    columns = _transform(node.instructions, design.sources, cases.values)
     matrix = np.column_stack([columns[name] for name in design.variables])
-    fit = fit_linear_model(chosen.numbers.to_numpy(), matrix, chosen.participants)
+    fit = fit_linear_model(cases.numbers.to_numpy(), matrix, cases.participants)
     if isinstance(fit, NoFit):
         yield replace(row, note=fit.reason)
         return

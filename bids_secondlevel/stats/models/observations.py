@@ -166,12 +166,6 @@ def without_circular(
 ) -> tuple["pd.DataFrame", Sequence[str]]:
     """Leave out what was measured on the data that defined its ROI for all participants.
 
-    Parameters
-    ----------
-    estimates : DataFrame
-    response : str
-        Column that a model explains.
-
     Returns
     -------
     DataFrame
@@ -242,11 +236,7 @@ def split(
 ) -> "Iterator[tuple[dict[str, Any], pd.DataFrame]]":
     """Group estimates by key columns, in the order in which their values first appear.
 
-    Yields
-    ------
-    dict
-        Value of each key column; ``None`` if it is n/a, or not one of `keys`.
-    DataFrame
+    Beside a group is the value of each key column; ``None`` if it is n/a, or not one of `keys`.
     """
     values = estimates[list(CELL)].assign(**{key: MISSING for key in CELL if key not in keys})
     for key, rows in values.groupby(list(CELL), sort=False):
@@ -254,12 +244,11 @@ def split(
         yield named, estimates.loc[rows.index]
 
 
-def choose(observed: Observations, inside: Sequence[str] = ()) -> Observations:
-    """Choose the observations of one fit, by participant: those with all that the model needs.
+def complete_cases(observed: Observations, inside: Sequence[str] = ()) -> Observations:
+    """Choose the observations with all that the model needs, by participant; name the others.
 
     Parameters
     ----------
-    observed : Observations
     inside : sequence of str
         Key columns that tell the rows of a participant apart.
     """
@@ -298,7 +287,7 @@ def _reason(row: Any, number: float, response: str, missing: Sequence[Variable])
     return f"{', '.join(variable.name for variable in missing)} n/a"
 
 
-def describe(row: ModelRow, observed: Observations) -> ModelRow:
+def with_counts(row: ModelRow, observed: Observations) -> ModelRow:
     """Complete a row of the table with how many numbers it rests on."""
     return replace(
         row,
