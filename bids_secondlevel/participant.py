@@ -86,7 +86,8 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
             held_out += [(fold.run, row) for row in rows]
     estimates, runs = cross_validated(estimates, runs, held_out)
 
-    participant, aligned = f"sub-{files.label}", [half.alignment for half in cortex]
+    participant = f"sub-{files.label}"
+    aligned = [half.alignment for half in cortex]
     results = ParticipantResults(
         participant_id=participant,
         session=plan.session,
@@ -151,7 +152,7 @@ def process_participant(label: str, study: Study) -> Outcome:
             found.results,
             messages=(*outcome.messages, *portrait.messages),
             errors=outcome.errors,
-            cortex=portrait.svg,
+            portrait=portrait.svg,
         )
         written |= write_report(results, folder)
         if settings.report:

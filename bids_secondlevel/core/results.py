@@ -39,8 +39,8 @@ class ParticipantResults:
     """Choices that were made, and what was passed over."""
     errors: tuple[str, ...] = ()
     """Why numbers are missing."""
-    cortex: bytes | None = None
-    """The picture of the ROIs on the cortex (SVG), if there is one."""
+    portrait: bytes | None = None
+    """The picture of the cortex, or of slices (SVG), if there is one."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,7 +76,7 @@ class GroupResults:
     """No rows if participants have one session and one run."""
     sweep: "pd.DataFrame"
     """No rows if the participants' tables have no sweep."""
-    model: "FittedModel | None" = None
+    model: FittedModel | None = None
 
 
 def inputs_of(files: ParticipantFiles) -> tuple[tuple[str, str], ...]:

@@ -6,6 +6,7 @@ labels".
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -39,38 +40,55 @@ def encode_rois(
     chosen: Chosen,
     folder: ParticipantFolder,
 ) -> dict[Path, bytes]:
-    """Encode the retinotopy, localizer and combined mask of every ROI, and label files of all.
+    """Encode the masks of every ROI, and label files of all of them, with their sidecars."""
+    parts = _parts(rois, cortex, chosen.plan)
+    return {**_encode_masks(parts, chosen, folder), **_encode_labels(parts, chosen, folder)}
 
-    Masks that could not be had are left out. ROIs with the retinotopic part of the plan's rule
-    share a retinotopy mask, named after the visual areas; the others have one of their own. A
-    hemisphere that lacks a ROI has no label file, as the others would pass for all there are.
+
+def _encode_masks(
+    parts: Sequence["_Part"], chosen: Chosen, folder: ParticipantFolder
+) -> dict[Path, bytes]:
+    """Encode the retinotopy, localizer and combined masks that could be had.
+
+    ROIs with the retinotopic part of the plan's rule share a retinotopy mask, named after the
+    visual areas; the others have one of their own.
     """
     plan = chosen.plan
     encoded: dict[Path, bytes] = {}
-    table = lookup_table([roi.name for roi in plan.rois])
-    parts = _parts(rois, cortex, plan)
+    for part, roi in product(parts, plan.rois):
+        for desc, mask in part.masks[roi.name].items():
+            label, task = roi.name, plan.localizer_task if roi.contrasts else None
+            if desc == "retinotopy":
+                shares = roi.rule.retinotopic_part == plan.rule.retinotopic_part
+                label, task = plan.rule.areas_name if shares else roi.name, None
+            path = folder.mask(part.hemisphere, label, desc, task)
+            if path not in encoded:
+                sidecar = _describe_mask(mask, desc, roi, part, chosen)
+                encoded[sidecar_of(path)] = json_bytes(sidecar)
+                encoded[path] = part.encode(mask, [Label(1, label, MASK_COLOUR)])
+    return encoded
+
+
+def _encode_labels(
+    parts: Sequence["_Part"], chosen: Chosen, folder: ParticipantFolder
+) -> dict[Path, bytes]:
+    """Encode all ROIs of each hemisphere in one file, and the table of the labels.
+
+    A hemisphere that lacks a ROI has no label file, as the others would pass for all there are.
+    """
+    table = lookup_table([roi.name for roi in chosen.plan.rois])
+    encoded: dict[Path, bytes] = {}
     for part in parts:
-        for roi in plan.rois:
-            for desc, mask in part.masks[roi.name].items():
-                label, task = roi.name, plan.localizer_task if roi.contrasts else None
-                if desc == "retinotopy":
-                    shares = roi.rule.retinotopic_part == plan.rule.retinotopic_part
-                    label, task = plan.rule.areas_name if shares else roi.name, None
-                path = folder.mask(part.hemisphere, label, desc, task)
-                if path not in encoded:
-                    sidecar = _describe_mask(mask, desc, roi, part, chosen)
-                    encoded[sidecar_of(path)] = json_bytes(sidecar)
-                    encoded[path] = part.encode(mask, [Label(1, label, MASK_COLOUR)])
-    for part in parts:
-        combined = [part.masks[roi.name].get("combined") for roi in plan.rois]
+        combined = [part.masks[roi.name].get("combined") for roi in chosen.plan.rois]
         there = [mask for mask in combined if mask is not None]
         if len(there) == len(combined):
             path, labels = folder.segmentation(part.hemisphere), segment(there)
-            sidecar = _describe_labels(labels, table, part, chosen)
-            encoded[sidecar_of(path)] = json_bytes(sidecar)
+            encoded[sidecar_of(path)] = json_bytes(_describe_labels(labels, table, part, chosen))
             encoded[path] = part.encode(labels, table)
-            # No JSON beside it: by BIDS' inheritance it would describe the label files too.
-            encoded[folder.segmentation_table] = _tsv(table)
+    if encoded:
+        # No JSON beside it: by BIDS' inheritance it would describe the label files too.
+        lines = ["index\tname\tcolor", *(f"{of.key}\t{of.name}\t{of.colour}" for of in table)]
+        encoded[folder.segmentation_table] = "".join(f"{line}\n" for line in lines).encode()
     return encoded
 
 
@@ -120,16 +138,13 @@ def _parts(rois: Bilateral[Rois], cortex: Bilateral[Cortex], plan: Plan) -> list
             _Part(hemisphere=half.side, masks=halves[half.side], alignment=half.alignment)
             for half in cortex
         ]
+    left, right = halves
     whole = {
-        name: {desc: mask | right[desc] for desc, mask in left.items() if desc in right}
-        for (name, left), right in zip(halves.left.items(), halves.right.values(), strict=True)
+        name: {desc: mask | right[name][desc] for desc, mask in of.items() if desc in right[name]}
+        for name, of in left.items()
     }
-    alignment = cortex.left.alignment
-    return [
-        _Part(
-            hemisphere=None, masks=whole, alignment=alignment, is_template=is_template(plan.space)
-        )
-    ]
+    alignment, in_template = cortex.left.alignment, is_template(plan.space)
+    return [_Part(hemisphere=None, masks=whole, alignment=alignment, is_template=in_template)]
 
 
 def _there(masks: RoiMasks) -> dict[str, Mask]:
@@ -184,11 +199,6 @@ def segment(masks: Sequence[Mask]) -> NDArray[np.int32]:
     single = np.where(how_many == 1, stacked.argmax(axis=0) + 1, 0)
     labels: NDArray[np.int32] = np.where(how_many > 1, len(masks) + 1, single).astype(np.int32)
     return labels
-
-
-def _tsv(table: Sequence[Label]) -> bytes:
-    lines = ["index\tname\tcolor", *(f"{of.key}\t{of.name}\t{of.colour}" for of in table)]
-    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _describe_mask(

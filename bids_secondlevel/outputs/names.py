@@ -70,8 +70,8 @@ class ParticipantFolder:
         return self._folder("anat") / f"{self._name(seg='roi')}_dseg.tsv"
 
     @property
-    def cortex(self) -> Path:
-        """The picture of the ROIs on the cortex; the pictures of all sessions lie together."""
+    def portrait(self) -> Path:
+        """The picture of the cortex; the pictures of all sessions lie together."""
         return self._figures / f"{self._name(space=self.space)}_{CORTEX}.svg"
 
     def chart(self, name: str) -> Path:
@@ -120,7 +120,7 @@ class ParticipantFolder:
 
     def pages(self) -> list[Path]:
         """List the page that is there, its pictures, and what it takes besides the tables."""
-        every = (self.page, self.report, self.cortex, *self.charts())
+        every = (self.page, self.report, self.portrait, *self.charts())
         return [path for path in every if path.is_file()]
 
     def charts(self) -> list[Path]:

@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_OPTIONAL = (SWEEP, RUNS, "reliability", "sweep")
+"""Tables that are there only if they have rows."""
+
+
 def write_participant(
     results: ParticipantResults,
     rois: Bilateral[Rois],
@@ -62,9 +66,9 @@ def write_participant(
     *,
     settings: Settings,
 ) -> Written:
-    """Write the masks and the tables of a participant; what an earlier run has left goes.
+    """Write the masks and the tables of a participant; others of an earlier run are removed.
 
-    The table of estimates comes last, so that it stands for a finished participant.
+    The table of estimates comes last: it stands for a finished participant.
 
     Raises
     ------
@@ -81,31 +85,34 @@ def write_participant(
         "RowCount": len(results.estimates),
         "Sources": list(dict.fromkeys(measured)),
     }
-    encoded = {
-        **encode_rois(rois, cortex, chosen, folder),
-        folder.settings: settings_text(settings).encode(),
-        **_encode(folder, QUALITY, results.quality, QUALITY_COLUMNS, described),
-        **_encode(folder, OVERLAP, results.overlaps, OVERLAP_COLUMNS, described),
-    }
-    for name, table, schema in (
-        (SWEEP, results.sweep, SWEEP_COLUMNS),
-        (RUNS, results.runs, RUN_COLUMNS),
-    ):
-        if len(table):
-            encoded |= _encode(folder, name, table, schema, {**defined, "RowCount": len(table)})
-    encoded |= _encode(folder, ESTIMATES, results.estimates, ESTIMATE_COLUMNS, estimated)
+    swept = {**defined, "RowCount": len(results.sweep)}
+    single = {**defined, "RowCount": len(results.runs)}
+    tables = _encode_tables(
+        folder,
+        (QUALITY, results.quality, QUALITY_COLUMNS, described),
+        (OVERLAP, results.overlaps, OVERLAP_COLUMNS, described),
+        (SWEEP, results.sweep, SWEEP_COLUMNS, swept),
+        (RUNS, results.runs, RUN_COLUMNS, single),
+        (ESTIMATES, results.estimates, ESTIMATE_COLUMNS, estimated),
+        entities=folder.entities,
+    )
+    masks = encode_rois(rois, cortex, chosen, folder)
+    as_run = {folder.settings: settings_text(settings).encode()}
     remove_leftovers(folder.folders)
-    return replace_files(folder.results(), encoded)
+    return replace_files(folder.numbers(), {**masks, **as_run, **tables})
 
 
-def _encode(
-    folder: ParticipantFolder,
-    name: str,
-    table: "pd.DataFrame",
-    schema: Schema,
-    metadata: Mapping[str, Any],
+def _encode_tables(
+    folder: ParticipantFolder | GroupFolder,
+    *tables: "tuple[str, pd.DataFrame, Schema, Mapping[str, Any]]",
+    entities: Mapping[str, str] | None = None,
 ) -> dict[Path, bytes]:
-    return encode_table(folder.table(name), table, schema, metadata, folder.entities)
+    """Encode tables with their sidecars; some are left out if they have no rows."""
+    encoded: dict[Path, bytes] = {}
+    for name, table, schema, metadata in tables:
+        if len(table) or name not in _OPTIONAL:
+            encoded |= encode_table(folder.table(name), table, schema, metadata, entities)
+    return encoded
 
 
 def _combined_runs(contrasts: Iterable[Contrast]) -> list[dict[str, Any]]:
@@ -139,16 +146,16 @@ def write_report(results: ParticipantResults, folder: ParticipantFolder) -> Writ
         "Inputs": results.inputs,
         "Messages": results.messages,
         "Errors": results.errors,
-        "CortexDrawn": results.cortex is not None,
+        "CortexDrawn": results.portrait is not None,
     }
-    picture = {} if results.cortex is None else {folder.cortex: results.cortex}
-    return write_files({**picture, folder.report: json_bytes(said)})
+    portrait = {} if results.portrait is None else {folder.portrait: results.portrait}
+    return write_files({**portrait, folder.report: json_bytes(said)})
 
 
 def write_page(
     html: str, charts: Mapping[str, bytes], folder: ParticipantFolder | GroupFolder
 ) -> Written:
-    """Write a page, and its charts as files; charts of an earlier run go.
+    """Write a page, and its charts as files; other charts of an earlier run are removed.
 
     Parameters
     ----------
@@ -191,9 +198,9 @@ def _read_participant(
             f"{path}: cannot be read ({error}). Run the participant level again."
         ) from error
     folder = ParticipantFolder(output_dir, label, space, session)
-    estimates, picture = folder.table(ESTIMATES), folder.cortex
-    if was_drawn and not picture.exists():
-        lost = f"{picture.name} is not there any more. Run the participant level again to draw it."
+    estimates, portrait = folder.table(ESTIMATES), folder.portrait
+    if was_drawn and not portrait.exists():
+        lost = f"{portrait.name} is not there any more. Run the participant level again to draw it."
         messages = (*messages, lost)
     return folder, ParticipantResults(
         participant_id=f"sub-{label}",
@@ -208,7 +215,7 @@ def _read_participant(
         overlaps=read_table(folder.table(OVERLAP), OVERLAP_COLUMNS),
         messages=messages,
         errors=errors,
-        cortex=picture.read_bytes() if picture.exists() else None,
+        portrait=portrait.read_bytes() if portrait.exists() else None,
     )
 
 
@@ -226,7 +233,7 @@ def _label(value: Any) -> str | None:
 
 
 def write_group(results: GroupResults, folder: GroupFolder) -> None:
-    """Write the tables of the group; what an earlier run has left goes.
+    """Write the tables of the group; all others of an earlier run are removed.
 
     Raises
     ------
@@ -242,19 +249,17 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
         "Differences": comparisons.DIFFERENCES,
         **describe_tests(n_flips, comparisons.FAMILY),
     }
-    encoded: dict[Path, bytes] = {}
-    for name, table, schema, metadata in (
+    tables = _encode_tables(
+        folder,
         ("quality", results.quality, QUALITY_COLUMNS, defined),
         ("estimates", results.estimates, ESTIMATE_COLUMNS, estimated),
         ("comparisons", results.comparisons, COMPARISON_COLUMNS, compared),
         ("reliability", results.reliability, RELIABILITY_COLUMNS, estimated),
         ("sweep", results.sweep, SWEEP_COLUMNS, estimated),
         ("statistics", results.statistics, STATISTIC_COLUMNS, tested),
-    ):
-        if len(table) or name not in ("reliability", "sweep"):
-            encoded |= encode_table(folder.table(name), table, schema, metadata)
-    settings = {folder.settings: results.settings.encode()}
-    replace_files(folder.numbers(), {**settings, **encoded})
+    )
+    as_run = {folder.settings: results.settings.encode()}
+    replace_files(folder.numbers(), {**as_run, **tables})
 
 
 def _selection(results: GroupResults) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.maps.surfaces import values_beside
 from bids_secondlevel.maps.templates import surfaces_there
-from bids_secondlevel.outputs.files import remove_files, write_json
+from bids_secondlevel.outputs.files import Written, remove_files, write_json
 from bids_secondlevel.outputs.names import ESTIMATES, ParticipantFolder
 
 Origin = Mapping[str, Any]
@@ -27,12 +27,9 @@ Origin = Mapping[str, Any]
 def origin_of(chosen: Chosen, settings: Settings) -> Origin:
     """Say what the results of a participant are made from.
 
-    Returns
-    -------
-    mapping
-        The version of the program; the settings that decide the results, but not who is
-        processed; which files are used for what, and what is asked for; and size and time of
-        modification of every file that is used, also for a picture.
+    That is the version of the program; the settings that decide the results, but not who is
+    processed; which files are used for what, and what is asked for; and size and time of
+    modification of every file that is used, also for a picture.
     """
     files, plan, index = chosen.files, chosen.plan, chosen.index
     choices = (files, plan, index.foreign, index.misnamed)
@@ -63,23 +60,16 @@ def is_up_to_date(origin: Origin, folder: ParticipantFolder) -> bool:
         return False  # there is no record, it is damaged, or a result is lost
 
 
-def remember(
-    origin: Origin,
-    written: Mapping[Path, str],
-    folder: ParticipantFolder,
-    chosen: Chosen,
-) -> None:
+def remember(origin: Origin, written: Written, folder: ParticipantFolder, chosen: Chosen) -> None:
     """Record that the results were made from this.
 
     Parameters
     ----------
-    origin : mapping
-        What the results were made from; surfaces of templates may have been fetched since.
-    written : mapping of Path to str
-        Digests of what this run has written, whatever lies there now: another run of the same
-        participant may have written since.
-    folder : ParticipantFolder
-    chosen : Chosen
+    origin
+        Surfaces of templates may have been fetched since it was made.
+    written
+        Of this run, whatever lies there now: another run of the same participant may have
+        written since.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def _where(results: ParticipantResults) -> str:
 def _cortex_section(results: ParticipantResults) -> Section:
     is_volume = _is_volume(results)
     heading = "In the volume" if is_volume else "On the cortex"
-    if results.cortex is None:
+    if results.portrait is None:
         what = (
             "no picture of the volume: no visual area lies in it"
             if is_volume
@@ -113,7 +113,7 @@ def _cortex_section(results: ParticipantResults) -> Section:
     alt = f"Maps of occipital cortex. ROIs in both hemispheres: {', '.join(sizes) or 'none'}."
     chart = Chart(
         name="",
-        svg=results.cortex,
+        svg=results.portrait,
         title="Retinotopy, localizer and ROIs",
         caption=caption,
         alt=alt,
