@@ -6,9 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
+from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.table import summarize_models
+
+
+def rows_in(table):
+    """Give the rows of a table by attributes; what is not there is ``None``."""
+    return [
+        SimpleNamespace(**{k: None if v == MISSING or pd.isna(v) else v for k, v in row.items()})
+        for row in table.to_dict("records")
+    ]
 
 
 def row(participant, estimate, **columns):

@@ -6,7 +6,7 @@ What an option takes follows from the type of its field: ``bool`` makes a flag, 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import NoneType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -57,7 +57,7 @@ class Option:
         """What it is called in a file, and on the command line after ``--``."""
         return f"{'no-' if self.says_no else ''}{self.name.replace('_', '-')}"
 
-    @property
+    @cached_property
     def is_list(self) -> bool:
         """Whether it takes several values."""
         return get_origin(self._given) is tuple
@@ -68,17 +68,17 @@ class Option:
         kinds = get_args(self._given) if self.is_list else (self.kind,)
         return None if ... in kinds else len(kinds)
 
-    @property
+    @cached_property
     def kind(self) -> Any:
         """Type of its value, or of each of them."""
         return get_args(self._given)[0] if self.is_list else self._given
 
-    @property
+    @cached_property
     def choices(self) -> tuple[str, ...]:
         """The values to choose from; empty if anything goes."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
 
-    @property
+    @cached_property
     def _given(self) -> Any:
         """Type of what is given: that of the field, but for ``None``."""
         kinds = [kind for kind in get_args(self.hint) if kind is not NoneType]

@@ -71,7 +71,7 @@ def encode_table(
     there = {n: c for n, c in schema.items() if not c.is_optional or table[n].notna().any()}
     cells = table[list(there)].astype({n: "Int64" for n, c in there.items() if c.kind is int})
     for name in (n for n, c in there.items() if not c.is_number):
-        if any("\r" in text for text in set(cells[name])):  # not put in quotation marks
+        if any("\r" in text for text in cells[name].unique()):  # not put in quotation marks
             cells[name] = cells[name].str.replace("\r\n?", "\n", regex=True)
     tsv = cells.to_csv(sep="\t", na_rep=MISSING, index=False, lineterminator="\n")
     dictionary = {name: declared.entry for name, declared in there.items()}
@@ -95,11 +95,21 @@ def read_table(path: Path, schema: Schema) -> "pd.DataFrame":
     DataError
         If it cannot be read or is not such a table.
     """
+    return _parse(path, table_text(path), schema)
+
+
+def table_text(path: Path) -> str:
+    """Read the text of a table, for :func:`parse_tables`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     try:
-        text = read_text(path)
+        return read_text(path)
     except (OSError, ValueError) as error:
         raise _no_table(path, error) from error
-    return _parse(path, text, schema)
 
 
 def parse_tables(
@@ -141,24 +151,11 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
     """
     sidecar = path.with_suffix(".json")
     try:
-        text = read_text(sidecar)
-    except (OSError, ValueError) as error:
-        raise _no_sidecar(sidecar, error) from error
-    return parse_sidecar(sidecar, text)
-
-
-def parse_sidecar(sidecar: Path, text: str) -> Mapping[str, Any]:
-    """Parse the JSON beside a table of ours.
-
-    Raises
-    ------
-    DataError
-        If it is broken.
-    """
-    try:
-        content = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise _no_sidecar(sidecar, error) from error
+        content = json.loads(read_text(sidecar), parse_constant=_no_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{sidecar}: cannot be read ({error}). Run the participant level again."
+        ) from error
     if not isinstance(content, dict):
         raise DataError(f"{sidecar}: expected a JSON object. Run the participant level again.")
     return content
@@ -166,10 +163,6 @@ def parse_sidecar(sidecar: Path, text: str) -> Mapping[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def _no_sidecar(sidecar: Path, error: Exception) -> DataError:
-    return DataError(f"{sidecar}: cannot be read ({error}). Run the participant level again.")
 
 
 def _no_table(path: Path, error: Exception) -> DataError:
@@ -241,17 +234,18 @@ def _typed(cells: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
 
 def _texts(name: str, cells: "pd.Series[str]", declared: Column) -> "pd.Series[str]":
     levels = {*(declared.levels or ()), *([MISSING] if declared.may_be_missing else ())}
-    odd = sorted(map(repr, set(cells) - levels)) if declared.levels else []
+    odd = sorted(map(repr, set(cells.unique()) - levels)) if declared.levels else []
     if odd:
         raise ValueError(f"column {name} holds {', '.join(odd)}, which is none of its values")
     return cells
 
 
 def _numbers(name: str, cells: "pd.Series[str]", declared: Column) -> Array:
-    is_there = (cells != MISSING).to_numpy()
-    there = cells[is_there]
-    values = np.full(len(cells), np.nan)
-    if all(there) and not "".join(there).strip(_CHARACTERS[declared.kind]):
+    texts = cells.to_numpy(dtype=object)
+    is_there = texts != MISSING
+    there = texts[is_there]
+    values = np.full(len(texts), np.nan)
+    if there.all() and not "".join(there).strip(_CHARACTERS[declared.kind]):
         values[is_there] = there.astype(np.float64)
     if not np.isfinite(values[is_there]).all():
         raise ValueError(f"column {name} holds what is no finite number")

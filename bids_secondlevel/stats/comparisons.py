@@ -1,15 +1,19 @@
 """Paired tests: between ROIs, between contrasts, and between hemispheres."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
-from bids_secondlevel.core.rows import column, columns, shared_columns
-from bids_secondlevel.core.values import depth
-from bids_secondlevel.rois.estimates import Cell, EstimateRow, by_cell, named
-from bids_secondlevel.stats.tests import GroupTest, Sample, run_tests, weakest, why_excluded
+from bids_secondlevel.core.rows import CELL, column, columns, shared_columns
+from bids_secondlevel.stats.tests import GroupTest, Numbers, run_tests, spread
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Comparison = Literal["roi", "contrast", "hemi"]
 
@@ -55,83 +59,52 @@ class ComparisonRow:
 COMPARISON_COLUMNS = columns(ComparisonRow)
 
 
-def paired_tests(
-    rows: Iterable[EstimateRow],
-    n_permutations: int = 0,
-    reasons: Mapping[str, str] | None = None,
-) -> list[ComparisonRow]:
+def paired_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.DataFrame":
     """Test differences between ROIs, between contrasts of a task, and between hemispheres.
 
     Parameters
     ----------
-    rows : iterable of EstimateRow
+    estimates
         Of all participants. A participant without both numbers stays out of a test, and is named
         in `excluded`.
-    n_permutations : int
+    n_permutations
         See :func:`~.permutation.sign_flip_tests`.
-    reasons : mapping of str to str, optional
-        Why the user excluded participants, by participant.
 
     Returns
     -------
-    list of ComparisonRow
-        Comparison by comparison, each a family of tests of its own.
+    DataFrame
+        With :data:`COMPARISON_COLUMNS`; comparison by comparison, each a family of its own.
     """
-    cells = {
-        cell: {row.participant_id: row for row in of_cell}
-        for cell, of_cell in by_cell(rows).items()
-    }
-    return [
-        row
-        for comparison in COMPARISONS
-        for row in _paired_tests(comparison, cells, n_permutations, reasons or {})
-    ]
+    import pandas as pd
+
+    cells, numbers = spread(estimates)
+    tables = []
+    for comparison in COMPARISONS:
+        first, second = np.array(list(_pairs(cells, comparison)), dtype=np.intp).reshape(-1, 2).T
+        differences = _differences(numbers, first, second)
+        tests = run_tests(differences, np.full(first.size, fill_value=True), n_permutations)
+        compared = cells.iloc[first].reset_index(drop=True)
+        versus = cells[comparison].iloc[second].reset_index(drop=True)
+        tables.append(compared.assign(comparison=comparison, versus=versus).join(tests))
+    return pd.concat(tables, ignore_index=True)[list(COMPARISON_COLUMNS)]
 
 
-def _paired_tests(
-    comparison: Comparison,
-    cells: Mapping[Cell, Mapping[str, EstimateRow]],
-    n_permutations: int,
-    reasons: Mapping[str, str],
-) -> list[ComparisonRow]:
-    """Test all pairs of cells that differ in one column of the key, and in nothing else."""
+def _pairs(cells: "pd.DataFrame", comparison: Comparison) -> Iterator[tuple[int, int]]:
+    """Find all pairs of cells that differ in one column, and in nothing else."""
     hemispheres = HEMISPHERES if comparison == "hemi" else (BOTH,)
-    groups: dict[tuple[Any, ...], dict[str, Cell]] = {}
-    for cell in cells:
-        rest = named(cell)
-        if rest["hemi"] in hemispheres:
-            level = rest.pop(comparison)
-            groups.setdefault(tuple(rest.values()), {})[level] = cell
-    pairs = [
-        (levels[level], levels[versus], versus)
-        for levels in groups.values()
-        for level, versus in combinations(levels, 2)
-    ]
-    samples = [_differences(cells[first], cells[second], reasons) for first, second, _ in pairs]
-    tests = run_tests(samples, n_permutations)
-    return [
-        ComparisonRow(comparison, **named(first), versus=versus, test=test)
-        for (first, _, versus), test in zip(pairs, tests, strict=True)
-    ]
+    candidates = cells[cells["hemi"].isin(hemispheres)]
+    others = [name for name in CELL if name != comparison]
+    for _, alike in candidates.groupby(others, sort=False):
+        yield from combinations(alike.index, 2)
 
 
-def _differences(
-    first: Mapping[str, EstimateRow],
-    second: Mapping[str, EstimateRow],
-    reasons: Mapping[str, str],
-) -> Sample:
-    pairs = [(row, second[name]) for name, row in first.items() if name in second]
-    values, sizes, excluded = {}, [0.0], []
-    used: list[EstimateRow] = []
-    for a, b in pairs:
-        minuend, subtrahend = a.estimate, b.estimate
-        if minuend is None or subtrahend is None:
-            gap = max((a, b), key=lambda row: (row.estimate is None, depth(row.status)))
-            excluded.append(why_excluded(gap, reasons))
-        else:
-            values[a.participant_id] = minuend - subtrahend
-            sizes += (abs(minuend), abs(subtrahend))
-            used += (a, b)
-    independence = weakest(used or [row for pair in pairs for row in pair])
-    in_family = independence != "circular"
-    return Sample(values, tuple(excluded), independence, in_family, scale=max(sizes))
+def _differences(numbers: Numbers, first: NDArray[np.intp], second: NDArray[np.intp]) -> Numbers:
+    """Subtract what participants have in some cells from what they have in others."""
+    gaps = np.where(numbers.there, -1, numbers.gaps)
+    return Numbers(
+        participants=numbers.participants,
+        values=numbers.values[:, first] - numbers.values[:, second],
+        sizes=np.maximum(numbers.sizes[:, first], numbers.sizes[:, second]),
+        gaps=np.maximum(gaps[:, first], gaps[:, second]),
+        claims=np.maximum(numbers.claims[:, first], numbers.claims[:, second]),
+    )

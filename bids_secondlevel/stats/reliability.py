@@ -1,18 +1,20 @@
 """Reliability of the estimates across participants: over sessions, and over runs."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.rows import column, columns
-from bids_secondlevel.core.values import depth
-from bids_secondlevel.rois.estimates import INDEPENDENCE, EstimateRow, Independence
-from bids_secondlevel.rois.runs import RunRow
-from bids_secondlevel.stats.tests import weakest
+from bids_secondlevel.core.rows import CELL, MISSING, column, columns, frame_of_cells
+from bids_secondlevel.core.values import STATUSES, Array
+from bids_secondlevel.rois.estimates import INDEPENDENCE, Independence
+from bids_secondlevel.stats.tests import Numbers, places, spread
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Over = Literal["sessions", "runs"]
 
@@ -33,6 +35,8 @@ COEFFICIENTS: Mapping[Coefficient, str] = {
 
 MIN_PARTICIPANTS = 3
 """With fewer, two points make a line, and no coefficient means anything."""
+
+_STATUSES = np.array(list(STATUSES), dtype=object)
 
 _ROUNDING = 1e-12
 """Values that differ by less than this share of the largest are equal but for rounding."""
@@ -94,44 +98,61 @@ class Agreement(NamedTuple):
     high: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Runs:
+    """The runs that the numbers of participants (first axis) in cells (second) consist of."""
+
+    numbers: Array
+    """Along the last axis, in the order of the runs; NaN after the last."""
+    n: NDArray[np.intp]
+    """How many runs there are, also those without a number."""
+    gaps: NDArray[np.intp]
+    """The deepest reason why a run has no number, as place among the statuses; -1 without."""
+    claims: NDArray[np.intp]
+    """What can be claimed of the runs with a number, as place in :data:`INDEPENDENCE`."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Repeated:
-    """Repeated estimates of the participants used in one cell, and who is left out and why."""
+    """Repeated numbers of the participants used in one cell, and who is left out and why."""
 
-    estimates: Mapping[str, Sequence[float]]
+    numbers: Array
+    """(n_participants, k), NaN after the last of those who have fewer."""
+    claims: NDArray[np.intp]
     excluded: Mapping[str, str]
-    independence: Independence
-    notes: tuple[str, ...] = ()
+    note: str = ""
 
 
-def reliability(rows: Iterable[EstimateRow], run_rows: Iterable[RunRow]) -> list[ReliabilityRow]:
+def reliability(estimates: "pd.DataFrame", runs: "pd.DataFrame") -> "pd.DataFrame":
     """Say how reliable the estimates of each ROI x hemisphere x task x contrast are.
 
     Parameters
     ----------
-    rows : iterable of EstimateRow
+    estimates
         Of all participants, each estimate once. A participant without a number here stays out,
         also of what is over runs, and is named in `excluded`.
-    run_rows : iterable of RunRow
-        The runs that were combined into `rows`; those of no row are passed over.
+    runs
+        The runs that were combined into `estimates`; those of no row are passed over.
 
     Returns
     -------
-    list of ReliabilityRow
-        ICC(2,1) over sessions, where there are two; then for each session ICC(2,1) and split
-        half over runs, where a participant has two. In the order in which the cells first
-        appear. For ICC(2,1), participants with other sessions, or another number of runs, than
-        most are left out (of numbers that equally many have, the larger is taken), and runs are
-        lined up by their order.
+    DataFrame
+        With :data:`RELIABILITY_COLUMNS`: ICC(2,1) over sessions, if there are two; then for each
+        session ICC(2,1) and split half over runs, if a participant has two. In the order in which
+        the cells first appear. For ICC(2,1), participants with other sessions, or another number
+        of runs, than most are left out (of numbers that equally many have, the larger is taken),
+        and runs are lined up by their order.
     """
-    runs: dict[tuple[str | None, ...], list[RunRow]] = defaultdict(list)
-    for run in sorted(run_rows, key=lambda run: run.run):
-        runs[run.key].append(run)
-    cells: dict[tuple[str | None, ...], list[EstimateRow]] = defaultdict(list)
-    for row in rows:
-        cell = (row.task, row.contrast, row.roi, row.hemi, row.space, row.statistic)
-        cells[cell].append(row)
-    return [result for cell_rows in cells.values() for result in _of_cell(cell_rows, runs)]
+    cells, numbers = spread(estimates)
+    of_runs = _line_up(runs, cells, numbers)
+    found = [
+        row
+        for _, alike in cells.groupby(list(CELL[1:]), sort=False)
+        for row in _of_cell(alike, numbers, of_runs)
+    ]
+    return frame_of_cells(
+        {name: [row[name] for row in found] for name in RELIABILITY_COLUMNS}, RELIABILITY_COLUMNS
+    )
 
 
 def icc21(values: NDArray[np.floating[Any]]) -> Agreement | None:
@@ -238,105 +259,112 @@ def _is_constant(values: NDArray[np.floating[Any]]) -> bool:
     return bool(np.ptp(values) <= _ROUNDING * np.abs(values).max())
 
 
-def _of_cell(
-    rows: Sequence[EstimateRow], runs: Mapping[tuple[str | None, ...], Sequence[RunRow]]
-) -> Iterator[ReliabilityRow]:
-    sessions = sorted({row.session for row in rows if row.session is not None})
+def _line_up(runs: "pd.DataFrame", cells: "pd.DataFrame", numbers: Numbers) -> _Runs:
+    """Put the runs where the numbers are that were made of them."""
+    import pandas as pd
+
+    runs = runs.merge(cells.assign(cell=cells.index), on=list(CELL))
+    runs["row"] = pd.Index(numbers.participants).get_indexer(runs["participant_id"])
+    runs = runs[runs["row"] >= 0].sort_values("run", kind="stable")
+    there, lacking = runs[runs["estimate"].notna()], runs[runs["estimate"].isna()]
+    shape = numbers.values.shape
+    order = there.groupby(["row", "cell"]).cumcount()
+    lined_up = np.full((*shape, order.max() + 1 if len(order) else 1), np.nan)
+    lined_up[there["row"], there["cell"], order] = there["estimate"]
+    n = np.zeros(shape, dtype=np.intp)
+    np.add.at(n, (runs["row"], runs["cell"]), 1)
+    gaps, claims = np.full(shape, -1), np.full(shape, -1)
+    np.maximum.at(gaps, (lacking["row"], lacking["cell"]), places(lacking["status"], STATUSES))
+    np.maximum.at(
+        claims, (there["row"], there["cell"]), places(there["independence"], INDEPENDENCE)
+    )
+    return _Runs(numbers=lined_up, n=n, gaps=gaps, claims=claims)
+
+
+def _of_cell(cells: "pd.DataFrame", numbers: Numbers, runs: _Runs) -> Iterator[dict[str, Any]]:
+    """Say how reliable the numbers are in cells that differ in their session only."""
+    key = {name: cells[name].iloc[0] for name in CELL}
+    sessions = cells["session"][cells["session"] != MISSING].sort_values()
     if len(sessions) > 1:
-        yield _result(rows[0], None, "sessions", "icc21", _over_sessions(rows, sessions))
-    for session in dict.fromkeys(row.session for row in rows) if runs else ():
-        own = [(row, runs.get(row.key, ())) for row in rows if row.session == session]
-        if any(len(of_row) > 1 for _, of_row in own):
-            counts = Counter(len(of_row) for row, of_row in own if row.estimate is not None)
-            k = max((k for k in counts if k > 1), key=lambda k: (counts[k], k), default=2)
-            yield _result(rows[0], session, "runs", "icc21", _over_runs(own, k))
-            halves = _over_runs(own, None)
-            yield _result(rows[0], session, "runs", "split_half_spearman_brown", halves)
+        repeated = _over_sessions(sessions, cells.index.to_numpy(), numbers)
+        yield {**key, "session": None, "over": "sessions", **_coefficient("icc21", repeated)}
+    for cell, session in zip(cells.index, cells["session"], strict=True):
+        n_runs = runs.n[:, cell]
+        if n_runs.max() < 2:
+            continue
+        counts = Counter(n_runs[numbers.there[:, cell]].tolist())
+        k = max((k for k in counts if k > 1), key=lambda k: (counts[k], k), default=2)
+        where = {**key, "session": session, "over": "runs"}
+        yield {**where, **_coefficient("icc21", _over_runs(cell, numbers, runs, k))}
+        halves = _over_runs(cell, numbers, runs, None)
+        yield {**where, **_coefficient("split_half_spearman_brown", halves)}
 
 
-def _over_sessions(rows: Sequence[EstimateRow], sessions: Sequence[str]) -> _Repeated:
+def _over_sessions(
+    sessions: "pd.Series[str]", cells: NDArray[np.intp], numbers: Numbers
+) -> _Repeated:
     """Take the participants with a number in each of the sessions that most have one in."""
-    by_participant: dict[str, dict[str, EstimateRow]] = defaultdict(dict)
-    for row in rows:
-        if row.session is not None:
-            by_participant[row.participant_id][row.session] = row
-    counts = Counter(
-        tuple(s for s in sessions if s in own and own[s].estimate is not None)
-        for own in by_participant.values()
+    names, repeats = sessions.to_numpy(), sessions.index.to_numpy()
+    there, claims = numbers.there[:, repeats], numbers.claims[:, repeats]
+    is_listed = (claims >= 0).any(axis=1)
+    counts: Counter[tuple[str, ...]] = Counter(
+        tuple(names[of_participant]) for of_participant in there[is_listed]
     )
     repeated = sorted(of for of in counts if len(of) > 1)
-    chosen = max(repeated, key=lambda of: (counts[of], len(of)), default=tuple(sessions))
-    estimates: dict[str, list[float]] = {}
-    excluded: dict[str, str] = {}
-    used: list[EstimateRow] = []
-    for participant, own in by_participant.items():
-        asked = [own[session] for session in chosen if session in own]
-        numbers = [row.estimate for row in asked if row.estimate is not None]
-        if len(numbers) == len(chosen):
-            estimates[participant] = numbers
-            used += asked
-        else:
-            excluded[participant] = _gap_in(asked) or "missing_map"
-    named = f"sessions {', '.join(chosen)} of {', '.join(sessions)}"
-    notes = (named,) if len(chosen) < len(sessions) else ()
-    return _Repeated(estimates, excluded, weakest(used or rows), notes)
-
-
-def _over_runs(rows: Sequence[tuple[EstimateRow, Sequence[RunRow]]], k: int | None) -> _Repeated:
-    """Take the participants with `k` runs and a number in each; or with numbers in any two."""
-    estimates: dict[str, list[float]] = {}
-    excluded: dict[str, str] = {}
-    used: list[RunRow] = []
-    for row, runs in rows:
-        numbers = [run.estimate for run in runs if run.estimate is not None]
-        is_enough = len(numbers) > 1 if k is None else len(numbers) == len(runs) == k
-        if row.estimate is None:
-            excluded[row.participant_id] = row.status
-        elif is_enough:
-            estimates[row.participant_id] = numbers
-            used += [run for run in runs if run.estimate is not None]
-        else:
-            excluded[row.participant_id] = _gap_in(runs) or f"{len(runs)}_runs"
-    return _Repeated(estimates, excluded, weakest(used or [row for row, _ in rows]))
-
-
-def _gap_in(rows: Sequence[EstimateRow] | Sequence[RunRow]) -> str | None:
-    """Say why one of some numbers is not there: the deepest reason."""
-    return max((row.status for row in rows if row.estimate is None), key=depth, default=None)
-
-
-def _result(
-    first: EstimateRow, session: str | None, over: Over, method: Coefficient, repeated: _Repeated
-) -> ReliabilityRow:
-    values = list(repeated.estimates.values())
-    agreement, notes = None, repeated.notes
-    if len(values) < MIN_PARTICIPANTS:
-        notes = (*notes, f"fewer than {MIN_PARTICIPANTS} participants")
-    else:
-        agreement = icc21(np.array(values)) if method == "icc21" else _of_halves(values)
-        notes = notes if agreement else (*notes, "no variation between participants")
-    counts = {len(of_participant) for of_participant in values}
-    return ReliabilityRow(
-        session=session,
-        task=first.task,
-        contrast=first.contrast,
-        roi=first.roi,
-        hemi=first.hemi,
-        space=first.space,
-        statistic=first.statistic,
-        over=over,
-        method=method,
-        value=agreement.value if agreement else None,
-        ci95_low=agreement.low if agreement else None,
-        ci95_high=agreement.high if agreement else None,
-        n=len(values),
-        k=counts.pop() if len(counts) == 1 else None,
-        independence=repeated.independence,
-        excluded="; ".join(f"{who}:{why}" for who, why in repeated.excluded.items()) or None,
-        note="; ".join(notes) or None,
+    chosen = max(repeated, key=lambda of: (counts[of], len(of)), default=tuple(names))
+    is_chosen = np.isin(names, chosen)
+    used = there[:, is_chosen].all(axis=1)
+    gaps = np.where(there, -1, numbers.gaps[:, repeats])[:, is_chosen].max(axis=1)
+    why = np.where(gaps >= 0, _STATUSES[gaps], "missing_map")
+    left_out = is_listed & ~used
+    return _Repeated(
+        numbers=numbers.values[used][:, repeats[is_chosen]],
+        claims=claims[used][:, is_chosen] if used.any() else numbers.claims[:, cells],
+        excluded=dict(zip(numbers.participants[left_out], why[left_out], strict=True)),
+        note=f"sessions {', '.join(chosen)} of {', '.join(names)}" if not is_chosen.all() else "",
     )
 
 
-def _of_halves(values: Sequence[Sequence[float]]) -> Agreement | None:
-    odd, even = (np.array([np.mean(of[start::2]) for of in values]) for start in (0, 1))
+def _over_runs(cell: int, numbers: Numbers, runs: _Runs, k: int | None) -> _Repeated:
+    """Take the participants with `k` runs and a number in each; or with numbers in any two."""
+    there, n = numbers.there[:, cell], runs.n[:, cell]
+    n_numbers = (~np.isnan(runs.numbers[:, cell])).sum(axis=1)
+    used = there & (n_numbers > 1 if k is None else (n_numbers == k) & (n == k))
+    gaps = np.where(there, runs.gaps[:, cell], numbers.gaps[:, cell])
+    why = np.where(gaps >= 0, _STATUSES[gaps], [f"{count}_runs" for count in n])
+    left_out = ~used & (numbers.claims[:, cell] >= 0)
+    return _Repeated(
+        numbers=runs.numbers[used, cell, : n_numbers[used].max(initial=1)],
+        claims=runs.claims[used, cell] if used.any() else numbers.claims[:, cell],
+        excluded=dict(zip(numbers.participants[left_out], why[left_out], strict=True)),
+    )
+
+
+def _coefficient(method: Coefficient, repeated: _Repeated) -> dict[str, Any]:
+    """Compute a coefficient; what cannot be had is ``None``."""
+    numbers = repeated.numbers
+    n, agreement = len(numbers), None
+    notes = [repeated.note] if repeated.note else []
+    if n < MIN_PARTICIPANTS:
+        notes.append(f"fewer than {MIN_PARTICIPANTS} participants")
+    else:
+        agreement = icc21(numbers) if method == "icc21" else _of_halves(numbers)
+        notes += [] if agreement else ["no variation between participants"]
+    counts = set((~np.isnan(numbers)).sum(axis=1).tolist())
+    excluded = "; ".join(f"{who}:{why}" for who, why in repeated.excluded.items())
+    return {
+        "method": method,
+        "value": agreement and agreement.value,
+        "ci95_low": agreement and agreement.low,
+        "ci95_high": agreement and agreement.high,
+        "n": n,
+        "k": counts.pop() if len(counts) == 1 else None,
+        "independence": list(INDEPENDENCE)[repeated.claims.max()],
+        "excluded": excluded or None,
+        "note": "; ".join(notes) or None,
+    }
+
+
+def _of_halves(numbers: Array) -> Agreement | None:
+    odd, even = (np.nanmean(numbers[:, start::2], axis=1) for start in (0, 1))
     return split_half(odd, even)

@@ -1,21 +1,24 @@
-"""Statistics across participants, computed from rows of the estimates table.
+"""Statistics across participants, computed from the table of estimates.
 
 :func:`one_sample_tests` asks where estimates differ from 0; :mod:`~.comparisons` tests
 differences with the same :func:`run_tests`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, sqrt
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import BOTH
-from bids_secondlevel.core.rows import column, columns, shared_columns
-from bids_secondlevel.core.values import Array
-from bids_secondlevel.rois.estimates import INDEPENDENCE, EstimateRow, Independence, by_cell, named
+from bids_secondlevel.core.rows import CELL, MISSING, column, columns, shared_columns
+from bids_secondlevel.core.values import STATUSES, Array, Mask
+from bids_secondlevel.rois.estimates import INDEPENDENCE, Independence
 from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FAMILY = (
     "p_fwe and q_fdr are corrected for all tests of this table with hemi both whose estimates are "
@@ -24,6 +27,9 @@ FAMILY = (
 
 
 _LARGE_T = 1e3
+
+_ROUNDING = 1e-12
+"""Differences between participants that are a smaller share of their numbers are none."""
 
 
 @dataclass(frozen=True)
@@ -126,147 +132,154 @@ class StatisticRow:
 STATISTIC_COLUMNS = columns(StatisticRow)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What a test is run on.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Numbers:
+    """What participants (rows) have for the tests (columns): arrays of one shape."""
 
-    Attributes
-    ----------
-    values : mapping of str to float
-        By participant.
-    excluded : tuple of str
-        Participants without a value, each with the reason.
-    independence : {"independent", "crossvalidated", "circular"}
-    in_family : bool
-        Whether the test shares the correction for multiple tests.
-    scale : float
-        Size of the numbers that `values` were computed from. Differences that are smaller by
-        twelve orders of magnitude are rounding errors.
+    participants: NDArray[Any]
+    """(n_participants,) with ``sub-``, sorted."""
+    values: Array
+    """NaN without a number."""
+    sizes: Array
+    """Absolute sizes of the numbers that `values` were computed from."""
+    gaps: NDArray[np.intp]
+    """Why there is no number, as place in :data:`~.values.STATUSES`; -1 without a row."""
+    claims: NDArray[np.intp]
+    """What can be claimed of a number, as place in :data:`INDEPENDENCE`; -1 without a row."""
+
+    @property
+    def there(self) -> Mask:
+        """Who has a number."""
+        there: Mask = ~np.isnan(self.values)
+        return there
+
+    @property
+    def independence(self) -> NDArray[Any]:
+        """(n_tests,) what can be claimed of all numbers: what holds for the weakest of them."""
+        counts = self.there | ~self.there.any(axis=0)
+        weakest = np.where(counts, self.claims, 0).max(axis=0, initial=0)
+        names: NDArray[Any] = np.array(list(INDEPENDENCE), dtype=object)[weakest]
+        return names
+
+
+def spread(estimates: "pd.DataFrame") -> tuple["pd.DataFrame", Numbers]:
+    """Spread the table of estimates: a row for each participant, a column for each cell.
+
+    Returns
+    -------
+    cells : DataFrame
+        What the columns of the numbers are, in the order in which the cells first appear.
+    numbers : Numbers
     """
+    import pandas as pd
 
-    values: Mapping[str, float]
-    excluded: tuple[str, ...]
-    independence: Independence
-    in_family: bool
-    scale: float = 0.0
+    cells = estimates[list(CELL)].drop_duplicates(ignore_index=True)
+    column = estimates.groupby(list(CELL), sort=False).ngroup().to_numpy()
+    row, participants = pd.factorize(estimates["participant_id"], sort=True)
+
+    def matrix(values: NDArray[Any], nothing: float) -> NDArray[Any]:
+        filled = np.full((len(participants), len(cells)), nothing, dtype=values.dtype)
+        filled[row, column] = values
+        return filled
+
+    values = matrix(estimates["estimate"].to_numpy(), np.nan)
+    numbers = Numbers(
+        participants=participants.to_numpy(),
+        values=values,
+        sizes=np.abs(values),
+        gaps=matrix(places(estimates["status"], STATUSES), -1),
+        claims=matrix(places(estimates["independence"], INDEPENDENCE), -1),
+    )
+    return cells, numbers
 
 
-def one_sample_tests(
-    rows: Iterable[EstimateRow],
-    n_permutations: int = 0,
-    reasons: Mapping[str, str] | None = None,
-) -> list[StatisticRow]:
+def places(texts: "pd.Series[str]", levels: Mapping[Any, str]) -> NDArray[np.intp]:
+    """Give the place of each text among the levels of its column."""
+    import pandas as pd
+
+    return pd.Categorical(texts, categories=list(levels)).codes.astype(np.intp)
+
+
+def one_sample_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.DataFrame":
     """Test every ROI x hemisphere x task x contrast (x session) against zero.
 
     Parameters
     ----------
-    rows : iterable of EstimateRow
+    estimates
         Of all participants. Those without a number stay out, and are named in `excluded`.
-    n_permutations : int
+    n_permutations
         See :func:`~.permutation.sign_flip_tests`.
-    reasons : mapping of str to str, optional
-        Why the user excluded participants, by participant.
 
     Returns
     -------
-    list of StatisticRow
-        In the order in which the cells first appear.
+    DataFrame
+        With :data:`STATISTIC_COLUMNS`, in the order in which the cells first appear.
     """
-    cells = by_cell(rows)
-    samples = [_sample(of_cell, reasons or {}) for of_cell in cells.values()]
-    return [
-        StatisticRow(**named(cell), test=test)
-        for cell, test in zip(cells, run_tests(samples, n_permutations), strict=True)
-    ]
+    cells, numbers = spread(estimates)
+    return cells.join(run_tests(numbers, (cells["hemi"] == BOTH).to_numpy(), n_permutations))
 
 
-def _sample(rows: Sequence[EstimateRow], reasons: Mapping[str, str]) -> Sample:
-    values = {r.participant_id: r.estimate for r in rows if r.estimate is not None}
-    independence = weakest([row for row in rows if row.estimate is not None] or rows)
-    return Sample(
-        values,
-        tuple(why_excluded(row, reasons) for row in rows if row.estimate is None),
-        independence,
-        in_family=rows[0].hemi == BOTH and independence != "circular",
-        scale=max(map(abs, values.values()), default=0.0),
-    )
-
-
-def why_excluded(row: EstimateRow, reasons: Mapping[str, str]) -> str:
-    """Name a participant without a number, and say why there is none."""
-    reason = reasons.get(row.participant_id)
-    return f"{row.participant_id}:{row.status}" + (f" ({reason})" if reason else "")
-
-
-def with_reasons(excluded: str | None, reasons: Mapping[str, str]) -> str | None:
-    """Add the user's reasons to a list of participants that are left out.
+def with_reasons(table: "pd.DataFrame", reasons: Mapping[str, str]) -> "pd.DataFrame":
+    """Add why the user excluded participants, where they are named as left out.
 
     Examples
     --------
-    >>> with_reasons("sub-01:excluded; sub-02:empty_roi", {"sub-01": "moved"})
+    >>> import pandas as pd
+    >>> tests = pd.DataFrame({"excluded": ["sub-01:excluded; sub-02:empty_roi"]})
+    >>> with_reasons(tests, {"sub-01": "moved"}).loc[0, "excluded"]
     'sub-01:excluded (moved); sub-02:empty_roi'
     """
-    if excluded is None:
-        return None
     told = {f"{name}:excluded": f"{name}:excluded ({why})" for name, why in reasons.items() if why}
-    return "; ".join(told.get(part, part) for part in excluded.split("; "))
+    excluded = [
+        "; ".join(told.get(part, part) for part in parts.split("; ")) for parts in table["excluded"]
+    ]
+    return table.assign(excluded=excluded)
 
 
-class _HasIndependence(Protocol):
-    @property
-    def independence(self) -> Independence: ...
-
-
-def weakest(rows: Iterable[_HasIndependence]) -> Independence:
-    """Say what can be claimed of all rows: what holds for the weakest of them."""
-    found = {row.independence for row in rows}
-    return next(level for level in reversed(list(INDEPENDENCE)) if level in found)
-
-
-def run_tests(samples: Sequence[Sample], n_permutations: int) -> list[GroupTest]:
-    """Describe samples and test their means against 0, corrected for their number.
+def run_tests(numbers: Numbers, is_in_family: Mask, n_permutations: int) -> "pd.DataFrame":
+    """Describe numbers and test their means against 0, corrected for the number of tests.
 
     Parameters
     ----------
-    samples : sequence of Sample
+    numbers
         Circular ones are described, not tested.
-    n_permutations : int
+    is_in_family : (n_tests,) array of bool
+        Which tests share the correction, if they can be made.
+    n_permutations
         See :func:`~.permutation.sign_flip_tests`.
 
     Returns
     -------
-    list of GroupTest
-        One for each sample.
+    DataFrame
+        With the columns of :class:`GroupTest`, a row for each test.
     """
-    described = [_describe(sample) for sample in samples]
-    tested = [i for i, (numbers, _) in enumerate(described) if "t" in numbers]
-    in_family = np.array([samples[i].in_family for i in tested], dtype=bool)
-    participants = sorted({name for i in tested for name in samples[i].values})
-    values = np.array(
-        [[samples[i].values.get(name, np.nan) for i in tested] for name in participants]
-    ).reshape(len(participants), len(tested))
-    flips = sign_flip_tests(values, in_family, n_permutations)
-    q = false_discovery_rates(np.array([described[i][0]["p"] for i in tested]), in_family)
-    for position, i in enumerate(tested):
-        numbers, notes = described[i]
-        numbers |= {
-            "p_permutation": _number(flips.p[position]),
-            "n_flips": int(flips.n_flips[position]) or None,
-            "p_fwe": _number(flips.p_fwe[position]),
-            "q_fdr": _number(q[position]),
-        }
-        if in_family[position] and n_permutations and numbers["p_fwe"] is None:
-            notes.append(f"fewer than {SMALLEST_SAMPLE} participants: outside the family of p_fwe")
-    return [
-        GroupTest(
-            n=len(sample.values),
-            **numbers,
-            independence=sample.independence,
-            excluded="; ".join(sample.excluded) or None,
-            note="; ".join(notes) or None,
-        )
-        for sample, (numbers, notes) in zip(samples, described, strict=True)
-    ]
+    import pandas as pd
+
+    tests = _describe(numbers)
+    is_circular = numbers.independence == "circular"
+    tested = (tests["sem"] > 0).to_numpy() & ~is_circular
+    is_in_family = is_in_family & tested
+    tests.loc[tested, list(_T_TEST)] = _t_test(tests[tested])
+    flips = sign_flip_tests(numbers.values[:, tested], is_in_family[tested], n_permutations)
+    tests.loc[tested, "p_permutation"] = flips.p
+    tests.loc[tested, "n_flips"] = np.where(flips.n_flips, flips.n_flips, np.nan)
+    tests.loc[tested, "p_fwe"] = flips.p_fwe
+    tests["q_fdr"] = false_discovery_rates(tests["p"].to_numpy(), is_in_family)
+    tests["independence"] = pd.Series(numbers.independence, dtype="str")
+    tests["excluded"] = pd.Series(_name_gaps(numbers), dtype="str")
+    notes = {
+        "no participant has a number": tests["n"] == 0,
+        "the numbers are too large to compute with": (tests["n"] > 0) & tests["mean"].isna(),
+        "a single participant": tests["n"] == 1,
+        "no variation between participants": tests["sem"] == 0,
+        "no test on circular estimates": (tests["sem"] > 0) & is_circular,
+        "Hedges' g needs three participants": tested & (tests["n"] == 2),
+        f"fewer than {SMALLEST_SAMPLE} participants: outside the family of p_fwe": is_in_family
+        & bool(n_permutations)
+        & tests["p_fwe"].isna(),
+    }
+    tests["note"] = pd.Series(_join_notes(notes, len(tests)), dtype="str")
+    return tests
 
 
 def describe_tests(n_permutations: int, family: str) -> dict[str, Any]:
@@ -279,10 +292,6 @@ def describe_tests(n_permutations: int, family: str) -> dict[str, Any]:
         "MaximumNumberOfFlips": n_permutations,
         "RandomSeed": SEED,
     }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def false_discovery_rates(p: Array, in_family: Array) -> Array:
@@ -317,41 +326,112 @@ def false_discovery_rates(p: Array, in_family: Array) -> Array:
     return q
 
 
-def _describe(sample: Sample) -> tuple[dict[str, Any], list[str]]:
-    """Mean, spread, and Student's one-sample t of a sample; with what could not be had."""
+def _describe(numbers: Numbers) -> "pd.DataFrame":
+    """Describe numbers by their mean and spread; all columns of numbers are there."""
+    import pandas as pd
     from scipy import special
 
-    values = np.array(list(sample.values.values()), dtype=np.float64)
-    n = values.size
-    if n == 0:
-        return {}, ["no participant has a number"]
-    mean = float(values.mean())
-    numbers: dict[str, Any] = {"mean": mean, "median": float(np.median(values))}
-    if n == 1:
-        return numbers, ["a single participant"]
-    if np.ptp(values) <= 1e-12 * sample.scale:
-        return {**numbers, "sd": 0.0, "sem": 0.0}, ["no variation between participants"]
-    sd, df = float(values.std(ddof=1)), n - 1
-    sem = sd / sqrt(n)
-    half = float(special.stdtrit(df, 0.975)) * sem
-    numbers |= {
+    # Summed one by one, as sums over a matrix with gaps would end in other digits.
+    samples = [of[there] for of, there in zip(numbers.values.T, numbers.there.T, strict=True)]
+    n = np.array([sample.size for sample in samples], dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.array([sample.mean() if sample.size else np.nan for sample in samples])
+        median = np.array([np.median(sample) if sample.size else np.nan for sample in samples])
+        ranges = np.array([np.ptp(sample) if sample.size else np.nan for sample in samples])
+        sd = np.array([sample.std(ddof=1) if sample.size > 1 else np.nan for sample in samples])
+        sizes = np.where(numbers.there, numbers.sizes, 0.0).max(axis=0, initial=0.0)
+        sd[(n > 1) & (ranges <= _ROUNDING * sizes)] = 0.0
+        sem = sd / np.sqrt(n)
+    half = np.where(sem > 0, special.stdtrit(np.maximum(n - 1, 1), 0.975) * sem, np.nan)
+    described = {
+        "n": n,
+        "mean": mean,
+        "median": median,
         "sd": sd,
         "sem": sem,
         "ci95_low": mean - half,
         "ci95_high": mean + half,
     }
-    if sample.independence == "circular":
-        return numbers, ["no test on circular estimates"]
-    if not np.isfinite([mean, sem]).all():
-        return {}, ["the numbers are too large to compute with"]
-    t = mean / sem
-    p = float(2 * special.stdtr(df, -abs(t)))
-    return {**numbers, "t": t, "df": df, "p": p, **effect_sizes(t, n)}, (
-        [] if n > 2 else ["Hedges' g needs three participants"]
-    )
+    too_large = ~np.isfinite(mean) | np.isinf(sem)
+    names = [name for name, declared in columns(GroupTest).items() if declared.is_number]
+    tests = pd.DataFrame(described, columns=names, dtype=np.float64)
+    tests.loc[too_large, names[1:]] = np.nan
+    return tests
 
 
-def _noncentralities(t: float, df: int) -> tuple[float, float]:
+_T_TEST = (
+    "t",
+    "df",
+    "p",
+    "cohens_d",
+    "cohens_d_ci95_low",
+    "cohens_d_ci95_high",
+    "hedges_g",
+    "hedges_g_ci95_low",
+    "hedges_g_ci95_high",
+)
+
+
+def _t_test(described: "pd.DataFrame") -> Array:
+    """Compute the columns :data:`_T_TEST` by Student's one-sample t, with effect sizes."""
+    from scipy import special
+
+    n = described["n"].to_numpy()
+    t = (described["mean"] / described["sem"]).to_numpy()
+    p = 2 * special.stdtr(n - 1, -np.abs(t))
+    d = cohens_d(t, n)
+    return np.column_stack([t, n - 1, p, d, d * hedges_correction(n)[:, np.newaxis]])
+
+
+def cohens_d(t: Array, n: Array) -> Array:
+    """Compute standardized mean differences of one sample, with 95 % confidence intervals.
+
+    Parameters
+    ----------
+    t : (n_tests,) array
+        One-sample t against 0.
+    n : (n_tests,) array
+        Sample sizes, at least 2.
+
+    Returns
+    -------
+    (n_tests, 3) array
+        Cohen's d, and the lower and upper limit of its interval.
+
+    References
+    ----------
+    Cumming and Finch (2001), Educational and Psychological Measurement 61, 532-574: the
+    noncentrality parameters under which t is at the 97.5th and at the 2.5th percentile.
+
+    Examples
+    --------
+    >>> cohens_d(np.array([4.0]), np.array([16.0])).round(3)
+    array([[1.   , 0.384, 1.594]])
+    """
+    low, high = _noncentralities(np.abs(t), n - 1)
+    limits = np.where(t < 0, [-high, -low], [low, high])
+    return np.column_stack([t, *limits]) / np.sqrt(n)[:, np.newaxis]
+
+
+def hedges_correction(n: Array) -> Array:
+    """Say by how much d is too large in samples of `n`; NaN below three.
+
+    References
+    ----------
+    Hedges (1981), Journal of Educational Statistics 6, 107-128, the exact correction.
+
+    Examples
+    --------
+    >>> hedges_correction(np.array([2.0, 3.0])).round(3)
+    array([  nan, 0.564])
+    """
+    from scipy import special
+
+    df = np.where(n > 2, n - 1, np.nan)
+    return np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2)
+
+
+def _noncentralities(t: Array, df: Array) -> Array:
     """Find under which noncentralities t is at the 97.5th and at the 2.5th percentile.
 
     A large t is next to the noncentrality divided by the root of chi-squared over df, where the
@@ -359,48 +439,27 @@ def _noncentralities(t: float, df: int) -> tuple[float, float]:
     """
     from scipy import special
 
-    if t > _LARGE_T:
-        low, high = (t * sqrt(special.chdtri(df, 1 - q) / df) for q in (0.025, 0.975))
-        return float(low), float(high)
-    return float(special.nctdtrinc(df, 0.975, t)), float(special.nctdtrinc(df, 0.025, t))
+    tails = np.array([[0.025], [0.975]])
+    is_large = t > _LARGE_T
+    return np.where(
+        is_large,
+        t * np.sqrt(special.chdtri(df, 1 - tails) / df),
+        special.nctdtrinc(df, tails[::-1], np.where(is_large, 0.0, t)),
+    )
 
 
-def effect_sizes(t: float, n: int) -> dict[str, float]:
-    """Compute standardized mean differences of one sample, with 95 % confidence intervals.
+def _name_gaps(numbers: Numbers) -> list[str]:
+    """Name the participants without a number, each with the status of its row."""
+    statuses = list(STATUSES)
+    named = [MISSING] * numbers.values.shape[1]
+    missing = ~numbers.there & (numbers.gaps >= 0)
+    for test in np.flatnonzero(missing.any(axis=0)):
+        who = missing[:, test]
+        pairs = zip(numbers.participants[who], numbers.gaps[who, test], strict=True)
+        named[test] = "; ".join(f"{participant}:{statuses[gap]}" for participant, gap in pairs)
+    return named
 
-    Parameters
-    ----------
-    t : float
-        One-sample t against 0.
-    n : int
-        Sample size, at least 2.
 
-    Returns
-    -------
-    dict
-        ``cohens_d`` and, from three participants on, ``hedges_g``, each with its limits.
-
-    References
-    ----------
-    g: Hedges (1981), Journal of Educational Statistics 6, 107-128, with the exact correction.
-    Intervals: Cumming and Finch (2001), Educational and Psychological Measurement 61, 532-574:
-    the noncentrality parameters under which t is at the 97.5th and at the 2.5th percentile.
-
-    Examples
-    --------
-    >>> round(effect_sizes(t=4.0, n=16)["cohens_d"], 3)
-    1.0
-    """
-    from scipy import special
-
-    df = n - 1
-    low, high = _noncentralities(abs(t), df)
-    if t < 0:
-        low, high = -high, -low
-    limits = {"cohens_d": t, "cohens_d_ci95_low": low, "cohens_d_ci95_high": high}
-    d = {name: value / sqrt(n) for name, value in limits.items()}
-    if df < 2:
-        return d
-    correction = exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / sqrt(df / 2)
-    g = {name.replace("cohens_d", "hedges_g"): value * correction for name, value in d.items()}
-    return {**d, **g}
+def _join_notes(notes: Mapping[str, Any], n_tests: int) -> list[str]:
+    told = [[note for note, holds in notes.items() if holds[test]] for test in range(n_tests)]
+    return ["; ".join(of_test) or MISSING for of_test in told]

@@ -3,6 +3,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from group_data import rows_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import groups, is_linear, marks, parse, texts
@@ -15,8 +16,8 @@ from bids_secondlevel.reports.charts.estimates import (
 )
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
-from bids_secondlevel.stats.comparisons import ComparisonRow, paired_tests
-from bids_secondlevel.stats.tests import StatisticRow, one_sample_tests
+from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.stats.tests import one_sample_tests
 
 HEMISPHERES = ("L", "R", "both")
 
@@ -56,12 +57,16 @@ def quality(n, index, quadrant=None, roi="roi0"):
     ]
 
 
+def computed(rows):
+    return one_sample_tests(frame_of(rows, EstimateRow))
+
+
 def draw(rows):
-    return draw_tested(rows, one_sample_tests(rows))
+    return draw_tested(rows, computed(rows))
 
 
 def draw_tested(rows, statistics):
-    return draw_group_estimates(frame_of(rows, EstimateRow), frame_of(statistics, StatisticRow))
+    return draw_group_estimates(frame_of(rows, EstimateRow), statistics)
 
 
 def numbers(group):
@@ -75,9 +80,9 @@ def numbers(group):
 def test_every_participant_with_a_number_is_a_point_where_it_belongs(n, n_rois, gaps, seed):
     rows = study(n, n_rois, 1, gaps=gaps, seed=seed, hemispheres=("both",))
     (chart,) = draw(rows)
-    statistics = one_sample_tests(rows)
+    statistics = rows_in(computed(rows))
     points = [m for m in marks(chart, "participants") if len(m)]
-    assert [len(m) for m in points] == [row.test.n for row in statistics if row.test.n]
+    assert [len(m) for m in points] == [row.n for row in statistics if row.n]
     values = [
         row.estimate
         for cell in statistics
@@ -85,13 +90,13 @@ def test_every_participant_with_a_number_is_a_point_where_it_belongs(n, n_rois, 
         if row.roi == cell.roi and row.estimate is not None
     ]
     heights = [height for m in points for height in m[:, 1]]
-    means = [row.test.mean for row in statistics if row.test.n]
+    means = [row.mean for row in statistics if row.n]
     heights += [height for m in marks(chart, "mean") for height in m[:, 1]]
     for group in groups(chart, "interval"):
         heights += numbers(group)
     for row in statistics:
-        if row.test.ci95_low is not None:
-            means += [row.test.ci95_low, row.test.ci95_high]
+        if row.ci95_low is not None:
+            means += [row.ci95_low, row.ci95_high]
     if values:
         assert is_linear(np.array(heights), values + means)
 
@@ -99,9 +104,9 @@ def test_every_participant_with_a_number_is_a_point_where_it_belongs(n, n_rois, 
 def test_the_alternative_and_the_title_have_the_numbers_of_the_table():
     rows = study(5, 2, 1)
     (chart,) = draw(rows)
-    for row in one_sample_tests(rows):
+    for row in rows_in(computed(rows)):
         if row.hemi == "both":
-            test = row.test
+            test = row
             told = (
                 f"{row.roi} mean {test.mean:.3g}, 95 % CI {test.ci95_low:.3g} to "
                 f"{test.ci95_high:.3g}, n = 5"
@@ -112,11 +117,7 @@ def test_the_alternative_and_the_title_have_the_numbers_of_the_table():
 
 def test_the_table_is_drawn_and_nothing_is_computed_again():
     rows = study(5, 1, 1)
-    statistics = one_sample_tests(rows)
-    shifted = [
-        replace(row, test=replace(row.test, mean=70.0, ci95_low=60.0, ci95_high=80.0))
-        for row in statistics
-    ]
+    shifted = computed(rows).assign(mean=70.0, ci95_low=60.0, ci95_high=80.0)
     (chart,) = draw_tested(rows, shifted)
     assert chart.alt == "contrast0: roi0 mean 70, 95 % CI 60 to 80, n = 5."
 
@@ -205,7 +206,7 @@ def test_an_roi_without_any_number_is_marked():
 def test_without_any_number_there_is_a_chart_that_says_so():
     (chart,) = draw([replace(row, estimate=None, status="empty_roi") for row in study(3, 2, 1)])
     assert chart.alt.count("n = 0") == 2
-    assert draw_tested([], []) == []
+    assert draw([]) == []
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
@@ -246,7 +247,7 @@ def test_the_same_rows_give_the_same_charts():
 def draw_sides(rows, quality_rows):
     return draw_contralateral(
         frame_of(rows, EstimateRow),
-        frame_of(paired_tests(rows), ComparisonRow),
+        paired_tests(frame_of(rows, EstimateRow)),
         frame_of(quality_rows, QualityRow),
     )
 
@@ -291,9 +292,9 @@ def test_a_mirrored_study_has_the_same_chart(n, seed):
 def test_the_numbers_are_those_of_the_comparisons():
     rows = study(7, 1, 2)
     (chart,) = draw_sides(rows, quality(7, 1.0))
-    for row in paired_tests(rows):
+    for row in rows_in(paired_tests(frame_of(rows, EstimateRow))):
         if row.comparison == "hemi":
-            test = row.test
+            test = row
             assert (
                 f"mean {test.mean:.3g}, 95 % CI {test.ci95_low:.3g} to {test.ci95_high:.3g}, n = 7"
             ) in chart.alt

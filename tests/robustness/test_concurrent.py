@@ -1,7 +1,6 @@
 """Many programs write into one folder, and others read what they write."""
 
 import csv
-import json
 import signal
 import subprocess
 import sys
@@ -12,8 +11,8 @@ import pytest
 from study import COMMAND, contents, make_study
 
 from bids_secondlevel.cli.main import main
-from bids_secondlevel.outputs.gather import read_tables
 from bids_secondlevel.outputs.names import find_estimates
+from bids_secondlevel.outputs.participant_tables import read_tables
 
 NUMBERS = ("participant", "--no-report", "--n-procs", "1")
 
@@ -117,12 +116,16 @@ def test_a_group_level_that_reads_while_a_participant_is_written(tmp_path):
     seen = set()
     while writer.poll() is None:
         found = find_estimates(output)
-        tables, _ = read_tables(found)  # those being written just now are told of
-        for table in tables.get("01", ()):
-            threshold = json.dumps(table.definition.decisive()["Rois.left"])
-            (row,) = (r for r in table.rows if (r.task, r.roi, r.hemi) == ("main", "left", "L"))
-            (quality,) = (q for q in table.quality if (q.roi, q.hemi) == ("left", "L"))
-            seen.add((threshold, row.n_vertices, quality.n_vertices))
+        tables = read_tables(found)  # those being written just now are told of
+        for number, (path, definition) in enumerate(tables.definitions.items()):
+            if not path.name.startswith("sub-01_"):
+                continue
+            (threshold,) = {roi.rule.localizer_threshold for roi in definition.rois}
+            row = tables.estimates.loc[number].query("task == 'main' and roi == 'left'")
+            quality = tables.quality.loc[number].query("roi == 'left'")
+            (n,) = row.query("hemi == 'L'")["n_vertices"]
+            (described,) = quality.query("hemi == 'L'")["n_vertices"]
+            seen.add((threshold, n, described))
         time.sleep(0.01)
     reading.join()
     assert writer.returncode == 0, told

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from group_data import rows_in
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.permutation import sign_flip_tests
@@ -36,6 +38,10 @@ def rows_of(values, **columns):
     ]
 
 
+def run(rows, n_permutations=0):
+    return rows_in(paired_tests(frame_of(rows, EstimateRow), n_permutations))
+
+
 def find(results, comparison, **cell):
     (row,) = [
         row
@@ -47,7 +53,7 @@ def find(results, comparison, **cell):
 
 
 def test_every_pair_once():
-    results = paired_tests(rows_of(VALUES))
+    results = run(rows_of(VALUES))
     named = [(r.comparison, r.roi, r.contrast, r.hemi, r.versus) for r in results]
     assert len(set(named)) == len(named) == 3 * 2 + 1 * 3 + 6
     assert ("roi", "UL", "attend", "both", "LL") in named
@@ -64,7 +70,7 @@ def test_every_pair_once():
     ],
 )
 def test_equals_the_paired_test_of_scipy(comparison, cell, first, second):
-    test = find(paired_tests(rows_of(VALUES)), comparison, **cell).test
+    test = find(run(rows_of(VALUES)), comparison, **cell)
     a, b = VALUES[:, *first], VALUES[:, *second]
     expected = stats.ttest_rel(a, b)
     assert (test.n, test.df) == (9, 8)
@@ -75,21 +81,21 @@ def test_equals_the_paired_test_of_scipy(comparison, cell, first, second):
 
 
 def test_each_kind_of_comparison_is_a_family():
-    results = paired_tests(rows_of(VALUES), n_permutations=512)
+    results = run(rows_of(VALUES), n_permutations=512)
     for comparison in ("roi", "contrast", "hemi"):
-        tests = [row.test for row in results if row.comparison == comparison]
+        tests = [row for row in results if row.comparison == comparison]
         expected = multipletests([test.p for test in tests], method="fdr_bh")[1]
         assert [test.q_fdr for test in tests] == pytest.approx(list(expected))
     differences = VALUES[:, :, 0, 2] - VALUES[:, :, 1, 2]
     flips = sign_flip_tests(differences, np.ones(3, dtype=bool), 512)
-    tests = [row.test for row in results if row.comparison == "contrast"]
+    tests = [row for row in results if row.comparison == "contrast"]
     assert [test.p_fwe for test in tests] == pytest.approx(list(flips.p_fwe))
 
 
 def test_a_participant_needs_both():
     values = VALUES.copy()
     values[3, 0, :, 2] = np.nan
-    test = find(paired_tests(rows_of(values)), "roi", roi="UL", versus="UR", contrast="attend").test
+    test = find(run(rows_of(values)), "roi", roi="UL", versus="UR", contrast="attend")
     assert (test.n, test.excluded) == (8, "sub-03:empty_roi")
     kept = np.delete(VALUES, 3, axis=0)
     expected = stats.ttest_rel(kept[:, 0, 0, 2], kept[:, 1, 0, 2])
@@ -97,18 +103,18 @@ def test_a_participant_needs_both():
 
 
 def test_circular_estimates_are_compared_but_not_tested():
-    results = paired_tests(rows_of(VALUES, independence="circular"), n_permutations=100)
+    results = run(rows_of(VALUES, independence="circular"), n_permutations=100)
     assert results
     for row in results:
-        assert row.test.mean is not None
-        assert (row.test.p, row.test.p_permutation, row.test.q_fdr) == (None, None, None)
+        assert row.mean is not None
+        assert (row.p, row.p_permutation, row.q_fdr) == (None, None, None)
 
 
 def test_rounding_is_no_difference():
     values = np.broadcast_to(RANDOM.normal(size=(9, 1, 1, 1)), VALUES.shape).copy()
     values[:, 1] = values[:, 0] * 3 / 3 + 0.1 - 0.1
     assert np.any(values[:, 1] != values[:, 0])
-    test = find(paired_tests(rows_of(values)), "roi", roi="UL", versus="UR", contrast="attend").test
+    test = find(run(rows_of(values)), "roi", roi="UL", versus="UR", contrast="attend")
     assert (test.p, test.note) == (None, "no variation between participants")
 
 
@@ -118,4 +124,4 @@ def test_tasks_and_sessions_are_not_mixed():
         *rows_of(VALUES[:, :1, 1:, 2:], task="two", hemi="both", contrast="other"),
         *rows_of(VALUES[:, 1:2, :1, 2:], task="one", session="2", roi="UR", hemi="both"),
     ]
-    assert paired_tests(rows) == []
+    assert run(rows) == []

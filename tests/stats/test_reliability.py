@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from group_data import rows_in
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.rois.runs import label_run
+from bids_secondlevel.rois.runs import RunRow, label_run
 from bids_secondlevel.stats.reliability import icc21, reliability, split_half
 
 SHROUT_FLEISS = np.array(
@@ -40,6 +42,10 @@ def row(participant, estimate, *, session=None, roi="left", status=None, **other
     )
 
 
+def reliability_of(rows, runs):
+    return rows_in(reliability(frame_of(rows, EstimateRow), frame_of(runs, RunRow)))
+
+
 def runs_of(whole, *estimates, **others):
     """Runs 1, 2, ... of an estimate."""
     return [
@@ -55,7 +61,7 @@ def over_runs(table, **others):
     """Reliability of participants 1, 2, ... whose runs are the rows of a table."""
     rows = [row(i, float(np.mean(of)), **others) for i, of in enumerate(table, start=1)]
     runs = [run for whole, of in zip(rows, table, strict=True) for run in runs_of(whole, *of)]
-    return reliability(rows, runs)
+    return reliability_of(rows, runs)
 
 
 def mean_squares(values):
@@ -241,7 +247,7 @@ class TestRuns:
         rows += [row(i, None, status="below_min_vertices") for i in range(3, 7)]
         table = [[1.0, 2], [2.0, 4], [5.0, 4], *[[1.0, 2, 3]] * 4]
         runs = [run for whole, of in zip(rows, table, strict=True) for run in runs_of(whole, *of)]
-        icc, _ = reliability(rows, runs)
+        icc, _ = reliability_of(rows, runs)
         assert (icc.n, icc.k) == (3, 2)
 
     def test_runs_come_in_the_order_of_their_numbers(self):
@@ -251,7 +257,7 @@ class TestRuns:
         for whole, of in zip(rows, table, strict=True):
             ten, eleven, two = runs_of(whole, *of)
             runs += [replace(ten, run=10), replace(eleven, run=11), replace(two, run=2)]
-        _, half = reliability(rows, runs)
+        _, half = reliability_of(rows, runs)
         expected = split_half((table[:, 2] + table[:, 1]) / 2, table[:, 0])
         assert half.value == pytest.approx(expected.value)
 
@@ -259,7 +265,7 @@ class TestRuns:
         table = [[1.0, 2, 3], [2.0, None, 4], [5.0, 4, 6], [7.0, 8, 7.5], [1.0, None, None]]
         rows = [row(i, 1.0) for i in range(5)]
         runs = [run for whole, of in zip(rows, table, strict=True) for run in runs_of(whole, *of)]
-        icc, half = reliability(rows, runs)
+        icc, half = reliability_of(rows, runs)
         assert (icc.n, icc.excluded) == (3, "sub-1:empty_roi; sub-4:empty_roi")
         assert icc.value == pytest.approx(icc21(np.array([table[0], table[2], table[3]])).value)
         assert (half.n, half.k, half.excluded) == (4, None, "sub-4:empty_roi")
@@ -276,7 +282,7 @@ class TestRuns:
             for whole, of in zip(rows, SHROUT_FLEISS, strict=False)
             for run in runs_of(whole, *of)
         ]
-        icc, half = reliability(rows, runs)
+        icc, half = reliability_of(rows, runs)
         named = "sub-2:below_min_vertices; sub-7:missing_participant; sub-8:0_runs"
         assert (icc.n, icc.excluded, half.n, half.excluded) == (5, named, 5, named)
         assert icc.value == icc21(np.delete(SHROUT_FLEISS, 1, axis=0)).value
@@ -289,8 +295,8 @@ class TestRuns:
             for whole, of in zip(others, SHROUT_FLEISS, strict=True)
             for run in runs_of(whole, *of)
         ]
-        assert reliability(rows, runs) == []
-        assert [result.roi for result in reliability(rows + others, runs)] == ["right", "right"]
+        assert reliability_of(rows, runs) == []
+        assert [result.roi for result in reliability_of(rows + others, runs)] == ["right", "right"]
 
     def test_too_few_participants_and_no_variation(self):
         for result in over_runs([[1.0, 2.0], [3.0, 4.0]]):
@@ -306,15 +312,15 @@ class TestRuns:
             for whole, of in zip(rows, SHROUT_FLEISS, strict=False)
             for run in runs_of(whole, *of)
         ]
-        assert {result.independence for result in reliability(rows, runs)} == {"independent"}
+        assert {result.independence for result in reliability_of(rows, runs)} == {"independent"}
         runs[0] = replace(runs[0], independence="circular")
-        assert {result.independence for result in reliability(rows, runs)} == {"circular"}
+        assert {result.independence for result in reliability_of(rows, runs)} == {"circular"}
         without = [replace(rows[0], estimate=None, status="empty_roi"), *rows[1:]]
-        assert {result.independence for result in reliability(without, runs)} == {"independent"}
+        assert {result.independence for result in reliability_of(without, runs)} == {"independent"}
 
     def test_single_runs_have_no_reliability(self):
         assert over_runs([[1.0], [2.0], [3.0]]) == []
-        assert reliability([row(i, float(i)) for i in range(5)], []) == []
+        assert reliability_of([row(i, float(i)) for i in range(5)], []) == []
 
 
 class TestSessions:
@@ -327,7 +333,7 @@ class TestSessions:
         ]
 
     def test_sessions_are_the_measurements(self):
-        (result,) = reliability(self.of(SHROUT_FLEISS.tolist()), [])
+        (result,) = reliability_of(self.of(SHROUT_FLEISS.tolist()), [])
         assert (result.session, result.over, result.method) == (None, "sessions", "icc21")
         assert (result.n, result.k, result.note) == (6, 4, None)
         assert (result.value, result.ci95_low, result.ci95_high) == icc21(SHROUT_FLEISS)
@@ -336,7 +342,7 @@ class TestSessions:
         table = SHROUT_FLEISS.tolist()
         table[2][1] = None
         table[4] = table[4][:3]
-        (result,) = reliability(self.of(table), [])
+        (result,) = reliability_of(self.of(table), [])
         assert (result.n, result.k) == (4, 4)
         assert result.excluded == "sub-3:empty_roi; sub-5:missing_map"
         assert result.value == icc21(SHROUT_FLEISS[[0, 1, 3, 5]]).value
@@ -344,7 +350,7 @@ class TestSessions:
     def test_a_session_that_few_have_costs_nobody(self):
         table = [[*numbers[:2], None] for numbers in SHROUT_FLEISS.tolist()]
         table[0][2] = 3.0
-        (result,) = reliability(self.of(table), [])
+        (result,) = reliability_of(self.of(table), [])
         assert (result.n, result.k, result.note) == (6, 2, "sessions a, b of a, b, c")
         assert result.value == icc21(SHROUT_FLEISS[:, :2]).value
 
@@ -353,7 +359,7 @@ class TestSessions:
         of_a, of_b = SHROUT_FLEISS[:3, :2], SHROUT_FLEISS[3:, 1:]
         tables = [*of_a.tolist(), *of_b.tolist()]
         runs = [run for whole, of in zip(rows, tables, strict=True) for run in runs_of(whole, *of)]
-        found = {(r.session, r.over, r.method): r for r in reliability(rows, runs)}
+        found = {(r.session, r.over, r.method): r for r in reliability_of(rows, runs)}
         assert len(found) == 5
         assert found["a", "runs", "icc21"].value == icc21(of_a).value
         assert found["b", "runs", "icc21"].value == icc21(of_b).value
@@ -361,10 +367,10 @@ class TestSessions:
 
     def test_nobody_has_two_sessions(self):
         rows = [row(1, 1.0, session="a"), row(2, 1.0, session="b"), row(3, None, session="b")]
-        (result,) = reliability(rows, [])
+        (result,) = reliability_of(rows, [])
         assert (result.n, result.k, result.value) == (0, None, None)
         assert result.excluded == "sub-1:missing_map; sub-2:missing_map; sub-3:empty_roi"
 
     def test_maps_without_a_session_are_no_session(self):
         rows = [row(i, float(i), session=s) for i in range(4) for s in (None, "a")]
-        assert reliability(rows, []) == []
+        assert reliability_of(rows, []) == []

@@ -1,13 +1,23 @@
 import numpy as np
 import pytest
+from group_data import rows_in
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.permutation import sign_flip_tests
-from bids_secondlevel.stats.tests import effect_sizes, false_discovery_rates, one_sample_tests
+from bids_secondlevel.stats.tests import (
+    cohens_d,
+    false_discovery_rates,
+    hedges_correction,
+    one_sample_tests,
+    with_reasons,
+)
+
+LIMITS = ("", "_ci95_low", "_ci95_high")
 
 
 def row(
@@ -35,9 +45,21 @@ def row(
     )
 
 
-def result_of(rows):
-    (result,) = one_sample_tests(rows, n_permutations=1000)
-    return result.test
+def run(rows, n_permutations=0):
+    return rows_in(one_sample_tests(frame_of(rows, EstimateRow), n_permutations))
+
+
+def result_of(rows, n_permutations=1000):
+    (result,) = run(rows, n_permutations)
+    return result
+
+
+def effect_sizes(t, n):
+    """Effect sizes of one test, as the table of tests has them."""
+    t, n = np.array([t]), np.array([n])
+    d, g = cohens_d(t, n)[0], cohens_d(t, n)[0] * hedges_correction(n)
+    names = [f"{name}{limit}" for name in ("cohens_d", "hedges_g") for limit in LIMITS]
+    return dict(zip(names, [*d, *g], strict=True))
 
 
 def test_equals_scipy():
@@ -111,10 +133,10 @@ def test_two_participants_are_enough():
 
 
 def test_cells_are_not_mixed():
-    results = one_sample_tests(
+    results = run(
         [row(1, 1.0, hemi="L"), row(1, 9.0, hemi="R"), row(2, 3.0, hemi="L"), row(2, 9.5, hemi="R")]
     )
-    assert [(result.hemi, result.test.mean) for result in results] == [("L", 2.0), ("R", 9.25)]
+    assert [(result.hemi, result.mean) for result in results] == [("L", 2.0), ("R", 9.25)]
 
 
 def test_a_participant_without_a_number_does_not_decide_on_independence():
@@ -184,14 +206,14 @@ def test_the_family_is_that_of_testable_estimates_in_both_hemispheres():
         *many(values[:, 4:], roi="third", independence="circular"),
         *many(values[:, :3] + 1, hemi="L"),
     ]
-    results = one_sample_tests(rows, n_permutations=1000)
-    family = [r.test for r in results if r.hemi == "both" and r.test.independence != "circular"]
+    results = run(rows, n_permutations=1000)
+    family = [r for r in results if r.hemi == "both" and r.independence != "circular"]
     assert len(family) == 4
     expected = multipletests([test.p for test in family], method="fdr_bh")[1]
     assert [test.q_fdr for test in family] == pytest.approx(list(expected))
     flips = sign_flip_tests(values[:, :4], np.ones(4, dtype=bool), 1000)
     assert [test.p_fwe for test in family] == pytest.approx(list(flips.p_fwe))
-    others = [r.test for r in results if r.test not in family]
+    others = [r for r in results if r not in family]
     assert len(others) == 4
     assert all(test.p_fwe is None and test.q_fdr is None for test in others)
     assert [test.p_permutation is None for test in others] == [True, False, False, False]
@@ -209,13 +231,14 @@ def test_false_discovery_rates_are_those_of_scipy(tests):
 
 def test_the_reason_of_an_exclusion_is_told():
     rows = [row("01", 1.0), row("02", 2.0), row("03", None, status="excluded")]
-    (result,) = one_sample_tests(rows, reasons={"sub-03": "moved a lot"})
-    assert result.test.excluded == "sub-03:excluded (moved a lot)"
+    tests = one_sample_tests(frame_of(rows, EstimateRow))
+    assert with_reasons(tests, {"sub-03": "moved a lot"})["excluded"].tolist() == [
+        "sub-03:excluded (moved a lot)"
+    ]
 
 
 def test_without_permutations_everything_else_is_there():
-    (result,) = one_sample_tests([row(1, 1.0), row(2, 2.0), row(3, 2.0)], n_permutations=0)
-    test = result.test
+    test = result_of([row(1, 1.0), row(2, 2.0), row(3, 2.0)], n_permutations=0)
     assert (test.p_permutation, test.n_flips, test.p_fwe, test.note) == (None, None, None, None)
     assert test.q_fdr == test.p
 

@@ -1,0 +1,113 @@
+"""Say how the group level went: what differs between participants, and what is there."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_secondlevel.core.definition import Definition
+from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.core.results import GroupResults
+from bids_secondlevel.core.roi_rule import RoiRule
+from bids_secondlevel.core.rows import MISSING
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.outputs.names import GroupFolder
+from bids_secondlevel.stats.models.table import ModelResults
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG = logging.getLogger("bids_secondlevel")
+
+
+def tell_definitions(
+    definitions: Mapping[Path, Definition], common: Definition, settings: Settings
+) -> None:
+    """Say it if options would have defined other ROIs than there are, and of several sources.
+
+    Parameters
+    ----------
+    definitions
+        By table of a participant.
+    common
+        What they have in common.
+    """
+    rule = replace(settings.rule, min_vertices=RoiRule().min_vertices)  # which holds here too
+    asked = rule.to_sidecar().items()
+    there = [roi.to_sidecar(()).items() for roi in common.rois]
+    if rule != RoiRule() and not any(asked <= of_roi for of_roi in there):
+        LOG.warning(
+            "Options that define ROIs have no effect at group level, and differ from those the "
+            "participants' tables were made with."
+        )
+    by_source: dict[str, dict[str, None]] = {}
+    for path, definition in definitions.items():
+        for source in definition.sources:
+            by_source.setdefault(source, {})[path.name.partition("_")[0]] = None
+    if len(by_source) > 1:
+        shown = "; ".join(f"{source}: {', '.join(by_source[source])}" for source in by_source)
+        LOG.warning(
+            "Retinotopy from different sources (%s). --retinotopy-source makes it the same.", shown
+        )
+
+
+def tell_results(results: GroupResults, folder: GroupFolder) -> None:
+    """Sum up in a line or two what there is, and what is not."""
+    estimates, tests = results.estimates, results.statistics
+    counts = Counter(estimates["status"])
+    gaps = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "ok")
+    LOG.info(
+        "%d participants; %d of %d estimates have a number%s.",
+        estimates["participant_id"].nunique(),
+        counts["ok"],
+        len(estimates),
+        f" ({gaps})" if gaps else "",
+    )
+    _tell_gaps(estimates)
+    LOG.info(
+        "%d cells, %d tested (%d circular and so not tested): see %s",
+        len(tests),
+        tests["p"].notna().sum(),
+        (tests["independence"] == "circular").sum(),
+        folder.table("statistics"),
+    )
+
+
+def _tell_gaps(estimates: "pd.DataFrame") -> None:
+    """Name the participants who lack estimates."""
+    statuses = estimates.groupby("participant_id", sort=False)["status"].agg(set)
+    for participant, of_participant in statuses.items():
+        if "ok" not in of_participant:
+            why = ", ".join(sorted(of_participant))
+            LOG.warning("%s contributes nothing: %s.", participant, why)
+    some = [
+        f"{participant} ({', '.join(sorted(of_participant - {'ok', 'empty_roi'}))})"
+        for participant, of_participant in statuses.items()
+        if "ok" in of_participant and of_participant - {"ok", "empty_roi"}
+    ]
+    if some:
+        LOG.warning(
+            "Without some of their estimates: %s%s.",
+            ", ".join(some[:20]),
+            f" and {len(some) - 20} more" if len(some) > 20 else "",
+        )
+
+
+def tell_model(model: ModelResults, given: str, folder: GroupFolder) -> None:
+    """Say what is to be said of a model, and where its results are.
+
+    Raises
+    ------
+    DataError
+        If it could not be fitted anywhere.
+    """
+    for message in model.messages:
+        LOG.warning("--model: %s", message)
+    LOG.info("--model: see %s", folder.model)
+    if (model.table["quantity"] == MISSING).all():
+        raise DataError(
+            f"--model {given}: could not be fitted anywhere; {folder.table('model')} says "
+            "why, in the column note."
+        )

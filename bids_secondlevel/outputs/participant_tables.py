@@ -1,0 +1,262 @@
+"""Read back the tables that the participant level has written, of all participants."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bids_secondlevel.core.definition import Definition
+from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.core.rows import KEY
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.maps.files import read_bytes
+from bids_secondlevel.outputs.names import QUALITY, RUNS, SWEEP, table_beside
+from bids_secondlevel.outputs.tables import parse_tables, read_sidecar, table_text
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
+from bids_secondlevel.rois.quality import QUALITY_COLUMNS
+from bids_secondlevel.rois.runs import RUN_COLUMNS
+from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
+from bids_secondlevel.stats.gather import select
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG = logging.getLogger("bids_secondlevel")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ParticipantTables:
+    """The tables of those participants whose tables can be used."""
+
+    files: Mapping[str, Sequence[Path]]
+    """Their tables of estimates, by label."""
+    definitions: Mapping[Path, Definition]
+    """How the ROIs were defined, by table of estimates."""
+    estimates: "pd.DataFrame"
+    """The index is the place of a row's table among `definitions`."""
+    quality: "pd.DataFrame"
+    unreadable: tuple[str, ...]
+    """Labels of the other participants."""
+
+
+class _Read(NamedTuple):
+    """What lies together, of the same run of the participant level."""
+
+    estimates: str
+    quality: str
+    sidecar: Mapping[str, Any]
+    definition: Definition
+
+
+def read_tables(found: Mapping[str, Sequence[Path]]) -> ParticipantTables:
+    """Read the participants' tables; one that cannot be read costs only its participant.
+
+    Parameters
+    ----------
+    found
+        The tables of estimates of each participant, by label.
+    """
+    read: dict[Path, _Read] = {}
+    wrong: dict[Path, DataError] = {}
+    for path in _all(found):
+        try:
+            read[path] = _read_together(path)
+        except DataError as error:
+            wrong[path] = error
+    estimates, unreadable = parse_tables(
+        {p: r.estimates for p, r in read.items()}, ESTIMATE_COLUMNS
+    )
+    quality, undescribed = parse_tables({p: r.quality for p, r in read.items()}, QUALITY_COLUMNS)
+    odd = _contradictions(estimates, {path: of.sidecar for path, of in read.items()})
+    lost = _first_of_each(found, {**undescribed, **odd, **unreadable, **wrong})
+    for label, why in lost.items():
+        LOG.error("sub-%s: %s", label, why)
+    files = {label: paths for label, paths in found.items() if label not in lost}
+    number = dict(zip(read, range(len(read)), strict=True))
+    used = {path: number[path] for path in _all(files)}
+    return ParticipantTables(
+        files=files,
+        definitions={path: read[path].definition for path in used},
+        estimates=_renumbered(estimates, used.values()),
+        quality=_renumbered(quality, used.values()),
+        unreadable=tuple(lost),
+    )
+
+
+def _read_together(path: Path) -> _Read:
+    """Read a table with what belongs to it.
+
+    The participant level removes a table first and writes it last. So what lies beside it belongs
+    to it as long as it stays the same.
+    """
+    before = _as_it_is(path)
+    sidecar = read_sidecar(path)
+    read = _Read(
+        estimates=table_text(path),
+        quality=table_text(table_beside(path, QUALITY)),
+        sidecar=sidecar,
+        definition=Definition.from_sidecar(sidecar, path.with_suffix(".json")),
+    )
+    if _as_it_is(path) != before:
+        raise DataError(
+            f"{path}: is being written by the participant level just now. Run the group level "
+            "again when that has ended."
+        )
+    return read
+
+
+def _as_it_is(path: Path) -> tuple[bytes, ...]:
+    try:
+        return read_bytes(path), read_bytes(path.with_suffix(".json"))
+    except OSError:  # explained where it is read
+        return ()
+
+
+def read_sweeps(files: Mapping[str, Sequence[Path]], settings: Settings) -> "pd.DataFrame":
+    """Read the participants' estimates under other limits; one that cannot be read is told of.
+
+    Returns
+    -------
+    DataFrame
+        What the settings ask for, each row once.
+    """
+    beside = _beside(files, SWEEP)
+    texts, wrong = _texts(_all(beside))
+    sweep, unreadable = parse_tables(texts, SWEEP_COLUMNS)
+    for label, error in _first_of_each(beside, {**unreadable, **wrong}).items():
+        LOG.warning("sub-%s: not in the sweep: %s", label, error)
+    return select(sweep, settings).drop_duplicates(ignore_index=True)
+
+
+def read_runs(files: Mapping[str, Sequence[Path]], estimates: "pd.DataFrame") -> "pd.DataFrame":
+    """Read the runs of every participant; one whose runs cannot be used has none.
+
+    Why a participant has none is told in a warning: all but the reliability over runs can be had
+    without.
+
+    Parameters
+    ----------
+    files
+        Each participant's tables of estimates, by label. The tables of runs lie beside them.
+    estimates
+        What was read from them; they tell of which estimates there should be runs.
+    """
+    beside = _beside(files, RUNS)
+    texts, wrong = _texts(_all(beside))
+    sidecars: dict[Path, Mapping[str, Any]] = {}
+    for path in list(texts):
+        try:
+            sidecars[path] = read_sidecar(path)
+        except DataError as error:
+            wrong[path] = error
+            del texts[path]
+    runs, unreadable = parse_tables(texts, RUN_COLUMNS)
+    odd = {**_conflicts(runs, list(texts)), **_contradictions(runs, sidecars)}
+    broken = _first_of_each(beside, {**odd, **unreadable, **wrong})
+    lost = {**_lacking(runs, estimates, files), **broken}
+    for label in files:
+        if label in lost:
+            LOG.warning("sub-%s: not in the reliability over runs: %s", label, lost[label])
+    is_lost = runs["participant_id"].isin([f"sub-{label}" for label in lost])
+    return runs[~is_lost].drop_duplicates(ignore_index=True)
+
+
+def _conflicts(runs: "pd.DataFrame", files: Sequence[Path]) -> dict[Path, DataError]:
+    """Find tables that have other numbers for a run than another table."""
+    key = [*KEY, "run"]
+    different = runs.drop_duplicates()
+    again = different[different.duplicated(key)].astype({"run": int})
+    return {
+        files[number]: DataError(
+            f"{files[number]}: has other numbers than another table for the same run "
+            f"({', '.join(map(str, again.loc[[number], key].iloc[0]))}). Delete the outdated one."
+        )
+        for number in again.index.unique()
+    }
+
+
+def _lacking(
+    runs: "pd.DataFrame", estimates: "pd.DataFrame", files: Mapping[str, Sequence[Path]]
+) -> dict[str, DataError]:
+    """Find participants without the runs of estimates that consist of several."""
+    combined = estimates.loc[estimates["n_runs"] > 1, list(KEY)]
+    known = runs[list(KEY)].drop_duplicates()
+    found = combined.merge(known, on=list(KEY), how="left", indicator=True)
+    counts = found.loc[found["_merge"] == "left_only", "participant_id"].value_counts()
+    return {
+        label: DataError(
+            f"{', '.join(str(table_beside(path, RUNS)) for path in paths)}: not there, or without "
+            f"the runs of {counts[f'sub-{label}']} estimates that were combined from several. Run "
+            "the participant level again."
+        )
+        for label, paths in files.items()
+        if f"sub-{label}" in counts
+    }
+
+
+def _contradictions(
+    table: "pd.DataFrame", sidecars: Mapping[Path, Mapping[str, Any]]
+) -> dict[Path, DataError]:
+    """Find tables that contradict their sidecars, their names or themselves."""
+    number = table.index.to_numpy()
+    n_rows = np.bincount(number, minlength=len(sidecars))
+    named = np.array([path.name.partition("_")[0] for path in sidecars], dtype=object)
+    foreign = set(number[table["participant_id"].to_numpy() != named[number]])
+    key = [name for name in (*KEY, "run") if name in table]
+    twice = set(number[table[key].assign(number=number).duplicated()])
+    numbered = set(number[table["estimate"].notna() & (table["status"] != "ok")])
+    odd: dict[Path, DataError] = {}
+    for place, (path, sidecar) in enumerate(sidecars.items()):
+        expected, again = sidecar.get("RowCount"), "Run the participant level again."
+        if n_rows[place] != expected:
+            what = f"has {n_rows[place]} rows, and {expected} by its sidecar. {again}"
+        elif place in foreign:
+            what = f"has rows of other participants than {named[place]}."
+        elif place in twice:
+            what = f"has two rows for the same estimate. {again}"
+        elif place in numbered:
+            what = f"has a number in a row whose status says that there is none. {again}"
+        else:
+            continue
+        odd[path] = DataError(f"{path}: {what}")
+    return odd
+
+
+def _all(files: Mapping[str, Sequence[Path]]) -> list[Path]:
+    return [path for paths in files.values() for path in paths]
+
+
+def _beside(files: Mapping[str, Sequence[Path]], name: str) -> dict[str, list[Path]]:
+    """Find the tables that lie beside tables of estimates."""
+    named = {label: [table_beside(path, name) for path in paths] for label, paths in files.items()}
+    return {label: [path for path in paths if path.exists()] for label, paths in named.items()}
+
+
+def _texts(paths: Sequence[Path]) -> tuple[dict[Path, str], dict[Path, DataError]]:
+    texts: dict[Path, str] = {}
+    wrong: dict[Path, DataError] = {}
+    for path in paths:
+        try:
+            texts[path] = table_text(path)
+        except DataError as error:
+            wrong[path] = error
+    return texts, wrong
+
+
+def _first_of_each(
+    files: Mapping[str, Sequence[Path]], wrong: Mapping[Path, DataError]
+) -> dict[str, DataError]:
+    """Give the first error about each participant."""
+    of_each = {
+        label: [wrong[path] for path in paths if path in wrong] for label, paths in files.items()
+    }
+    return {label: errors[0] for label, errors in of_each.items() if errors}
+
+
+def _renumbered(table: "pd.DataFrame", numbers: Collection[int]) -> "pd.DataFrame":
+    """Keep the rows of some files, and number these anew."""
+    kept = table[table.index.isin(numbers)]
+    return kept.set_axis(np.searchsorted(list(numbers), kept.index), axis="index")

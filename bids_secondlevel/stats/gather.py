@@ -1,0 +1,176 @@
+"""Put the estimates of all participants into one complete table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_secondlevel.core.definition import Definition
+from bids_secondlevel.core.errors import DataError, NothingSelectedError
+from bids_secondlevel.core.rows import CELL, KEY, MISSING
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.values import Status
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def gather(
+    estimates: "pd.DataFrame",
+    files: Sequence[Path],
+    gaps: Mapping[str, Status],
+    settings: Settings,
+) -> "pd.DataFrame":
+    """Put the participants' tables into one that has the same rows for everybody.
+
+    Parameters
+    ----------
+    estimates
+        The participants' tables, one below the other; the index is the place of a row's file
+        in `files`.
+    gaps
+        Everybody who is to be in the table, by label, and why a row is missing.
+
+    Returns
+    -------
+    DataFrame
+        Sorted by participant, then by what was measured.
+
+    Raises
+    ------
+    NothingSelectedError
+        If there is nothing that the settings ask for.
+    DataError
+        If two tables of a participant contradict each other.
+    """
+    _check_labels(estimates, settings)
+    wanted = select(estimates, settings)
+    if wanted.empty:
+        raise NothingSelectedError(
+            "No estimates left: the tables hold none of the sessions, tasks, contrasts, ROIs or "
+            "space asked for."
+        )
+    return _screen(_complete(_merge(wanted, files), gaps), settings)
+
+
+def common_definition(definitions: Mapping[Path, Definition]) -> Definition:
+    """Check that all ROIs were defined in the same way, and say how.
+
+    Parameters
+    ----------
+    definitions
+        By table of estimates.
+
+    Raises
+    ------
+    DataError
+        If there is none, or two tables were made with different settings.
+    """
+    if not definitions:
+        raise DataError("None of the participants' tables can be read; see the messages above.")
+    first: dict[str, tuple[Any, Path]] = {}
+    for path, definition in definitions.items():
+        for name, value in definition.decisive().items():
+            known, where = first.setdefault(name, (value, path))
+            if value != known:
+                raise DataError(
+                    f"ROIs were defined or measured differently: {name} is {known} in the "
+                    f"sidecar of {where}, and {value} in that of {path}. Run the "
+                    "participant level with the same settings for all, or into another folder."
+                )
+    every = list(definitions.values())
+    return replace(
+        every[0],
+        rois=tuple({roi.name: roi for of in every for roi in of.rois}.values()),
+        sources=tuple(sorted({source for of in every for source in of.sources})),
+        maps_are=" and ".join(sorted({of.maps_are for of in every})),
+        resampling=tuple(sorted({how for of in every for how in of.resampling})),
+        spheres=(),
+    )
+
+
+def select(table: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
+    """Keep the rows that the settings ask for, by the columns that there are.
+
+    Labels are the same whatever their case.
+    """
+    keep = np.full(len(table), fill_value=True)
+    for name, labels in {**_labels(settings), "hemi": settings.hemi}.items():
+        if labels and name in table:
+            asked = {label.casefold() for label in labels}
+            keep &= table[name].str.casefold().isin(asked).to_numpy()
+    return table[keep]
+
+
+def _labels(settings: Settings) -> dict[str, Sequence[str]]:
+    """Give the labels that were asked for, by column."""
+    return {
+        "session": settings.session_label,
+        "task": settings.task_label,
+        "contrast": settings.contrasts,
+        "roi": settings.roi_contrasts,
+        "space": (settings.space,) if settings.space else (),
+    }
+
+
+def _check_labels(estimates: "pd.DataFrame", settings: Settings) -> None:
+    """Check that there is something of every label that was given."""
+    options = ("--session-label", "--task-label", "--contrasts", "--roi-contrasts", "--space")
+    for option, (name, given) in zip(options, _labels(settings).items(), strict=True):
+        there = sorted(set(estimates[name])) if given else []
+        folded = {label.casefold() for label in there}
+        missing = [label for label in given if label.casefold() not in folded]
+        if missing:
+            raise NothingSelectedError(
+                f"{option}: the participants' tables have no {name} {', '.join(missing)}; there "
+                f"are: {', '.join(there)}."
+            )
+
+
+def _merge(estimates: "pd.DataFrame", files: Sequence[Path]) -> "pd.DataFrame":
+    """Take each estimate once; jobs of single sessions and a job for all may have the same."""
+    different = estimates.drop_duplicates()
+    again = different[different.duplicated(list(KEY))]
+    if not again.empty:
+        key = again[list(KEY)].iloc[0]
+        first = different[(different[list(KEY)] == key).all(axis="columns")].index[0]
+        raise DataError(
+            f"{files[first]} and {files[again.index[0]]} have different numbers for the same "
+            f"estimate ({', '.join(key[list(CELL)])}). Delete the outdated one."
+        )
+    return different
+
+
+def _complete(estimates: "pd.DataFrame", gaps: Mapping[str, Status]) -> "pd.DataFrame":
+    """Give every participant a row for everything that was measured in any of them."""
+    import pandas as pd
+
+    cells = estimates.drop_duplicates(list(CELL))[[*CELL, "independence"]]
+    cells = cells.sort_values(list(CELL), key=lambda labels: labels.where(labels != MISSING, ""))
+    labels = sorted(gaps)
+    everyone = {
+        "participant_id": [f"sub-{label}" for label in labels],
+        "status": [gaps[label] for label in labels],
+    }
+    grid = pd.DataFrame(everyone, dtype="str").merge(cells, how="cross")
+    rows = grid.merge(estimates, on=list(KEY), how="left", suffixes=("_of_gap", ""))
+    for name in ("status", "independence"):
+        rows[name] = rows[name].fillna(rows[f"{name}_of_gap"])
+    return rows[list(ESTIMATE_COLUMNS)]
+
+
+def _screen(estimates: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
+    """Take the number from estimates of ROIs that are too small or too little covered.
+
+    What equals ``--min-vertices`` or ``--min-coverage`` is kept.
+    """
+    too_small = estimates["n_vertices"] < settings.rule.min_vertices
+    too_little = estimates["coverage"] < settings.min_coverage
+    screened = estimates.copy()
+    for is_out, status in ((too_little, "below_min_coverage"), (too_small, "below_min_vertices")):
+        screened.loc[is_out & estimates["estimate"].notna(), "status"] = status
+    screened.loc[too_small | too_little, ["estimate", "sd", "median"]] = np.nan
+    return screened
