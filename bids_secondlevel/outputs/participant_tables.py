@@ -1,7 +1,7 @@
 """Read back the tables that the participant level has written, of all participants."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,14 +74,12 @@ def read_tables(found: Mapping[str, Sequence[Path]]) -> ParticipantTables:
     lost = _first_of_each(found, {**undescribed, **odd, **unreadable, **wrong})
     for label, why in lost.items():
         LOG.error("sub-%s: %s", label, why)
-    files = {label: paths for label, paths in found.items() if label not in lost}
-    number = dict(zip(read, range(len(read)), strict=True))
-    used = {path: number[path] for path in _all(files)}
+    files = _others(found, lost)
     return ParticipantTables(
         files=files,
-        definitions={path: read[path].definition for path in used},
-        estimates=_renumbered(estimates, used.values()),
-        quality=_renumbered(quality, used.values()),
+        definitions={path: read[path].definition for path in _all(files)},
+        estimates=_rows_of(files, estimates, list(read)),
+        quality=_rows_of(files, quality, list(read)),
         unreadable=tuple(lost),
     )
 
@@ -156,12 +154,14 @@ def read_runs(files: Mapping[str, Sequence[Path]], estimates: "pd.DataFrame") ->
     runs, unreadable = parse_tables(texts, RUN_COLUMNS)
     odd = {**_conflicts(runs, list(texts)), **_contradictions(runs, sidecars)}
     broken = _first_of_each(beside, {**odd, **unreadable, **wrong})
-    lost = {**_lacking(runs, estimates, files), **broken}
+    runs = _rows_of(_others(beside, broken), runs, list(texts))
+    lacking = _lacking(runs, estimates, _others(files, broken))
     for label in files:
-        if label in lost:
-            LOG.warning("sub-%s: not in the reliability over runs: %s", label, lost[label])
-    is_lost = runs["participant_id"].isin([f"sub-{label}" for label in lost])
-    return runs[~is_lost].drop_duplicates(ignore_index=True)
+        if label in broken or label in lacking:
+            why = broken.get(label) or lacking[label]
+            LOG.warning("sub-%s: not in the reliability over runs: %s", label, why)
+    is_complete = ~runs["participant_id"].isin([f"sub-{label}" for label in lacking])
+    return runs[is_complete].drop_duplicates(ignore_index=True)
 
 
 def _conflicts(runs: "pd.DataFrame", files: Sequence[Path]) -> dict[Path, DataError]:
@@ -256,7 +256,15 @@ def _first_of_each(
     return {label: errors[0] for label, errors in of_each.items() if errors}
 
 
-def _renumbered(table: "pd.DataFrame", numbers: Collection[int]) -> "pd.DataFrame":
-    """Keep the rows of some files, and number these anew."""
-    kept = table[table.index.isin(numbers)]
-    return kept.set_axis(np.searchsorted(list(numbers), kept.index), axis="index")
+def _others(files: Mapping[str, Sequence[Path]], lost: Container[str]) -> dict[str, Sequence[Path]]:
+    return {label: paths for label, paths in files.items() if label not in lost}
+
+
+def _rows_of(
+    files: Mapping[str, Sequence[Path]], table: "pd.DataFrame", places: Sequence[Path]
+) -> "pd.DataFrame":
+    """Take the rows of some files from a table whose index says their places; count these anew."""
+    number = {path: place for place, path in enumerate(_all(files))}
+    anew = np.array([number.get(path, -1) for path in places], dtype=np.intp)
+    counted = table.set_axis(anew[table.index], axis="index")
+    return counted[counted.index >= 0]
