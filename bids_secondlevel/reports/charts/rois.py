@@ -53,18 +53,15 @@ _SIZES = {
 _UNITS = {"n_vertices": "vertices", "area_mm2": "mm²", "volume_mm3": "mm³"}
 _MEASURES = {"area_mm2": "area on the participant's own surface", "volume_mm3": "volume"}
 
-_CLASSES = {
-    0.5: "below 50 %",
-    0.75: "50 to 75 %",
-    0.9: "75 to 90 %",
-    0.95: "90 to 95 %",
-    1.0: "95 % or more",
-    np.inf: "all vertices",
-}
-"""Classes of coverage: the limit below which each lies, and its name."""
-
-_CLASS_COLOURS = ("#08306b", "#08519c", "#3182bd", "#6baed6", "#a6cbe3", "#dbe7f3")
-"""Of these classes: the fewer vertices, the darker."""
+_CLASSES = (
+    (0.5, "below 50 %", "#08306b"),
+    (0.75, "50 to 75 %", "#08519c"),
+    (0.9, "75 to 90 %", "#3182bd"),
+    (0.95, "90 to 95 %", "#6baed6"),
+    (1.0, "95 % or more", "#a6cbe3"),
+    (np.inf, "all vertices", "#dbe7f3"),
+)
+"""Of coverage: the limit below which each lies, its name, and its colour, the less the darker."""
 
 _NO_NUMBER = "#e69f00"
 
@@ -387,10 +384,7 @@ def draw_coverage(estimates: "pd.DataFrame") -> list[Chart]:
         axes = figure.subplots()
         _paint_coverage(axes, cells, participants, rois, reasons)
         _name_columns(axes, participants, participants if are_few else _conspicuous(cells))
-        keys = [
-            swatch(label, colour)
-            for colour, label in zip(_CLASS_COLOURS, _CLASSES.values(), strict=True)
-        ]
+        keys = [swatch(label, colour) for _, label, colour in _CLASSES]
         if reasons:
             keys.append(swatch("no number", _NO_NUMBER))
         explain(figure, [*keys, *explain_reasons(reasons)] if are_few else keys)
@@ -459,11 +453,10 @@ def _paint_coverage(
     columns = {name: i for i, name in enumerate(participants)}
     cells = cells.assign(i=cells["roi"].map(rois.index), j=cells["participant_id"].map(columns))
     painted = np.full((len(rois), len(participants), 3), components(_NO_NUMBER))
-    with_number = cells[cells["share"].notna()]
-    classes = np.digitize(with_number["share"], list(_CLASSES))
-    painted[with_number["i"], with_number["j"]] = np.array(list(map(components, _CLASS_COLOURS)))[
-        classes
-    ]
+    found = cells[cells["share"].notna()]
+    colours = np.array([components(colour) for _, _, colour in _CLASSES])
+    classes = np.digitize(found["share"], [limit for limit, _, _ in _CLASSES])
+    painted[found["i"], found["j"]] = colours[classes]
     for gap in each_row(cells[cells["share"].isna()]) if are_few else ():
         marker = reason_marker(reasons, gap.reason)
         axes.plot(gap.j, gap.i, marker=marker, color=DARK, markersize=5)
