@@ -92,11 +92,10 @@ def fit_linear_model(values: Array, design: Array, participants: Sequence[str]) 
 def _fit_mixed(values: Array, design: Array, owner: Array) -> Fit | NoFit:
     """Fit random intercepts by REML, of which statsmodels estimates the ratio of the variances."""
     n_participants = owner.max() + 1
-    within = design - _means(design, owner)
+    inside, within = whiten(values, design, owner, ratio=np.inf)  # only what differs within them
     n_within = rank_of(within)
     if n_participants - (rank_of(design) - n_within) < 1:
         return NoFit(f"too few participants ({n_participants}) to tell their variance")
-    inside = values - _means(values, owner)
     left = inside - within @ np.linalg.lstsq(within, inside, rcond=None)[0]
     df_within = len(values) - n_participants - n_within
     if df_within < 1 or _is_nothing(np.linalg.norm(left), values):
