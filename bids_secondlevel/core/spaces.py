@@ -59,8 +59,7 @@ def vertex_counts(space: str | None, density: str | None = None) -> tuple[int, .
 
     Parameters
     ----------
-    space : str or None
-    density : str, optional
+    density
         As TemplateFlow names it.
 
     Returns

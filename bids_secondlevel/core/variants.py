@@ -25,7 +25,7 @@ def sweep_variants(rois: Sequence[RoiDefinition], settings: Settings) -> Iterato
 
     Parameters
     ----------
-    settings : Settings
+    settings
         The values to try. Without limits of eccentricity, they are 0.6 to 1.4 times that of each
         ROI.
 

@@ -206,7 +206,7 @@ def simulated_response(
 
     Parameters
     ----------
-    amplitudes : mapping of quadrant to sequence of float
+    amplitudes
         Response to each condition, in percent signal change.
 
     Returns
@@ -257,9 +257,9 @@ def participant_effects(
 
     Parameters
     ----------
-    planted : mapping of quadrant to float
+    planted
         Means, in percent signal change.
-    sd : float
+    sd
         Standard deviation between participants (n - 1 in the denominator).
     """
     draws = rng.standard_normal((n_participants, len(planted)))
@@ -275,9 +275,9 @@ def ar1_noise(
 
     Parameters
     ----------
-    sd : float
+    sd
         Standard deviation of the noise itself, not of its innovations.
-    correlation : float
+    correlation
         Between one scan and the next.
 
     Returns

@@ -47,7 +47,6 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
     -------
     tag
         Name of the source, if there is one.
-    retinotopy
     messages
         Choices made on the user's behalf.
 

@@ -28,7 +28,6 @@ def make_plan(
         localizer task and the spelling of labels.
     others
         Of participants who may have more tasks and contrasts.
-    settings
 
     Raises
     ------

@@ -84,7 +84,6 @@ def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array
     ----------
     path
         ``.dscalar.nii`` or ``.dlabel.nii``.
-    hemisphere
     map_name
         Exact name of the map; not needed if the file holds a single one.
 

@@ -111,12 +111,7 @@ def opened(path: Path) -> BufferedIOBase:
 
 
 def read_header(path: Path) -> Any:
-    """Read an image in NIfTI or MGH format up to its values.
-
-    Returns
-    -------
-    nibabel image
-    """
+    """Read an image in NIfTI or MGH format up to its values."""
     with opened(path) as file:
         image_type = _image_type(path, file.read(_LONGEST_HEADER))
         file.seek(0)
@@ -168,7 +163,6 @@ def read_bytes(path: Path, *, may_be_pipe: bool = False) -> bytes:
 
     Parameters
     ----------
-    path
     may_be_pipe
         Whether it may be a pipe, as a shell passes the output of a command; only of files that
         the user has named.

@@ -175,7 +175,6 @@ def by_nearest(resampling: Resampling, values: Array) -> Array:
 
     Parameters
     ----------
-    resampling
     values : (n_source,) array
 
     Returns
@@ -196,7 +195,6 @@ def by_interpolation(resampling: Resampling, values: Array, undefined: Mask | No
 
     Parameters
     ----------
-    resampling
     values : (n_source,) or (n_source, k) array of float
     undefined : (n_source,) array of bool, optional
         Vertices whose value is a placeholder, such as the eccentricity 0 outside an atlas. They
@@ -236,7 +234,6 @@ def angles_by_interpolation(
 
     Parameters
     ----------
-    resampling
     angles : (n_source,) array of float
     undefined : (n_source,) array of bool, optional
         As in :func:`by_interpolation`.

@@ -83,7 +83,6 @@ def t_to_z(t: Array, degrees_of_freedom: float) -> Array:
     Parameters
     ----------
     t : (n,) array of float
-    degrees_of_freedom : float
 
     Returns
     -------

@@ -102,13 +102,11 @@ def align_surfaces(
 
     Parameters
     ----------
-    n_own : int or None
+    n_own
         Vertices of the retinotopy; ``None`` where there is none.
-    n_maps : int or None
+    n_maps
         Vertices of the maps; ``None`` where there is none.
-    files : ParticipantFiles
     hemisphere : {"L", "R"}
-    plan : Plan
 
     Returns
     -------

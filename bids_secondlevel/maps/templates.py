@@ -35,11 +35,11 @@ def template_surface(
 
     Parameters
     ----------
-    space : str
+    space
         ``fsaverage``, also with a number (``fsaverage5``), or ``fsLR``.
-    density : str
+    density
         As :func:`~.spaces.density_of` names it.
-    registered_to : str, optional
+    registered_to
         Of a sphere, another template in whose coordinates it is.
 
     Returns
@@ -118,7 +118,7 @@ def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
 
     Parameters
     ----------
-    spaces : iterable of str or None
+    spaces
         Those that are not of a template are passed over.
 
     Returns

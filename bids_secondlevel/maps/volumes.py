@@ -162,7 +162,6 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
     -------
     values : (n_voxels,) array
         In C order and in the precision of the file; scaled values as nibabel gives them.
-    grid : Grid
 
     Raises
     ------
@@ -204,7 +203,6 @@ def resample_nearest(values: Array, grid: Grid, target: Grid) -> Array:
     ----------
     values : (n_voxels,) array
         On `grid`.
-    grid, target
 
     Returns
     -------

@@ -24,21 +24,14 @@ LOG = logging.getLogger("bids_secondlevel")
 
 @dataclass(frozen=True)
 class Participants:
-    """Who takes part in the group, by label.
-
-    Attributes
-    ----------
-    used : mapping of str to sequence of Path
-        Those with tables, and their tables.
-    absent : mapping of str to Status
-        Those who are listed without numbers, and why.
-    unknown : tuple of str
-        Labels that exist nowhere, of those asked for or excluded.
-    """
+    """Who takes part in the group, by label."""
 
     used: Mapping[str, Sequence[Path]]
+    """Those with tables, and their tables."""
     absent: Mapping[str, Status]
+    """Those who are listed without numbers, and why."""
     unknown: tuple[str, ...]
+    """Labels that exist nowhere, of those asked for or excluded."""
 
 
 def choose_participants(settings: Settings) -> Participants:

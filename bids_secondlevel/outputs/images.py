@@ -40,7 +40,7 @@ def label_gifti(labels: Labels, hemisphere: Hemisphere, named: Sequence[Label]) 
     Parameters
     ----------
     labels : (n_vertices,) array
-    named : sequence of Label
+    named
         Every label there may be but the background.
     """
     table = nib.gifti.GiftiLabelTable()
@@ -63,7 +63,7 @@ def label_nifti(labels: Labels, grid: Grid, *, is_template: bool) -> bytes:
     Parameters
     ----------
     labels : (n_voxels,) array
-    is_template : bool
+    is_template
         Whether the grid is in the space of a template, or of the participant.
     """
     stored = labels.astype(np.uint8 if labels.dtype == np.bool_ else np.int32)
@@ -96,7 +96,7 @@ def blank_volume(n_scans: int, repetition_time: float) -> bytes:
 
     Parameters
     ----------
-    repetition_time : float
+    repetition_time
         In seconds.
     """
     image = nib.Nifti1Image(np.zeros((1, 1, 1, n_scans), dtype=np.uint8), np.eye(4))

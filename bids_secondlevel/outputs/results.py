@@ -159,7 +159,7 @@ def write_page(
 
     Parameters
     ----------
-    charts : mapping of str to bytes
+    charts
         SVG of each chart, by name.
 
     Raises

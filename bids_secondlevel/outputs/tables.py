@@ -52,13 +52,13 @@ def encode_table(
 
     Parameters
     ----------
-    path : Path
+    path
         Of the ``.tsv``; the ``.json`` lies beside it.
     table : DataFrame
         Other columns than those of `schema` are not written.
-    metadata : mapping
+    metadata
         What else the sidecar says.
-    entities : mapping of str to str, optional
+    entities
         Columns that are also entities of the file's name. pybids refuses a whole dataset in
         which the sidecar has another value for such a key than the name, so their description
         stands under ``EntityColumns``.

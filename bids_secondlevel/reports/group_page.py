@@ -31,7 +31,7 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
 
     Parameters
     ----------
-    pages : mapping of str to str
+    pages
         Names of the participants' own pages, beside this one, by participant.
     """
     estimates = results.estimates

@@ -106,9 +106,9 @@ def describe_measurement(
 
     Parameters
     ----------
-    space : str or None
+    space
         Of the ROIs.
-    cross_validated : bool
+    cross_validated
         Whether there are cross-validated estimates of the localizer.
     """
     versions = software_versions()

@@ -128,7 +128,7 @@ def table_of(caption: str, table: "pd.DataFrame", schema: Schema, columns: str) 
 
     Parameters
     ----------
-    columns : str
+    columns
         Their names, separated by spaces.
     """
     cells = {name: _values(table[name], schema[name]) for name in columns.split()}

@@ -33,8 +33,6 @@ def define_rois(
 
     Parameters
     ----------
-    definitions
-    retinotopy
     z_maps
         (n_vertices,) map of every localizer contrast that is needed, by name.
 
@@ -76,7 +74,6 @@ def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
     retinotopy
         Maps of one hemisphere, ``n_vertices`` values each. Polar angle and variance explained
         are needed if the rule speaks of them.
-    rule
 
     Returns
     -------
@@ -113,7 +110,7 @@ def wedge(polar_angle: Array, limits: tuple[float, float]) -> Mask:
     polar_angle : (n_vertices,) array of float
         Degrees clockwise from the upper vertical meridian, -180 to 180: the right visual field
         is positive.
-    limits : tuple of float
+    limits
         In the same unit. Where the first is greater, the wedge goes across the lower vertical
         meridian.
 
@@ -141,7 +138,7 @@ def localizer_mask(z: Array, rule: RoiRule, within: Mask | None = None) -> Mask:
     ----------
     z : (n_vertices,) array
         z map of the contrast.
-    rule : RoiRule
+    rule
         Its kind of threshold, threshold and tail.
     within : (n_vertices,) array of bool, optional
         The retinotopic part, for the kinds of threshold that depend on it.

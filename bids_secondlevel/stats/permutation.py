@@ -21,21 +21,14 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class SignFlipTests:
-    """Results of :func:`sign_flip_tests`, each of shape ``(n_tests,)``.
-
-    Attributes
-    ----------
-    p : array of float
-        Two-sided, uncorrected; NaN where there can be no test.
-    p_fwe : array of float
-        Familywise, by the largest |t| of the family; NaN outside the family.
-    n_flips : array of int
-        Sign flips behind `p`: 2^n where these are all there are.
-    """
+    """Results of :func:`sign_flip_tests`, each of shape ``(n_tests,)``."""
 
     p: Array
+    """Two-sided, uncorrected; NaN where there can be no test."""
     p_fwe: Array
+    """Familywise, by the largest |t| of the family; NaN outside the family."""
     n_flips: Array
+    """Sign flips behind `p`: 2^n where these are all there are."""
 
 
 def sign_flip_tests(
@@ -56,14 +49,10 @@ def sign_flip_tests(
         Tests that share the familywise correction. Those with fewer than
         :data:`SMALLEST_SAMPLE` participants are left out of it where others have that many: they
         cannot become significant, and would hide the others behind the few values their t takes.
-    n_permutations : int
+    n_permutations
         How many random flips, or the largest number of all flips; 0 for no test at all.
-    seed : int
+    seed
         Of the random flips.
-
-    Returns
-    -------
-    SignFlipTests
 
     References
     ----------

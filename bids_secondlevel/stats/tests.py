@@ -169,7 +169,6 @@ def spread(estimates: "pd.DataFrame") -> tuple["pd.DataFrame", Numbers]:
     -------
     cells : DataFrame
         What the columns of the numbers are, in the order in which the cells first appear.
-    numbers : Numbers
     """
     import pandas as pd
 

@@ -202,7 +202,6 @@ def contralateral_hemisphere(roi: str, quality: "pd.DataFrame") -> Hemisphere | 
 
     Parameters
     ----------
-    roi : str
     quality : DataFrame
         Of the ROIs of all participants.
 

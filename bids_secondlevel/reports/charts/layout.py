@@ -58,11 +58,11 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 
     Parameters
     ----------
-    places : sequence of float
+    places
         In ascending order, as many as fit between the limits.
-    gap : float
+    gap
         Least distance between two labels.
-    low, high : float
+    low, high
         Limits.
 
     Examples
@@ -204,9 +204,9 @@ def parts(
     rows : DataFrame
         With the columns session, task, space, statistic and roi; ``panel``, the title of the
         panel that shows the row; and ``is_control``.
-    most : int, optional
+    most
         Panels of a chart; otherwise as many as fit, side by side.
-    by_hemisphere : bool
+    by_hemisphere
         Whether hemispheres have charts of their own.
     """
     by = ["is_control", "session", "task", "space", "statistic"] + ["hemi"] * by_hemisphere
@@ -240,11 +240,11 @@ def panelled_chart(
 
     Parameters
     ----------
-    paint : callable
+    paint
         Draws the rows of a panel; their column ``place`` says where the ROI is.
-    about : callable, optional
+    about
         What to write beside the title of a panel.
-    keys : sequence
+    keys
         Entries of the legend.
     caption, tell
         See :meth:`Part.draw`.
@@ -269,7 +269,7 @@ def write_title(axes: "Axes", label: str, about: str, inches: float) -> None:
 
     Parameters
     ----------
-    inches : float
+    inches
         Width of the panel.
     """
     most = int(inches / _LETTER) - 2

@@ -89,13 +89,13 @@ def to_svg(
 
     Parameters
     ----------
-    size : tuple of float
+    size
         Width and height in inches.
-    paint : callable
+    paint
         Is given the empty figure.
-    style : mapping
+    style
         What differs from the defaults of matplotlib.
-    title : str, optional
+    title
         For those who open the file.
     """
     import matplotlib.style

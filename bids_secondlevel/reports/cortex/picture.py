@@ -67,7 +67,7 @@ def draw_portrait(
 
     Parameters
     ----------
-    ground : mapping of hemisphere to DisplaySurface, or Grid
+    ground
         Surfaces to draw on, or the voxels of volumes, which are drawn in slices.
     """
     layers = {
@@ -101,7 +101,7 @@ def draw_cortex(
 
     Parameters
     ----------
-    hemispheres : mapping of hemisphere to Layers
+    hemispheres
         At least one, and each with at least a vertex that has a visual area.
 
     Raises
@@ -121,7 +121,7 @@ def draw_slices(halves: Mapping[Hemisphere, Layers], grid: Grid, legend: Legend)
 
     Parameters
     ----------
-    halves : mapping of hemisphere to Layers
+    halves
         Of all voxels; at least one half, and at least a voxel that has a visual area.
     """
     views, tilt = look_through(halves, grid)

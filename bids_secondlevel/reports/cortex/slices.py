@@ -75,7 +75,7 @@ def cut(grid: Grid, around: Mask, rois: Mask, *, margin: float, n_pixels: int) -
     around : (n_voxels,) array of bool
         At least one.
     rois : (n_voxels,) array of bool
-    margin : float
+    margin
         Around the voxels, in mm.
     """
     turn = io_orientation(grid.affine)  # so that axes go to the right, to the front, and up

@@ -145,7 +145,7 @@ def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -
 
     Parameters
     ----------
-    mesh : Mesh
+    mesh
         In coordinates that grow to the right, to anterior and to superior.
     around : (n_vertices,) array of bool
         At least one.

@@ -57,7 +57,7 @@ def fit_formula(
 
     Parameters
     ----------
-    formula : str
+    formula
         Such as ``estimate ~ roi * contrast + age + group``.
     estimates : DataFrame
         Columns as :class:`~bids_secondlevel.rois.estimates.EstimateRow` declares them.

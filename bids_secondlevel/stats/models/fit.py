@@ -71,7 +71,7 @@ def fit_linear_model(values: Array, design: Array, participants: Sequence[str]) 
     ----------
     values : (n_rows,) array
     design : (n_rows, n_columns) array
-    participants : sequence of str
+    participants
         Whose number it is, for each row.
     """
     if kind_of(participants) == "mixed":
@@ -125,7 +125,6 @@ def _variance_ratio(values: Array, design: Array, owner: Array) -> tuple[float |
     -------
     ratio : float or None
         ``None`` if no optimizer converged.
-    reason : str
     """
     from statsmodels.api import MixedLM
 
@@ -158,7 +157,7 @@ def whiten(values: Array, design: Array, owner: Array, ratio: float) -> tuple[Ar
     design : (n_rows, n_columns) array
     owner : (n_rows,) array of int
         Whose number it is.
-    ratio : float
+    ratio
         Variance of the random intercepts, relative to that of the residuals.
     """
     part = (1 - 1 / np.sqrt(1 + np.bincount(owner) * ratio))[owner]

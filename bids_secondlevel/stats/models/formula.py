@@ -75,11 +75,11 @@ def parse_formula(
 
     Parameters
     ----------
-    text : str
+    text
         In Wilkinson's notation, such as ``estimate ~ roi * contrast + age``.
-    tables : mapping
+    tables
         Columns that may be named, by the table they are in.
-    responses : sequence of str
+    responses
         Columns that may be on the left side.
 
     Raises
@@ -265,7 +265,7 @@ def make_design(formula: ModelFormula, data: "pd.DataFrame", categorical: Sequen
     ----------
     data : DataFrame
         With the columns that the formula names, none of them n/a.
-    categorical : sequence of str
+    categorical
         Those of them that hold categories.
 
     Raises

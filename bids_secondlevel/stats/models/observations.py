@@ -116,7 +116,6 @@ def find_variable(name: str, participants: ParticipantsTable) -> tuple[Variable,
 
     Returns
     -------
-    Variable
     sequence of str
         Messages.
 
@@ -249,7 +248,7 @@ def complete_cases(observed: Observations, inside: Sequence[str] = ()) -> Observ
 
     Parameters
     ----------
-    inside : sequence of str
+    inside
         Key columns that tell the rows of a participant apart.
     """
     order = observed.estimates[list(KEY)].replace(MISSING, "").sort_values(list(KEY)).index

@@ -107,10 +107,10 @@ def check_stats_model(content: Any, where: str) -> StatsModel:
 
     Parameters
     ----------
-    content : object
+    content
         As parsed from JSON. A single value of ``Input`` or ``Filter`` counts as a list of one, and
         the older word ``skip`` of ``Test`` as ``pass``.
-    where : str
+    where
         What messages call it: the path of the file.
 
     Raises
