@@ -188,7 +188,8 @@ def folders_in(path: Path, prefix: str = "") -> list[Path]:
     if not path.is_dir():
         return []
     _, names, _ = next(os.walk(path, onerror=refuse_folder))
-    return [path / n for n in sorted(names) if n.startswith(prefix) and not n.startswith(".")]
+    chosen = (n for n in names if n.startswith(prefix) and not n.startswith("."))
+    return [path / name for name in sorted(chosen)]
 
 
 def refuse_folder(error: OSError) -> NoReturn:

@@ -269,16 +269,14 @@ def _known_entities() -> Mapping[str, Any]:
     from bids.layout import Config
 
     config = (files("bids_secondlevel") / "data" / "entities.json").read_text()
-    known: Mapping[str, Any] = Config.load(json.loads(config)).entities
-    return known
+    return dict(Config.load(json.loads(config)).entities)
 
 
 def _entities(path: Path) -> dict[str, str]:
     """Read the entities of a name; a layout takes a hundred times longer for its database."""
     from bids.layout import parse_file_entities
 
-    entities = tuple(_known_entities().values())
-    found: dict[str, Any] = parse_file_entities(str(path), entities=entities)
+    found: dict[str, Any] = parse_file_entities(str(path), entities=_known_entities().values())
     return {name: str(int(v) if name == "run" else v) for name, v in found.items()}
 
 

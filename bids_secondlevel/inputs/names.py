@@ -119,8 +119,9 @@ def freesurfer_entities(path: Path) -> dict[str, str] | None:
     >>> freesurfer_entities(Path("mri/benson14_varea.mgz"))
     {'desc': 'benson14', 'suffix': 'varea', 'extension': '.mgz'}
     """
-    in_mri = path.parent.name == "mri"  # where lh. and rh. are volumes too
-    match = None if in_mri else _FREESURFER_MAP.fullmatch(path.name)
+    match = _FREESURFER_MAP.fullmatch(path.name)
+    if match and path.parent.name == "mri":  # where lh. and rh. are volumes too
+        match = None
     named = match or _FREESURFER_VOLUME.fullmatch(path.name)
     if named is None:
         return None
