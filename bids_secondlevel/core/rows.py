@@ -7,7 +7,6 @@ can be grouped by it; numbers are 64-bit floats, NaN if there is none.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from math import isnan
 from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
@@ -142,26 +141,6 @@ def each_row(frame: "pd.DataFrame") -> Iterator[Any]:
 def grouped(frame: "pd.DataFrame", *columns: str) -> "Iterator[tuple[Any, pd.DataFrame]]":
     """Give rows with the same values together, in their order; a key is a value, or several."""
     return iter(frame.groupby(columns[0] if len(columns) == 1 else list(columns), sort=False))
-
-
-def rows_of(frame: "pd.DataFrame", row_type: type) -> list[Any]:
-    """Make rows of a table in memory, for what does not take a table yet."""
-    values: dict[str, list[Any]] = {}
-    for name, declared in columns(row_type).items():
-        if declared.is_number:
-            values[name] = [None if isnan(v) else declared.kind(v) for v in frame[name]]
-        else:
-            values[name] = [None if v == MISSING else v for v in frame[name]]
-    return _make_rows(row_type, values, len(frame))
-
-
-def _make_rows(row_type: type, values: Mapping[str, Sequence[Any]], n_rows: int) -> list[Any]:
-    hints = get_type_hints(row_type)
-    cells = [
-        _make_rows(hints[f.name], values, n_rows) if is_dataclass(hints[f.name]) else values[f.name]
-        for f in fields(row_type)
-    ]
-    return [row_type(*of_row) for of_row in zip(*cells, strict=True)]
 
 
 def _paths(row_type: type) -> dict[str, str]:

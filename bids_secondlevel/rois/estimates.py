@@ -1,11 +1,11 @@
 """The rows of the table of estimates, and what names them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
-from bids_secondlevel.core.rows import CELL, KEY, column, columns
+from bids_secondlevel.core.rows import KEY, column, columns
 from bids_secondlevel.core.values import STATUSES, Status
 
 Independence = Literal["independent", "crossvalidated", "circular"]
@@ -16,10 +16,6 @@ INDEPENDENCE: Mapping[Independence, str] = {
     "circular": "the map stems from the localizer task that defined the ROI; its mean is biased "
     "towards activation and no test is reported on it",
 }
-
-
-Cell = tuple[str | None, ...]
-"""What a row measures, whoever the participant: the values of the columns :data:`~.rows.CELL`."""
 
 
 def status_column() -> Any:
@@ -111,26 +107,7 @@ class EstimateRow:
         """What names this row: the values of the columns :data:`KEY`."""
         return _key_of(self)
 
-    @property
-    def cell(self) -> Cell:
-        """What the row measures, whoever the participant."""
-        return _cell_of(self)
-
 
 ESTIMATE_COLUMNS = columns(EstimateRow)
 
 _key_of: Callable[[Any], tuple[str | None, ...]] = attrgetter(*KEY)
-_cell_of: Callable[[Any], Cell] = attrgetter(*CELL)
-
-
-def named(cell: Cell) -> dict[str, Any]:
-    """Give the values of a cell by the names of their columns."""
-    return dict(zip(CELL, cell, strict=True))
-
-
-def by_cell(rows: Iterable[EstimateRow]) -> dict[Cell, list[EstimateRow]]:
-    """Put the rows of all participants that measure the same together, in their order."""
-    cells: dict[Cell, list[EstimateRow]] = {}
-    for row in rows:
-        cells.setdefault(_cell_of(row), []).append(row)
-    return cells
