@@ -12,6 +12,7 @@ from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.results import ParticipantResults, definition_of, inputs_of
 from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.core.settings import settings_text
 from bids_secondlevel.core.values import Absent, Rois
 from bids_secondlevel.inputs.study import Chosen, Study, choose
 from bids_secondlevel.maps.cortex import Cortex
@@ -136,7 +137,7 @@ def process_participant(label: str, study: Study) -> Outcome:
     resume.forget(folder)
     found = analyse(chosen.files, plan)
     written = write_participant(
-        found.results, found.rois, found.cortex, chosen, folder, settings=settings
+        found.results, found.rois, found.cortex, chosen, folder, settings=settings_text(settings)
     )
     outcome = summarize_outcome(
         chosen,

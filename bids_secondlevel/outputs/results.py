@@ -12,7 +12,7 @@ from bids_secondlevel.core.files import Contrast
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.results import FittedModel, GroupResults, ParticipantResults
 from bids_secondlevel.core.rows import Schema, frame_of_cells
-from bids_secondlevel.core.settings import Settings, is_stats_model, model_as_given, settings_text
+from bids_secondlevel.core.settings import is_stats_model, model_as_given
 from bids_secondlevel.core.values import Rois
 from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.combine import COMBINATIONS
@@ -64,11 +64,16 @@ def write_participant(
     chosen: Chosen,
     folder: ParticipantFolder,
     *,
-    settings: Settings,
+    settings: str,
 ) -> Written:
     """Write the masks and the tables of a participant; others of an earlier run are removed.
 
     The table of estimates comes last: it stands for a finished participant.
+
+    Parameters
+    ----------
+    settings : str
+        As TOML.
 
     Raises
     ------
@@ -97,7 +102,7 @@ def write_participant(
         entities=folder.entities,
     )
     masks = encode_rois(rois, cortex, chosen, folder)
-    as_run = {folder.settings: settings_text(settings).encode()}
+    as_run = {folder.settings: settings.encode()}
     remove_leftovers(folder.folders)
     return replace_files(folder.numbers(), {**masks, **as_run, **tables})
 

@@ -207,7 +207,7 @@ def test_without_pages_those_of_an_earlier_run_go(results, group_study):
 def test_who_has_one_hemisphere_only_is_told_apart(group_study, output, caplog):
     (group_study.surf("04") / "rh.benson14_eccen.mgz").unlink()
     common = [str(group_study.root), str(output)]
-    assert main([*common, "participant", "--n-procs", "1"]) == 1
+    assert main([*common, "participant", "--no-report", "--n-procs", "1"]) == 1
     assert main([*common, "group"]) == 0
     page = read(output / "group.html")
     assert any(
@@ -247,7 +247,8 @@ def test_a_page_that_cannot_be_written_costs_no_number(group_study, output, capl
     (output / "sub-02.html" / "in the way").mkdir(parents=True)
     (output / "group.html" / "in the way").mkdir(parents=True)
     common = [str(group_study.root), str(output)]
-    assert main([*common, "participant", "--n-procs", "1"]) == 1
+    labels = ["--participant-label", "02", "03"]
+    assert main([*common, "participant", "--n-procs", "1", *labels]) == 1
     assert "the numbers are written, the page is not" in caplog.text
     assert len(list(output.glob("sub-02/func/*_desc-roi_estimates.tsv"))) == 1
     assert (output / "sub-03.html").is_file()
@@ -259,7 +260,10 @@ def test_charts_of_an_earlier_run_go(results, group_study):
     assert list(results.glob("sub-01/figures/sub-01_*sweep*.svg"))
     assert list(results.glob("figures/group_*sweep*.svg"))
     common = [str(group_study.root), str(results)]
-    assert main([*common, "participant", "--n-procs", "1"]) == 0
+    assert main([*common, "participant", "--participant-label", "01"]) == 0
+    assert not list(results.glob("sub-01/func/*sweep*"))
+    for path in results.glob("sub-*/func/*sweep*"):
+        path.unlink()
     assert main([*common, "group"]) == 0
     assert not list(results.glob("sub-01/figures/sub-01_*sweep*.svg"))
     assert not list(results.glob("figures/group_*sweep*.svg"))
@@ -336,14 +340,14 @@ def test_the_methods_text_says_what_was_done(results, group_study):
     bib = (results / "logs" / "CITATION.bib").read_text()
     assert bib.count("@article{") == text.split("# References")[1].count("\n- ")
     common = [str(group_study.root), str(results)]
-    assert main([*common, "group", "--n-permutations", "0"]) == 0
+    assert main([*common, "group", "--n-permutations", "0", "--no-report"]) == 0
     assert "Nichols" not in (results / "logs" / "CITATION.md").read_text()
-    assert main([*common, "participant", "--n-procs", "1"]) == 0
+    assert main([*common, "participant", "--no-report", "--participant-label", "01"]) == 0
     assert "participants were analysed" in (results / "logs" / "CITATION.md").read_text()
 
 
 def test_the_methods_text_of_other_rules(study, output):
-    options = ["--tail", "less", "--summary", "median", "--eccentricity", "1", "4"]
+    options = ["--tail", "less", "--summary", "median", "--eccentricity", "1", "4", "--no-report"]
     assert main([str(study.root), str(output), "participant", *options]) == 0
     text = (output / "logs" / "CITATION.md").read_text()
     assert "z < -1.96" in text
