@@ -72,7 +72,7 @@ def write_participant(
 
     Parameters
     ----------
-    settings : str
+    settings
         As TOML.
 
     Raises
