@@ -1,7 +1,7 @@
 """Round trips on the spheres of fsaverage and fsLR with 163,842 vertices.
 
 They are in the package smriprep, which is too large to be a dependency of the tests, so that this
-module runs only where it is asked for: ``pytest tests/real_spheres.py`` with the folder
+module runs only where it is asked for: ``pytest tests/maps/real_spheres.py`` with the folder
 ``smriprep/data/atlases`` of that package, unpacked, in ``SPHERES``.
 """
 
