@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 from bids_secondlevel.core.rows import KEY, column, columns
 from bids_secondlevel.core.values import STATUSES, Status
+
+Row = TypeVar("Row")
 
 Independence = Literal["independent", "crossvalidated", "circular"]
 
@@ -111,3 +113,9 @@ class EstimateRow:
 ESTIMATE_COLUMNS = columns(EstimateRow)
 
 _key_of: Callable[[Any], tuple[str | None, ...]] = attrgetter(*KEY)
+
+
+def relabelled(row: EstimateRow, row_type: type[Row], **label: object) -> Row:
+    """Make a row of another table from an estimate: the columns they share, and a label."""
+    names = [name for name in columns(cast("type", row_type)) if name not in label]
+    return row_type(**{name: getattr(row, name) for name in names}, **label)

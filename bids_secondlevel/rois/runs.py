@@ -1,6 +1,6 @@
 """Estimates of single runs, where those of several were combined into one."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from bids_secondlevel.core.rows import KEY, column, columns
 from bids_secondlevel.core.values import Status
@@ -8,6 +8,7 @@ from bids_secondlevel.rois.estimates import (
     EstimateRow,
     Independence,
     independence_column,
+    relabelled,
     status_column,
 )
 
@@ -51,5 +52,4 @@ RUN_COLUMNS = columns(RunRow)
 
 def label_run(row: EstimateRow, run: str) -> RunRow:
     """Turn an estimate that was measured in the map of one run into a row of that run."""
-    shared = {f.name: getattr(row, f.name) for f in fields(RunRow) if f.name != "run"}
-    return RunRow(**shared, run=int(run))
+    return relabelled(row, RunRow, run=int(run))

@@ -9,6 +9,7 @@ from bids_secondlevel.rois.estimates import (
     EstimateRow,
     Independence,
     independence_column,
+    relabelled,
     status_column,
 )
 
@@ -48,21 +49,4 @@ SWEEP_COLUMNS = columns(SweepRow)
 
 def label_variant(row: EstimateRow, variant: Variant) -> SweepRow:
     """Turn an estimate in the changed ROIs of a variant into a row of the sweep."""
-    return SweepRow(
-        participant_id=row.participant_id,
-        session=row.session,
-        task=row.task,
-        contrast=row.contrast,
-        roi=row.roi,
-        hemi=row.hemi,
-        space=row.space,
-        statistic=row.statistic,
-        varied=variant.varied,
-        value=variant.values[row.roi],
-        estimate=row.estimate,
-        sd=row.sd,
-        n_vertices=row.n_vertices,
-        n_finite=row.n_finite,
-        status=row.status,
-        independence=row.independence,
-    )
+    return relabelled(row, SweepRow, varied=variant.varied, value=variant.values[row.roi])
