@@ -5,11 +5,10 @@ can be grouped by it; numbers are 64-bit floats, NaN if there is none.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from operator import attrgetter
 from types import NoneType
-from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +66,8 @@ KEY_COLUMNS: Schema = {
 """The columns that together name a number of a participant."""
 
 KEY = tuple(KEY_COLUMNS)
-CELL = KEY[1:]
+CELL_COLUMNS: Schema = {name: KEY_COLUMNS[name] for name in KEY[1:]}
+CELL = tuple(CELL_COLUMNS)
 """The columns that name what was measured, whoever the participant."""
 
 
@@ -87,34 +87,23 @@ def column(
     return field(metadata={"column": declared if description else None}, **default)
 
 
-def shared_columns() -> Any:
-    """Declare that a field holds columns that several tables share, in a dataclass of their own."""
-    return field()
-
-
 @cache  # asked for every table
 def columns(row_type: type) -> Schema:
     """List the columns that the fields of a dataclass declare."""
     hints = get_type_hints(row_type)
     listed: dict[str, Column] = {}
     for each in fields(row_type):
-        hint = hints[each.name]
-        if is_dataclass(hint):
-            listed |= columns(cast("type", hint))
-        else:
-            declared = each.metadata["column"] or KEY_COLUMNS[each.name]
-            kind = next((k for k in (int, float) if hint in (k, k | None)), str)
-            may_be_missing = NoneType in get_args(hint)
-            listed[each.name] = replace(declared, kind=kind, may_be_missing=may_be_missing)
+        hint, declared = hints[each.name], each.metadata["column"] or KEY_COLUMNS[each.name]
+        kind = next((k for k in (int, float) if hint in (k, k | None)), str)
+        may_be_missing = NoneType in get_args(hint)
+        listed[each.name] = replace(declared, kind=kind, may_be_missing=may_be_missing)
     return listed
 
 
 def frame_of(rows: Sequence[Any], row_type: type) -> "pd.DataFrame":
     """Put rows into a table in memory; it has every column that `row_type` declares."""
-    paths = _paths(row_type)
-    return frame_of_cells(
-        {name: [attrgetter(paths[name])(row) for row in rows] for name in paths}, columns(row_type)
-    )
+    schema = columns(row_type)
+    return frame_of_cells({name: [getattr(row, name) for row in rows] for name in schema}, schema)
 
 
 def frame_of_cells(cells: Mapping[str, Sequence[Any]], schema: Schema) -> "pd.DataFrame":
@@ -141,16 +130,3 @@ def each_row(frame: "pd.DataFrame") -> Iterator[Any]:
 def grouped(frame: "pd.DataFrame", *columns: str) -> "Iterator[tuple[Any, pd.DataFrame]]":
     """Give rows with the same values together, in their order; a key is a value, or several."""
     return iter(frame.groupby(columns[0] if len(columns) == 1 else list(columns), sort=False))
-
-
-def _paths(row_type: type) -> dict[str, str]:
-    """Say by which attribute a row holds the value of a column."""
-    hints = get_type_hints(row_type)
-    paths: dict[str, str] = {}
-    for each in fields(row_type):
-        if is_dataclass(hints[each.name]):
-            inner = _paths(cast("type", hints[each.name]))
-            paths |= {name: f"{each.name}.{path}" for name, path in inner.items()}
-        else:
-            paths[each.name] = each.name
-    return paths

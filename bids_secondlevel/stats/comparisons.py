@@ -1,7 +1,6 @@
 """Paired tests: between ROIs, between contrasts, and between hemispheres."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
@@ -9,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
-from bids_secondlevel.core.rows import CELL, column, columns, shared_columns
-from bids_secondlevel.stats.tests import GroupTest, Numbers, run_tests, spread
+from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, Column, Schema
+from bids_secondlevel.stats.tests import TEST_COLUMNS, Numbers, run_tests, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,27 +35,18 @@ FAMILY = (
 )
 
 
-@dataclass(frozen=True)
-class ComparisonRow:
-    """A paired test across participants; the only declaration of the table's columns."""
-
-    comparison: Comparison = column(
-        "which column names the first of the two that are compared", levels=COMPARISONS
-    )
-    session: str | None = column("session label of the measured maps; n/a where they have none")
-    task: str = column("task of the measured maps")
-    contrast: str = column("first-level contrast of the measured maps")
-    roi: str = column("region of interest, named after the localizer contrast that defines it")
-    hemi: str = column("hemisphere: L, or both pooled")
-    space: str | None = column()
-    statistic: str = column("what the maps hold, the stat entity of their names")
-    versus: str = column(
-        "the ROI, contrast or hemisphere whose estimates are subtracted from those of the first"
-    )
-    test: GroupTest = shared_columns()
-
-
-COMPARISON_COLUMNS = columns(ComparisonRow)
+COMPARISON_COLUMNS: Schema = {
+    "comparison": Column(
+        str, "which column names the first of the two that are compared", levels=COMPARISONS
+    ),
+    **CELL_COLUMNS,
+    "versus": Column(
+        str,
+        "the ROI, contrast or hemisphere whose estimates are subtracted from those of the first",
+    ),
+    **TEST_COLUMNS,
+}
+"""A paired test across participants."""
 
 
 def paired_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.DataFrame":

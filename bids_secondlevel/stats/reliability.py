@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.rows import CELL, MISSING, column, columns, frame_of_cells
+from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema, frame_of_cells
 from bids_secondlevel.core.values import STATUSES, Array
-from bids_secondlevel.rois.estimates import INDEPENDENCE, Independence
+from bids_secondlevel.rois.estimates import INDEPENDENCE
 from bids_secondlevel.stats.tests import Numbers, places, spread
 
 if TYPE_CHECKING:
@@ -42,52 +42,42 @@ _ROUNDING = 1e-12
 """Values that differ by less than this share of the largest are equal but for rounding."""
 
 
-@dataclass(frozen=True)
-class ReliabilityRow:
-    """A coefficient of reliability; the only declaration of the table's columns."""
-
-    session: str | None = column(
-        "session label of the measured maps; n/a over sessions, and where they have none"
-    )
-    task: str = column("task of the measured maps")
-    contrast: str = column("first-level contrast of the measured maps")
-    roi: str = column("region of interest")
-    hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column()
-    statistic: str = column("what the maps hold, the stat entity of their names")
-    over: Over = column("what was repeated", levels=OVER)
-    method: Coefficient = column("which coefficient", levels=COEFFICIENTS)
-    value: float | None = column(
+RELIABILITY_COLUMNS: Schema = {
+    **CELL_COLUMNS,
+    "session": Column(
+        str, "session label of the measured maps; n/a over sessions, and if they have none"
+    ),
+    "over": Column(str, "what was repeated", levels=OVER),
+    "method": Column(str, "which coefficient", levels=COEFFICIENTS),
+    "value": Column(
+        float,
         "the coefficient; 1 is perfect. Negative values are given as they come: there is no "
         "reliability to be seen",
-        default=None,
-    )
-    ci95_low: float | None = column(
+    ),
+    "ci95_low": Column(
+        float,
         "lower limit of the 95 % confidence interval of value; of a split half (from Fisher's z "
         "of r) with four participants or more",
-        default=None,
-    )
-    ci95_high: float | None = column("upper limit of the same interval", default=None)
-    n: int = column("number of participants used", default=0)
-    k: int | None = column(
-        "number of sessions or runs of each participant; n/a where it differs between them",
-        default=None,
-    )
-    independence: Independence = column(
+    ),
+    "ci95_high": Column(float, "upper limit of the same interval"),
+    "n": Column(int, "number of participants used"),
+    "k": Column(
+        int, "number of sessions or runs of each participant; n/a where it differs between them"
+    ),
+    "independence": Column(
+        str,
         "whether the numbers were measured on the data that defined their ROIs; if so, they were "
         "selected for, and the coefficient is that of selected numbers",
         levels=INDEPENDENCE,
-        default="independent",
-    )
-    excluded: str | None = column(
+    ),
+    "excluded": Column(
+        str,
         "participants left out, each with the reason: the status of the estimate that is "
         "missing, or the number of runs (as 3_runs) that differs from that of most",
-        default=None,
-    )
-    note: str | None = column("why a value is n/a, and what was passed over", default=None)
-
-
-RELIABILITY_COLUMNS = columns(ReliabilityRow)
+    ),
+    "note": Column(str, "why a value is n/a, and what was passed over"),
+}
+"""A coefficient of reliability."""
 
 
 class Agreement(NamedTuple):

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import BOTH
-from bids_secondlevel.core.rows import CELL, MISSING, column, columns, shared_columns
+from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema
 from bids_secondlevel.core.values import STATUSES, Array, Mask
-from bids_secondlevel.rois.estimates import INDEPENDENCE, Independence
+from bids_secondlevel.rois.estimates import INDEPENDENCE
 from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
 
 if TYPE_CHECKING:
@@ -32,104 +32,85 @@ _ROUNDING = 1e-12
 """Differences between participants that are a smaller share of their numbers are none."""
 
 
-@dataclass(frozen=True)
-class GroupTest:
-    """A test of a mean against 0 across participants; columns shared by several tables."""
-
-    n: int = column("number of participants with a number")
-    mean: float | None = column("mean across participants", units="those of the maps", default=None)
-    median: float | None = column(
-        "median across participants", units="those of the maps", default=None
-    )
-    sd: float | None = column(
+TEST_COLUMNS: Schema = {
+    "n": Column(int, "number of participants with a number"),
+    "mean": Column(float, "mean across participants", units="those of the maps"),
+    "median": Column(float, "median across participants", units="those of the maps"),
+    "sd": Column(
+        float,
         "standard deviation across participants (n - 1 in the denominator)",
         units="those of the maps",
-        default=None,
-    )
-    sem: float | None = column(
+    ),
+    "sem": Column(
+        float,
         "standard error of the mean: sd divided by the square root of n",
         units="those of the maps",
-        default=None,
-    )
-    ci95_low: float | None = column(
+    ),
+    "ci95_low": Column(
+        float,
         "lower limit of the 95 % confidence interval of the mean (Student's t)",
         units="those of the maps",
-        default=None,
-    )
-    ci95_high: float | None = column(
+    ),
+    "ci95_high": Column(
+        float,
         "upper limit of the 95 % confidence interval of the mean (Student's t)",
         units="those of the maps",
-        default=None,
-    )
-    t: float | None = column("one-sample t against 0; n/a for circular estimates", default=None)
-    df: int | None = column("degrees of freedom: n - 1; n/a where there is no t", default=None)
-    p: float | None = column(
-        "two-sided p value of t, not corrected for multiple tests; n/a where there is no t",
-        default=None,
-    )
-    cohens_d: float | None = column("Cohen's d: mean divided by sd", default=None)
-    cohens_d_ci95_low: float | None = column(
-        "lower limit of the 95 % confidence interval of d (noncentral t)", default=None
-    )
-    cohens_d_ci95_high: float | None = column(
-        "upper limit of the 95 % confidence interval of d (noncentral t)", default=None
-    )
-    hedges_g: float | None = column(
-        "Hedges' g: d without its bias in small samples; needs three participants", default=None
-    )
-    hedges_g_ci95_low: float | None = column(
-        "lower limit of the 95 % confidence interval of g", default=None
-    )
-    hedges_g_ci95_high: float | None = column(
-        "upper limit of the 95 % confidence interval of g", default=None
-    )
-    p_permutation: float | None = column(
+    ),
+    "t": Column(float, "one-sample t against 0; n/a for circular estimates"),
+    "df": Column(int, "degrees of freedom: n - 1; n/a where there is no t"),
+    "p": Column(
+        float, "two-sided p value of t, not corrected for multiple tests; n/a where there is no t"
+    ),
+    "cohens_d": Column(float, "Cohen's d: mean divided by sd"),
+    "cohens_d_ci95_low": Column(
+        float, "lower limit of the 95 % confidence interval of d (noncentral t)"
+    ),
+    "cohens_d_ci95_high": Column(
+        float, "upper limit of the 95 % confidence interval of d (noncentral t)"
+    ),
+    "hedges_g": Column(
+        float, "Hedges' g: d without its bias in small samples; needs three participants"
+    ),
+    "hedges_g_ci95_low": Column(float, "lower limit of the 95 % confidence interval of g"),
+    "hedges_g_ci95_high": Column(float, "upper limit of the 95 % confidence interval of g"),
+    "p_permutation": Column(
+        float,
         "two-sided p value of |t| by flipping the signs of participants, not corrected; supposes a "
         "distribution that is symmetric about 0 where there is no effect",
-        default=None,
-    )
-    n_flips: int | None = column(
+    ),
+    "n_flips": Column(
+        int,
         "sign flips behind p_permutation; 2^n where these are all there are, otherwise random "
         "ones beside the data as they are",
-        default=None,
-    )
-    p_fwe: float | None = column(
+    ),
+    "p_fwe": Column(
+        float,
         "p value by sign flips, corrected for the family of tests by its largest |t| (familywise "
         "error rate); n/a outside the family, see Family in this file",
-        default=None,
-    )
-    q_fdr: float | None = column(
+    ),
+    "q_fdr": Column(
+        float,
         "false discovery rate at which p is significant in the family of tests "
         "(Benjamini-Hochberg); n/a outside the family, see Family in this file",
-        default=None,
-    )
-    independence: Independence = column(
+    ),
+    "independence": Column(
+        str,
         "whether the numbers were measured on the data that defined their ROIs",
         levels=INDEPENDENCE,
-        default="independent",
-    )
-    excluded: str | None = column(
-        "participants without a number here, each with the reason (the status of its row)",
-        default=None,
-    )
-    note: str | None = column("why a statistic is n/a", default=None)
+    ),
+    "excluded": Column(
+        str, "participants without a number here, each with the reason (the status of its row)"
+    ),
+    "note": Column(str, "why a statistic is n/a"),
+}
+"""A test of a mean against 0 across participants; several tables have these columns."""
 
 
-@dataclass(frozen=True)
-class StatisticRow:
-    """A one-sample test across participants; the only declaration of the table's columns."""
-
-    session: str | None = column("session label of the measured maps; n/a where they have none")
-    task: str = column("task of the measured maps")
-    contrast: str = column("first-level contrast of the measured maps")
-    roi: str = column("region of interest, named after the localizer contrast that defines it")
-    hemi: str = column("hemisphere: L, R, or both pooled")
-    space: str | None = column()
-    statistic: str = column("what the maps hold, the stat entity of their names")
-    test: GroupTest = shared_columns()
-
-
-STATISTIC_COLUMNS = columns(StatisticRow)
+STATISTIC_COLUMNS: Schema = {
+    **CELL_COLUMNS,
+    **TEST_COLUMNS,
+}
+"""A one-sample test across participants."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -250,7 +231,7 @@ def run_tests(numbers: Numbers, is_in_family: Mask, n_permutations: int) -> "pd.
     Returns
     -------
     DataFrame
-        With the columns of :class:`GroupTest`, a row for each test.
+        With the columns :data:`TEST_COLUMNS`, a row for each test.
     """
     import pandas as pd
 
@@ -352,7 +333,7 @@ def _describe(numbers: Numbers) -> "pd.DataFrame":
         "ci95_high": mean + half,
     }
     too_large = ~np.isfinite(mean) | np.isinf(sem)
-    names = [name for name, declared in columns(GroupTest).items() if declared.is_number]
+    names = [name for name, declared in TEST_COLUMNS.items() if declared.is_number]
     tests = pd.DataFrame(described, columns=names, dtype=np.float64)
     tests.loc[too_large, names[1:]] = np.nan
     return tests

@@ -5,24 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bids_secondlevel.core.rows import column, frame_of, shared_columns
-
-
-@dataclass(frozen=True)
-class Where:
-    session: str | None = column("session")
-    hemi: str = column("hemisphere", default="L")
+from bids_secondlevel.core.rows import column, frame_of
 
 
 @dataclass(frozen=True)
 class Measured:
-    at: Where = shared_columns()
+    session: str | None = column("session")
+    hemi: str = column("hemisphere", default="L")
     value: float | None = column("value", default=None)
     n: int | None = column("count", default=None)
 
 
 def test_text_is_as_in_the_file_and_numbers_are_floats():
-    frame = frame_of([Measured(Where("a"), 0.1, 3), Measured(Where(None, "R"))], Measured)
+    frame = frame_of([Measured("a", value=0.1, n=3), Measured(None, "R")], Measured)
     assert list(frame.columns) == ["session", "hemi", "value", "n"]
     assert frame["session"].tolist() == ["a", "n/a"]
     assert frame.dtypes[["value", "n"]].tolist() == [np.float64, np.float64]
