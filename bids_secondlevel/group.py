@@ -23,7 +23,12 @@ from bids_secondlevel.inputs.datasets import check_bids_dir, check_output_dir
 from bids_secondlevel.inputs.participants import read_participants, read_stats_model
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
 from bids_secondlevel.outputs.files import remove_files
-from bids_secondlevel.outputs.group_outcome import tell_definitions, tell_model, tell_results
+from bids_secondlevel.outputs.group_outcome import (
+    tell_definitions,
+    tell_model,
+    tell_replaced,
+    tell_results,
+)
 from bids_secondlevel.outputs.group_participants import choose_participants
 from bids_secondlevel.outputs.names import GroupFolder
 from bids_secondlevel.outputs.participant_tables import (
@@ -119,13 +124,14 @@ def run(settings: Settings) -> int:
     unreadable: dict[str, Status] = dict.fromkeys(tables.unreadable, "unreadable_table")
     results = analyse(tables, definition, {**participants.absent, **unreadable}, settings)
     is_complete = True
+    folder = GroupFolder(settings.output_dir, settings.analysis_name)
+    tell_replaced(results, folder)
     if settings.dry_run:
         print("\n".join(f"would read {path}" for path in tables.definitions))
         if settings.model is not None:
             for message in fit_model(settings.model, results.estimates, settings).messages:
                 LOG.warning("--model: %s", message)
     else:
-        folder = GroupFolder(settings.output_dir)
         write_group(results, folder)
         write_dataset_files(settings.output_dir, (), settings.bids_dir, description)
         tell_results(results, folder)
@@ -161,7 +167,7 @@ def _report(results: GroupResults, settings: Settings, folder: GroupFolder) -> b
     try:
         remove_files(folder.pages())
         text = group_methods(results)
-        write_methods(text.markdown(), text.bibtex(), settings.output_dir)
+        write_methods(text.markdown(), text.bibtex(), folder.logs)
         if settings.report:
             write_group_page(results, folder)
     except OutputError:

@@ -2,16 +2,17 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core.errors import UsageError
-from bids_secondlevel.core.options import Option, options_of
+from bids_secondlevel.core.options import LEVELS, AnalysisLevel, Option, options_of
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.words import in_words
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -29,6 +30,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     parsed = vars(build_parser().parse_args([_hyphenated(argument) for argument in arguments]))
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parsed.items()}
     path = given.pop("config", None)
+    _check_level(given, given["analysis_level"])
     content = {} if path is None else read_config(path)
     tables = content.pop("roi", [])
     named = [option for option in options_of(Settings) if option.group is not None]
@@ -41,6 +43,37 @@ def parse(arguments: Sequence[str]) -> Settings:
         given["exclusions"] = read_exclusions(given["exclude"])
     rule = _changed(RoiRule(), given, "options")
     return Settings(**given, rule=rule, rois=define_rois(tables, rule, f"--config {path}"))
+
+
+def _check_level(given: Container[str], level: AnalysisLevel) -> None:
+    """Refuse options of the command line that do nothing at this level.
+
+    Those in a file are passed over: one file may serve both levels.
+
+    Raises
+    ------
+    UsageError
+        It names all of them.
+    """
+    idle = [o for o in options_of(Settings) if o.name in given and level not in o.levels]
+    if not idle:
+        return
+    (other,) = (name for name in LEVELS if name != level)
+    named = in_words([f"--{option.key}" for option in idle])
+    acts = "acts" if len(idle) == 1 else "act"
+    advice = (
+        f"To change the results with {_it(idle)}, run the participant level with {_it(idle)}; "
+        f"leave {_it(idle)} out here."
+        if level == "group"
+        else f"Leave {_it(idle)} out here, and give {_it(idle)} to the group level."
+    )
+    raise UsageError(
+        f"{named} {acts} at {other} level only, and this is the {level} level. {advice}"
+    )
+
+
+def _it(options: Sequence[Option]) -> str:
+    return "it" if len(options) == 1 else "them"
 
 
 def _hyphenated(argument: str) -> str:
@@ -59,10 +92,10 @@ def read_config(path: Path) -> dict[str, Any]:
     UsageError
         If it cannot be read.
     """
-    from bids_secondlevel.maps.files import read_bytes
+    from bids_secondlevel.maps.files import read_text
 
     try:
-        return tomllib.loads(read_bytes(path, may_be_pipe=True).decode())
+        return tomllib.loads(read_text(path, may_be_pipe=True))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML ({error}).") from error
 

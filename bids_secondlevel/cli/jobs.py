@@ -197,7 +197,7 @@ def _write_methods(study: Study) -> None:
         plan.space,
         cross_validated=any(of.folds for of in files),
     )
-    write_methods(text.markdown(), text.bibtex(), settings.output_dir)
+    write_methods(text.markdown(), text.bibtex(), settings.output_dir / "logs")
 
 
 def _process_all(labels: Sequence[str], study: Study) -> Generator[Outcome]:

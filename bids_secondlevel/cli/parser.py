@@ -19,7 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
         usage="%(prog)s BIDS_DIR OUTPUT_DIR {participant,group} [options]",
         description="Individual regions of interest from retinotopy and a functional localizer, "
         "and group statistics on first-level estimates inside them. Run the participant level "
-        "first, then the group level.",
+        "first, then the group level. Options that say what is done act at participant level, "
+        "those under 'group level' at group level, and those marked [both levels] at both.",
         epilog="Exit codes: 0 done; 1 some participant failed (the others were processed); "
         "16 invalid dataset; 18 the filters selected nothing; 64 usage; 65 unreadable or "
         "inconsistent data; 66 input missing; 73 output cannot be written.",
@@ -53,10 +54,10 @@ def _taken_by(option: Option) -> dict[str, Any]:
     """Say what an argument takes, as argparse has it."""
     if option.kind is bool:
         action = "store_false" if option.says_no else "store_true"
-        return {"action": action, "help": option.description}
+        return {"action": action, "help": option.help}
     if option.metavar is None and not option.choices:
-        return {"action": "count", "help": option.description}
-    taken: dict[str, Any] = {"metavar": option.metavar, "help": option.description}
+        return {"action": "count", "help": option.help}
+    taken: dict[str, Any] = {"metavar": option.metavar, "help": option.help}
     if option.choices:
         taken["choices"] = option.choices
     elif option.kind is not str:

@@ -33,7 +33,7 @@ def run(settings: Settings) -> int:
         If there are no results to be shown.
     """
     if settings.analysis_level == "group":
-        folder = GroupFolder(settings.output_dir)
+        folder = GroupFolder(settings.output_dir, settings.analysis_name)
         write_group_page(read_group(folder), folder)
         LOG.info("%s: written", folder.page)
         return DONE

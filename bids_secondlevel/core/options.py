@@ -20,6 +20,9 @@ RUNNING = "running"
 GROUPS = (WHO, ROIS, MEASURED, GROUP_LEVEL, RUNNING)
 """Headings of options, in the order of ``--help``."""
 
+AnalysisLevel = Literal["participant", "group"]
+LEVELS: tuple[AnalysisLevel, ...] = get_args(AnalysisLevel)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -36,6 +39,8 @@ class Option:
     """Heading in ``--help``; none for what is given by its place."""
     metavar: str | tuple[str, ...] | None
     """What stands for its value in ``--help``; choices and flags have none."""
+    at_both_levels: bool
+    """Whether an option that decides what is done acts at group level as at participant level."""
     short: str | None
     """With one hyphen."""
     prefix: str | None
@@ -46,6 +51,18 @@ class Option:
     """Whether a value can be right."""
     expected: str
     """What `check` wants, in words."""
+
+    @property
+    def levels(self) -> tuple[AnalysisLevel, ...]:
+        """The levels at which it acts; how to run may be said at any."""
+        if self.at_both_levels or self.group in (RUNNING, None):
+            return LEVELS
+        return ("group",) if self.group == GROUP_LEVEL else ("participant",)
+
+    @property
+    def help(self) -> str:
+        """What ``--help`` says of it."""
+        return f"{self.description} [both levels]" if self.at_both_levels else self.description
 
     @property
     def says_no(self) -> bool:
@@ -91,6 +108,7 @@ def option(
     *,
     default: Any = None,
     metavar: str | tuple[str, ...] | None = None,
+    at_both_levels: bool = False,
     short: str | None = None,
     prefix: str | None = None,
     parse: Callable[[str], Any] | None = None,
@@ -102,6 +120,7 @@ def option(
         "description": description.replace("{default}", as_given(default)),
         "group": group,
         "metavar": metavar or ("LABEL" if prefix else None),
+        "at_both_levels": at_both_levels,
         "short": short,
         "prefix": prefix,
         "parse": parse,

@@ -127,6 +127,7 @@ class RoiRule:
         ROIS,
         metavar="N",
         default=1,
+        at_both_levels=True,
         check=lambda n: n >= 1,
         expected="1 or more",
     )

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, field, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import tomli_w
 
@@ -18,6 +18,7 @@ from bids_secondlevel.core.options import (
     ROIS,
     RUNNING,
     WHO,
+    AnalysisLevel,
     check_options,
     option,
     options_of,
@@ -30,8 +31,6 @@ from bids_secondlevel.core.roi_rule import (
     checked_label,
 )
 from bids_secondlevel.core.spaces import DENSITIES, known_space, numbered, vertex_counts
-
-AnalysisLevel = Literal["participant", "group"]
 
 FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
 """What ``--bids-filter-file`` can narrow down."""
@@ -76,6 +75,7 @@ class Settings:
         WHO,
         prefix="sub-",
         default=(),
+        at_both_levels=True,
     )
     session_label: tuple[str, ...] = option(
         "sessions to measure, with or without ses- (default: all); ROIs are always defined "
@@ -83,6 +83,7 @@ class Settings:
         WHO,
         prefix="ses-",
         default=(),
+        at_both_levels=True,
     )
     derivatives: tuple[DerivativePath, ...] = option(
         "datasets of first-level maps and of retinotopy (default: those below "
@@ -110,6 +111,7 @@ class Settings:
         ROIS,
         prefix="contrast-",
         default=(),
+        at_both_levels=True,
     )
     retinotopy_only: bool = option(
         "one ROI by retinotopy alone, without a localizer", ROIS, default=False
@@ -127,9 +129,14 @@ class Settings:
         MEASURED,
         prefix="task-",
         default=(),
+        at_both_levels=True,
     )
     contrasts: tuple[str, ...] = option(
-        "contrasts to measure (default: all)", MEASURED, prefix="contrast-", default=()
+        "contrasts to measure (default: all)",
+        MEASURED,
+        prefix="contrast-",
+        default=(),
+        at_both_levels=True,
     )
     statistic: str = option(
         "which maps to measure, the stat entity (default: {default})",
@@ -170,6 +177,7 @@ class Settings:
         "fsaverage, fsaverage5, fsaverage6 or fsLR, with a density such as fsLR-59k if need be",
         MEASURED,
         prefix="space-",
+        at_both_levels=True,
     )
     hemi: tuple[HemisphereRow, ...] = option(
         "which rows there are of each estimate (default: L R both; for volumes both; there, "
@@ -178,6 +186,7 @@ class Settings:
         default=(),
         check=lambda given: len(set(given) & set(get_args(HemisphereRow))) == len(given),
         expected="L, R, both, or some",
+        at_both_levels=True,
     )
 
     exclude: Path | None = option(
@@ -211,8 +220,20 @@ class Settings:
         metavar="FORMULA|FILE",
     )
 
+    analysis_name: str | None = option(
+        "write everything of this group analysis to OUTPUT_DIR/analyses/NAME, so that analyses "
+        "stand side by side (default: the top of OUTPUT_DIR)",
+        GROUP_LEVEL,
+        metavar="NAME",
+        check=lambda name: bool(re.fullmatch("[0-9A-Za-z][0-9A-Za-z._+-]{0,99}", name)),
+        expected="a name of a folder: letters, digits, and - _ + . but at its beginning",
+    )
+
     skip_bids_validation: bool = option(
-        "go on without a valid dataset_description.json in BIDS_DIR", WHO, default=False
+        "go on without a valid dataset_description.json in BIDS_DIR",
+        WHO,
+        default=False,
+        at_both_levels=True,
     )
     dry_run: bool = option(
         "print which files would be used for what, and what is missing; write nothing",
@@ -337,14 +358,6 @@ _RULE_KEYS = (
 )
 """Options of a rule, in the order of the file: the retinotopic part first."""
 
-_GROUP_KEYS = (
-    *("participant-label", "session-label", "task-label", "contrasts", "roi-contrasts", "space"),
-    "hemi",
-    *("exclude", "min-vertices", "min-coverage", "n-permutations", "model"),
-    "skip-bids-validation",
-)
-"""Options that have an effect at group level, in the order of the file."""
-
 
 def settings_text(settings: Settings) -> str:
     """Write the settings that decide the results as TOML, to be passed back with ``--config``."""
@@ -384,7 +397,8 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         for roi in settings.rois
     ]
     if settings.analysis_level == "group":
-        options = {key: options[key] for key in _GROUP_KEYS}
+        acting = {o.key for o in options_of(Settings) if "group" in o.levels}
+        options = {key: value for key, value in options.items() if key in acting}
     return {key: value for key, value in options.items() if value not in (None, [])}
 
 

@@ -17,7 +17,7 @@ from bids_secondlevel.core.errors import (
 from bids_secondlevel.core.files import Dataset
 from bids_secondlevel.core.settings import DerivativePath, Settings
 from bids_secondlevel.inputs.names import PARTICIPANT_FOLDER
-from bids_secondlevel.maps.files import check_present, read_json
+from bids_secondlevel.maps.files import check_present, read_json, read_json_object
 
 _OWN_NAME = "bids_secondlevel"
 
@@ -35,23 +35,26 @@ def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
     bids_dir = settings.bids_dir
     if not bids_dir.is_dir():
         raise InputMissingError(f"{bids_dir}: there is no such folder; expected a BIDS dataset.")
+    if settings.skip_bids_validation:
+        return _read_description(bids_dir)
     path = bids_dir / "dataset_description.json"
-    description = _read_description(bids_dir)
-    if not settings.skip_bids_validation:
-        hint = "(--skip-bids-validation goes on regardless)"
-        if path.is_file() or path.is_symlink():
-            check_present(path)
-        else:
-            raise InvalidDatasetError(
-                f"{bids_dir}: holds no dataset_description.json, so it is not a BIDS dataset. "
-                f"Check the path, or add the file {hint}."
-            )
-        missing = [key for key in ("Name", "BIDSVersion") if key not in description]
-        if missing:
-            raise InvalidDatasetError(
-                f"{path}: expected a JSON object with Name and BIDSVersion, found no "
-                f"{' and no '.join(missing)}. Correct the file {hint}."
-            )
+    hint = "(--skip-bids-validation goes on regardless)"
+    if not (path.is_file() or path.is_symlink()):
+        raise InvalidDatasetError(
+            f"{bids_dir}: holds no dataset_description.json, so it is not a BIDS dataset. "
+            f"Check the path, or add the file {hint}."
+        )
+    check_present(path)
+    try:
+        description = read_json_object(path)
+    except DataError as error:
+        raise InvalidDatasetError(f"{error} --skip-bids-validation goes on regardless.") from error
+    missing = [key for key in ("Name", "BIDSVersion") if key not in description]
+    if missing:
+        raise InvalidDatasetError(
+            f"{path}: expected a JSON object with Name and BIDSVersion, found no "
+            f"{' and no '.join(missing)}. Correct the file {hint}."
+        )
     return description
 
 

@@ -3,6 +3,7 @@
 A reader says what it reads; what goes wrong meanwhile becomes a message here that names the file.
 """
 
+import codecs
 import gzip
 import json
 import math
@@ -186,9 +187,16 @@ def read_text(path: Path, *, may_be_pipe: bool = False) -> str:
     OSError
         As :func:`read_bytes`.
     ValueError
-        If it is not UTF-8.
+        If it is not UTF-8; it says so in words.
     """
-    return read_bytes(path, may_be_pipe=may_be_pipe).decode("utf-8-sig")
+    content = read_bytes(path, may_be_pipe=may_be_pipe)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        line = content.count(b"\n", 0, error.start) + 1
+        found = "is in UTF-16" if is_utf16 else f"is not in UTF-8 (line {line})"
+        raise ValueError(f"the text {found}; save it as UTF-8") from error
 
 
 def read_json(path: Path, *, may_be_pipe: bool = False) -> Any:

@@ -32,6 +32,7 @@ group_*.json
 *.html
 figures
 logs/
+analyses/
 """
 
 
@@ -48,6 +49,7 @@ def write_dataset_files(
         If it cannot be written.
     """
     remove_leftovers((output_dir, output_dir / "logs", output_dir / "figures"))
+    write_atomically(output_dir / ".bidsignore", _BIDSIGNORE.encode())
     path = output_dir / "dataset_description.json"
     if path.exists() and not datasets:
         return
@@ -78,18 +80,16 @@ def write_dataset_files(
             "DatasetLinks": relative,
         },
     )
-    write_atomically(output_dir / ".bidsignore", _BIDSIGNORE.encode())
 
 
-def write_methods(markdown: str, bibtex: str, output_dir: Path) -> None:
-    """Write the text of a methods section, and what it cites, to ``logs/``.
+def write_methods(markdown: str, bibtex: str, logs: Path) -> None:
+    """Write the text of a methods section, and what it cites, to a folder ``logs``.
 
     Raises
     ------
     OutputError
         If a file cannot be written.
     """
-    logs = output_dir / "logs"
     write_files({logs / "CITATION.md": markdown.encode(), logs / "CITATION.bib": bibtex.encode()})
 
 

@@ -1,11 +1,12 @@
 """Say how the group level went: what differs between participants, and what is there."""
 
 import logging
+import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError
@@ -13,7 +14,9 @@ from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.roi_rule import RoiRule
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.outputs.names import GroupFolder
+from bids_secondlevel.maps.files import read_text
+from bids_secondlevel.outputs.names import GroupFolder, sidecar_of
+from bids_secondlevel.outputs.tables import read_sidecar
 from bids_secondlevel.stats.models.table import ModelResults
 
 if TYPE_CHECKING:
@@ -51,6 +54,41 @@ def tell_definitions(
         LOG.warning(
             "Retinotopy from different sources (%s). --retinotopy-source makes it the same.", shown
         )
+
+
+def tell_replaced(results: GroupResults, folder: GroupFolder) -> None:
+    """Say it if there are results of other settings, which these replace."""
+    statistics = folder.table("statistics")
+    try:
+        before = tomllib.loads(read_text(folder.settings))
+        sidecar = read_sidecar(statistics)
+        definition = Definition.from_sidecar(sidecar, sidecar_of(statistics))
+    except (OSError, ValueError, DataError):  # there are none, or they are of no use
+        return
+    now = tomllib.loads(results.settings)
+    told = [
+        f"--{key} {_given(before.get(key))} before, {_given(now.get(key))} now"
+        for key in dict.fromkeys((*before, *now))
+        if before.get(key) != now.get(key)
+    ]
+    excluded = set(sidecar.get("Selection", {}).get("Excluded", {}))
+    if "exclude" in before and "exclude" in now and excluded != set(results.exclusions):
+        told.append("other participants were excluded before")
+    if definition.decisive() != results.definition.decisive():
+        told.append("the ROIs were defined or measured differently before")
+    if told:
+        LOG.warning(
+            "%s: the group results of other settings are replaced (%s). To keep both, give one of "
+            "them a name: --analysis-name NAME.",
+            folder.path,
+            "; ".join(told),
+        )
+
+
+def _given(value: Any) -> str:
+    if value is None:
+        return "not given"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def tell_results(results: GroupResults, folder: GroupFolder) -> None:

@@ -14,6 +14,8 @@ RUNS = "desc-runs_estimates"
 QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
 CORTEX = "desc-rois_cortex"
+ANALYSES = "analyses"
+"""The folder of group analyses that have a name."""
 _TABLES = (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS)
 
 _OF_GROUP = ("estimates", "quality", "sweep", "statistics", "comparisons", "reliability", "model")
@@ -181,7 +183,24 @@ class ParticipantFolder:
 class GroupFolder:
     """Where the results of the group go, and what they are called."""
 
-    path: Path
+    output_dir: Path
+    analysis: str | None = None
+    """Set if it has a name, so that it lies beside others."""
+
+    @property
+    def path(self) -> Path:
+        """The folder that everything of the group goes to."""
+        return self.output_dir / ANALYSES / self.analysis if self.analysis else self.output_dir
+
+    @property
+    def logs(self) -> Path:
+        """The folder of settings and texts."""
+        return self.path / "logs"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that outputs of the group are in."""
+        return (self.path, self.logs, self.path / "figures")
 
     def table(self, name: str) -> Path:
         """Name the file of a table, such as ``statistics``."""
@@ -199,12 +218,12 @@ class GroupFolder:
     @property
     def settings(self) -> Path:
         """The settings as run."""
-        return self.path / "logs" / "group_settings.toml"
+        return self.logs / "group_settings.toml"
 
     @property
     def model(self) -> Path:
         """The fitted model in words."""
-        return self.path / "logs" / "group_model.txt"
+        return self.logs / "group_model.txt"
 
     def numbers(self) -> list[Path]:
         """List the tables that are there, with what belongs to them."""
@@ -221,9 +240,15 @@ class GroupFolder:
         return list((self.path / "figures").glob("group_*_chart.svg"))
 
     def pages_of(self, participants: Iterable[str]) -> dict[str, str]:
-        """Name the participants' pages that are there, by participant (with ``sub-``)."""
-        names = {participant: f"{participant}.html" for participant in participants}
-        return {of: name for of, name in names.items() if (self.path / name).exists()}
+        """Name the participants' pages that are there, from the page of the group.
+
+        They are by participant (with ``sub-``).
+        """
+        pages = {participant: f"{participant}.html" for participant in participants}
+        up = "../../" if self.analysis else ""
+        return {
+            of: f"{up}{name}" for of, name in pages.items() if (self.output_dir / name).exists()
+        }
 
 
 def find_estimates(output_dir: Path) -> dict[str, list[Path]]:

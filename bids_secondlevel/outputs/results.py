@@ -264,6 +264,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
         ("statistics", results.statistics, STATISTIC_COLUMNS, tested),
     )
     as_run = {folder.settings: results.settings.encode()}
+    remove_leftovers(folder.folders)
     replace_files(folder.numbers(), {**as_run, **tables})
 
 

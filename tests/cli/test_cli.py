@@ -147,6 +147,23 @@ class TestBadInput:
         skipping = ["--skip-bids-validation", "--n-procs", "1", "--no-report"]
         assert main([str(study.root), str(output), "participant", *skipping]) == 0
 
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            (b'{"Name": "x", "BIDSVersion": "1.9.0",}', "cannot be read as JSON ("),
+            (b'{"Name": "x",\n "BIDSVersion": "1.9.0"', "line 2 column"),
+            ('{"Name": "x", "BIDSVersion": "1.9.0"}'.encode("utf-16"), "UTF-16; save it as UTF-8"),
+            (b'{"Name":\n "\xe4", "BIDSVersion": "1.9.0"}', "not in UTF-8 (line 2)"),
+            (b"[1]", "holds a JSON list; expected an object"),
+        ],
+    )
+    def test_a_description_that_cannot_be_read_says_why(self, study, output, capsys, content, told):
+        (study.root / "dataset_description.json").write_bytes(content)
+        assert main([str(study.root), str(output), "participant"]) == 16
+        message = capsys.readouterr().err
+        assert told in message
+        assert "BIDSVersion" not in message
+
     def test_unknown_participants(self, study, output, capsys, caplog):
         arguments = [str(study.root), str(output), "participant", "--participant-label"]
         assert main([*arguments, "99"]) == 18

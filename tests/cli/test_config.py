@@ -11,8 +11,9 @@ from bids_secondlevel.cli.config import parse
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.options import options_of
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
-from bids_secondlevel.core.settings import DerivativePath
+from bids_secondlevel.core.settings import DerivativePath, Settings
 
 POSITIONALS = ["bids", "out", "participant"]
 
@@ -67,6 +68,7 @@ exclude = "{exclude}"
 min-coverage = 0.5
 n-permutations = 99
 model = "estimate ~ age"
+analysis-name = "second"
 n-procs = 3
 force = true
 stop-on-first-crash = true
@@ -84,12 +86,17 @@ verbose = 2
         "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
-        f"--space fsaverage --hemi both --exclude {exclude} --min-coverage 0.5 --n-permutations 99 "
+        "--space fsaverage --hemi both "
         "--n-procs 3 --force --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
-    arguments += ["--model", "estimate ~ age"]
+    of_group = f"--exclude {exclude} --min-coverage 0.5 --n-permutations 99 --analysis-name second"
+    of_group = [*of_group.split(), "--model", "estimate ~ age"]
     from_file = parse([*POSITIONALS, "--config", str(config)])
-    assert from_file == parse([*POSITIONALS, *arguments])
+    given = parse([*POSITIONALS, *arguments])
+    at_group = parse(["bids", "out", "group", *of_group])
+    names = [o.name for o in options_of(Settings) if o.levels == ("group",)]
+    names += ["exclusions"]
+    assert from_file == replace(given, **{name: getattr(at_group, name) for name in names})
     options = {action.dest for action in build_parser()._actions}  # noqa: SLF001
     options -= {"help", "version", "bids_exec_spec", "config"}
     options -= {"retinotopy_only", "reports_only"}  # exclude --roi-contrasts and --no-report
@@ -101,6 +108,43 @@ verbose = 2
             else (getattr(from_file, name), getattr(parse(POSITIONALS), name))
         )
         assert value != default, f"{name} is not covered by this test"
+
+
+@pytest.mark.parametrize(
+    ("level", "options", "named"),
+    [
+        ("group", "--statistic z", "--statistic acts at participant level only"),
+        ("group", "--summary median --sweep", "--summary and --sweep act at participant level"),
+        ("group", "--eccentricity 0 3", "--eccentricity acts at participant level only"),
+        ("group", "-d glm", "--derivatives acts at participant level only"),
+        ("participant", "--min-coverage=.5", "--min-coverage acts at group level only"),
+        ("participant", "--model a --analysis_name b", "--model and --analysis-name act at group"),
+    ],
+)
+def test_an_option_that_does_nothing_at_a_level_is_refused(level, options, named):
+    with pytest.raises(UsageError, match=named):
+        parse(["bids", "out", level, *options.split()])
+
+
+def test_one_file_serves_both_levels(tmp_path):
+    path = tmp_path / "both.toml"
+    path.write_text('statistic = "z"\nmin-coverage = 0.25\n')
+    for level in ("participant", "group"):
+        settings = parse(["bids", "out", level, "--config", str(path)])
+        assert (settings.statistic, settings.min_coverage) == ("z", 0.25)
+
+
+def test_what_acts_at_both_levels_or_says_how_to_run_is_taken_at_both():
+    options = "--participant-label 01 --contrasts a --min-vertices 3 --n-procs 2 --force -v"
+    for level in ("participant", "group"):
+        assert parse(["bids", "out", level, *options.split()]).contrasts == ("a",)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path, mark):
+    path = tmp_path / "windows.toml"
+    path.write_bytes(mark + b"sweep = true\r\n")
+    assert parse([*POSITIONALS, "--config", str(path)]).sweep
 
 
 def test_roi_tables_override_the_rule_for_themselves(tmp_path):

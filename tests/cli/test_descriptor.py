@@ -141,18 +141,19 @@ def test_a_random_invocation_is_accepted_by_the_parser(tmp_path):
 def test_values_arrive_as_they_are_given(tmp_path):
     invocation = REQUIRED | {
         "SubjectLabel": ["01", "02"],
-        "PolarAngle": [-90, 0],
-        "Model": "estimate ~ roi * contrast + 'age'",
-        "Derivatives": ["glm=first level", "retinotopy"],
         "NoReport": True,
         "Sweep": False,
-        "NPermutations": 99,
     }
-    arguments = ["my data", "out", "group", "--participant-label", "01", "02", "--no-report"]
-    arguments += ["--polar-angle", "-90", "0", "--n-permutations", "99"]
-    arguments += ["--derivatives", "glm=first level", "retinotopy"]
-    arguments += ["--model", "estimate ~ roi * contrast + 'age'"]
-    assert parse(simulated(invocation, tmp_path)) == parse(arguments)
+    given = ["--participant-label", "01", "02", "--no-report"]
+    model = "estimate ~ roi * contrast + 'age'"
+    of_group = invocation | {"Model": model, "NPermutations": 99}
+    arguments = ["my data", "out", "group", *given, "--n-permutations", "99", "--model", model]
+    assert parse(simulated(of_group, tmp_path)) == parse(arguments)
+    datasets = ["glm=first level", "retinotopy"]
+    level = {"AnalysisLevel": "participant", "PolarAngle": [-90, 0], "Derivatives": datasets}
+    arguments = ["my data", "out", "participant", *given, "--polar-angle", "-90", "0"]
+    arguments += ["--derivatives", *datasets]
+    assert parse(simulated(invocation | level, tmp_path)) == parse(arguments)
 
 
 def test_bosh_runs_the_program_and_finds_its_output(tmp_path):

@@ -310,3 +310,64 @@ def test_the_sidecar_of_comparisons_says_that_they_are_differences(processed, ou
     described = json.loads((output / "group_comparisons.json").read_text())
     assert "first minus the one in versus" in described["Differences"]
     assert "Differences" not in json.loads((output / "group_statistics.json").read_text())
+
+
+def test_a_named_analysis_lies_beside_the_others(processed, output):
+    (output / "sub-02.html").write_text("")  # the page of a participant
+    (processed.root / "participants.tsv").write_text("participant_id\tage\n01\t1\n02\t3\n03\t8\n")
+    assert group(processed, output, "--model", "estimate ~ age") == 0
+    before = contents(output)
+    options = ["--analysis-name", "only-three", "--participant-label", "01", "02", "04"]
+    assert main([str(processed.root), str(output), "group", *options]) == 0
+    after = contents(output)
+    assert {path: after[path] for path in before} == before
+    new = {path for path in after if path not in before}
+    assert {path.rpartition("analyses/only-three/")[0] for path in new} == {""}
+    inside = output / "analyses" / "only-three"
+    assert {path.name for path in inside.iterdir()} >= {"group.html", "figures", "logs"}
+    assert statistic(inside, **ATTEND)["n"] == "3"
+    assert "analyses/" in (output / ".bidsignore").read_text().splitlines()
+    assert 'href="../../sub-02.html"' in (inside / "group.html").read_text()
+    assert "Estimates of 3 participants" in (inside / "logs" / "CITATION.md").read_text()
+    page = (inside / "group.html").read_bytes()
+    (inside / "group.html").unlink()
+    again = [str(processed.root), str(output), "group", "--analysis-name", "only-three"]
+    assert main([*again, "--reports-only"]) == 0
+    assert (inside / "group.html").read_bytes() == page
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "", "-x", "a b", "a\n"])
+def test_a_name_of_an_analysis_is_that_of_a_folder_inside(processed, output, name):
+    before = contents(output)
+    assert group(processed, output, f"--analysis-name={name}") == 64
+    assert contents(output) == before
+
+
+REPLACED = "the group results of other settings are replaced"
+
+
+def test_results_of_other_settings_are_replaced_with_a_message(processed, output, caplog, tmp_path):
+    assert group(processed, output) == 0
+    assert group(processed, output) == 0
+    assert REPLACED not in caplog.text
+    assert group(processed, output, "--contrasts", "attend", "--min-vertices", "2") == 0
+    assert f"{output}: {REPLACED} (" in caplog.text
+    for change in ("--contrasts not given before, attend now", "--min-vertices 1 before, 2 now"):
+        assert change in caplog.text
+    caplog.clear()
+    options = exclusions(tmp_path / "out.tsv", "01\tmoved")
+    assert group(processed, output, *options, "--analysis-name", "without01") == 0
+    assert REPLACED not in caplog.text
+    options = exclusions(tmp_path / "out.tsv", "02\tslept")
+    assert group(processed, output, *options, "--analysis-name", "without01") == 0
+    assert "other participants were excluded before" in caplog.text
+    assert group(processed, output, "--dry-run") == 0
+    assert caplog.text.count(REPLACED) == 2
+
+
+def test_results_of_other_rois_are_replaced_with_a_message(processed, output, caplog):
+    assert group(processed, output) == 0
+    options = ["--localizer-threshold", "2.2", "--no-report", "--n-procs", "1"]
+    assert main([str(processed.root), str(output), "participant", *options]) == 0
+    assert group(processed, output) == 0
+    assert "the ROIs were defined or measured differently before" in caplog.text
