@@ -2,7 +2,6 @@
 
 import logging
 import tomllib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -94,12 +93,12 @@ def _given(value: Any) -> str:
 def tell_results(results: GroupResults, folder: GroupFolder) -> None:
     """Sum up in a line or two what there is, and what is not."""
     estimates, tests = results.estimates, results.statistics
-    counts = Counter(estimates["status"])
+    counts = estimates["status"].value_counts(sort=False)
     gaps = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "ok")
     LOG.info(
         "%d participants; %d of %d estimates have a number%s.",
         estimates["participant_id"].nunique(),
-        counts["ok"],
+        counts.get("ok", 0),
         len(estimates),
         f" ({gaps})" if gaps else "",
     )

@@ -209,7 +209,9 @@ def _cells(text: str) -> "pd.DataFrame":
     """Take a table apart; a line that is too short is filled up with empty text."""
     import pandas as pd
 
-    lines = pd.read_csv(io.StringIO(text), sep="\t", header=None, dtype="str", na_filter=False)
+    # As categories each text is in memory once, also after it has become a string again.
+    read = pd.read_csv(io.StringIO(text), sep="\t", header=None, dtype="category", na_filter=False)
+    lines = read.astype("str")
     names = lines.iloc[0].tolist()
     if len(set(names)) < len(names):
         raise ValueError("two columns have the same name")

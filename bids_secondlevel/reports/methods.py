@@ -176,11 +176,11 @@ def software_versions() -> dict[str, str]:
 def group_methods(results: GroupResults) -> MethodsText:
     """Word how a group was measured and tested."""
     estimates = results.estimates
-    spaces = sorted(set(estimates["space"]) - {MISSING})
+    spaces = sorted(set(estimates["space"].unique()) - {MISSING})
     measured = describe_measurement(
         results.definition,
         " and ".join(spaces) or None,
-        cross_validated="crossvalidated" in set(estimates["independence"]),
+        cross_validated="crossvalidated" in estimates["independence"].unique(),
     )
     tested = _describe_inference(results)
     return MethodsText(

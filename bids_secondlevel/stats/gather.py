@@ -132,6 +132,8 @@ def _check_labels(estimates: "pd.DataFrame", settings: Settings) -> None:
 
 def _merge(estimates: "pd.DataFrame", files: Sequence[Path]) -> "pd.DataFrame":
     """Take each estimate once; jobs of single sessions and a job for all may have the same."""
+    if not estimates.duplicated(list(KEY)).any():
+        return estimates
     different = estimates.drop_duplicates()
     again = different[different.duplicated(list(KEY))]
     if not again.empty:
