@@ -23,6 +23,7 @@ def plan(**asked):
         "summary": "mean",
         "retinotopy_source": None,
         "cross_validate": False,
+        "choices": (),
         "messages": (),
     }
     return Plan(**(default | asked))

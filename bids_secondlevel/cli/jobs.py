@@ -163,7 +163,7 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
         if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
             raise
         return  # each participant says what is missing
-    for message in plan.messages:
+    for message in (*plan.choices, *plan.messages):
         LOG.warning(message)
     for message in unrecognised(study.datasets, surveyed):
         LOG.info(message)
@@ -193,7 +193,7 @@ def _write_methods(study: Study) -> None:
     sources = {of.retinotopy_source for of in files if of.retinotopy_source}
     definition = definition_of(plan, files[0])
     text = describe_measurement(
-        replace(definition, sources=tuple(sorted(sources))),
+        replace(definition, sources=tuple(sorted(sources)), choices=plan.choices),
         plan.space,
         cross_validated=any(of.folds for of in files),
     )

@@ -26,6 +26,8 @@ class Definition:
     """How retinotopy or maps were carried to the space of the ROIs."""
     spheres: tuple[str, ...] = ()
     """URIs of the registered spheres that this was done with."""
+    choices: tuple[str, ...] = ()
+    """Choices made on the user's behalf that decide the results, each in a sentence."""
 
     @property
     def units(self) -> str:
@@ -56,6 +58,8 @@ class Definition:
             described["Resampling"] = list(self.resampling)
         if self.spheres:
             described["RegistrationSpheres"] = list(self.spheres)
+        if self.choices:
+            described["Choices"] = list(self.choices)
         return described
 
     def to_group_sidecar(self) -> dict[str, Any]:
@@ -65,6 +69,7 @@ class Definition:
             "RetinotopySources": list(self.sources),
             "MapsAre": self.maps_are,
             "Resampling": list(self.resampling),
+            "Choices": list(self.choices),
         }
 
     def _defined(self) -> dict[str, Any]:
@@ -103,6 +108,7 @@ class Definition:
                 maps_are=_text(sidecar.get("MapsAre", "surfaces")),
                 resampling=tuple(map(_text, sidecar.get("Resampling", ()))),
                 spheres=tuple(map(_text, sidecar.get("RegistrationSpheres", ()))),
+                choices=tuple(map(_text, sidecar.get("Choices", ()))),
             )
         except (AttributeError, LookupError, TypeError, ValueError, UsageError) as error:
             raise DataError(
@@ -111,15 +117,16 @@ class Definition:
             ) from error
 
     def sentences(self) -> list[str]:
-        """Word the rules of the ROIs as a methods section does, each rule once."""
+        """Word the rules of the ROIs as a methods section does, each rule once, and choices."""
         by_rule: dict[str, list[str]] = {}
         for roi in self.rois:
             by_rule.setdefault(self._rule(roi), []).append(_named(roi))
-        return [
+        rules = [
             f"The {'ROIs' if len(rois) > 1 else 'ROI'} {in_words(rois)} "
             f"{'consist' if len(rois) > 1 else 'consists'} of the {self.units} {rule}."
             for rule, rois in by_rule.items()
         ]
+        return [*rules, *self.choices]
 
     def _rule(self, roi: RoiDefinition) -> str:
         rule = roi.rule

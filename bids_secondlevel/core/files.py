@@ -211,8 +211,10 @@ class Plan:
     """The source of retinotopy asked for, if one was."""
     cross_validate: bool
     """Whether the localizer's own contrasts are measured in ROIs that other runs define."""
+    choices: tuple[str, ...]
+    """Choices made on the user's behalf that decide the results; both levels report them."""
     messages: tuple[str, ...]
-    """Choices made on the user's behalf."""
+    """Other choices."""
 
     @property
     def session(self) -> str | None:
@@ -251,6 +253,8 @@ class ParticipantFiles:
     """Spheres of the participant that are registered to a template, and those of templates."""
     folds: tuple[Fold, ...] = ()
     """For cross-validation; empty if it was not asked for or is not possible."""
+    choices: tuple[str, ...] = ()
+    """Choices for this participant that decide the results; both levels report them."""
     messages: tuple[str, ...] = ()
     """Choices made on the user's behalf, and what was passed over."""
 

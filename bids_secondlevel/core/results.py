@@ -114,4 +114,5 @@ def definition_of(
         maps_are="volumes" if plan.is_volume else "surfaces",
         resampling=tuple(dict.fromkeys(resampling)),
         spheres=tuple(dict.fromkeys(spheres)),
+        choices=(*plan.choices, *files.choices),
     )

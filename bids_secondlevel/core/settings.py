@@ -102,7 +102,8 @@ class Settings:
     )
 
     localizer_task: str | None = option(
-        "task whose contrasts define the ROIs (default: the only task with 'loc' in its label)",
+        "task whose contrasts define the ROIs (default: the only task that is called a "
+        "localizer, such as loc, visloc, fLoc2 or faceLocalizer)",
         ROIS,
         prefix="task-",
     )

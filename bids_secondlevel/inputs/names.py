@@ -59,6 +59,7 @@ _STATISTICS = {
     **dict.fromkeys((SPM_T, "spmZ", "zstat", "zmap"), "z"),
 }
 _UNNAMED = "unnamed"
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of camel case
 _TAG_ENTITIES = ("desc", "atlas", "model", "segmentation", "label")
 
 
@@ -96,6 +97,23 @@ def area_of(name: str) -> tuple[Hemisphere, str] | None:
     """
     match = _AREA.fullmatch(name)
     return match and (_hemisphere(match["side"] or match["hemi"]), match["name"])
+
+
+def is_localizer(task: str) -> bool:
+    """Tell whether the label of a task says that it is a localizer.
+
+    A word of it is or ends with ``loc`` (but not ``bloc``), or has ``localizer`` in it. A new word
+    begins at a capital, at a digit and after one.
+
+    Examples
+    --------
+    >>> [is_localizer(task) for task in ("floc", "fLoc", "locFaces", "loc2", "faceLocaliser")]
+    [True, True, True, True, True]
+    >>> [is_localizer(task) for task in ("block", "velocity", "WedgeClock", "enbloc", "location")]
+    [False, False, False, False, False]
+    """
+    words = [word.casefold() for word in _WORD.findall(task)]
+    return any(re.search(r"(?<!b)loc$|locali[sz]er", word) for word in words)
 
 
 def _hemisphere(letter: str) -> Hemisphere:

@@ -13,6 +13,7 @@ from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN, family
 from bids_secondlevel.core.variants import sweep_variants
+from bids_secondlevel.inputs.names import is_localizer
 from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
 
 
@@ -90,6 +91,7 @@ def _make_plan(
         summary=settings.summary,
         retinotopy_source=settings.retinotopy_source,
         cross_validate=settings.cross_validate,
+        choices=() if task is None or settings.localizer_task else (_by_name(task),),
         messages=(*space_messages, *roi_messages, *measured_messages),
     )
 
@@ -176,7 +178,7 @@ def _choose_rois(
     return task, rois, messages
 
 
-def _choose_localizer_task(maps: Iterable[IndexedFile], settings: Settings) -> str:
+def _choose_localizer_task(maps: Sequence[IndexedFile], settings: Settings) -> str:
     tasks = labels_of(maps, "task")
     shown = f"tasks with maps: {', '.join(tasks) or 'none'}"
     if settings.localizer_task is not None:
@@ -186,18 +188,26 @@ def _choose_localizer_task(maps: Iterable[IndexedFile], settings: Settings) -> s
                 f"--localizer-task {settings.localizer_task}: no maps of this task; {shown}."
             )
         return task
-    candidates = [task for task in tasks if "loc" in task.casefold()]
+    candidates = [task for task in tasks if is_localizer(task)]
+    with_z = labels_of([file for file in maps if file.entities.get("stat") == "z"], "task")
+    without = [task for task in tasks if task not in with_z]
+    shown = f"tasks with z maps: {', '.join(with_z) or 'none'}"
+    shown += f"; with other maps only: {', '.join(without)}" if without else ""
     if not candidates:
         raise InputMissingError(
-            f"No localizer found: no task has 'loc' in its label; {shown}. "
-            "Name the localizer with --localizer-task."
+            "No localizer found: no label of a task says that it is one, as loc, visloc or "
+            f"faceLocalizer do; {shown}. Name the localizer with --localizer-task."
         )
     if len(candidates) > 1:
         raise UsageError(
-            f"Several tasks have 'loc' in their label ({', '.join(candidates)}); {shown}. "
-            "Choose the localizer with --localizer-task."
+            f"Several tasks may be the localizer by their labels ({', '.join(candidates)}); "
+            f"{shown}. Choose the localizer with --localizer-task."
         )
     return candidates[0]
+
+
+def _by_name(task: str) -> str:
+    return f"Task {task} was taken for the localizer by its name (--localizer-task was not given)."
 
 
 def _choose_roi_contrasts(

@@ -27,7 +27,7 @@ LOG = logging.getLogger("bids_secondlevel")
 def tell_definitions(
     definitions: Mapping[Path, Definition], common: Definition, settings: Settings
 ) -> None:
-    """Say it if options would have defined other ROIs than there are, and of several sources.
+    """Say what was chosen, what options would have defined otherwise, and of several sources.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ def tell_definitions(
             "Options that define ROIs have no effect at group level, and differ from those the "
             "participants' tables were made with."
         )
+    for choice in common.choices:
+        LOG.warning(choice)
     by_source: dict[str, dict[str, None]] = {}
     for path, definition in definitions.items():
         for source in definition.sources:

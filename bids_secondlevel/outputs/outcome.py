@@ -72,7 +72,13 @@ def summarize_outcome(
     return Outcome(
         label=index.label,
         summary=summary,
-        messages=(*files.messages, *messages, *missing, *_unlike_hemispheres(files)),
+        messages=(
+            *files.choices,
+            *files.messages,
+            *messages,
+            *missing,
+            *_unlike_hemispheres(files),
+        ),
         errors=tuple(dict.fromkeys(str(error) for error in errors)),
         exit_code=min(codes, default=DONE),
     )

@@ -12,6 +12,7 @@ from bids_secondlevel.core.errors import DataError, NothingSelectedError
 from bids_secondlevel.core.rows import CELL, KEY, MISSING
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import Status
+from bids_secondlevel.core.words import listed
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 
 if TYPE_CHECKING:
@@ -89,6 +90,22 @@ def common_definition(definitions: Mapping[Path, Definition]) -> Definition:
         maps_are=" and ".join(sorted({of.maps_are for of in every})),
         resampling=tuple(sorted({how for of in every for how in of.resampling})),
         spheres=(),
+        choices=_choices(definitions),
+    )
+
+
+def _choices(definitions: Mapping[Path, Definition]) -> tuple[str, ...]:
+    """List what was chosen for participants; with their labels if not for all of them."""
+    made_for: dict[str, dict[str, None]] = {}
+    everyone: dict[str, None] = {}
+    for path, definition in definitions.items():
+        participant = path.name.partition("_")[0]
+        everyone[participant] = None
+        for choice in definition.choices:
+            made_for.setdefault(choice, {})[participant] = None
+    return tuple(
+        choice if len(of) == len(everyone) else f"{choice.removesuffix('.')}: {listed(list(of))}."
+        for choice, of in made_for.items()
     )
 
 

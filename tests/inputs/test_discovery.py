@@ -82,6 +82,14 @@ def chosen(bids, label="01", **options):
     return select_files(index, make_plan((index,), (), given))
 
 
+def plan_of(bids, label="01", **options):
+    """What is asked for."""
+    given = settings(bids, **options)
+    return make_plan(
+        (index_participant(find_datasets(given), label, given.bids_filters),), (), given
+    )
+
+
 def names(sources):
     return [source.path.name for source in sources]
 
@@ -398,6 +406,24 @@ class TestChoices:
         with pytest.raises(InputMissingError, match=r"main, rest.*--localizer-task"):
             chosen(bids)
         assert list(chosen(bids, localizer_task="rest").localizers) == ["left"]
+
+    @pytest.mark.parametrize("main", ["block", "velocity", "WedgeClock", "locomotion"])
+    def test_letters_of_a_task_make_no_localizer(self, bids, main):
+        firstlevel(bids, *both(task="quadrants"), *both(task=main), *both(task="rest", stat="t"))
+        with pytest.raises(
+            InputMissingError, match=r"with z maps: .*quadrants.*; .* only: rest"
+        ) as raised:
+            chosen(bids)
+        assert main in str(raised.value)
+
+    def test_a_localizer_taken_for_its_name_is_a_choice(self, bids):
+        for task in ("faceLocalizer", "block"):
+            firstlevel(bids, *both(task=task), *both(task=task, stat="effect"))
+        taken, named = plan_of(bids), plan_of(bids, localizer_task="faceLocalizer")
+        assert taken.localizer_task == named.localizer_task == "faceLocalizer"
+        (choice,) = taken.choices
+        assert "faceLocalizer was taken for the localizer by its name" in choice
+        assert named.choices == ()
 
     def test_several_localizers_need_a_choice(self, bids):
         for task in ("floc", "MotionLoc"):

@@ -9,6 +9,7 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.roi_rule import components
 from bids_secondlevel.core.rows import each_row, grouped
 from bids_secondlevel.core.values import STATUSES, Array, Mask
+from bids_secondlevel.core.words import listed
 from bids_secondlevel.reports.charts.layout import (
     WIDTH,
     PanelGrid,
@@ -29,7 +30,6 @@ from bids_secondlevel.reports.charts.style import (
     explain_reasons,
     inks,
     key,
-    listed,
     number,
     pooled_or_apart,
     reason_marker,
@@ -254,7 +254,9 @@ def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
             "Sizes of the ROIs",
             (width, 0.6 + (2.8 + grid.upright) * grid.n),
             paint,
-            caption=f"{caption} No ROI could be defined: {listed(gaps)}." if gaps else caption,
+            caption=f"{caption} No ROI could be defined: {clean(listed(gaps))}."
+            if gaps
+            else caption,
             alt=" ".join(
                 f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}: {_tell_sizes(of_roi, _UNITS[column])}"
                 for (hemi, roi), of_roi in grouped(sizes, "hemi", "roi")
@@ -353,7 +355,8 @@ def _tell_sizes(sizes: "pd.DataFrame", unit: str) -> str:
     outliers = [f"{row.participant_id} ({number(row.size)})" for row in each_row(_outliers(sizes))]
     return (
         f"median {number(size.median())} {unit}, {number(size.min())} to {number(size.max())}, "
-        f"n = {len(size)}" + (f"; named: {listed(outliers, _MOST_NAMES)}." if outliers else ".")
+        f"n = {len(size)}"
+        + (f"; named: {clean(listed(outliers, _MOST_NAMES))}." if outliers else ".")
     )
 
 

@@ -291,18 +291,6 @@ def span(counts: Iterable[int]) -> str:
     return f"{found[0]} to {found[-1]}" if len(found) > 1 else str(*found)
 
 
-def listed(names: Sequence[str], most: int = 20) -> str:
-    """List names, and say how many more there are.
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(clean, names[:most])) + rest
-
-
 def units(statistic: str) -> str:
     """Label the axis of estimates."""
     return f"{shorten(statistic)} (units of the maps)"
