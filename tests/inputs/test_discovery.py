@@ -403,18 +403,15 @@ class TestChoices:
 
     def test_no_localizer_lists_the_tasks(self, bids):
         firstlevel(bids, *both(task="rest"), *both(task="main", stat="effect"))
-        with pytest.raises(InputMissingError, match=r"main, rest.*--localizer-task"):
+        with pytest.raises(InputMissingError, match=r"z maps: rest.*main.*--localizer-task"):
             chosen(bids)
         assert list(chosen(bids, localizer_task="rest").localizers) == ["left"]
 
     @pytest.mark.parametrize("main", ["block", "velocity", "WedgeClock", "locomotion"])
     def test_letters_of_a_task_make_no_localizer(self, bids, main):
         firstlevel(bids, *both(task="quadrants"), *both(task=main), *both(task="rest", stat="t"))
-        with pytest.raises(
-            InputMissingError, match=r"with z maps: .*quadrants.*; .* only: rest"
-        ) as raised:
+        with pytest.raises(InputMissingError, match=f"z maps: (?=.*{main}).*quadrants.*: rest"):
             chosen(bids)
-        assert main in str(raised.value)
 
     def test_a_localizer_taken_for_its_name_is_a_choice(self, bids):
         for task in ("faceLocalizer", "block"):

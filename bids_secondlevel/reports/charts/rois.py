@@ -254,9 +254,7 @@ def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
             "Sizes of the ROIs",
             (width, 0.6 + (2.8 + grid.upright) * grid.n),
             paint,
-            caption=f"{caption} No ROI could be defined: {clean(listed(gaps))}."
-            if gaps
-            else caption,
+            caption=caption + (f" No ROI could be defined: {clean(listed(gaps))}." if gaps else ""),
             alt=" ".join(
                 f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}: {_tell_sizes(of_roi, _UNITS[column])}"
                 for (hemi, roi), of_roi in grouped(sizes, "hemi", "roi")
@@ -353,10 +351,10 @@ def _name_outliers(axes: "Axes", points: "pd.DataFrame", place: float, highest: 
 def _tell_sizes(sizes: "pd.DataFrame", unit: str) -> str:
     size = sizes["size"]
     outliers = [f"{row.participant_id} ({number(row.size)})" for row in each_row(_outliers(sizes))]
+    named = f"; named: {clean(listed(outliers, _MOST_NAMES))}" if outliers else ""
     return (
         f"median {number(size.median())} {unit}, {number(size.min())} to {number(size.max())}, "
-        f"n = {len(size)}"
-        + (f"; named: {clean(listed(outliers, _MOST_NAMES))}." if outliers else ".")
+        f"n = {len(size)}{named}."
     )
 
 
