@@ -19,6 +19,7 @@ def plan(**asked):
         "measured": (),
         "sessions": {},
         "session_labels": (),
+        "n_runs": {},
         "statistic": "effect",
         "summary": "mean",
         "retinotopy_source": None,

@@ -203,6 +203,9 @@ class Plan:
     """Sessions in which each measured task was found."""
     session_labels: tuple[str, ...]
     """Sessions asked for; empty for all."""
+    n_runs: Mapping[tuple[str | None, str, str], int]
+    """The most runs that any of the first participants has, by session, task and contrast (these
+    in lower case)."""
     statistic: str
     """What is measured: the ``stat`` entity of the maps."""
     summary: SummaryKind
@@ -220,6 +223,11 @@ class Plan:
     def session(self) -> str | None:
         """The session that results are named after, if only one was asked for."""
         return only_session(self.session_labels)
+
+    def runs_elsewhere(self, contrast: Contrast) -> int:
+        """Count the runs that the first participants have of a contrast; 0 if none has any."""
+        task, name = contrast.task.casefold(), contrast.contrast.casefold()
+        return self.n_runs.get((contrast.session, task, name), 0)
 
     @property
     def sides(self) -> tuple[Hemisphere, ...]:

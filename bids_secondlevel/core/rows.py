@@ -27,6 +27,8 @@ class Column:
     units: str = ""
     levels: Mapping[Any, str] | None = None
     """Its values with their meaning, if there are only these."""
+    is_list: bool = False
+    """Whether a value may be several of the levels, joined by ``;``."""
     may_be_missing: bool = False
     """Whether a column with levels may be n/a; others may."""
     is_optional: bool = False
@@ -43,7 +45,10 @@ class Column:
         entry: dict[str, Any] = {"Description": self.description}
         if self.units:
             entry["Units"] = self.units
-        if self.levels:
+        if self.levels and self.is_list:  # to a validator, Levels are whole values
+            each = "; ".join(f"{level}: {meaning}" for level, meaning in self.levels.items())
+            entry["Description"] += f", several joined by a semicolon ({each})"
+        elif self.levels:
             entry["Levels"] = dict(self.levels)
         return entry
 
@@ -76,6 +81,7 @@ def column(
     *,
     units: str = "",
     levels: Mapping[Any, str] | None = None,
+    is_list: bool = False,
     is_optional: bool = False,
     **default: Any,
 ) -> Any:
@@ -83,7 +89,7 @@ def column(
 
     One without a description is that of this name in :data:`KEY_COLUMNS`.
     """
-    declared = Column(str, description, units, levels, is_optional=is_optional)
+    declared = Column(str, description, units, levels, is_list=is_list, is_optional=is_optional)
     return field(metadata={"column": declared if description else None}, **default)
 
 

@@ -87,6 +87,7 @@ def _make_plan(
         measured=measured,
         sessions=sessions,
         session_labels=settings.session_label,
+        n_runs=_count_runs(reference, chosen, settings),
         statistic=settings.statistic,
         summary=settings.summary,
         retinotopy_source=settings.retinotopy_source,
@@ -278,6 +279,28 @@ def _choose_measured(
     session_messages = [f"--session-label: nothing in session {', '.join(lacking)}."]
     messages = task_messages + contrast_messages + (session_messages if lacking else [])
     return measured, sessions, messages
+
+
+def _count_runs(
+    reference: Sequence[ParticipantIndex], chosen: SpaceChoice, settings: Settings
+) -> dict[tuple[str | None, str, str], int]:
+    """Find how many runs there are of what is measured, in the participant who has most of them."""
+    most: dict[tuple[str | None, str, str], int] = {}
+    for index in reference:
+        runs: dict[tuple[str | None, str, str], set[str]] = {}
+        for file in index.statistical_maps:
+            named = file.entities
+            if (
+                "run" in named
+                and is_in(file, chosen)
+                and same(named.get("stat"), settings.statistic)
+                and is_measured(file, settings.session_label)
+            ):
+                task, contrast = named.get("task", ""), named.get("contrast", "")
+                key = (named.get("session"), task.casefold(), contrast.casefold())
+                runs.setdefault(key, set()).add(named["run"])
+        most |= {key: max(len(found), most.get(key, 0)) for key, found in runs.items()}
+    return most
 
 
 def _asked(

@@ -236,7 +236,10 @@ def _typed(cells: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
 
 def _texts(name: str, cells: "pd.Series[str]", declared: Column) -> "pd.Series[str]":
     levels = {*(declared.levels or ()), *([MISSING] if declared.may_be_missing else ())}
-    odd = sorted(map(repr, set(cells.unique()) - levels)) if declared.levels else []
+    there = set(cells.unique())
+    if declared.is_list:
+        there = {level for value in there for level in value.split(";")}
+    odd = sorted(map(repr, there - levels)) if declared.levels else []
     if odd:
         raise ValueError(f"column {name} holds {', '.join(odd)}, which is none of its values")
     return cells

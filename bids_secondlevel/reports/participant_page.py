@@ -154,7 +154,7 @@ def _estimates_table(estimates: "pd.DataFrame") -> Table:
         estimates,
         ESTIMATE_COLUMNS,
         "session task contrast roi hemi estimate sd median n_vertices coverage "
-        f"{_size(estimates)} n_runs status independence",
+        f"{_size(estimates)} n_runs status independence flags",
     )
 
 

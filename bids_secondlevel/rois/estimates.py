@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from bids_secondlevel.core.rows import KEY, column, columns
 from bids_secondlevel.core.values import STATUSES, Status
+from bids_secondlevel.rois.flags import FLAGS
 
 Row = TypeVar("Row")
 
@@ -103,6 +104,9 @@ class EstimateRow:
     )
     status: Status = status_column()
     independence: Independence = independence_column()
+    flags: str | None = column(
+        "what speaks against using the number as it is", levels=FLAGS, is_list=True, default=None
+    )
 
     @property
     def key(self) -> tuple[str | None, ...]:

@@ -10,6 +10,7 @@ from bids_secondlevel.core.files import Contrast
 from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.values import depth
 from bids_secondlevel.rois.estimates import EstimateRow, Independence
+from bids_secondlevel.rois.flags import Flag, flags_in, joined, size_flags
 from bids_secondlevel.rois.runs import RunRow, label_run
 
 
@@ -49,7 +50,12 @@ def cross_validated(
         Of cross-validated estimates the runs left out; in the order of `rows`, run by run.
     """
     averaged = {row.key: row for row in average_folds(row for _, row in held_out)}
-    rows = [averaged.get(row.key, row) if row.independence == "circular" else row for row in rows]
+    rows = [
+        _in_place_of(row, averaged[row.key])
+        if row.independence == "circular" and row.key in averaged
+        else row
+        for row in rows
+    ]
     replaced = {row.key for row in rows if row.independence == "crossvalidated"}
     chosen = [run for run in runs if run.key not in replaced]
     chosen += [
@@ -64,8 +70,9 @@ def cross_validated(
 def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:
     """Average the rows of a cross-validation: one row for each estimate, over its folds.
 
-    A ROI is another one in each fold, so that its size is averaged too. Folds without a number
-    (an empty ROI) stay out; `n_runs` says how many folds there were with one.
+    A ROI is another one in each fold, so its size is averaged too. Folds without a number (an
+    empty ROI) stay out and are flagged; `n_runs` says how many folds there were with one. If most
+    folds are without, so is their average: noise in one fold is not a ROI.
 
     References
     ----------
@@ -85,15 +92,19 @@ _NOTHING_TO_MEASURE = ("ok", "empty_roi", "below_min_vertices", "no_finite_verti
 def _average(rows: Sequence[EstimateRow]) -> EstimateRow:
     used = [row for row in rows if row.estimate is not None]
     broken = [row for row in rows if row.status not in _NOTHING_TO_MEASURE]
-    if broken or not used:
+    of_folds: set[Flag] = {"few_folds"} if len(used) < len(rows) and not broken else set()
+    if broken or 2 * len(used) < len(rows) or not used:
         deepest = max(rows, key=lambda row: depth(row.status))
-        return replace(deepest, n_runs=0, independence="crossvalidated")
+        flags = joined(of_folds | size_flags(deepest.n_vertices, deepest.coverage))
+        return replace(deepest, n_runs=0, independence="crossvalidated", flags=flags)
+    if 2 * sum("minor_hemisphere" in flags_in(row.flags) for row in used) > len(used):
+        of_folds.add("minor_hemisphere")
 
     def mean(name: str) -> float | None:
         values = [getattr(row, name) for row in used]
         return None if None in values else float(np.mean(values))
 
-    return replace(
+    averaged = replace(
         used[0],
         estimate=mean("estimate"),
         sd=mean("sd"),
@@ -106,3 +117,12 @@ def _average(rows: Sequence[EstimateRow]) -> EstimateRow:
         n_runs=len(used),
         independence="crossvalidated",
     )
+    return replace(
+        averaged, flags=joined(of_folds | size_flags(averaged.n_vertices, averaged.coverage))
+    )
+
+
+def _in_place_of(row: EstimateRow, averaged: EstimateRow) -> EstimateRow:
+    """Put an estimate in the place of a circular one; that has few runs, so it has few folds."""
+    few_runs = flags_in(row.flags) & {"few_runs"}
+    return replace(averaged, flags=joined(flags_in(averaged.flags) | few_runs))

@@ -11,6 +11,7 @@ from bids_secondlevel.core.roi_rule import SummaryKind
 from bids_secondlevel.core.values import Absent, Array, Mask, Region, Rois, worst
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.rois.flags import has_few_runs, is_minor, joined, size_flags
 from bids_secondlevel.rois.independence import independence
 
 Regions = Bilateral[Mapping[str, Region | Absent]]
@@ -74,15 +75,19 @@ def measure(
                 n_runs=n_runs.pop() if len(n_runs) == 1 else None,
                 independence=independence(contrast, roi, plan.rois),
             )
-            rows.append(
-                summarize(
-                    key,
-                    [regions[side][roi.name] for side in sides],
-                    [maps[side] for side in sides],
-                    summary=plan.summary,
-                    min_vertices=roi.rule.min_vertices,
-                )
+            row = summarize(
+                key,
+                [regions[side][roi.name] for side in sides],
+                [maps[side] for side in sides],
+                summary=plan.summary,
+                min_vertices=roi.rule.min_vertices,
             )
+            flags = size_flags(row.n_vertices, row.coverage)
+            if is_minor(roi.name, sides, regions):
+                flags.add("minor_hemisphere")
+            if has_few_runs(contrast, sides, plan):
+                flags.add("few_runs")
+            rows.append(replace(row, flags=joined(flags)))
     return rows
 
 

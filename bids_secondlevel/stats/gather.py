@@ -178,6 +178,7 @@ def _complete(estimates: "pd.DataFrame", gaps: Mapping[str, Status]) -> "pd.Data
     rows = grid.merge(estimates, on=list(KEY), how="left", suffixes=("_of_gap", ""))
     for name in ("status", "independence"):
         rows[name] = rows[name].fillna(rows[f"{name}_of_gap"])
+    rows["flags"] = rows["flags"].fillna(MISSING)
     return rows[list(ESTIMATE_COLUMNS)]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -129,3 +130,29 @@ def test_no_table_at_all():
     tables, unreadable = parse_tables({}, SCHEMA)
     assert (list(tables), len(tables), unreadable) == (list(SCHEMA), 0, {})
     assert tables["value"].dtype == np.float64
+
+
+class TestListsOfLevels:
+    SCHEMA: ClassVar = {
+        "marks": Column(
+            str, "marks", levels={"a": "an a", "b": "a b"}, is_list=True, may_be_missing=True
+        )
+    }
+
+    def test_they_come_back_and_are_described(self, tmp_path):
+        path, written = (
+            tmp_path / "x.tsv",
+            frame_of_cells({"marks": [None, "a", "a;b"]}, self.SCHEMA),
+        )
+        write_table(path, written, self.SCHEMA, {})
+        pd.testing.assert_frame_equal(read_table(path, self.SCHEMA), written)
+        entry = json.loads(path.with_suffix(".json").read_text())["marks"]
+        assert "Levels" not in entry
+        assert "a: an a; b: a b" in entry["Description"]
+
+    @pytest.mark.parametrize("value", ["c", "a;c", "a;", "a,b", ""])
+    def test_others_are_refused(self, value, tmp_path):
+        path = tmp_path / "x.tsv"
+        write_table(path, frame_of_cells({"marks": ["a", value]}, self.SCHEMA), self.SCHEMA, {})
+        with pytest.raises(DataError, match="none of its values"):
+            read_table(path, self.SCHEMA)

@@ -17,6 +17,7 @@ from bids_secondlevel.core.values import STATUSES, Absent
 from bids_secondlevel.maps.combine import combine_runs
 from bids_secondlevel.maps.reader import t_to_z
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
+from bids_secondlevel.rois.flags import has_few_runs, is_minor
 from bids_secondlevel.rois.independence import average_folds, cross_validated
 from bids_secondlevel.rois.measure import measure, region, summarize
 
@@ -242,6 +243,97 @@ class TestCrossValidation:
         assert [(run.run, run.estimate) for run in runs] == [(1, 1.0), (2, 3.0)]
 
 
+class TestFlags:
+    def contrast(self, **units):
+        sources = {
+            side: MapSource((SourceFile(Path("a"), ""),) * len(of), "mean", units=of)
+            for side, of in units.items()
+        }
+        return Contrast(
+            participant_id="sub-01",
+            session=None,
+            task="Main",
+            contrast="attend",
+            maps=sources,
+            localizers={},
+        )
+
+    @pytest.mark.parametrize(
+        ("n_finite", "flags"), [(10, None), (5, None), (4, "low_coverage"), (0, "low_coverage")]
+    )
+    def test_low_coverage_is_below_a_half(self, n_finite, flags):
+        values = np.where(np.arange(20) < n_finite, 1.0, NAN)
+        rows = measured(
+            {"L": roi(*range(10), n=20), "R": roi(*range(10), n=20)}, {"L": values, "R": values}
+        )
+        assert {row.flags for row in rows.values()} == {flags}
+
+    @pytest.mark.parametrize(
+        ("left", "right", "flags"),
+        [
+            (10, 90, [None, None, None]),  # 10 % exactly
+            (10, 91, ["minor_hemisphere", None, None]),
+            (91, 9, [None, "small_roi;minor_hemisphere", None]),
+            (4, 5, ["small_roi", "small_roi", "small_roi"]),
+            (0, 10, ["small_roi;minor_hemisphere", None, None]),
+            (0, 0, ["small_roi", "small_roi", "small_roi"]),
+        ],
+    )
+    def test_small_rois_and_their_minor_hemispheres(self, left, right, flags):
+        rois = {"L": roi(*range(left), n=100), "R": roi(*range(right), n=100)}
+        rows = measured(rois, {"L": np.ones(100), "R": np.ones(100)})
+        assert [rows[hemi].flags for hemi in ("L", "R", "both")] == flags
+
+    def test_of_a_roi_that_is_unknown_on_one_side_nothing_is_said(self):
+        regions = Bilateral({"left": region(roi(0))}, {"left": Absent("missing_localizer")})
+        assert not is_minor("left", ["L"], regions)
+
+    @pytest.mark.parametrize(
+        ("units", "few"),
+        [
+            ([(None, "1"), (None, "2")], False),
+            ([(None, "1")], True),
+            ([(None, None)], False),  # pooled by the first level
+        ],
+    )
+    def test_few_runs_are_fewer_than_others_have(self, units, few):
+        asked = plan(n_runs={(None, "main", "attend"): 2})
+        two = ((None, "1"), (None, "2"))
+        contrast = self.contrast(L=tuple(units), R=two)
+        assert has_few_runs(contrast, ["L"], asked) == few
+        assert has_few_runs(contrast, ["L", "R"], asked) == few
+        assert not has_few_runs(contrast, ["R"], asked)
+        assert not has_few_runs(contrast, ["L"], plan())
+
+    def test_folds(self):
+        whole = empty_row(estimate=1.0, n_vertices=40, n_finite=40, coverage=1.0)
+        none = empty_row(status="empty_roi", n_vertices=0, n_finite=0)
+
+        def average(*folds):
+            (row,) = average_folds(folds)
+            return row.estimate, row.status, row.n_runs, row.flags
+
+        assert average(whole, whole) == (1.0, "ok", 2, None)
+        assert average(whole, none) == (1.0, "ok", 1, "few_folds")
+        assert average(whole, none, none) == (None, "empty_roi", 0, "small_roi;few_folds")
+        unread = empty_row(status="unreadable_map", n_vertices=40)
+        assert average(whole, unread) == (None, "unreadable_map", 0, None)
+
+    def test_flags_of_folds_are_those_of_their_average(self):
+        large = empty_row(estimate=1.0, n_vertices=21, n_finite=21, coverage=1.0)
+        small = replace(large, n_vertices=1, n_finite=1, flags="small_roi;minor_hemisphere")
+        (row,) = average_folds([large, small])
+        assert (row.n_vertices, row.flags) == (11, None)
+        (row,) = average_folds([small, small, large])
+        assert row.flags == "small_roi;minor_hemisphere"
+
+    def test_few_runs_remain_few_folds_or_not(self):
+        circular = empty_row(independence="circular", estimate=9.0, flags="small_roi;few_runs")
+        fold = empty_row(estimate=1.0, n_vertices=40, n_finite=40, coverage=1.0, flags="few_runs")
+        (row,), _ = cross_validated([circular], [], [("1", fold), ("2", fold)])
+        assert (row.estimate, row.flags) == (1.0, "few_runs")
+
+
 def test_columns_are_those_of_the_contract():
     always = [name for name, c in ESTIMATE_COLUMNS.items() if not c.is_optional]
     assert always == [
@@ -256,6 +348,7 @@ def test_columns_are_those_of_the_contract():
         "n_runs",
         "status",
         "independence",
+        "flags",
     ]
     assert set(ESTIMATE_COLUMNS) - set(always) == {"volume_mm3"}  # of volumes only
 

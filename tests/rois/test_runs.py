@@ -512,3 +512,41 @@ class TestGroup:
         assert "Delete the outdated one" in caplog.text
         whole = coefficients(output)["a", "runs", "icc21"]
         assert whole["excluded"] == "sub-04:0_runs"
+
+
+class TestFewRuns:
+    def flags(self, output):
+        rows = {label: estimates(output, label) for label in LABELS}
+        return {
+            label: [rows[label]["main", "attend", "left", hemi]["flags"] for hemi in "LR"]
+            for label in LABELS
+        }
+
+    def test_who_has_fewer_than_the_first_participants_is_flagged(self, repeated, tmp_path):
+        for path in repeated.firstlevel.glob("sub-04/func/*task-main*_run-4_*"):
+            path.unlink()
+        assert level(repeated, tmp_path / "out") == 0
+        small, few = "small_roi", "small_roi;few_runs"
+        expected = {label: [small, small] for label in LABELS} | {"04": [few, few]}
+        assert self.flags(tmp_path / "out") == expected
+        assert level(repeated, tmp_path / "out", name="group") == 0
+        found = [r for r in read_tsv(tmp_path / "out/group_estimates.tsv") if "few" in r["flags"]]
+        assert {row["participant_id"] for row in found} == {"sub-04"}
+
+    def test_other_jobs_say_the_same(self, repeated, tmp_path):
+        for path in repeated.firstlevel.glob("sub-04/func/*task-main*hemi-R*"):
+            if "_run-1_" not in path.name:
+                path.unlink()
+        assert level(repeated, tmp_path / "out", "--participant-label", "04") == 0
+        rows = estimates(tmp_path / "out", "04")
+        flags = [rows["main", "attend", "left", hemi]["flags"] for hemi in ("L", "R", "both")]
+        assert flags == ["small_roi", "small_roi;few_runs", "small_roi;few_runs"]
+
+    def test_sessions_are_compared_with_themselves(self, repeated, tmp_path):
+        without_pooled(repeated)
+        for label in LABELS:
+            for session, n_runs in (("a", 3), ("b", 2)):
+                for run in range(1, n_runs + 1):
+                    write_run(repeated, label, run, 0.0, session=session)
+        assert level(repeated, tmp_path / "out") == 0
+        assert self.flags(tmp_path / "out") == {label: ["small_roi"] * 2 for label in LABELS}
