@@ -12,7 +12,7 @@ from bids_secondlevel.core.words import counted
 from bids_secondlevel.reports.charts.estimates import draw_contralateral, draw_group_estimates
 from bids_secondlevel.reports.charts.rois import draw_coverage, draw_group_sizes
 from bids_secondlevel.reports.methods import group_methods, n_measured, reference_list
-from bids_secondlevel.reports.page import Cell, Link, Page, Section, Table, table_of
+from bids_secondlevel.reports.page import Cell, Hyperlink, Page, Section, Table, table_of
 from bids_secondlevel.reports.participant_page import sweep_section
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
@@ -219,7 +219,7 @@ def _participants_section(estimates: "pd.DataFrame", pages: Mapping[str, str]) -
     for participant, statuses in _statuses(estimates).items():
         page = pages.get(participant)
         gaps = [f"{n} {status}" for status, n in statuses.items() if status != "ok"]
-        named = Link(participant, page) if page else participant
+        named = Hyperlink(participant, page) if page else participant
         rows.append([named, statuses["ok"], statuses.total(), "; ".join(gaps)])
     header = ("participant", "with a number", "estimates", "without, and why")
     return Section(

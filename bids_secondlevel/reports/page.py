@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Link:
+class Hyperlink:
     """A cell that leads to another page; `href` is relative to the page."""
 
     text: str
     href: str
 
 
-Cell = str | int | float | None | Link
+Cell = str | int | float | None | Hyperlink
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def render(page: Page) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"shown": shown, "data_uri": _data_uri}
-    environment.tests |= {"link": lambda cell: isinstance(cell, Link)}
+    environment.tests |= {"link": lambda cell: isinstance(cell, Hyperlink)}
     template = files("bids_secondlevel").joinpath("data", "page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(page=page)
 
@@ -106,7 +106,7 @@ def shown(value: Cell) -> str:
     """
     if value is None:
         return "n/a"
-    if isinstance(value, Link):
+    if isinstance(value, Hyperlink):
         return value.text
     if isinstance(value, float):
         if isfinite(value) and 1000 <= abs(value) < 1e15:

@@ -10,7 +10,7 @@ from study import contents, make_group_study, read_tsv, write_gifti
 
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.reports.charts.style import Chart
-from bids_secondlevel.reports.page import Link, Page, Section, Table, render, shown
+from bids_secondlevel.reports.page import Hyperlink, Page, Section, Table, render, shown
 
 VOID = ("meta", "link", "img", "br")
 
@@ -295,7 +295,9 @@ HOSTILE = "<script>alert('x')</script> & \" {{ 7 * 7 }} $x^2$"
 
 def test_labels_are_text():
     chart = Chart(name="c", svg=b"<svg></svg>", title=HOSTILE, caption=HOSTILE, alt=HOSTILE)
-    table = Table(HOSTILE, [HOSTILE], [[HOSTILE], [Link(HOSTILE, "sub-01.html")], [None], [1.5]])
+    table = Table(
+        HOSTILE, [HOSTILE], [[HOSTILE], [Hyperlink(HOSTILE, "sub-01.html")], [None], [1.5]]
+    )
     section = Section(HOSTILE, (HOSTILE,), (HOSTILE,), (chart,), (table,), HOSTILE)
     page = Document(render(Page(HOSTILE, HOSTILE, (section,))))
     assert [tag for tag, _ in page.tags].count("script") == 1  # the one that sorts tables

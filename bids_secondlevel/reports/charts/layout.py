@@ -338,9 +338,14 @@ def write(
     figure.text(x / width, y / height, text, size=size, weight=weight, ha=ha, va=va)
 
 
+def letters_in(width: float) -> int:
+    """Say how many letters of ordinary text are sure to fit into some inches; three at least."""
+    return max(int(width / CHARACTER), 3)
+
+
 def wrap(lines: Sequence[str], width: float) -> list[str]:
     """Break lines that are wider than some inches."""
-    most = max(int(width / CHARACTER), 20)
+    most = max(letters_in(width), 20)
     return [part for line in lines for part in textwrap.wrap(line, most, break_on_hyphens=False)]
 
 

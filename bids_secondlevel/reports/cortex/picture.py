@@ -22,8 +22,15 @@ from bids_secondlevel.core.values import Absent, Array, Retinotopy, Rois
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.maps.volumes import Grid
-from bids_secondlevel.reports.charts.layout import CHARACTER, axes_at, draw_square, wrap, write
-from bids_secondlevel.reports.charts.style import to_svg
+from bids_secondlevel.reports.charts.layout import (
+    CHARACTER,
+    axes_at,
+    draw_square,
+    letters_in,
+    wrap,
+    write,
+)
+from bids_secondlevel.reports.charts.style import shorten, to_svg
 from bids_secondlevel.reports.cortex.panels import Legend, columns_of, draw_panel
 from bids_secondlevel.reports.cortex.slices import look_through
 from bids_secondlevel.reports.cortex.view import Layers, View, look_at
@@ -149,7 +156,7 @@ def _draw(
     height = bottom + len(views) * (_PANEL + _GAP) + _TOP
 
     def paint(figure: "Figure") -> None:
-        title = _fit(legend.title, 0.8 * (width - 0.16))
+        title = shorten(legend.title, letters_in(0.8 * (width - 0.16)))
         write(figure, 0.08, height - 0.22, title, size=10, weight="bold")
         for row, view in enumerate(views):
             low = height - _TOP - row * (_PANEL + _GAP) - _PANEL
@@ -159,7 +166,7 @@ def _draw(
                 draw_panel(axes, view, column, legend.area_names)
         for number, column in enumerate(columns):
             left = _SIDE + number * (_PANEL + _GAP)
-            heading = _fit(column.heading, _PANEL)
+            heading = shorten(column.heading, letters_in(_PANEL))
             write(figure, left + _PANEL / 2, height - _TOP + 0.06, heading, ha="center")
             if column.explain is not None:
                 column.explain(figure, left, bottom, _PANEL)
@@ -199,7 +206,7 @@ def _list_rois(
             for hemi, of in masks.items()
         )
         room = _LEGEND - 0.35 - CHARACTER * len(counts)
-        lines.append((colour, f"{_fit(name, room)}: {counts}"))
+        lines.append((colour, f"{shorten(name, letters_in(room))}: {counts}"))
     if len(names) > most:
         lines.append(("none", f"and {len(names) - most} more"))
     if len(names) > 1:
@@ -208,18 +215,6 @@ def _list_rois(
         y = top - 0.15 - number * _LINE
         draw_square(figure, left, y, 0.11, colour)
         write(figure, left + 0.18, y + 0.01, text)
-
-
-def _fit(text: str, width: float) -> str:
-    """Leave out the middle of a text that is wider than some inches.
-
-    Examples
-    --------
-    >>> _fit("facesMinusScrambledObjects", 1.0)
-    'facesMi…Objects'
-    """
-    most = max(int(width / CHARACTER), 3)
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
 
 
 def _layers(half: Cortex, maps: Retinotopy, rois: Rois, files: ParticipantFiles) -> Layers:
