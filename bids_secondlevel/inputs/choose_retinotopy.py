@@ -27,10 +27,15 @@ _EXTENSIONS = (
     ".shape.gii",
     ".label.gii",
     ".gii",
+    ".func.gii.gz",
+    ".shape.gii.gz",
+    ".label.gii.gz",
+    ".gii.gz",
     ".nii.gz",
     ".nii",
     ".dscalar.nii",
     ".dlabel.nii",
+    ".curv",
     "",
 )
 

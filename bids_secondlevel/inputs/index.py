@@ -35,11 +35,14 @@ from bids_secondlevel.inputs.names import (
     SURFACE_EXTENSIONS,
     area_of,
     freesurfer_entities,
+    in_bids,
     is_freesurfer_name,
     kind_of_both,
+    map_labels,
     retinotopy_tag,
     surface_of,
     with_statistic,
+    without_participant,
 )
 from bids_secondlevel.maps.cifti import describe
 
@@ -87,7 +90,8 @@ def index_participant(
             )
             # FreeSurfer's folder of volumes is no place to search, but neuropythy writes there.
             volumes = sorted((folder / "mri").glob("*"))
-            of_freesurfer = _freesurfer_maps(dataset, dict.fromkeys((*paths, *volumes)), filters)
+            named = dict.fromkeys((*paths, *volumes))
+            of_freesurfer = _freesurfer_maps(dataset, label, named, filters)
             for file in (*of_freesurfer, *_bids_maps(dataset, paths, filters)):
                 found[_kind(file, label)].append(file)
     statistical: list[IndexedFile] = []
@@ -170,11 +174,12 @@ def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:
 
 
 def _freesurfer_maps(
-    dataset: Dataset, paths: Iterable[Path], filters: Filters
+    dataset: Dataset, label: str, paths: Iterable[Path], filters: Filters
 ) -> Iterator[IndexedFile]:
     for path in paths:
         entities = freesurfer_entities(path)
         if entities is not None:
+            entities["desc"] = without_participant(entities["desc"], label)
             # Of a filter, only what such a name can tell is applied.
             known = {
                 query: {name: value for name, value in wanted.items() if name in entities}
@@ -188,9 +193,10 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
     suffixes = _suffixes(filters)
     named_like_maps = re.compile(rf"[^/]*_(?:{'|'.join(suffixes)})\.(?!json$)[^/]+")
     for path in paths:
-        if not named_like_maps.fullmatch(path.name) or is_freesurfer_name(path.name):
+        name = in_bids(path.name)
+        if not named_like_maps.fullmatch(name) or is_freesurfer_name(path.name):
             continue
-        entities = _entities(path)
+        entities = _entities(path.with_name(name))
         if entities["suffix"] not in suffixes:
             continue
         if "hemi" in entities and entities["extension"] not in SURFACE_EXTENSIONS:
@@ -200,7 +206,7 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
         if "hemi" in entities:
             entities["hemi"] = entities["hemi"][0].upper()
         if entities["suffix"] in RETINOTOPIC_MAPS:
-            entities["desc"] = retinotopy_tag(path.name, entities)
+            entities["desc"] = retinotopy_tag(name, entities)
         else:
             entities = with_statistic(entities)
             if dataset.task is not None:
@@ -211,7 +217,7 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
 
 def _by_hemisphere(file: IndexedFile) -> list[IndexedFile]:
     """List a file for each hemisphere that it holds."""
-    kind = kind_of_both(file.source.path.name, file.entities)
+    kind = kind_of_both(in_bids(file.source.path.name), file.entities)
     if kind is None:
         return [file]
     source = replace(file.source, kind=kind)
@@ -224,7 +230,7 @@ def _by_hemisphere(file: IndexedFile) -> list[IndexedFile]:
 
 def _kind(file: IndexedFile, label: str) -> str:
     """Tell what a file is good for."""
-    name = file.source.path.name
+    name = in_bids(file.source.path.name)
     is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
     if file.entities.get("subject", label) != label:
         return "foreign"
@@ -246,7 +252,7 @@ def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
     if file.source.kind != "cifti" or "contrast" in file.entities:
         return [file]
     names = describe(file.source.path).map_names
-    labels = [re.sub("[^0-9A-Za-z]", "", name) for name in names]
+    labels = map_labels(names, file.entities)
     folded = [label.casefold() for label in labels]
     if len(set(folded)) < len(folded) or "" in folded:
         raise DataError(

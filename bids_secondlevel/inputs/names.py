@@ -1,7 +1,7 @@
 """What the names of files say: those of FreeSurfer and neuropythy, of fMRIPrep, and of BIDS."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_secondlevel.core.files import FileKind
@@ -21,16 +21,19 @@ _SURFACE = re.compile(
 # Spheres of fMRIPrep that are registered to a template: fsaverage if their names have none.
 _REGISTERED = re.compile(r"_desc-(?:reg|msmsulc)_sphere\.surf\.gii$")
 # What pRF tools call these maps, of which some have no tag either.
-_OTHER_NAMES = {"ecc": "eccen", "ang": "angle", "R2": "vexpl"}
+_OTHER_NAMES = {"ecc": "eccen", "eccentricity": "eccen", "ang": "angle", "R2": "vexpl"}
+# What neuropythy adds to the names of maps that it makes from one version of an atlas.
+_VERSION = r"(?:\.v[0-9]+(?:_[0-9]+)*)?"
 _FREESURFER_MAP = re.compile(
     r"(?:sub-(?P<subject>[0-9A-Za-z+]+)_(?:[0-9A-Za-z]+-[0-9A-Za-z+]+_)*)?"
     r"(?P<hemi>[lr])h\.(?:(?P<tag>[^/]+)_)?"
     rf"(?P<suffix>{'|'.join((*RETINOTOPIC_MAPS, *_OTHER_NAMES))})"
-    r"(?P<extension>\.mgz|\.mgh|(?:\.func|\.shape|\.label)?\.gii|\.nii\.gz|)"
+    rf"{_VERSION}"
+    r"(?P<extension>(?i:\.mgz|\.mgh|(?:\.func|\.shape|\.label)?\.gii(?:\.gz)?|\.nii\.gz|\.curv|))"
 )
 _FREESURFER_VOLUME = re.compile(
-    rf"(?!sub-|[lr]h\.)(?P<tag>[^/]+)_(?P<suffix>{'|'.join(RETINOTOPIC_MAPS)})"
-    r"(?P<extension>\.mgz|\.mgh|\.nii|\.nii\.gz)"
+    rf"(?!sub-|[lr]h\.)(?P<tag>[^/]+)_(?P<suffix>{'|'.join(RETINOTOPIC_MAPS)}){_VERSION}"
+    r"(?P<extension>(?i:\.mgz|\.mgh|\.nii|\.nii\.gz))"
 )
 _AREA = re.compile(
     r"(?:(?P<side>[lr])h\.|sub-[^/]*_hemi-(?P<hemi>[LR])_)"
@@ -42,6 +45,10 @@ SURFACE_EXTENSIONS = (
     ".shape.gii",
     ".label.gii",
     ".gii",
+    ".func.gii.gz",
+    ".shape.gii.gz",
+    ".label.gii.gz",
+    ".gii.gz",
     ".mgz",
     ".mgh",
     ".nii.gz",
@@ -58,6 +65,16 @@ _STATISTICS = {
     **dict.fromkeys(("tstat", "tmap"), "t"),
     **dict.fromkeys((SPM_T, "spmZ", "zstat", "zmap"), "z"),
 }
+_SIDES = {"l": "L", "left": "L", "LH": "lh", "r": "R", "right": "R", "RH": "rh"}
+# What nilearn's ``compute_contrast(output_type="all")`` calls statistics: no labels of BIDS.
+_OF_NILEARN = {
+    "effect_size": "effect",
+    "effect_variance": "variance",
+    "z_score": "z",
+    "p_value": "p",
+}
+_PARTICIPANT = "(?:sub(?:j|ject)?|s|p|pp|participant)?-?"  # what is written before a label
+_REPEATED = {"task", "session", "ses", "run"}
 _UNNAMED = "unnamed"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of camel case
 _TAG_ENTITIES = ("desc", "atlas", "model", "segmentation", "label")
@@ -120,6 +137,30 @@ def _hemisphere(letter: str) -> Hemisphere:
     return "L" if letter in "lL" else "R"
 
 
+def in_bids(name: str) -> str:
+    """Say the name of a map as BIDS would, where it is one that another tool is known to give.
+
+    Examples
+    --------
+    >>> in_bids("sub-01_task-loc_hemi-left_taskcontrast-faces_stat-z_score.FUNC.GII")
+    'sub-01_task-loc_hemi-L_contrast-faces_stat-z_statmap.func.gii'
+    """
+    stem, dot, extension = name.partition(".")
+    if not stem.startswith("sub-"):
+        return name
+    for spelled, label in _OF_NILEARN.items():
+        stem = re.sub(f"_stat-{spelled}(?=_|$)", f"_stat-{label}", stem, flags=re.IGNORECASE)
+    if re.search("_stat-[^_-]+$", stem):
+        stem += "_statmap"
+    if "_taskcontrast-" in stem:  # HALFpipe's; over runs, its contrast is the intercept of these
+        stem = stem.replace("_contrast-intercept", "")
+        if "_contrast-" not in stem:
+            stem = stem.replace("_taskcontrast-", "_contrast-")
+    for spelled, side in _SIDES.items():
+        stem = re.sub(f"(?i:_hemi)-{spelled}(?=_)", f"_hemi-{side}", stem)
+    return stem + dot + extension.casefold()
+
+
 def is_freesurfer_name(name: str) -> bool:
     """Tell names that pybids would misread: ``lh.`` is no entity of BIDS."""
     return any(named.fullmatch(name) for named in (_FREESURFER_MAP, _FREESURFER_VOLUME))
@@ -146,7 +187,7 @@ def freesurfer_entities(path: Path) -> dict[str, str] | None:
     entities = {
         "desc": named["tag"] or _UNNAMED,
         "suffix": _OTHER_NAMES.get(named["suffix"], named["suffix"]),
-        "extension": named["extension"],
+        "extension": named["extension"].casefold(),
     }
     if match is not None:
         entities["hemi"] = _hemisphere(match["hemi"])
@@ -170,6 +211,53 @@ def retinotopy_tag(name: str, entities: Mapping[str, str]) -> str:
     unkeyed = [part for part in name.split("_")[1:-1] if "-" not in part]
     keyed = [entities[entity] for entity in _TAG_ENTITIES if entity in entities]
     return "_".join(unkeyed) or (keyed[0] if keyed else _UNNAMED)
+
+
+def without_participant(tag: str, label: str) -> str:
+    """Leave the participant out of the tag of retinotopic maps, if anything else is in it.
+
+    A label of digits alone counts where it begins the tag: elsewhere it may be that of a run.
+
+    Examples
+    --------
+    >>> without_participant("S01_inferred", "01"), without_participant("inferred_TOME1", "TOME1")
+    ('inferred', 'inferred')
+    >>> without_participant("prf_01", "01"), without_participant("benson14", "14")
+    ('prf_01', 'benson14')
+    """
+    found = _participant(label).search(tag)
+    if found is None or (found.start() > 0 and found[0].isdigit()):
+        return tag
+    around = (tag[: found.start()].rstrip("_.-"), tag[found.end() :].lstrip("_.-"))
+    return "_".join(filter(None, around)) or tag
+
+
+def map_labels(names: Sequence[str], entities: Mapping[str, str]) -> list[str]:
+    """Make labels of the names of the maps in one file.
+
+    Words that the name of the file says too (participant, task, session, run) are left out and,
+    if the participant is among them, what else is common to all. Of the rest, letters and digits
+    are kept.
+
+    Examples
+    --------
+    >>> map_labels(["01_loc_faces", "01_loc_UL"], {"subject": "01", "task": "loc"})
+    ['faces', 'UL']
+    >>> map_labels(["faces > houses"], {"subject": "01", "task": "loc"})
+    ['faceshouses']
+    """
+    participant = _participant(entities["subject"])
+    if not any(map(participant.search, names)):
+        return [re.sub("[^0-9A-Za-z]", "", name) for name in names]
+    said = {entities.get(name, "").casefold() for name in _REPEATED} | _REPEATED
+    every = [re.split("[^0-9A-Za-z]+", participant.sub("_", name)) for name in names]
+    words = [[word for word in of if word.casefold() not in said] for of in every]
+    common = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    return ["".join(word for word in name if word not in common) for name in words]
+
+
+def _participant(label: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![0-9A-Za-z])(?i:{_PARTICIPANT}){re.escape(label)}(?![0-9A-Za-z])")
 
 
 def kind_of_both(name: str, entities: Mapping[str, str]) -> FileKind | None:

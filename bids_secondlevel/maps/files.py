@@ -108,7 +108,8 @@ def check_real(path: Path, kind: np.dtype[Any]) -> None:
 
 def opened(path: Path) -> BufferedIOBase:
     """Open a file that may be compressed."""
-    return gzip.open(path) if path.suffix in _COMPRESSED else path.open("rb")
+    is_compressed = path.suffix.casefold() in _COMPRESSED
+    return gzip.open(path) if is_compressed else path.open("rb")
 
 
 def read_header(path: Path) -> Any:
@@ -151,7 +152,7 @@ def read_image(path: Path) -> tuple[Any, Array]:
 def _image_type(path: Path, start: bytes) -> Any:
     import nibabel as nib
 
-    if path.suffix in (".mgz", ".mgh"):
+    if path.suffix.casefold() in (".mgz", ".mgh"):
         return nib.freesurfer.MGHImage
     for image_type in (nib.Nifti1Image, nib.Nifti2Image):
         if image_type.header_class.may_contain_header(start):

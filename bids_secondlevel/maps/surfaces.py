@@ -53,7 +53,7 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
     with explained(path, "surface map"):
         if _is_gifti(path):
             values = _values(path, _load_gifti(path, hemisphere))
-        elif path.name.endswith(_IMAGES):
+        elif path.name.casefold().endswith(_IMAGES):
             values = read_image(path)[1]
         else:
             values = _read_curv(path)
@@ -185,7 +185,7 @@ def values_beside(path: Path) -> Path:
 
 
 def _is_gifti(path: Path) -> bool:
-    return path.name.endswith((".gii", ".gii.gz"))
+    return path.name.casefold().endswith((".gii", ".gii.gz"))
 
 
 def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
