@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.core.words import listed
 from bids_secondlevel.reports.charts.layout import (
     choose_grid,
     explain,
@@ -22,7 +23,6 @@ from bids_secondlevel.reports.charts.style import (
     draw_chart,
     inks,
     key,
-    listed,
     number,
     pooled_or_apart,
     shorten,
