@@ -1,7 +1,8 @@
 """Who takes part in the group."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,15 @@ def choose_participants(settings: Settings) -> Participants:
             f"{settings.output_dir}: holds no table of a participant "
             "(sub-*/func/*_desc-roi_estimates.tsv). Run the participant level first."
         )
-    known = sorted({*list_participants(settings.bids_dir, ()), *_in_table(settings), *found})
+    study = _study(settings, found)
+    found = {label: paths for label, paths in found.items() if label not in study.left}
+    if not found:
+        raise InputMissingError(
+            f"{settings.output_dir}: all tables are of participants who are not in "
+            f"{settings.bids_dir}. Give the dataset that they were made from, or run the "
+            "participant level again."
+        )
+    known = sorted({*study.labels, *found})
     asked = settings.participant_label or tuple(known)
     unknown = tuple(label for label in asked if label not in known)
     if unknown:
@@ -70,12 +79,7 @@ def choose_participants(settings: Settings) -> Participants:
         )
     if len(labels) < len(known):
         LOG.warning("--participant-label: %d of %d participants.", len(labels), len(known))
-    if missing:
-        LOG.warning(
-            "No results of %s: run the participant level for them. In the group table they have "
-            "the status missing_participant.",
-            ", ".join(f"sub-{label}" for label in missing),
-        )
+    _tell_missing(missing, study)
     strangers = [label for label in settings.exclusions if label not in known]
     if strangers:
         named = ", ".join(f"sub-{label}" for label in strangers)
@@ -94,6 +98,95 @@ def choose_participants(settings: Settings) -> Participants:
         **dict.fromkeys(excluded, "excluded"),
     }
     return Participants(used, absent, (*unknown, *strangers))
+
+
+@dataclass(frozen=True)
+class _Study:
+    """Who is in the study, by label."""
+
+    folders: frozenset[str]
+    """Those with a folder in ``BIDS_DIR``."""
+    labels: frozenset[str]
+    """Those, and the ones in ``participants.tsv``."""
+    left: frozenset[str]
+    """Those with results who are in neither, if there are both."""
+
+
+def _study(settings: Settings, found: Collection[str]) -> _Study:
+    """Find out who is in the study; say whose results are of somebody who is not."""
+    folders = frozenset(list_participants(settings.bids_dir, ()))
+    in_table = _in_table(settings)
+    odd = _spelled_otherwise(in_table, {*folders, *found})
+    if odd:
+        shown = ", ".join(f"{label} ({there})" for label, there in list(odd.items())[:5])
+        LOG.warning(
+            "%s: %s and not the same as a participant who is there (in brackets): %s%s. Correct "
+            "the file; until then its columns are n/a for %s.",
+            settings.bids_dir / "participants.tsv",
+            "1 participant_id is similar to"
+            if len(odd) == 1
+            else f"{len(odd)} values of participant_id are similar to",
+            shown,
+            f" and {len(odd) - 5} more" if len(odd) > 5 else "",
+            "this participant" if len(odd) == 1 else "these participants",
+        )
+    labels = folders.union(odd.get(label, label) for label in in_table)
+    strangers = sorted(set(found) - labels)
+    if not strangers or not labels:
+        return _Study(folders, labels, frozenset())
+    named = ", ".join(f"sub-{label}" for label in strangers)
+    if folders and in_table:
+        LOG.warning(
+            "Left out: %s. There are results, but neither a folder in %s nor a row in its "
+            "participants.tsv. Delete the results of who is not in the study any more; add a row "
+            "for who is.",
+            named,
+            settings.bids_dir,
+        )
+        return _Study(folders, labels, frozenset(strangers))
+    LOG.warning(
+        "%s: there are results, but no %s in %s. They take part; delete the results of who is not "
+        "in the study.",
+        named,
+        "folder" if folders else "row of participants.tsv",
+        settings.bids_dir,
+    )
+    return _Study(folders, labels, frozenset())
+
+
+def _tell_missing(missing: Sequence[str], study: _Study) -> None:
+    """Say who has no results, and what can be done about it."""
+    for has_folder, advice in (
+        (True, "run the participant level for them"),
+        (False, "they are in participants.tsv and have no folder"),
+    ):
+        named = [f"sub-{label}" for label in missing if (label in study.folders) == has_folder]
+        if named:
+            LOG.warning(
+                "No results of %s: %s. In the group table they have the status "
+                "missing_participant.",
+                ", ".join(named),
+                advice,
+            )
+
+
+def _spelled_otherwise(named: Collection[str], there: Collection[str]) -> dict[str, str]:
+    """Find labels of ``participants.tsv`` that are nobody's, but nearly somebody's who lacks one.
+
+    Spreadsheets take the zeros from ``01``, and people write ``SUB-01`` or ``sub_01``.
+    """
+    plain = {_plain(label): label for label in there if label not in named}
+    return {
+        label: plain[_plain(label)]
+        for label in named
+        if label not in there and _plain(label) in plain
+    }
+
+
+def _plain(label: str) -> str:
+    """Write a label in small letters, without prefix, zeros in front, or decimals."""
+    text = re.sub(r"^sub(ject)?[-_ ]*", "", label.casefold())
+    return re.sub(r"[^0-9a-z]", "", re.sub(r"\.0+$", "", text)).lstrip("0")
 
 
 def _in_table(settings: Settings) -> list[str]:

@@ -1,6 +1,7 @@
 """The group level, run as a user does."""
 
 import json
+import shutil
 
 import pytest
 from scipy import stats
@@ -84,6 +85,69 @@ def test_who_is_missing_is_said_by_name_and_stays_in_the_table(processed, output
     assert {row["status"] for row in missing} == {"missing_participant"}
     row = statistic(output, **ATTEND)
     assert (row["n"], row["excluded"]) == ("4", "sub-05:missing_participant")
+
+
+def name_in_table(study, *labels):
+    rows = "".join(f"{label}\t30\n" for label in labels)
+    (study.root / "participants.tsv").write_text(f"participant_id\tage\n{rows}")
+
+
+def test_a_row_without_folder_and_results_is_no_reason_to_run_anything(processed, output, caplog):
+    name_in_table(processed, "01", "02", "03", "04", "09")
+    assert group(processed, output) == 0
+    assert "No results of sub-09: they are in participants.tsv and have no folder" in caplog.text
+    assert "run the participant level" not in caplog.text
+
+
+@pytest.mark.parametrize("spelled", ["sub-04", "04"])
+def test_who_has_left_the_study_is_left_out(processed, output, caplog, spelled):
+    name_in_table(processed, "01", "02", "03")
+    assert group(processed, output) == 0
+    assert statistic(output, **ATTEND)["n"] == "4"  # has a folder still
+    shutil.rmtree(processed.root / "sub-04")
+    assert group(processed, output) == 0
+    assert "Left out: sub-04. There are results, but neither a folder" in caplog.text
+    assert {row["participant_id"] for row in rows_of(output)} == {"sub-01", "sub-02", "sub-03"}
+    assert statistic(output, **ATTEND)["mean"] == "42.0"
+    assert group(processed, output, "--participant-label", "04") == 18
+    name_in_table(processed, "01", "02", "03", spelled)
+    assert group(processed, output) == 0
+    assert statistic(output, **ATTEND)["n"] == "4"
+
+
+def test_results_of_somebody_without_folder_or_without_row_take_part(processed, output, caplog):
+    shutil.rmtree(processed.root / "sub-04")
+    assert group(processed, output) == 0
+    assert "sub-04: there are results, but no folder in" in caplog.text
+    for label in ("01", "02", "03"):
+        shutil.rmtree(processed.root / f"sub-{label}")
+    caplog.clear()
+    assert group(processed, output) == 0  # nobody is there: as at a computer without the raw data
+    assert "there are results" not in caplog.text
+    name_in_table(processed, "01", "02", "03")
+    assert group(processed, output) == 0
+    assert "sub-04: there are results, but no row of participants.tsv in" in caplog.text
+    assert statistic(output, **ATTEND)["n"] == "4"
+
+
+def test_results_of_another_study(processed, output, capsys):
+    for label in ("01", "02", "03", "04"):
+        (processed.root / f"sub-{label}").rename(processed.root / f"sub-x{label}")
+    name_in_table(processed, "x01")
+    assert group(processed, output) == 66
+    assert "all tables are of participants who are not in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "spell", ["{:d}", "SUB-{:02d}", "sub-{:d}", "sub_{:02d}", "sub{:02d}", "{:d}.0", "{:03d}"]
+)
+def test_labels_that_a_spreadsheet_has_changed_are_nobody(processed, output, caplog, spell):
+    name_in_table(processed, *(spell.format(i) for i in range(1, 5)))
+    assert group(processed, output) == 0
+    assert len({row["participant_id"] for row in rows_of(output)}) == 4
+    assert "participants.tsv: 4 values of participant_id are similar to" in caplog.text
+    assert "(01)" in caplog.text
+    assert "No results of" not in caplog.text
 
 
 def test_maps_are_never_read(processed, output):

@@ -246,7 +246,10 @@ def test_a_word_among_numbers_is_told():
     table = participants(age=["31", "old", "young", "31", "old", "young"])
     rows = [row(i, float(int(i) ** 2)) for i in labels(6)]
     results = fit_formula("estimate ~ age", rows, table)
-    assert "age is taken for categories, as 'old' in participants.tsv" in results.messages[0]
+    assert results.messages[0] == (
+        "age is used as categories, as 'old' in participants.tsv is not a number: "
+        "3 levels (31, old, young)."
+    )
     assert results.messages[0] in results.summary
 
 
@@ -383,7 +386,7 @@ def test_a_fit_that_cannot_be_made_is_a_row_that_says_why():
         assert found.note == note
         assert {found.quantity, found.coefficient, found.se, found.value, found.p} == {None}
         assert found.n_rows == sum(r.estimate is not None for r in cells[roi])
-    assert results.messages == ("4 of 5 models could not be fitted; the column note says why.",)
+    assert results.messages[1:] == ("4 of 5 models could not be fitted; the column note says why.",)
     collinear = one(fit_formula("estimate ~ age + months", everyone, table))
     assert collinear.note.startswith("3 coefficients, of which the data can tell 2")
 
@@ -532,3 +535,131 @@ def test_numbers_with_a_few_words_are_refused():
     values["sub-03"]["age"] = "89+"
     with pytest.raises(DataError, match=r"'89\+'.*Levels"):
         fit_formula("estimate ~ roi + age", rows, replace(table, values=values))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        *(["0,5", "1,5", "2,5"], ["1.234,5", "2.000,1", "3.111,9"], ["1,234.5", "2", "3"]),
+        *(["1'234", "2'345", "3'456"], ["1 234,5", "1 235", "1 236,0"], ["-,5", "-1,5", "1,5"]),
+        *(["1", "2", "2,5"], ["1,5e-3", "2,5e-3", "3e-3"], ["1.234.567", "2.345.678", "3"]),
+        *(["12 kg", "55 kg", "60 kg"], ["12kg", "55kg", "60kg"], ["5 %", "15%", "25 %"]),
+        *(["12 y", "15 y", "18 y"], ["12y", "15y", "18y"], ["1,5 m", "1,6 m", "1,7 m"]),
+        *(["$5", "$6", "$7"], ["5 €", "6 €", "7 €"], ["-5 °C", "6 °C", "7 °C"]),
+        *(["3 months", "1 year", "2 years"], ["5 mg/l", "6 mg/l", "7 mg/l"], ["30 yrs.", "4", "5"]),
+    ],
+)
+@pytest.mark.parametrize("model", ["estimate ~ score", "estimate ~ center(score)"])
+def test_numbers_with_commas_or_units_are_refused(cells, model):
+    rows = [row(i, float(int(i) ** 2)) for i in labels(12)]
+    table = participants(score=cells * 4)
+    with pytest.raises(DataError, match=r"score: .*Write .*Levels in participants\.json") as said:
+        fit_formula(model, rows, table)
+    assert cells[-1] in str(said.value) or cells[0] in str(said.value)
+    levels = participants(["score"], score=cells * 4)
+    if model == "estimate ~ score":  # as the message advises
+        assert one(fit_formula(model, rows, levels), quantity="omnibus").df == 2
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        *(
+            ["20-30", "31-40", "41-50"],
+            ["<20", "20+", "unknown"],
+            ["2020-01-31", "x", "y"],
+        ),
+        *(["01.02.2020", "03.02.2020", "05.06.2021"], ["1/2/2020", "2/2/2020", "20/20"]),
+        *(
+            ["3T", "7T", "7T"],
+            ["1st", "2nd", "3rd"],
+            ["A1", "A2", "B"],
+            ["1,2", "1,2,3", "none"][1:],
+        ),
+        *(["55 or older", "20 to 54", "x"], ["F", "M", "F"], ["2d", "3d", "2d"]),
+    ],
+)
+def test_what_becomes_categories_is_told_with_its_levels(cells):
+    rows = [row(i, float(int(i) ** 2)) for i in labels(12)]
+    cells = cells * (12 // len(cells))
+    (said,) = fit_formula("estimate ~ score", rows, participants(score=cells)).messages
+    levels = sorted(set(cells))
+    assert f"{len(levels)} levels ({', '.join(levels)})" in said
+    assert cells[0] in said or "1st" in said
+
+
+@pytest.mark.parametrize("call", ["center(sex)", "log(sex)", "poly(sex, 2)", "scale(age + sex)"])
+def test_functions_of_numbers_do_not_take_categories(call):
+    rows, table = group_study(24)
+    function = call.partition("(")[0]
+    with pytest.raises(UsageError, match=f"{function} needs numbers, and sex is used as categor"):
+        fit_formula(f"estimate ~ {call}", rows, table)
+
+
+def test_many_levels_are_counted():
+    rows = [row(i, float(int(i) ** 2)) for i in labels(12)]
+    table = participants(["batch"], batch=[int(i) for i in labels(11)] + [11])
+    (said, *_) = fit_formula("estimate ~ batch", rows, table).messages
+    assert said == "batch is used as categories: 11 levels (1, 10, 11, 2, 3, 4, 5, 6, 7, 8, ...)."
+
+
+@pytest.mark.parametrize(
+    ("ages", "codes"),
+    [
+        ([20, 30, 41, -999], "-999 in"),
+        ([20, 30, 41, -9], "-9 in"),
+        ([20, 30, 41, 999], "999 in"),
+        ([20, 30, 41, 99], "99 in"),
+        ([0.1, 0.2, 0.5, -9], "-9 in"),
+        ([-3, 2, 3, -99.0], "-99.0 in"),
+        ([20, 30, 9999, -9999], "-9999, 9999 in"),
+        ([1, 2, 888, 777], "777, 888 in"),
+        ([20, 30, 41, -998], "-998 in"),
+        ([20, 60, 95, 99], None),  # so old may one be
+        ([7, 8, 9, 10], None),
+        ([-12, -9, 5, 7], None),
+        ([500, 999, 1200, 700], None),
+    ],
+)
+def test_codes_for_missing_values_are_told(ages, codes):
+    rows = [row(i, float(int(i) ** 2)) for i in labels(12)]
+    messages = fit_formula("estimate ~ age", rows, participants(age=ages * 3)).messages
+    if codes is None:
+        assert messages == ()
+    else:
+        assert f"age: {codes} participants.tsv" in messages[0]
+        assert "Write n/a instead" in messages[0]
+
+
+@pytest.mark.parametrize(
+    ("formula", "named"),
+    [
+        ("estimate ~ group", "C"),
+        ("estimate ~ group", "contr"),
+        ("estimate ~ sex + age", "C"),
+        ("estimate ~ center(age) + sex", "center"),
+        ("estimate ~ C(group, contr.sum) + age", "C"),
+        ("estimate ~ C(group) * scale(age)", "contr"),
+        ("estimate ~ poly(age, 2) + sex", "poly"),
+        ("estimate ~ I(age / 10) * group", "I"),
+        ("estimate ~ log(age) + group", "log"),
+        ("estimate ~ bs(age, df=4) + group", "bs"),
+    ],
+)
+@pytest.mark.parametrize("column", ["age", "group", "sex"])
+def test_columns_may_have_the_names_of_functions(formula, named, column):
+    rows, table = group_study(23)
+    assume_used = column in formula
+    renamed = ParticipantsTable(
+        tuple(named if name == column else name for name in table.columns),
+        {
+            who: {named if name == column else name: cell for name, cell in cells.items()}
+            for who, cells in table.values.items()
+        },
+    )
+    other = formula.replace(column, named) if assume_used else f"{formula} + {named}"
+    expected = fit_formula(formula if assume_used else f"{formula} + {column}", rows, table)
+    found = fit_formula(other, rows, renamed)
+    numbers = [(r.coefficient, r.value, r.df, r.p) for r in found.rows]
+    assert numbers == [(r.coefficient, r.value, r.df, r.p) for r in expected.rows]
+    assert any(r.term and named in r.term for r in found.rows)

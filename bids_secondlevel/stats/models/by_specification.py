@@ -27,8 +27,11 @@ from bids_secondlevel.stats.models.fit import (
 from bids_secondlevel.stats.models.observations import (
     Observations,
     Variable,
+    check_spelling,
     check_variables,
+    codes_in_words,
     complete_cases,
+    levels_in_words,
     number_in,
     observe,
     participant_variable,
@@ -106,6 +109,7 @@ def fit_stats_model(
         check_variables(observe(selected, _RESPONSE, design.sources))
         messages += [
             *unmatched,
+            *_told_of_columns(node, design),
             *(
                 f"node {node.name}: {source.name} has Levels in participants.json, and is used as "
                 "a number. Use the transformation Factor for categories."
@@ -116,6 +120,19 @@ def fit_stats_model(
         of_node = ModelRow(specification.name, "ols", node.name)
         results += _fit_node(of_node, node, design, selected)
     return ModelResults(frame_of(results, ModelRow), tuple(messages))
+
+
+def _told_of_columns(node: DatasetNode, design: NodeDesign) -> Iterator[str]:
+    """Say which levels Factor makes, and which numbers look like codes for missing values."""
+    factors = {name for of in node.instructions if of.name == "Factor" for name in of.inputs}
+    for source in design.sources:
+        if source.name in factors:
+            yield (
+                f"node {node.name}: Factor makes categories of {source.name}: "
+                f"{levels_in_words(source)}."
+            )
+        else:
+            yield from (f"node {node.name}: {said}" for said in codes_in_words(source))
 
 
 def _filtered(
@@ -227,6 +244,7 @@ def _check_numbers(
     """Check that columns that are used as they are hold numbers."""
     for name in names:
         if sources[name] == {name} and columns[name].words:
+            check_spelling(columns[name])
             word = columns[name].words[0]
             _refuse(
                 node,

@@ -18,6 +18,7 @@ from bids_secondlevel.core.values import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+    from formulaic.parser.types import Factor, Term
 
 TRANSFORMS = (
     *("C", "I", "center", "scale", "standardize", "poly", "bs", "cr", "cs", "cc"),
@@ -180,11 +181,16 @@ def _names_in_call(expression: str, text: str) -> list[str]:
     nodes = list(ast.walk(tree.body))
     for node in nodes:
         _check_node(node, text)
-    functions = [node.func for node in nodes if isinstance(node, ast.Call)]
-    modules = [node.value for node in nodes if isinstance(node, ast.Attribute)]
-    names = [n for n in nodes if isinstance(n, ast.Name) and n not in (*functions, *modules)]
+    functions = _function_names(tree)
+    names = [n for n in nodes if isinstance(n, ast.Name) and n not in functions]
     names.sort(key=lambda name: (name.lineno, name.col_offset))
     return [aliases.get(name.id, name.id) for name in names]
+
+
+def _function_names(tree: ast.AST) -> list[ast.expr]:
+    """List the names in an expression that are of functions, and not of columns."""
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [*calls, *(node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute))]
 
 
 def _check_node(node: ast.AST, text: str) -> None:
@@ -273,39 +279,98 @@ def make_design(formula: ModelFormula, data: "pd.DataFrame", categorical: Sequen
     UsageError
         If a transform cannot be applied to these data.
     """
-    from formulaic import Formula
     from formulaic.parser.types import Factor, Term
 
-    coded = _materialize(formula, formula.terms, data)
-    columns = tuple(str(name) for name in coded.columns)
+    for factor in dict.fromkeys(factor for term in formula.terms for factor in term.factors):
+        _check_arguments(formula, factor, categorical)
+    aliases = _aliases(data)
+    terms = [
+        Term([_with_aliases(factor, aliases) for factor in term.factors]) for term in formula.terms
+    ]
+    coded = _materialize(formula, terms, data, aliases)
     matrix = coded.to_numpy(dtype=np.float64)
     term_of = tuple(
-        str(term) for term, where in coded.model_spec.term_indices.items() for _ in where
+        str(term)
+        for term, where in zip(formula.terms, coded.model_spec.term_indices.values(), strict=True)
+        for _ in where
     )
-    # Names of our own, as those of columns may be anything and are evaluated here.
-    longest = max(map(len, data.columns), default=0)
-    aliases = {name: f"_{'x' * longest}{i}" for i, name in enumerate(data.columns)}
     factors = {
         spelled: Factor(f"C({alias}, contr.sum)", eval_method="python")
         for name, alias in aliases.items()
-        for spelled in ((name,) if name in categorical else ()) + (f"C({name})", f"C(`{name}`)")
+        for spelled in ((alias,) if name in categorical else ()) + (f"C({alias})",)
     }
-    terms = [Term([factors.get(f.expr, f) for f in term.factors]) for term in formula.terms]
-    renamed = data.assign(**{alias: data[name] for name, alias in aliases.items()})
-    summed = _materialize(formula, Formula(terms, _ordering="none"), renamed)
+    summed_terms = [Term([factors.get(f.expr, f) for f in term.factors]) for term in terms]
+    summed = _materialize(formula, summed_terms, data, aliases)
     relation = np.linalg.lstsq(summed.to_numpy(dtype=np.float64), matrix, rcond=None)[0]
     omnibus = {
         str(term): relation[where]
         for term, where in zip(formula.terms, summed.model_spec.term_indices.values(), strict=True)
         if where and str(term) != "1"
     }
+    columns = tuple(_without_aliases(str(name), aliases) for name in coded.columns)
     return Design(matrix, columns, term_of, omnibus)
 
 
-def _materialize(formula: ModelFormula, terms: Any, data: "pd.DataFrame") -> Any:
+def _check_arguments(formula: ModelFormula, factor: "Factor", categorical: Sequence[str]) -> None:
+    """Refuse functions of numbers that are given categories."""
+    if factor.eval_method.value != "python":
+        return
+    aliases = {name: f"_column{i}_" for i, name in enumerate(categorical)}
+    names = {alias: name for name, alias in aliases.items()} | {name: name for name in categorical}
+    text = re.sub("`([^`]+)`", lambda match: aliases.get(match[1], match[0]), factor.expr)
+    for call in ast.walk(ast.parse(text.strip(), mode="eval")):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id != "C":
+            functions = _function_names(call)
+            given = [n for n in ast.walk(call) if isinstance(n, ast.Name) and n not in functions]
+            for name in (names[node.id] for node in given if node.id in names):
+                raise UsageError(
+                    f"Model formula {formula.text!r}: {call.func.id} needs numbers, and {name} "
+                    f"is used as categories. Write {name} alone, or C({name})."
+                )
+
+
+def _aliases(data: "pd.DataFrame") -> dict[str, str]:
+    """Give columns names under which formulaic evaluates them.
+
+    It looks names of functions up among the columns first: one called ``C`` or ``center`` would
+    take the place of the function. Aliases are longer than all that could be taken for one.
+    """
+    texts = [str(level) for values in data.to_numpy(dtype=object).T for level in set(values)]
+    longest = max(map(len, [*data.columns, *texts]), default=0)
+    return {name: f"_{'x' * longest}{i}_" for i, name in enumerate(data.columns)}
+
+
+def _with_aliases(factor: "Factor", aliases: Mapping[str, str]) -> "Factor":
+    """Write a part of a term with the aliases of its columns; functions keep their names."""
+    from formulaic.parser.types import Factor
+
+    if factor.eval_method.value == "lookup":
+        return Factor(aliases[factor.expr], eval_method="lookup")
+    if factor.eval_method.value != "python":
+        return factor
+    quoted = re.sub("`([^`]+)`", lambda match: f" {aliases[match[1]]} ", factor.expr)
+    tree = ast.parse(quoted.strip(), mode="eval")
+    functions = _function_names(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node not in functions:
+            node.id = aliases.get(node.id, node.id)
+    return Factor(ast.unparse(tree), eval_method="python")
+
+
+def _without_aliases(text: str, aliases: Mapping[str, str]) -> str:
+    for name, alias in aliases.items():
+        is_quoted = f"({alias}" in text and not name.isidentifier()
+        text = text.replace(alias, f"`{name}`" if is_quoted else name)
+    return text
+
+
+def _materialize(
+    formula: ModelFormula, terms: "Sequence[Term]", data: "pd.DataFrame", aliases: Mapping[str, str]
+) -> Any:
     """Let formulaic evaluate terms; what it would only warn of is an error."""
     import warnings
 
+    from formulaic import Formula
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
     try:
@@ -313,14 +378,16 @@ def _materialize(formula: ModelFormula, terms: Any, data: "pd.DataFrame") -> Any
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", RuntimeWarning)
             warnings.simplefilter("error", DataMismatchWarning)
-            matrix = terms.get_model_matrix(data, context={}, na_action="raise", output="pandas")
+            matrix = Formula(list(terms), _ordering="none").get_model_matrix(
+                data.rename(columns=aliases), context={}, na_action="raise", output="pandas"
+            )
         if not np.isfinite(matrix.to_numpy(dtype=np.float64)).all():
             raise ValueError("a value is not finite")
     except (
         *(FormulaicError, RuntimeWarning, DataMismatchWarning, ArithmeticError),
         *(AttributeError, LookupError, TypeError, ValueError, RuntimeError),
     ) as error:
-        said = str(error).partition("\n")[0]
+        said = _without_aliases(str(error).partition("\n")[0], aliases)
         raise UsageError(
             f"Model formula {formula.text!r}: cannot be applied to the data. {said}"
         ) from error

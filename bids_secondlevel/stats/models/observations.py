@@ -12,6 +12,7 @@ import numpy as np
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.rows import CELL, KEY, MISSING
 from bids_secondlevel.core.values import ParticipantsTable
+from bids_secondlevel.core.words import counted
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.stats.models.table import ModelRow
 
@@ -22,6 +23,22 @@ RESPONSES = tuple(name for name, declared in ESTIMATE_COLUMNS.items() if declare
 """Columns of the estimates table that hold numbers."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?(\d*,\d+|\d{1,3}([.,'\u2019\s]\d{3})+([.,]\d+)?)([eE][+-]?\d+)?")
+"""A number with a decimal comma, or with marks between thousands."""
+
+_UNITS = (
+    *("%", "‰", "°", "€", "$", "£", "kg", "mg", "µg", "g/l", "lb", "lbs", "oz", "cm", "mm", "km"),
+    *("ft", "ml", "dl", "yr", "yrs", "yo", "y/o", "year", "years", "mo", "mos", "month", "months"),
+    *("wk", "wks", "week", "weeks", "day", "days", "hr", "hrs", "hour", "hours", "min", "mins"),
+    *("sec", "ms", "deg", "hz", "mmhg", "bpm", "kcal", "points", "pts"),
+)
+"""What follows a number also without a space, and makes it a measurement."""
+
+_CODE = re.compile(r"(-[789]|[+-]?([789])\2+|[+-]?9+[5-8])(\.0*)?")
+"""Numbers that are written for missing values by custom: -9, 99, 777, -998."""
+
+_MOST_LEVELS = 10
+"""How many levels a message lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +134,13 @@ def find_variable(name: str, participants: ParticipantsTable) -> tuple[Variable,
     Returns
     -------
     sequence of str
-        Messages.
+        Messages: which levels there are, or which numbers look like codes for missing values.
 
     Raises
     ------
     DataError
-        If a column holds numbers for the most part, and something else.
+        If a column holds numbers for the most part, and something else; or numbers that are
+        written with a comma or a unit.
     """
     if name in ESTIMATE_COLUMNS:
         variable = Variable(name, is_categorical=name not in RESPONSES)
@@ -132,11 +150,12 @@ def find_variable(name: str, participants: ParticipantsTable) -> tuple[Variable,
             f"{name} is in participants.tsv too; that of the estimates table is used.",
         )
     variable = participant_variable(name, participants)
+    if name in participants.categorical:
+        return variable, (f"{name} is used as categories: {levels_in_words(variable)}.",)
+    check_spelling(variable)
     words = variable.words
-    if name in participants.categorical or len(words) == len(variable.texts):
-        return variable, ()
     if not words:
-        return replace(variable, is_categorical=False), ()
+        return replace(variable, is_categorical=False), codes_in_words(variable)
     if 2 * len(words) < len(variable.texts):
         raise DataError(
             f"{name}: most values in participants.tsv are numbers, but not "
@@ -144,8 +163,81 @@ def find_variable(name: str, participants: ParticipantsTable) -> tuple[Variable,
             "Levels in participants.json if it holds categories."
         )
     return variable, (
-        f"{name} is taken for categories, as {words[0]!r} in participants.tsv is no number.",
+        f"{name} is used as categories, as {words[0]!r} in participants.tsv is not a number: "
+        f"{levels_in_words(variable)}.",
     )
+
+
+def check_spelling(variable: Variable) -> None:
+    """Check that no text of a column is a number with a comma or a unit.
+
+    Raises
+    ------
+    DataError
+        If one is: as a category it would be fitted without an order, and without a distance.
+    """
+    otherwise = (
+        "Or give the column Levels in participants.json if it holds categories, and not numbers."
+    )
+    for text in variable.words:
+        if _COMMA.fullmatch(text):
+            raise DataError(
+                f"{variable.name}: {text!r} in participants.tsv is a number with a comma or with "
+                "marks between thousands, which is not read as a number. Write it with a decimal "
+                f"point and digits alone, such as 1234.5. {otherwise}"
+            )
+    suffixes = [_suffix(text) for text in variable.texts]
+    same = len(set(suffixes)) == 1 and len(variable.levels) > 2
+    for text, suffix in zip(variable.texts, suffixes, strict=True):
+        if suffix and (same or suffix[0].isspace() or suffix.casefold() in _UNITS):
+            raise DataError(
+                f"{variable.name}: {text!r} in participants.tsv is a number with a unit, which is "
+                "not read as a number. Write the number alone, and the unit as Units of the column "
+                f"in participants.json. {otherwise}"
+            )
+
+
+def _suffix(text: str) -> str:
+    """Give the single word that follows (or the sign of money before) a number; "" if none."""
+    number = re.match(r"[+-]?\d+,\d+", text) or _NUMBER.match(text)
+    if number is None:
+        return text[0] if text[0] in "$€£" and text[1:].strip()[:1].isdigit() else ""
+    rest = text[number.end() :]
+    is_word = re.fullmatch(r"\s*[^\W\d_]+(/[^\W\d_]+)?\.?|\s*[%‰°€$£]\w?", rest)
+    return rest if is_word else ""
+
+
+def levels_in_words(variable: Variable) -> str:
+    """Count and list the levels of a column of categories."""
+    levels = variable.levels
+    shown = ", ".join(levels[:_MOST_LEVELS]) + (", ..." if len(levels) > _MOST_LEVELS else "")
+    return f"{counted(len(levels), 'level')} ({shown})"
+
+
+def codes_in_words(variable: Variable) -> tuple[str, ...]:
+    """Say which numbers of a column look like codes for missing values.
+
+    They are written as such codes are, and lie outside of the other numbers: further than these
+    lie apart, or below 0 if no other number does.
+    """
+    coded = {text for text in variable.texts if _CODE.fullmatch(text)}
+    others = [float(text) for text in variable.texts if text not in coded]
+    if not others:
+        return ()
+    low, high = min(others), max(others)
+    codes = sorted((text for text in coded if _is_far(float(text), low, high)), key=float)
+    if not codes:
+        return ()
+    return (
+        f"{variable.name}: {', '.join(codes)} in participants.tsv "
+        f"{'lies' if len(codes) == 1 else 'lie'} far from all other numbers ({low:g} to {high:g}), "
+        "and is used as a number. Write n/a instead if it means that the value is missing.",
+    )
+
+
+def _is_far(number: float, low: float, high: float) -> bool:
+    beyond = max(low - number, number - high)
+    return beyond > high - low or number < 0 <= low
 
 
 def participant_variable(name: str, participants: ParticipantsTable) -> Variable:
