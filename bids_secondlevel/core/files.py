@@ -27,6 +27,13 @@ class Dataset:
     name: str
     root: Path
     task: str | None = None
+    deeper: tuple[Path, ...] = ()
+    """Folders below it that hold those of participants, if it does not itself."""
+
+    @property
+    def holders(self) -> tuple[Path, ...]:
+        """The folders that hold those of participants."""
+        return self.deeper or (self.root,)
 
 
 FileKind = Literal["surface", "cifti", "volume"]

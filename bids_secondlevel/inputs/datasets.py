@@ -20,6 +20,8 @@ from bids_secondlevel.inputs.names import PARTICIPANT_FOLDER
 from bids_secondlevel.maps.files import check_present, read_json, read_json_object
 
 _OWN_NAME = "bids_secondlevel"
+_NEVER_SEARCHED = {"sourcedata", "derivatives", "rawdata", "code", "logs", "figures", "surf", "mri"}
+_MOST_SEARCHED = 50
 
 
 def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
@@ -92,6 +94,7 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
     Those given with ``--derivatives``, else the folders below ``BIDS_DIR/derivatives`` and
     ``BIDS_DIR/sourcedata/freesurfer``; then ``sourcedata/freesurfer`` inside each of them.
     ``BIDS_DIR`` itself is one when it is a derivative dataset. Our own results are left out.
+    If a dataset has no participants, they are looked for up to two levels below.
 
     Raises
     ------
@@ -112,7 +115,9 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
         named.append((None, bids_dir / "sourcedata" / "freesurfer"))
     if _read_description(bids_dir).get("DatasetType") == "derivative":
         named.insert(0, (None, bids_dir))
-    named += [(None, root / "sourcedata" / "freesurfer") for _, root in list(named)]
+    for _, root in list(named):
+        below = () if _holds_participants(root) else _searched(root)
+        named += [(None, folder / "sourcedata" / "freesurfer") for folder in (root, *below)]
     output = settings.output_dir.absolute()
     datasets: dict[Path, Dataset] = {}
     for name, root in named:
@@ -121,7 +126,7 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
             continue
         name_in_uris = _unique_name(name, root, datasets.values())
         task = name if name and name.isalnum() else None  # else no task could be called so
-        datasets[absolute] = Dataset(name_in_uris, absolute, task)
+        datasets[absolute] = Dataset(name_in_uris, absolute, task, _deeper(absolute))
     if not datasets:
         raise InputMissingError(
             f"{bids_dir}: no derivatives found below it. Name the folders of first-level maps "
@@ -211,7 +216,42 @@ def _participants_in(root: Path) -> set[str]:
 
 
 def _participants_of(datasets: Iterable[Dataset]) -> set[str]:
-    return set().union(*(_participants_in(dataset.root) for dataset in datasets))
+    return set().union(*(_participants_in(f) for dataset in datasets for f in dataset.holders))
+
+
+def _holds_participants(folder: Path) -> bool:
+    """Tell whether the folders of participants are in a folder, or in a node of FitLins there."""
+    return bool(_participants_in(folder) or folders_in(folder, "node-"))
+
+
+def _deeper(root: Path) -> tuple[Path, ...]:
+    """Find the folders that hold those of participants up to two levels below a dataset.
+
+    Returns
+    -------
+    tuple of Path
+        Of the first level that has any; empty if the dataset holds them itself.
+    """
+    level = [root]
+    for _ in range(3):
+        found = tuple(folder for folder in level if _holds_participants(folder))
+        if found:
+            return () if found == (root,) else found
+        level = [child for folder in level for child in _searched(folder)]
+    return ()
+
+
+def _searched(folder: Path) -> list[Path]:
+    """List the folders in which those of participants may be.
+
+    There are none among very many: these are participants by other names.
+    """
+    children = [
+        child
+        for child in folders_in(folder)
+        if child.name not in _NEVER_SEARCHED and not _is_our_own(child)
+    ]
+    return children if len(children) <= _MOST_SEARCHED else []
 
 
 def _given(given: DerivativePath) -> list[tuple[str | None, Path]]:
@@ -222,12 +262,8 @@ def _given(given: DerivativePath) -> list[tuple[str | None, Path]]:
             "container, that it is mounted)."
         )
     children = folders_in(given.path)
-    is_dataset = (
-        (given.path / "dataset_description.json").exists()
-        or _participants_in(given.path)
-        or folders_in(given.path, "node-")
-    )
-    if is_dataset or not children:
+    is_described = (given.path / "dataset_description.json").exists()
+    if given.name or is_described or _holds_participants(given.path) or not children:
         return [(given.name, given.path)]
     return [(None, child) for child in children]
 

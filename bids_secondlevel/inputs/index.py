@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from bids_secondlevel.inputs.names import (
     map_labels,
     retinotopy_tag,
     surface_of,
+    task_of_folder,
     with_statistic,
     without_participant,
 )
@@ -80,7 +82,7 @@ def index_participant(
     areas: list[AreaFile] = []
     for dataset in datasets:
         templates += _template_files(dataset)
-        for folder in _participant_folders(dataset.root, label):
+        for folder in _participant_folders(dataset, label):
             paths = _files_below(folder)
             surfaces += _surface_files(dataset, paths)
             areas += (
@@ -129,11 +131,12 @@ def unrecognised(datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex
             yield f"{dataset.root}: no statistical or retinotopic surface maps recognised here."
 
 
-def _participant_folders(root: Path, label: str) -> list[Path]:
+def _participant_folders(dataset: Dataset, label: str) -> list[Path]:
     """Folders of a participant: ``sub-X``, ``sub-X_ses-Y``, and ``node-*/sub-X`` (FitLins)."""
     return [
         folder
-        for node in (root, *folders_in(root, "node-"))
+        for holder in dataset.holders
+        for node in (holder, *folders_in(holder, "node-"))
         for folder in folders_in(node, f"sub-{label}")
         if (match := PARTICIPANT_FOLDER.fullmatch(folder.name)) and match[1] == label
     ]
@@ -166,8 +169,8 @@ def _surface_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[SurfaceF
 
 def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:
     """Find the templates that FreeSurfer and fMRIPrep put beside the participants."""
-    for space in _TEMPLATES:
-        paths = sorted((dataset.root / space / "surf").glob("*"))
+    for holder, space in product(dataset.holders, _TEMPLATES):
+        paths = sorted((holder / space / "surf").glob("*"))
         for file in _surface_files(dataset, paths):
             kind = "sphere" if file.kind == "registered" else file.kind
             yield replace(file, space=space, kind=kind)
@@ -209,8 +212,9 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
             entities["desc"] = retinotopy_tag(name, entities)
         else:
             entities = with_statistic(entities)
-            if dataset.task is not None:
-                entities.setdefault("task", dataset.task)
+            task = dataset.task or task_of_folder(path.relative_to(dataset.root.parent).parts)
+            if task is not None:
+                entities.setdefault("task", task)
         source = replace(_source(dataset, path), is_t=is_t)
         yield from _by_hemisphere(IndexedFile(source, entities, queries))
 

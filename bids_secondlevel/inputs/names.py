@@ -206,6 +206,23 @@ def with_statistic(entities: Mapping[str, str]) -> dict[str, str]:
     return {**{k: v for k, v in implied.items() if v}, **entities, "suffix": "statmap"}
 
 
+def task_of_folder(parts: Sequence[str]) -> str | None:
+    """Find the task that a path says in the name of a folder.
+
+    Maps of FitLins without a task are of all the tasks that it was given, and in a space that
+    their names do not say.
+
+    Examples
+    --------
+    >>> task_of_folder(("task-loc", "sub-01", "sub-01_contrast-A_stat-z_statmap.func.gii"))
+    'loc'
+    """
+    named = [
+        match[1] for part in parts[:-1] if (match := re.fullmatch("task-([0-9A-Za-z]+)", part))
+    ]
+    return named[-1] if named and not any(part.startswith("node-") for part in parts) else None
+
+
 def retinotopy_tag(name: str, entities: Mapping[str, str]) -> str:
     """Find what tells one set of retinotopic maps from another in a BIDS name."""
     unkeyed = [part for part in name.split("_")[1:-1] if "-" not in part]

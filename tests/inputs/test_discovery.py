@@ -1,6 +1,7 @@
 """Which files are found, and which of them are chosen, in trees as tools write them."""
 
 import json
+import shutil
 import sys
 from contextlib import contextmanager
 from importlib.resources import files
@@ -647,3 +648,66 @@ class TestCost:
                 assert main([str(bids), str(tmp_path / "out"), *arguments]) == 0
             counts.append(len(reads))
         assert counts[0] == counts[1] > 0
+
+
+class TestDeeperFolders:
+    """Datasets that do not hold their participants themselves."""
+
+    @pytest.fixture(autouse=True)
+    def _empty(self, bids):
+        for dataset in ("firstlevel", "freesurfer"):
+            shutil.rmtree(bids / "derivatives" / dataset)
+
+    def maps(self, root, **entities):
+        touch(root, *both(**entities), *both(stat="effect", **entities))
+
+    def used(self, bids, **options):
+        files = chosen(bids, **options)
+        source = files.localizers["left"]["L"].maps[0]
+        return str(source.path.relative_to(bids / "derivatives")), source.uri.split("/")[0]
+
+    @pytest.mark.parametrize("is_described", [True, False])
+    @pytest.mark.parametrize("below", ["analysis-01", "glm/v2"])
+    @pytest.mark.parametrize("is_named", [True, False])
+    def test_are_found_two_levels_down(self, bids, is_described, below, is_named):
+        if is_described:
+            describe(bids / "derivatives" / "l1", "l1")
+        self.maps(bids / "derivatives" / "l1" / below)
+        given = (DerivativePath(bids / "derivatives" / "l1", "first"),) if is_named else ()
+        path, uri = self.used(bids, derivatives=given)
+        assert path.startswith(f"l1/{below}/sub-01/func/")
+        assert uri == f"bids:{'first' if is_named else 'l1'}:{below.split('/')[0]}"
+
+    def test_say_the_participants_of_a_study_without(self, bids):
+        shutil.rmtree(bids / "sub-01")
+        self.maps(bids / "derivatives" / "l1" / "analysis-01")
+        assert list_participants(bids, find_datasets(settings(bids))) == ("01",)
+
+    def test_of_a_task_say_the_task(self, bids):
+        for task in ("loc", "main"):
+            root = bids / "derivatives" / "firstlevel" / f"task-{task}"
+            touch(root, *(both(task=None, stat="effect") + both(task=None)))
+        files = chosen(bids)
+        assert {contrast.task for contrast in files.contrasts} == {"loc", "main"}
+        assert "task-loc/" in self.used(bids)[0]
+
+    def test_beside_participants_are_not_looked_into(self, bids):
+        root = bids / "derivatives" / "l1"
+        self.maps(root)
+        self.maps(root / "analysis-00", desc="older")
+        assert self.used(bids)[0].startswith("l1/sub-01/")
+
+    def test_of_fmriprep_have_freesurfer_inside(self, bids):
+        self.maps(bids / "derivatives" / "glm" / "analysis-01")
+        fmriprep = bids / "derivatives" / "fmriprep" / "analysis-01"
+        touch(fmriprep / "sourcedata" / "freesurfer", *retinotopy())
+        assert chosen(bids).retinotopy_source == "benson14"
+
+    def test_our_own_results_are_not_looked_into(self, bids):
+        older = bids / "derivatives" / "results" / "v1"
+        self.maps(older)
+        (older / "dataset_description.json").write_text(
+            json.dumps({"GeneratedBy": [{"Name": "bids_secondlevel"}]})
+        )
+        self.maps(bids / "derivatives" / "l1" / "analysis-01")
+        assert self.used(bids)[0].startswith("l1/")
