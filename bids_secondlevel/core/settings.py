@@ -94,11 +94,13 @@ class Settings:
         metavar="[NAME=]PATH",
         parse=DerivativePath.parse,
         default=(),
+        at_both_levels=True,  # so that one set of options for the files serves both
     )
     bids_filter_file: Path | None = option(
         "JSON file with pybids filters for the queries localizer, estimates and retinotopy",
         WHO,
         metavar="FILE",
+        at_both_levels=True,
     )
 
     localizer_task: str | None = option(
