@@ -116,7 +116,7 @@ verbose = 2
         ("group", "--statistic z", "--statistic acts at participant level only"),
         ("group", "--summary median --sweep", "--summary and --sweep act at participant level"),
         ("group", "--eccentricity 0 3", "--eccentricity acts at participant level only"),
-        ("group", "-d glm", "--derivatives acts at participant level only"),
+        ("group", "--polar-angle 0 90", "--polar-angle acts at participant level only"),
         ("participant", "--min-coverage=.5", "--min-coverage acts at group level only"),
         ("participant", "--model a --analysis_name b", "--model and --analysis-name act at group"),
     ],
