@@ -13,6 +13,18 @@ from bids_secondlevel.core.variants import Variant
 Unit = tuple[str | None, str | None]
 """Session and run of a map."""
 
+
+def run_order(run: str) -> str:
+    """Give what runs are sorted by: numbers by their value, and other labels after them.
+
+    Examples
+    --------
+    >>> sorted(["10", "odd", "2", "even"], key=run_order)
+    ['2', '10', 'odd', 'even']
+    """
+    return run.zfill(20)
+
+
 Combination = Literal["single", "fixed_effects", "mean", "fixed_effects_z", "stouffer"]
 """How the maps of several runs become one (:func:`~bids_secondlevel.rois.measure.combine_runs`)."""
 
@@ -143,7 +155,7 @@ class Contrast:
         if all(len(source.maps) == 1 for source in self.maps.values()):
             return ()
         found = {run for source in self.maps.values() for _, run in source.units if run}
-        return tuple(sorted(found, key=int))
+        return tuple(sorted(found, key=run_order))
 
     @property
     def shares_recordings(self) -> frozenset[str]:

@@ -54,6 +54,31 @@ def known_space(label: str) -> str | None:
     return known.get(label.casefold())
 
 
+def surface_space(label: str | None, density: str | None = None) -> str | None:
+    """Name the space of a surface, which has several names, by one of them.
+
+    Parameters
+    ----------
+    label, density
+        What a file's name says by ``space-`` and ``den-``, if it does.
+
+    Examples
+    --------
+    >>> surface_space("fsaverage", "10k"), surface_space("fsaverage7"), surface_space("FSLR", "32k")
+    ('fsaverage5', 'fsaverage', 'fsLR')
+    >>> surface_space("individual"), surface_space("T1w"), surface_space("onavg", "10k")
+    ('fsnative', 'fsnative', 'onavg')
+    """
+    if label is None:
+        return None
+    if label.casefold() in _HEAD:
+        return OWN
+    known = known_space(label) or label
+    if known == "fsaverage7":
+        return "fsaverage"
+    return (numbered(known, density) if density else None) or known
+
+
 def vertex_counts(space: str | None, density: str | None = None) -> tuple[int, ...]:
     """List the numbers of vertices that a hemisphere may have in a template space.
 

@@ -22,6 +22,7 @@ from bids_secondlevel.core.files import (
     SourceFile,
     SurfaceFile,
     Unit,
+    run_order,
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.spaces import OWN
@@ -37,6 +38,12 @@ _VIEWS = ("inflated", "sphere", "registered", *_MESHES, "sulc", "curv")
 
 # Entities that tell processing apart; maps with different ones are never combined.
 _PROCESSING = ("desc", "fwhm", "res", "model", "proc", "label", "atlas", "segmentation")
+# Entities that may differ between the maps of several runs, or do not tell processing.
+_OTHER_ENTITIES = (
+    *("subject", "session", "task", "run", "hemi", "space", "den", "contrast", "taskcontrast"),
+    *("acquisition", "ceagent", "reconstruction", "direction", "echo", "part"),
+    *("stat", "statistic", "suffix", "extension"),
+)
 
 # How several maps become one: weighted if each has a map of its variance, else not.
 _COMBINATIONS: Mapping[str, tuple[Combination | None, Combination]] = {
@@ -120,7 +127,8 @@ class _Maps:
         """
 
         def others(of: IndexedFile) -> dict[str, str]:
-            return {k: v for k, v in of.entities.items() if k not in ("stat", "extension")}
+            aside = ("stat", "statistic", "extension")
+            return {k: v for k, v in of.entities.items() if k not in aside}
 
         partners = [
             candidate
@@ -160,9 +168,9 @@ def _unit(file: IndexedFile) -> Unit:
     return file.entities.get("session"), file.entities.get("run")
 
 
-def _in_order(unit: Unit) -> tuple[str, int]:
+def _in_order(unit: Unit) -> tuple[str, str]:
     session, run = unit
-    return session or "", int(run or 0)
+    return session or "", run_order(run or "")
 
 
 def _choose_localizer(maps: _Maps) -> dict[Hemisphere, MapSource]:
@@ -276,15 +284,20 @@ def _over_runs(maps: Mapping[Unit, IndexedFile]) -> list[IndexedFile]:
     """
     pooled = [file for (_, run), file in maps.items() if run is None]
     others = [
-        file
-        for file in maps.values()
-        if any(
-            file.entities.get(name) != p.entities.get(name) for p in pooled for name in _PROCESSING
-        )
+        file for file in maps.values() if any(_processing(file) != _processing(p) for p in pooled)
     ]
     if others:
         raise AmbiguousInputError(tie([*pooled, *others]))
     return pooled or list(maps.values())
+
+
+def _processing(file: IndexedFile) -> frozenset[tuple[str, str]]:
+    """Say how a map was processed, by its entities; numbers of unknown ones only count."""
+    return frozenset(
+        (name, label)
+        for name, label in file.entities.items()
+        if name in _PROCESSING or (name not in _OTHER_ENTITIES and not label.isdigit())
+    )
 
 
 def _combine(
@@ -299,7 +312,7 @@ def _combine(
     """
     ways = {hemi: _ways(files, maps, statistic) for hemi, files in chosen.items() if files}
     used = sorted(chain.from_iterable(chosen.values()), key=lambda file: file.source.path)
-    if len({tuple(file.entities.get(name) for name in _PROCESSING) for file in used}) > 1:
+    if len({_processing(file) for file in used}) > 1:
         raise AmbiguousInputError(tie(used))
     is_weighted = all(weighted for weighted, _ in ways.values())
     best = {

@@ -17,7 +17,7 @@ from bids_secondlevel.core.files import (
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.spaces import OWN, family, is_head
 from bids_secondlevel.inputs.datasets import real_path
-from bids_secondlevel.inputs.plan import labels_of, matching, same, tie
+from bids_secondlevel.inputs.plan import filtered_out, labels_of, matching, same, tie
 
 # If one map lies there in several formats, the first of these is read.
 _EXTENSIONS = (
@@ -60,15 +60,15 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
     AmbiguousInputError
         If an option is needed to decide.
     """
-    usable = [
-        file
-        for file in index.retinotopic_maps
-        if "retinotopy" in file.queries and file.is_volume == plan.is_volume
-    ]
+    there = [file for file in index.retinotopic_maps if file.is_volume == plan.is_volume]
+    usable = [file for file in there if "retinotopy" in file.queries]
     needs_areas = any(roi.rule.area_labels for roi in plan.rois)
     messages: list[str] = []
+    if there and not usable:
+        messages.append(filtered_out("retinotopy", there, "maps of retinotopy"))
     if plan.is_volume:
-        usable, messages = _in_volume(usable, plan.space)
+        usable, more = _in_volume(usable, plan.space)
+        messages += more
     asked = plan.retinotopy_source
     complete: dict[str, dict[Path, Found]] = {}
     for in_space in _by_space(usable, plan):

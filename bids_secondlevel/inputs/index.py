@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError, UsageError
+from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
 from bids_secondlevel.core.files import (
     AreaFile,
     Dataset,
@@ -27,6 +27,7 @@ from bids_secondlevel.core.files import (
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import FILTER_QUERIES
+from bids_secondlevel.core.spaces import OWN, surface_space
 from bids_secondlevel.inputs.datasets import folders_in, refuse_folder
 from bids_secondlevel.inputs.names import (
     PARTICIPANT_FOLDER,
@@ -35,12 +36,16 @@ from bids_secondlevel.inputs.names import (
     STATMAP_NAME,
     SURFACE_EXTENSIONS,
     area_of,
+    entities_in,
     freesurfer_entities,
     in_bids,
     is_freesurfer_name,
     kind_of_both,
+    long_name,
     map_labels,
     retinotopy_tag,
+    session_of,
+    side_of,
     surface_of,
     task_of_folder,
     with_statistic,
@@ -72,10 +77,7 @@ def index_participant(
     ------
     DataError
         If a folder cannot be read.
-    UsageError
-        If a filter names an unknown entity.
     """
-    _check_filters(filters)
     found: dict[str, list[IndexedFile]] = defaultdict(list)
     surfaces: list[SurfaceFile] = []
     templates: list[SurfaceFile] = []
@@ -183,13 +185,10 @@ def _freesurfer_maps(
         entities = freesurfer_entities(path)
         if entities is not None:
             entities["desc"] = without_participant(entities["desc"], label)
-            # Of a filter, only what such a name can tell is applied.
-            known = {
-                query: {name: value for name, value in wanted.items() if name in entities}
-                for query, wanted in filters.items()
-            }
-            file = IndexedFile(_source(dataset, path), entities, _passed(entities, known))
-            yield from _by_hemisphere(file)
+            entities |= _session_of_folder(dataset, path)
+            own = {"space": OWN} if "hemi" in entities else {}  # as such names imply
+            queries = _passed(entities, filters) | _passed({**entities, **own}, filters)
+            yield from _by_hemisphere(IndexedFile(_source(dataset, path), entities, queries))
 
 
 def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Iterator[IndexedFile]:
@@ -204,11 +203,14 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
             continue
         if "hemi" in entities and entities["extension"] not in SURFACE_EXTENSIONS:
             continue
-        queries = _passed(entities, filters)
+        as_named = dict(entities)
         is_t = entities["suffix"] == SPM_T
-        if "hemi" in entities:
-            entities["hemi"] = entities["hemi"][0].upper()
+        side = side_of(entities.pop("hemi", ""))
+        if side is not None:
+            entities["hemi"] = side
+            entities |= _space_of_surface(entities)
         if entities["suffix"] in RETINOTOPIC_MAPS:
+            entities = {**_session_of_folder(dataset, path), **entities}
             entities["desc"] = retinotopy_tag(name, entities)
         else:
             entities = with_statistic(entities)
@@ -216,6 +218,7 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
             if task is not None:
                 entities.setdefault("task", task)
         source = replace(_source(dataset, path), is_t=is_t)
+        queries = _passed(as_named, filters) | _passed(entities, filters)
         yield from _by_hemisphere(IndexedFile(source, entities, queries))
 
 
@@ -283,21 +286,25 @@ def _known_entities() -> Mapping[str, Any]:
 
 
 def _entities(path: Path) -> dict[str, str]:
-    """Read the entities of a name; a layout takes a hundred times longer for its database."""
+    """Read the entities of a name; a layout takes a hundred times longer for its database.
+
+    Those that pybids does not know are read as well: they tell maps apart.
+    """
     from bids.layout import parse_file_entities
 
-    found: dict[str, Any] = parse_file_entities(str(path), entities=_known_entities().values())
-    return {name: str(int(v) if name == "run" else v) for name, v in found.items()}
+    known: dict[str, Any] = parse_file_entities(str(path), entities=_known_entities().values())
+    found = {name: str(int(v) if name == "run" else v) for name, v in known.items()}
+    return {**entities_in(path.name), **found}
 
 
-def _check_filters(filters: Filters) -> None:
-    for query, entities in filters.items():
-        unknown = [name for name in entities if name not in _known_entities()]
-        if unknown:
-            raise UsageError(
-                f"--bids-filter-file: {query}: {', '.join(unknown)} is no known entity; there "
-                f"are: {', '.join(sorted(_known_entities()))}."
-            )
+def _session_of_folder(dataset: Dataset, path: Path) -> dict[str, str]:
+    session = session_of(path.relative_to(dataset.root).parent.parts)
+    return {} if session is None else {"session": session}
+
+
+def _space_of_surface(entities: Mapping[str, str]) -> dict[str, str]:
+    space = surface_space(entities.get("space"), entities.get("den"))
+    return {} if space is None else {"space": space}
 
 
 def _suffixes(filters: Filters) -> tuple[str, ...]:
@@ -317,7 +324,7 @@ def _passed(entities: Mapping[str, str], filters: Filters) -> frozenset[str]:
         query
         for query in FILTER_QUERIES
         if all(
-            _fits(name, entities.get(name), value)
+            _fits(name, entities.get(long_name(name)), value)
             for name, value in filters.get(query, {}).items()
             # The statistic is chosen by the program, which also looks for variances.
             if name != "stat"

@@ -1,13 +1,13 @@
 """What the names of files say: those of FreeSurfer and neuropythy, of fMRIPrep, and of BIDS."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bids_secondlevel.core.files import FileKind
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.roi_rule import AREA_ENDINGS
-from bids_secondlevel.core.spaces import OWN
+from bids_secondlevel.core.spaces import OWN, surface_space
 
 PARTICIPANT_FOLDER = re.compile(r"sub-([0-9A-Za-z+]+)(?:_ses-[0-9A-Za-z+]+)?")
 
@@ -58,13 +58,27 @@ _OF_BOTH_HEMISPHERES: Mapping[str, FileKind] = {
     **dict.fromkeys((".dscalar.nii", ".dlabel.nii"), "cifti"),
 }
 SPM_T = "spmT"  # t values, which become z by the degrees of freedom in their header
-# What other tools call the statistic that a map holds; asked for by suffix in a filter file.
+# What tools call the statistic that a map holds, in lower case: by stat-, or by the suffix, which
+# a filter file then asks for.
 _STATISTICS = {
-    **dict.fromkeys(("con", "beta", "cope"), "effect"),
-    **dict.fromkeys(("varcope",), "variance"),
-    **dict.fromkeys(("tstat", "tmap"), "t"),
-    **dict.fromkeys((SPM_T, "spmZ", "zstat", "zmap"), "z"),
+    **dict.fromkeys(("effect", "effectsize", "con", "beta", "cope", "psc"), "effect"),
+    **dict.fromkeys(("variance", "effectvariance", "varcope"), "variance"),
+    **dict.fromkeys(("t", "tstat", "tmap", "tscore", "tvalue"), "t"),
+    **dict.fromkeys(("z", "zstat", "zmap", "zscore", "zvalue", SPM_T.lower(), "spmz"), "z"),
+    **dict.fromkeys(("p", "pval", "pvalue"), "p"),
 }
+_ENTITY = re.compile(r"(?:^|(?<=_))([0-9A-Za-z]+)-([0-9A-Za-z+]+)(?=[_.])")
+_LONG_NAMES = {
+    "sub": "subject",
+    "ses": "session",
+    "acq": "acquisition",
+    "ce": "ceagent",
+    "rec": "reconstruction",
+    "dir": "direction",
+    "seg": "segmentation",
+}
+_SESSION_FOLDER = re.compile(r"(?:sub-[0-9A-Za-z+]+_)?ses-([0-9A-Za-z+]+)")
+_LETTERS: Mapping[str, Hemisphere] = {"L": "L", "lh": "L", "R": "R", "rh": "R"}
 _SIDES = {"l": "L", "left": "L", "LH": "lh", "r": "R", "right": "R", "RH": "rh"}
 # What nilearn's ``compute_contrast(output_type="all")`` calls statistics: no labels of BIDS.
 _OF_NILEARN = {
@@ -97,10 +111,10 @@ def surface_of(name: str) -> tuple[Hemisphere, str, str | None] | None:
         return None
     hemisphere = _hemisphere(match["side"] or match["hemi"])
     kind = match["kind"] or match["bids"]
-    named = re.search(r"_space-([0-9A-Za-z+]+)_", name)
-    space = named[1] if named else None
+    named = entities_in(name)
     if kind == "sphere.reg" or _REGISTERED.search(name):
-        return hemisphere, "registered", space or "fsaverage"
+        return hemisphere, "registered", named.get("space", "fsaverage")
+    space = surface_space(named.get("space"), named.get("den"))
     return hemisphere, kind, None if space == OWN else space
 
 
@@ -196,14 +210,66 @@ def freesurfer_entities(path: Path) -> dict[str, str] | None:
     return entities
 
 
+def long_name(key: str) -> str:
+    """Name an entity as pybids does by its key in the names of files: ``ses`` is ``session``."""
+    return _LONG_NAMES.get(key, key)
+
+
+def entities_in(name: str) -> dict[str, str]:
+    """Read every key and label of a name, also those that BIDS does not know.
+
+    Examples
+    --------
+    >>> entities_in("sub-01_ses-2_run-odd_split-half1_statmap.nii")
+    {'subject': '01', 'session': '2', 'run': 'odd', 'split': 'half1'}
+    """
+    return {long_name(key): label for key, label in _ENTITY.findall(name)}
+
+
+def session_of(folders: Iterable[str]) -> str | None:
+    """Tell the session of a file by its folders: ``ses-01``, or ``sub-01_ses-01`` (FreeSurfer)."""
+    matches = (_SESSION_FOLDER.fullmatch(folder) for folder in folders)
+    return next((match[1] for match in matches if match), None)
+
+
+def side_of(label: str) -> Hemisphere | None:
+    """Tell the hemisphere that a label says; ``None`` if it says another thing.
+
+    Examples
+    --------
+    >>> side_of("lh"), side_of("R"), side_of("both")
+    ('L', 'R', None)
+    """
+    return _LETTERS.get(label)
+
+
+def statistic_of(label: str) -> str:
+    """Say as BIDS does what a map holds; an unknown word stays as it is.
+
+    Examples
+    --------
+    >>> statistic_of("Zstat"), statistic_of("cope"), statistic_of("rSquared")
+    ('z', 'effect', 'rSquared')
+    """
+    return _STATISTICS.get(label.casefold(), label)
+
+
 def with_statistic(entities: Mapping[str, str]) -> dict[str, str]:
-    """Say statistic and contrast as BIDS does if another tool says them by other means."""
-    suffix = entities["suffix"]
-    if suffix == "statmap":
-        return dict(entities)
-    contrast = entities.get("contrast") or entities.get("desc") or entities.get("label")
-    implied = {"stat": _STATISTICS.get(suffix), "contrast": contrast}
-    return {**{k: v for k, v in implied.items() if v}, **entities, "suffix": "statmap"}
+    """Say statistic and contrast as BIDS does if another tool says them by other means.
+
+    What the tool has called the statistic stays as entity ``statistic``, which a filter may name.
+    """
+    said = dict(entities)
+    suffix = said.pop("suffix")
+    label = said.get("stat", suffix)
+    if suffix != "statmap" and "contrast" not in said:
+        contrast = said.get("desc") or said.get("label")
+        said |= {"contrast": contrast} if contrast else {}
+    if "stat" in said or label.casefold() in _STATISTICS:
+        said["stat"] = statistic_of(label)
+        if said["stat"] != label:
+            said["statistic"] = label
+    return {**said, "suffix": "statmap"}
 
 
 def task_of_folder(parts: Sequence[str]) -> str | None:

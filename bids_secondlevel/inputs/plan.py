@@ -13,7 +13,7 @@ from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN, family
 from bids_secondlevel.core.variants import sweep_variants
-from bids_secondlevel.inputs.names import is_localizer
+from bids_secondlevel.inputs.names import is_localizer, statistic_of
 from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
 
 
@@ -88,7 +88,7 @@ def _make_plan(
         sessions=sessions,
         session_labels=settings.session_label,
         n_runs=_count_runs(reference, chosen, settings),
-        statistic=settings.statistic,
+        statistic=statistic_of(settings.statistic),
         summary=settings.summary,
         retinotopy_source=settings.retinotopy_source,
         cross_validate=settings.cross_validate,
@@ -219,8 +219,7 @@ def _choose_roi_contrasts(
     passing = [file for file in z_maps if "localizer" in file.queries]
     if z_maps and not passing:
         raise NothingSelectedError(
-            f"--bids-filter-file: none of the {len(z_maps)} z maps of the localizer task {task} "
-            f"passes the filter for localizer; one of them is {z_maps[0].source.path}."
+            filtered_out("localizer", z_maps, f"z maps of the localizer task {task}")
         )
     found = labels_of(passing, "contrast")
     if not found:
@@ -234,12 +233,12 @@ def _choose_roi_contrasts(
 def _choose_measured(
     maps: Iterable[IndexedFile], localizer_task: str | None, settings: Settings
 ) -> tuple[tuple[tuple[str, str], ...], dict[str, tuple[str | None, ...]], list[str]]:
-    of_statistic = [
-        file
-        for file in maps
-        if same(file.entities.get("stat"), settings.statistic)
-        and is_measured(file, settings.session_label)
-    ]
+    statistic = statistic_of(settings.statistic)
+    there = [file for file in maps if same(file.entities.get("stat"), statistic)]
+    passing = [file for file in there if is_measured(file)]
+    if there and not passing:
+        raise NothingSelectedError(filtered_out("estimates", there, f"{statistic} maps"))
+    of_statistic = [file for file in passing if is_measured(file, settings.session_label)]
     if not of_statistic:
         asked = f"stat-{settings.statistic}"
         if settings.session_label:
@@ -259,18 +258,18 @@ def _choose_measured(
     contrasts, contrast_messages = _asked(
         "--contrasts", settings.contrasts, labels_of(of_tasks, "contrast")
     )
-    there = {
+    pairs = {
         (file.entities.get("task", "").casefold(), file.entities.get("contrast", "").casefold())
         for file in of_tasks
     }
-    somewhere = {contrast for _, contrast in there}
+    somewhere = {contrast for _, contrast in pairs}
     # A contrast found nowhere is still asked for, in every task but the localizer's own.
     wanted_in = [task for task in tasks if not same(localizer_task, task)] or list(tasks)
     measured = tuple(
         (task, contrast)
         for task in sorted(tasks)
         for contrast in sorted(contrasts)
-        if (task.casefold(), contrast.casefold()) in there
+        if (task.casefold(), contrast.casefold()) in pairs
         or (contrast.casefold() not in somewhere and task in wanted_in)
     )
     sessions = {task: sessions_of(of_tasks, task) for task in tasks}
@@ -334,7 +333,16 @@ def _no_maps(indexes: Sequence[ParticipantIndex]) -> str:
     )
 
 
-def is_measured(file: IndexedFile, session_labels: Sequence[str]) -> bool:
+def filtered_out(query: str, files: Sequence[IndexedFile], what: str) -> str:
+    """Say that none of the files passes a filter, and what it could ask for."""
+    entities = ", ".join(f"{name} {label}" for name, label in sorted(files[0].entities.items()))
+    return (
+        f"--bids-filter-file: none of the {len(files)} {what} passes the filter for {query}; one "
+        f"is {files[0].source.path}, which has {entities}."
+    )
+
+
+def is_measured(file: IndexedFile, session_labels: Sequence[str] = ()) -> bool:
     """Tell whether a map passes the filters for maps to be measured."""
     return "estimates" in file.queries and (
         not session_labels or file.entities.get("session") in session_labels

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bids_secondlevel.core.errors import NothingSelectedError, UsageError
 from bids_secondlevel.core.files import IndexedFile, Plan
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.spaces import OWN, known_space
+from bids_secondlevel.core.spaces import OWN, known_space, surface_space
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,13 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
     shown = f"there are: {_shown(surfaces, volumes)}"
     asked = settings.space
     if asked is not None:
-        for found, is_volume in ((surfaces, False), (volumes, True)):
-            match = next((s for s in found if (s or "").casefold() == asked.casefold()), None)
+        of_surface = surface_space(asked) or asked
+        for found, is_volume, label in (
+            (surfaces, False, asked),
+            (volumes, True, asked),
+            (surfaces, False, of_surface),
+        ):
+            match = next((s for s in found if (s or "").casefold() == label.casefold()), None)
             if match is not None:
                 return SpaceChoice(match, match, is_volume)
         if known_space(asked) is None or not surfaces:

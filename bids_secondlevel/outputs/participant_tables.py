@@ -168,11 +168,11 @@ def _conflicts(runs: "pd.DataFrame", files: Sequence[Path]) -> dict[Path, DataEr
     """Find tables that have other numbers for a run than another table."""
     key = [*KEY, "run"]
     different = runs.drop_duplicates()
-    again = different[different.duplicated(key)].astype({"run": int})
+    again = different[different.duplicated(key)]
     return {
         files[number]: DataError(
             f"{files[number]}: has other numbers than another table for the same run "
-            f"({', '.join(map(str, again.loc[[number], key].iloc[0]))}). Delete the outdated one."
+            f"({', '.join(again.loc[[number], key].iloc[0])}). Delete the outdated one."
         )
         for number in again.index.unique()
     }

@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from bids_secondlevel.core.files import Contrast
+from bids_secondlevel.core.files import Contrast, run_order
 from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.values import depth
 from bids_secondlevel.rois.estimates import EstimateRow, Independence
@@ -64,7 +64,7 @@ def cross_validated(
         if row.key in replaced
     ]
     order = {row.key: number for number, row in enumerate(rows)}
-    return rows, sorted(chosen, key=lambda run: (order[run.key], run.run))
+    return rows, sorted(chosen, key=lambda run: (order[run.key], run_order(run.run)))
 
 
 def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:

@@ -25,7 +25,7 @@ class RunRow:
     hemi: str = column()
     space: str | None = column()
     statistic: str = column()
-    run: int = column("run of the measured map")
+    run: str = column("run of the measured map")
     estimate: float | None = column(
         "as in the table of estimates, of this run alone; where that is crossvalidated, in the "
         "ROI that the other runs define",
@@ -52,4 +52,4 @@ RUN_COLUMNS = columns(RunRow)
 
 def label_run(row: EstimateRow, run: str) -> RunRow:
     """Turn an estimate that was measured in the map of one run into a row of that run."""
-    return relabelled(row, RunRow, run=int(run))
+    return relabelled(row, RunRow, run=run)

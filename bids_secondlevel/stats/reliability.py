@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_secondlevel.core.files import run_order
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema, frame_of_cells
 from bids_secondlevel.core.values import STATUSES, Array
 from bids_secondlevel.rois.estimates import INDEPENDENCE
@@ -255,7 +256,9 @@ def _line_up(runs: "pd.DataFrame", cells: "pd.DataFrame", numbers: Numbers) -> _
 
     runs = runs.merge(cells.assign(cell=cells.index), on=list(CELL))
     runs["row"] = pd.Index(numbers.participants).get_indexer(runs["participant_id"])
-    runs = runs[runs["row"] >= 0].sort_values("run", kind="stable")
+    runs = runs[runs["row"] >= 0].sort_values(
+        "run", kind="stable", key=lambda labels: labels.map(run_order)
+    )
     there, lacking = runs[runs["estimate"].notna()], runs[runs["estimate"].isna()]
     shape = numbers.values.shape
     order = there.groupby(["row", "cell"]).cumcount()

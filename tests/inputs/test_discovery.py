@@ -300,7 +300,7 @@ class TestStatisticalMaps:
     def test_a_filter_for_an_unknown_entity(self, bids):
         firstlevel(bids, *both(stat="effect"), *both())
         with pytest.raises(
-            UsageError, match=r"localizer: flavour is no known entity; there are:.* desc,"
+            NothingSelectedError, match=r"none of the 2 z maps .* filter for localizer.* hemi L,"
         ):
             chosen(bids, bids_filters={"localizer": {"flavour": "x"}})
 
@@ -316,6 +316,80 @@ class TestStatisticalMaps:
             *[n.replace("hemi-L", "hemi-lh").replace("hemi-R", "hemi-rh") for n in both()],
             *both(stat="effect"),
         )
+        assert set(chosen(bids).localizers["left"]) == {"L", "R"}
+
+    @pytest.mark.parametrize(
+        ("z", "effect", "variance"),
+        [
+            ("Z", "EFFECT", "Variance"),
+            ("zstat", "cope", "varcope"),
+            ("z_score", "effect_size", "effect_variance"),
+            ("zmap", "beta", "effectvariance"),
+            ("zscore", "Beta", "variance"),
+        ],
+    )
+    @pytest.mark.parametrize("suffix", ["_statmap", ""])
+    def test_statistics_as_tools_call_them(self, bids, z, effect, variance, suffix):
+        for run in "12":
+            for stat in (z, effect, variance):
+                maps = both(stat=stat, run=run)
+                firstlevel(bids, *(name.replace("_statmap", suffix) for name in maps))
+        files = chosen(bids)
+        assert files.localizers["left"]["R"].combination == "fixed_effects_z"
+        source = files.contrasts[0].maps["L"]
+        assert source.combination == "fixed_effects"
+        assert {effect in name for name in names(source.maps)} == {True}
+        assert {variance in name for name in names(source.variances)} == {True}
+        assert chosen(bids, statistic="beta").contrasts == files.contrasts
+
+    def test_two_words_for_one_statistic_need_a_choice(self, bids):
+        firstlevel(bids, *both(), *both(stat="zstat"), *both(stat="effect"))
+        with pytest.raises(UsageError, match=r"they differ in: statistic"):
+            chosen(bids)
+        files = chosen(bids, bids_filters={"localizer": {"statistic": "zstat"}})
+        (name,) = names(files.localizers["left"]["L"].maps)
+        assert "stat-zstat" in name
+
+    def test_the_contrast_of_a_task_in_halfpipe(self, bids):
+        kinds = [(task, stat) for task in ("loc", "main") for stat in ("z", "effect")]
+        maps = [name for task, stat in kinds for name in both(task=task, stat=stat)]
+        firstlevel(bids, *(name.replace("contrast-", "taskcontrast-") for name in maps))
+        assert list(chosen(bids).localizers) == ["left"]
+
+    @pytest.mark.parametrize("entity", ["split", "rtmodel", "feature"])
+    def test_entities_that_nobody_lists_are_entities(self, bids, entity):
+        named = [{entity: label} for label in ("odd", "even")]
+        firstlevel(bids, *both(stat="effect"), *(n for given in named for n in both(**given)))
+        with pytest.raises(UsageError, match=f"they differ in: {entity}"):
+            chosen(bids)
+        files = chosen(bids, bids_filters={"localizer": {entity: "even"}})
+        assert f"{entity}-even" in names(files.localizers["left"]["L"].maps)[0]
+
+    def test_runs_of_different_processing_are_not_combined(self, bids):
+        runs = [{"run": "1", "rtmodel": "a"}, {"run": "2", "rtmodel": "b"}]
+        firstlevel(bids, *both(), *(n for given in runs for n in both(stat="effect", **given)))
+        with pytest.raises(UsageError, match=r"they differ in: hemi, rtmodel, run"):
+            chosen(bids)
+
+    def test_runs_may_have_a_number_of_another_name(self, bids):
+        runs = [{"run": "1", "scan": "07"}, {"run": "2", "scan": "09"}]
+        firstlevel(bids, *both(), *(n for given in runs for n in both(stat="effect", **given)))
+        assert len(chosen(bids).contrasts[0].maps["L"].maps) == 2
+
+    def test_runs_whose_labels_are_no_numbers(self, bids):
+        firstlevel(bids, *both())
+        firstlevel(bids, *(n for run in ("odd", "even") for n in both(stat="effect", run=run)))
+        (estimate,) = chosen(bids).contrasts
+        assert set(estimate.runs) == {"odd", "even"}
+        (estimate,) = chosen(bids, bids_filters={"estimates": {"run": "odd"}}).contrasts
+        assert "run-odd" in names(estimate.maps["L"].maps)[0]
+
+    @pytest.mark.parametrize("sides", [("left", "right"), ("LH", "RH"), ("l", "r")])
+    def test_hemispheres_as_others_spell_them(self, bids, sides):
+        for hemi, side in zip("LR", sides, strict=True):
+            for stat in ("z", "effect"):
+                name = statmap(hemi=hemi, stat=stat)
+                firstlevel(bids, name.replace(f"hemi-{hemi}", f"hemi-{side}"))
         assert set(chosen(bids).localizers["left"]) == {"L", "R"}
 
     def test_other_participants_are_never_found(self, bids):
@@ -401,6 +475,24 @@ class TestChoices:
         assert "space-fsnative" in names(chosen(bids).localizers["left"]["L"].maps)[0]
         with pytest.raises(NothingSelectedError, match="there are: fsLR, fsaverage, fsnative"):
             chosen(bids, space="onavg")
+
+    @pytest.mark.parametrize(
+        ("one", "other", "space"),
+        [
+            ({"space": "fsaverage5"}, {"space": "fsaverage", "den": "10k"}, "fsaverage5"),
+            ({"space": "fsaverage6"}, {"space": "FSaverage", "den": "41k"}, "fsaverage6"),
+            ({"space": "fsaverage"}, {"space": "fsaverage7"}, "fsaverage"),
+            ({"space": "fsaverage"}, {"space": "fsaverage", "den": "164k"}, "fsaverage"),
+            ({"space": "fsnative"}, {"space": "individual"}, "fsnative"),
+            ({"space": "T1w"}, {"space": "native"}, "fsnative"),
+        ],
+    )
+    def test_names_of_one_surface(self, bids, one, other, space):
+        firstlevel(bids, *both(**one), *both(stat="effect", **other))
+        for asked in (None, space, one["space"]):
+            files, plan = chosen(bids, space=asked), plan_of(bids, space=asked)
+            assert (plan.space, plan.messages) == (space, ())
+            assert set(files.localizers["left"]) == set(files.contrasts[0].maps) == {"L", "R"}
 
     def test_no_localizer_lists_the_tasks(self, bids):
         firstlevel(bids, *both(task="rest"), *both(task="main", stat="effect"))
@@ -575,6 +667,26 @@ class TestRetinotopy:
             source, used = self.used(bids)
             assert source == "benson14"
             assert f"space-{space}_" in str(used["L"])
+
+    @pytest.mark.parametrize(
+        ("wanted", "is_used"),
+        [
+            ({"session": "02"}, False),
+            ({"session": "*"}, False),
+            ({"space": "fsLR"}, False),
+            ({"session": None}, True),
+            ({"space": "fsnative"}, True),
+            ({"space": None}, True),
+            ({"desc": "benson14"}, True),
+            ({"desc": "inferred"}, False),
+        ],
+    )
+    def test_filters_bind_the_names_of_freesurfer(self, bids, wanted, is_used):
+        freesurfer(bids, *retinotopy())
+        filters = {"retinotopy": wanted}
+        assert bool(self.used(bids, bids_filters=filters)[1]) == is_used
+        messages = " ".join(chosen(bids, bids_filters=filters).messages)
+        assert ("none of the 4 maps of retinotopy passes the filter" in messages) != is_used
 
     def test_half_a_source_is_no_source(self, bids):
         freesurfer(bids, "sub-01/surf/lh.benson14_varea.mgz")
