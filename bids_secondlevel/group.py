@@ -76,8 +76,8 @@ def analyse(
     estimates = gather(tables.estimates, tuple(tables.definitions), everyone, settings)
 
     # Each cell against 0; ROIs, contrasts and hemispheres against each other.
-    statistics = one_sample_tests(estimates, settings.n_permutations)
-    comparisons = paired_tests(estimates, settings.n_permutations)
+    statistics = one_sample_tests(estimates, settings.n_permutations, settings.family)
+    comparisons = paired_tests(estimates, settings.n_permutations, settings.family)
 
     # How well the estimates of several sessions, or of the runs of one, agree.
     agreement = reliability(estimates, read_runs(tables.files, estimates))
@@ -89,6 +89,7 @@ def analyse(
         min_vertices=settings.rule.min_vertices,
         min_coverage=settings.min_coverage,
         n_permutations=settings.n_permutations,
+        family=settings.family,
         settings=settings_text(settings),
         estimates=estimates,
         statistics=with_reasons(statistics, reasons),

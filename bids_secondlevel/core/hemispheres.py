@@ -1,6 +1,6 @@
 """The two hemispheres, and what there is of both."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -11,6 +11,34 @@ BOTH = "both"
 
 POOLS: Mapping[str, tuple[Hemisphere, ...]] = {"L": ("L",), "R": ("R",), BOTH: HEMISPHERES}
 """The rows of an estimate by their value of ``hemi``, and whose vertices each of them pools."""
+
+
+def main_rows(hemis: Iterable[str]) -> tuple[str, ...]:
+    """Say which rows of a table are compared, modelled and corrected for the number of tests.
+
+    Examples
+    --------
+    Those of both hemispheres pooled; if there are none, those of single hemispheres.
+
+    >>> main_rows(["L", "R", "both"]), main_rows(["R", "R"])
+    (('both',), ('R',))
+    """
+    there = set(hemis)
+    return (BOTH,) if BOTH in there else tuple(hemi for hemi in HEMISPHERES if hemi in there)
+
+
+def rows_in_words(hemis: Iterable[str]) -> str:
+    """Word which hemispheres :func:`main_rows` chose.
+
+    Examples
+    --------
+    >>> rows_in_words(["both"]), rows_in_words(["L", "R"])
+    ('both hemispheres', 'the left or the right hemisphere')
+    """
+    names = {BOTH: "both hemispheres", "L": "the left hemisphere", "R": "the right hemisphere"}
+    named = [names[hemi] for hemi in hemis]
+    return " or ".join(named).replace(" hemisphere or ", " or ")
+
 
 Part_co = TypeVar("Part_co", covariant=True)
 Other = TypeVar("Other")

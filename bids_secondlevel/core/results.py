@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.files import ParticipantFiles, Plan
+from bids_secondlevel.core.settings import FamilyKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +67,8 @@ class GroupResults:
     min_coverage: float
     n_permutations: int
     """The greatest number of sign flips; 0 for none."""
+    family: FamilyKind
+    """Which tests are corrected together."""
     settings: str
     """As TOML."""
     estimates: "pd.DataFrame"

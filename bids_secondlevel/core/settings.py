@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, field, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import tomli_w
 
@@ -31,6 +31,8 @@ from bids_secondlevel.core.roi_rule import (
     checked_label,
 )
 from bids_secondlevel.core.spaces import DENSITIES, known_space, numbered, vertex_counts
+
+FamilyKind = Literal["contrast", "task", "all"]
 
 FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
 """What ``--bids-filter-file`` can narrow down."""
@@ -214,6 +216,12 @@ class Settings:
         default=10_000,
         check=lambda n: n >= 0,
         expected="a number of sign flips, or 0 for no permutation tests",
+    )
+    family: FamilyKind = option(
+        "which tests are corrected together: those of a contrast (in all ROIs and sessions), of "
+        "a task, or all of a table (default: {default})",
+        GROUP_LEVEL,
+        default="contrast",
     )
     model: str | None = option(
         "fit a model to the estimates: a formula such as 'estimate ~ roi * contrast + age' "

@@ -248,11 +248,11 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
     n_flips = results.n_permutations
     defined = {**results.definition.to_group_sidecar(), "SoftwareVersion": __version__}
     estimated = {**defined, **_selection(results)}
-    tested = {**estimated, **describe_tests(n_flips, stats.FAMILY)}
+    tested = {**estimated, **describe_tests(n_flips, stats.FAMILY, results.family)}
     compared = {
         **estimated,
         "Differences": comparisons.DIFFERENCES,
-        **describe_tests(n_flips, comparisons.FAMILY),
+        **describe_tests(n_flips, comparisons.FAMILY, results.family),
     }
     tables = _encode_tables(
         folder,
@@ -317,6 +317,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
         min_vertices=selection.get("MinVertices", 1),
         min_coverage=selection.get("MinCoverage", 0.0),
         n_permutations=sidecar.get("MaximumNumberOfFlips", 0),
+        family=sidecar.get("FamilyKind", "contrast"),
         settings=_read_text(folder.settings),
         estimates=read_table(folder.table("estimates"), ESTIMATE_COLUMNS),
         statistics=read_table(statistics, STATISTIC_COLUMNS),

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import MISSING, Schema
 from bids_secondlevel.core.values import STATUSES
@@ -37,10 +37,11 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
     estimates = results.estimates
     methods = group_methods(results)
     tested = results.statistics["p"].notna().sum()
+    where = rows_in_words(main_rows(estimates["hemi"]))
     return Page(
         "Group: estimates in individual regions of interest",
         f"{n_measured(estimates)} of {estimates['participant_id'].nunique()} participants have "
-        f"estimates of both hemispheres; {counted(len(results.definition.rois), 'ROI')}, "
+        f"estimates of {where}; {counted(len(results.definition.rois), 'ROI')}, "
         f"{counted(tested, 'test')}.",
         [
             _left_out_section(estimates, results.exclusions),
@@ -84,10 +85,12 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
 
 def _left_out_section(estimates: "pd.DataFrame", exclusions: Mapping[str, str]) -> Section:
     """Name who is not in the statistics, and why."""
-    is_pooled = estimates["hemi"] == BOTH  # in one hemisphere, a ROI may well be empty
-    single = estimates[~is_pooled & estimates["estimate"].notna()]
+    main = main_rows(estimates["hemi"])  # in one hemisphere, a ROI may well be empty
+    where = rows_in_words(main)
+    is_main = estimates["hemi"].isin(main)
+    single = estimates[~is_main & estimates["estimate"].notna()]
     sides = {who: sorted(set(of["hemi"])) for who, of in single.groupby("participant_id")}
-    counts = _statuses(estimates[is_pooled])
+    counts = _statuses(estimates[is_main])
     notes = []
     for participant, statuses in counts.items():
         if statuses["ok"]:
@@ -97,14 +100,15 @@ def _left_out_section(estimates: "pd.DataFrame", exclusions: Mapping[str, str]) 
         lacks = "contributes nothing"
         if participant in sides:
             hemispheres = ", ".join(sides[participant])
-            lacks = f"has no estimate of both hemispheres, only of {hemispheres}"
+            lacks = f"has no estimate of {where}, only of {hemispheres}"
         notes.append(f"{participant} {lacks}: {status} ({meaning}).")
     some = sum(0 < statuses["ok"] < statuses.total() for statuses in counts.values())
     text = (
-        f"{counted(some, 'participant')} lack some of the estimates of both hemispheres; the table "
-        "of participants below counts them, and the column excluded of each test names them."
+        f"{counted(some, 'participant')} {'lacks' if some == 1 else 'lack'} some of the estimates "
+        f"of {where}. The table of participants below counts them, and the column excluded of "
+        "each test names them."
         if some
-        else f"Nobody{' else' if notes else ''} lacks an estimate of both hemispheres."
+        else f"Nobody{' else' if notes else ''} lacks an estimate of {where}."
     )
     return Section("Who is left out", text=(text,), notes=notes)
 
@@ -119,14 +123,16 @@ def _statuses(estimates: "pd.DataFrame") -> dict[str, Counter[str]]:
 
 def _statistics_tables(statistics: "pd.DataFrame") -> list[Table]:
     is_circular = statistics["independence"] == "circular"
-    is_pooled = statistics["hemi"] == BOTH
+    main = main_rows(statistics["hemi"])
+    is_main = statistics["hemi"].isin(main)
+    where = "both hemispheres pooled" if BOTH in main else rows_in_words(main)
     columns = f"{_KEY} {_TESTED} excluded note"
     described = f"{_KEY} n mean median sd ci95_low ci95_high excluded"
     return _tables(
         statistics.assign(excluded=statistics["excluded"].map(_count_reasons)),
         STATISTIC_COLUMNS,
-        ("Tests against 0, both hemispheres pooled", ~is_circular & is_pooled, columns),
-        ("Tests against 0 in each hemisphere, not corrected", ~is_circular & ~is_pooled, columns),
+        (f"Tests against 0, {where}", ~is_circular & is_main, columns),
+        ("Tests against 0 in each hemisphere, not corrected", ~is_circular & ~is_main, columns),
         ("Control analysis: circular estimates, not tested", is_circular, described),
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
-from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.words import in_words
@@ -190,9 +190,9 @@ def group_methods(results: GroupResults) -> MethodsText:
 
 
 def n_measured(estimates: "pd.DataFrame") -> int:
-    """Count the participants who have an estimate of both hemispheres pooled."""
-    pooled = estimates[(estimates["hemi"] == BOTH) & estimates["estimate"].notna()]
-    return pooled["participant_id"].nunique()
+    """Count the participants with an estimate that is compared and corrected for."""
+    is_main = estimates["hemi"].isin(main_rows(estimates["hemi"]))
+    return estimates["participant_id"][is_main & estimates["estimate"].notna()].nunique()
 
 
 def _describe_inference(results: GroupResults) -> MethodsText:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
+from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, Column, Schema
-from bids_secondlevel.stats.tests import TEST_COLUMNS, Numbers, run_tests, spread
+from bids_secondlevel.core.settings import FamilyKind
+from bids_secondlevel.stats.tests import TEST_COLUMNS, Numbers, families, run_tests, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,9 +30,10 @@ DIFFERENCES = (
 )
 
 FAMILY = (
-    "p_fwe and q_fdr are corrected for all tests of this table with the same kind of comparison "
-    "whose estimates are independent or crossvalidated, whatever their session, task, contrast "
-    "and ROI; ROIs and contrasts are compared in both hemispheres pooled"
+    "p_fwe and q_fdr are corrected for the tests with the same value in the column family, each "
+    "kind of comparison apart. Only tests of independent or crossvalidated estimates are "
+    "corrected. ROIs and contrasts are compared in both hemispheres pooled (if there is no row "
+    "both: in the hemispheres that there are)"
 )
 
 
@@ -49,7 +51,9 @@ COMPARISON_COLUMNS: Schema = {
 """A paired test across participants."""
 
 
-def paired_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.DataFrame":
+def paired_tests(
+    estimates: "pd.DataFrame", n_permutations: int = 0, family: FamilyKind = "contrast"
+) -> "pd.DataFrame":
     """Test differences between ROIs, between contrasts of a task, and between hemispheres.
 
     Parameters
@@ -59,11 +63,14 @@ def paired_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.Data
         in `excluded`.
     n_permutations
         See :func:`~.permutation.sign_flip_tests`.
+    family
+        Which tests are corrected together, of each kind of comparison. Of two contrasts that are
+        compared, tests in all ROIs are.
 
     Returns
     -------
     DataFrame
-        With :data:`COMPARISON_COLUMNS`; comparison by comparison, each a family of its own.
+        With :data:`COMPARISON_COLUMNS`; comparison by comparison.
     """
     import pandas as pd
 
@@ -72,16 +79,21 @@ def paired_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.Data
     for comparison in COMPARISONS:
         first, second = np.array(list(_pairs(cells, comparison)), dtype=np.intp).reshape(-1, 2).T
         differences = _differences(numbers, first, second)
-        tests = run_tests(differences, np.full(first.size, fill_value=True), n_permutations)
         compared = cells.iloc[first].reset_index(drop=True)
         versus = cells[comparison].iloc[second].reset_index(drop=True)
+        pairs = compared
+        if comparison == "contrast":
+            pairs = compared.assign(contrast=compared["contrast"] + " - " + versus)
+        together = f"{comparison}: " + families(pairs, family)
+        everything = np.full(first.size, fill_value=True)
+        tests = run_tests(differences, together, everything, n_permutations)
         tables.append(compared.assign(comparison=comparison, versus=versus).join(tests))
     return pd.concat(tables, ignore_index=True)[list(COMPARISON_COLUMNS)]
 
 
 def _pairs(cells: "pd.DataFrame", comparison: Comparison) -> Iterator[tuple[int, int]]:
     """Find all pairs of cells that differ in one column, and in nothing else."""
-    hemispheres = HEMISPHERES if comparison == "hemi" else (BOTH,)
+    hemispheres = HEMISPHERES if comparison == "hemi" else main_rows(cells["hemi"])
     candidates = cells[cells["hemi"].isin(hemispheres)]
     others = [name for name in CELL if name != comparison]
     for _, alike in candidates.groupby(others, sort=False):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema
+from bids_secondlevel.core.settings import FamilyKind
 from bids_secondlevel.core.values import STATUSES, Array, Mask
 from bids_secondlevel.rois.estimates import INDEPENDENCE
 from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
@@ -20,9 +21,17 @@ from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_
 if TYPE_CHECKING:
     import pandas as pd
 
+FAMILIES: Mapping[FamilyKind, tuple[str, ...]] = {
+    "contrast": ("task", "contrast", "space", "statistic"),
+    "task": ("task", "space", "statistic"),
+    "all": (),
+}
+"""Columns whose values tests that are corrected together have in common."""
+
 FAMILY = (
-    "p_fwe and q_fdr are corrected for all tests of this table with hemi both whose estimates are "
-    "independent or crossvalidated, whatever their session, task, contrast and ROI"
+    "p_fwe and q_fdr are corrected for the tests with the same value in the column family. Only "
+    "tests of independent or crossvalidated estimates are corrected, and of both hemispheres "
+    "pooled (if there is no row both: of the hemispheres that there are)"
 )
 
 
@@ -82,6 +91,9 @@ TEST_COLUMNS: Schema = {
         int,
         "sign flips behind p_permutation; 2^n where these are all there are, otherwise random "
         "ones beside the data as they are",
+    ),
+    "family": Column(
+        str, "tests that are corrected together have the same value; n/a for tests that are not"
     ),
     "p_fwe": Column(
         float,
@@ -180,7 +192,9 @@ def places(texts: "pd.Series[str]", levels: Mapping[Any, str]) -> NDArray[np.int
     return pd.Categorical(texts, categories=list(levels)).codes.astype(np.intp)
 
 
-def one_sample_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.DataFrame":
+def one_sample_tests(
+    estimates: "pd.DataFrame", n_permutations: int = 0, family: FamilyKind = "contrast"
+) -> "pd.DataFrame":
     """Test every ROI x hemisphere x task x contrast (x session) against zero.
 
     Parameters
@@ -189,6 +203,8 @@ def one_sample_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.
         Of all participants. Those without a number stay out, and are named in `excluded`.
     n_permutations
         See :func:`~.permutation.sign_flip_tests`.
+    family
+        Which tests are corrected together.
 
     Returns
     -------
@@ -196,7 +212,20 @@ def one_sample_tests(estimates: "pd.DataFrame", n_permutations: int = 0) -> "pd.
         With :data:`STATISTIC_COLUMNS`, in the order in which the cells first appear.
     """
     cells, numbers = spread(estimates)
-    return cells.join(run_tests(numbers, (cells["hemi"] == BOTH).to_numpy(), n_permutations))
+    is_corrected = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
+    return cells.join(run_tests(numbers, families(cells, family), is_corrected, n_permutations))
+
+
+def families(cells: "pd.DataFrame", kind: FamilyKind) -> NDArray[Any]:
+    """Name the family of each test, by what its members have in common."""
+    names = [
+        name for name in FAMILIES[kind] if name in ("task", "contrast") or cells[name].nunique() > 1
+    ]
+    labels: NDArray[Any] = np.full(len(cells), "all tests", dtype=object)
+    for place, name in enumerate(names):
+        part = name + " " + cells[name].to_numpy(dtype=object)
+        labels = labels + ", " + part if place else part
+    return labels
 
 
 def with_reasons(table: "pd.DataFrame", reasons: Mapping[str, str]) -> "pd.DataFrame":
@@ -216,15 +245,19 @@ def with_reasons(table: "pd.DataFrame", reasons: Mapping[str, str]) -> "pd.DataF
     return table.assign(excluded=excluded)
 
 
-def run_tests(numbers: Numbers, is_in_family: Mask, n_permutations: int) -> "pd.DataFrame":
+def run_tests(
+    numbers: Numbers, family: NDArray[Any], is_corrected: Mask, n_permutations: int
+) -> "pd.DataFrame":
     """Describe numbers and test their means against 0, corrected for the number of tests.
 
     Parameters
     ----------
     numbers
         Circular ones are described, not tested.
-    is_in_family : (n_tests,) array of bool
-        Which tests share the correction, if they can be made.
+    family : (n_tests,) array of str
+        What is measured beside the tests of a family has no influence on them.
+    is_corrected : (n_tests,) array of bool
+        Which tests count in their family, if they can be made.
     n_permutations
         See :func:`~.permutation.sign_flip_tests`.
 
@@ -238,13 +271,16 @@ def run_tests(numbers: Numbers, is_in_family: Mask, n_permutations: int) -> "pd.
     tests = _describe(numbers)
     is_circular = numbers.independence == "circular"
     tested = (tests["sem"] > 0).to_numpy() & ~is_circular
-    is_in_family = is_in_family & tested
+    is_corrected = is_corrected & tested
     tests.loc[tested, list(_T_TEST)] = _t_test(tests[tested])
-    flips = sign_flip_tests(numbers.values[:, tested], is_in_family[tested], n_permutations)
-    tests.loc[tested, "p_permutation"] = flips.p
-    tests.loc[tested, "n_flips"] = np.where(flips.n_flips, flips.n_flips, np.nan)
-    tests.loc[tested, "p_fwe"] = flips.p_fwe
-    tests["q_fdr"] = false_discovery_rates(tests["p"].to_numpy(), is_in_family)
+    for name in dict.fromkeys(family[tested]):
+        of = np.flatnonzero(tested & (family == name))
+        flips = sign_flip_tests(numbers.values[:, of], is_corrected[of], n_permutations)
+        tests.loc[of, "p_permutation"] = flips.p
+        tests.loc[of, "n_flips"] = np.where(flips.n_flips, flips.n_flips, np.nan)
+        tests.loc[of, "p_fwe"] = flips.p_fwe
+        tests.loc[of, "q_fdr"] = false_discovery_rates(tests["p"].to_numpy()[of], is_corrected[of])
+    tests["family"] = pd.Series(np.where(is_corrected, family, MISSING), dtype="str")
     tests["independence"] = pd.Series(numbers.independence, dtype="str")
     tests["excluded"] = pd.Series(_name_gaps(numbers), dtype="str")
     notes = {
@@ -254,7 +290,7 @@ def run_tests(numbers: Numbers, is_in_family: Mask, n_permutations: int) -> "pd.
         "no variation between participants": tests["sem"] == 0,
         "no test on circular estimates": (tests["sem"] > 0) & is_circular,
         "Hedges' g needs three participants": tested & (tests["n"] == 2),
-        f"fewer than {SMALLEST_SAMPLE} participants: outside the family of p_fwe": is_in_family
+        f"fewer than {SMALLEST_SAMPLE} participants: outside the family of p_fwe": is_corrected
         & bool(n_permutations)
         & tests["p_fwe"].isna(),
     }
@@ -262,13 +298,14 @@ def run_tests(numbers: Numbers, is_in_family: Mask, n_permutations: int) -> "pd.
     return tests
 
 
-def describe_tests(n_permutations: int, family: str) -> dict[str, Any]:
+def describe_tests(n_permutations: int, family: str, kind: FamilyKind) -> dict[str, Any]:
     """Say in a sidecar how tests were corrected."""
     return {
         "Family": f"{family}. Tests with fewer than {SMALLEST_SAMPLE} participants are not in the "
         f"family of p_fwe where others have {SMALLEST_SAMPLE} or more. A test with few "
         "participants takes large values of |t| under many flips, which makes p_fwe of all others "
         "larger; leave it out by the options that select where it is of no interest.",
+        "FamilyKind": kind,
         "MaximumNumberOfFlips": n_permutations,
         "RandomSeed": SEED,
     }

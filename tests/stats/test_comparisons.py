@@ -38,8 +38,8 @@ def rows_of(values, **columns):
     ]
 
 
-def run(rows, n_permutations=0):
-    return rows_in(paired_tests(frame_of(rows, EstimateRow), n_permutations))
+def run(rows, n_permutations=0, family="contrast"):
+    return rows_in(paired_tests(frame_of(rows, EstimateRow), n_permutations, family))
 
 
 def find(results, comparison, **cell):
@@ -81,7 +81,7 @@ def test_equals_the_paired_test_of_scipy(comparison, cell, first, second):
 
 
 def test_each_kind_of_comparison_is_a_family():
-    results = run(rows_of(VALUES), n_permutations=512)
+    results = run(rows_of(VALUES), n_permutations=512, family="all")
     for comparison in ("roi", "contrast", "hemi"):
         tests = [row for row in results if row.comparison == comparison]
         expected = multipletests([test.p for test in tests], method="fdr_bh")[1]
@@ -90,6 +90,38 @@ def test_each_kind_of_comparison_is_a_family():
     flips = sign_flip_tests(differences, np.ones(3, dtype=bool), 512)
     tests = [row for row in results if row.comparison == "contrast"]
     assert [test.p_fwe for test in tests] == pytest.approx(list(flips.p_fwe))
+
+
+def test_families_of_a_contrast():
+    results = run(rows_of(VALUES), n_permutations=512)
+    assert {row.family for row in results} == {
+        "roi: task main, contrast attend",
+        "roi: task main, contrast ignore",
+        "contrast: task main, contrast attend - ignore",
+        "hemi: task main, contrast attend",
+        "hemi: task main, contrast ignore",
+    }
+    for family in {row.family for row in results}:
+        tests = [row for row in results if row.family == family]
+        assert len(tests) == 3
+        expected = multipletests([test.p for test in tests], method="fdr_bh")[1]
+        assert [test.q_fdr for test in tests] == pytest.approx(list(expected))
+
+
+@pytest.mark.parametrize("hemis", [("R",), ("L", "R")])
+def test_hemispheres_that_were_asked_for_take_the_place_of_both(hemis):
+    rows = [row for row in rows_of(VALUES) if row.hemi in hemis]
+    results = run(rows, n_permutations=512)
+    for hemi in hemis:
+        place = HEMISPHERES.index(hemi)
+        for comparison, n in (("roi", 6), ("contrast", 3)):
+            found = [r for r in results if (r.comparison, r.hemi) == (comparison, hemi)]
+            assert len([r for r in found if r.p_fwe is not None]) == n
+        test = find(results, "contrast", roi="LL", hemi=hemi)
+        expected = stats.ttest_rel(VALUES[:, 2, 0, place], VALUES[:, 2, 1, place])
+        assert test.p == pytest.approx(expected.pvalue)
+    sides = [r for r in results if r.comparison == "hemi"]
+    assert len(sides) == (6 if len(hemis) > 1 else 0)
 
 
 def test_a_participant_needs_both():

@@ -206,6 +206,22 @@ def test_hemispheres_only_where_the_formula_names_them():
     )
 
 
+def test_hemispheres_that_were_asked_for_take_the_place_of_both():
+    rng = np.random.default_rng(7)
+    rows = [row(i, rng.normal(), hemi=h) for i in labels(8) for h in ("L", "R")]
+    right = [r for r in rows if r.hemi == "R"]
+    assert [(r.hemi, r.n_rows) for r in fit_formula("estimate ~ 1", right, NOBODY).rows] == [
+        ("R", 8)
+    ]
+    apart = fit_formula("estimate ~ 1", rows, NOBODY).rows
+    assert [(r.hemi, r.n_rows) for r in apart] == [("L", 8), ("R", 8)]
+    with pytest.raises(DataError, match=r"hemi is the same \(R\)"):
+        fit_formula("estimate ~ hemi", right, NOBODY)
+    both = [row(i, rng.normal()) for i in labels(8)]
+    with pytest.raises(DataError, match="names hemi, and the estimates are of both"):
+        fit_formula("estimate ~ hemi", both, NOBODY)
+
+
 def test_sessions_and_spaces_are_not_mixed():
     rng = np.random.default_rng(8)
     rows = [

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from group_data import rows_in
@@ -45,8 +47,8 @@ def row(
     )
 
 
-def run(rows, n_permutations=0):
-    return rows_in(one_sample_tests(frame_of(rows, EstimateRow), n_permutations))
+def run(rows, n_permutations=0, family="contrast"):
+    return rows_in(one_sample_tests(frame_of(rows, EstimateRow), n_permutations, family))
 
 
 def result_of(rows, n_permutations=1000):
@@ -206,7 +208,8 @@ def test_the_family_is_that_of_testable_estimates_in_both_hemispheres():
         *many(values[:, 4:], roi="third", independence="circular"),
         *many(values[:, :3] + 1, hemi="L"),
     ]
-    results = run(rows, n_permutations=1000)
+    results = run(rows, n_permutations=1000, family="all")
+    assert {r.family for r in results} == {"all tests", None}
     family = [r for r in results if r.hemi == "both" and r.independence != "circular"]
     assert len(family) == 4
     expected = multipletests([test.p for test in family], method="fdr_bh")[1]
@@ -217,6 +220,69 @@ def test_the_family_is_that_of_testable_estimates_in_both_hemispheres():
     assert len(others) == 4
     assert all(test.p_fwe is None and test.q_fdr is None for test in others)
     assert [test.p_permutation is None for test in others] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (
+            "contrast",
+            {"task main, contrast c0", "task main, contrast c1", "task rest, contrast c0"},
+        ),
+        ("task", {"task main", "task rest"}),
+        ("all", {"all tests"}),
+    ],
+)
+def test_families(kind, expected):
+    values = np.random.default_rng(2).normal(0.3, 1, (8, 6))
+    rows = [
+        *many(values[:, :2]),
+        *many(values[:, 2:4], roi="other"),
+        *(replace(r, task="rest") for r in many(values[:, 4:5], roi="left")),
+        *(replace(r, session="2") for r in many(values[:, 5:], roi="left")),
+    ]
+    results = run(rows, 1000, kind)
+    assert {r.family for r in results} == expected
+    for family in expected:
+        members = [r for r in results if r.family == family]
+        q = multipletests([test.p for test in members], method="fdr_bh")[1]
+        assert [test.q_fdr for test in members] == pytest.approx(list(q))
+
+
+@pytest.mark.parametrize("n", [8, 14])
+def test_what_else_is_measured_does_not_matter(n):
+    random = np.random.default_rng(3)
+    rows = many(random.normal(0.3, 1, (n, 1))) + many(random.normal(0.3, 1, (n, 1)), roi="other")
+    more = [
+        *(replace(r, contrast="c1") for r in many(random.normal(1, 1, (n + 3, 1)))),
+        *(replace(r, task="loc") for r in many(random.normal(1, 1, (n + 3, 1)))),
+        *(replace(r, space="fsaverage") for r in many(random.normal(1, 1, (n, 1)))),
+    ]
+    alone = run(rows, 500)
+    together = [r for r in run([*more, *rows], 500) if (r.contrast, r.task) == ("c0", "main")]
+    for name in ("p_fwe", "q_fdr", "p_permutation", "n_flips"):
+        expected = [getattr(r, name) for r in alone]
+        found = [getattr(r, name) for r in together if r.space == "fsnative"]
+        assert found == expected, name
+    assert len({r.family for r in together}) == 2  # each space has its own
+
+
+@pytest.mark.parametrize("hemis", [("R",), ("L",), ("L", "R")])
+def test_hemispheres_that_were_asked_for_take_the_place_of_both(hemis):
+    values = np.random.default_rng(1).normal(0.5, 1, (8, 4))
+    rows = [
+        r
+        for place, hemi in enumerate(hemis)
+        for r in [
+            *many(values[:, place : place + 1], hemi=hemi),
+            *many(values[:, place + 1 : place + 2], hemi=hemi, roi="other"),
+        ]
+    ]
+    results = run(rows, 1000)
+    q = multipletests([test.p for test in results], method="fdr_bh")[1]
+    assert [test.q_fdr for test in results] == pytest.approx(list(q))
+    assert all(test.p_fwe is not None for test in results)
+    assert len(results) == 2 * len(hemis)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1))

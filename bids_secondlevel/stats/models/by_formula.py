@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_secondlevel.core.errors import UsageError
-from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
+from bids_secondlevel.core.errors import DataError, UsageError
+from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
 from bids_secondlevel.core.rows import CELL, frame_of
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
@@ -45,7 +45,8 @@ def fit_formula(
 
     A key column (session, task, contrast, roi, hemi, space, statistic) that the formula does not
     name splits the data: ``estimate ~ age`` is one model for each contrast and ROI. If the
-    formula names ``hemi``, the rows of the hemispheres are used, else those of both pooled.
+    formula names ``hemi``, the rows of the hemispheres are used, else those of both pooled (and of
+    single hemispheres, each fitted alone, if there is no row of both).
 
     A model in which every participant has one number is fitted by ordinary least squares, others
     as mixed model with a random intercept per participant (REML). Key columns are categories, and
@@ -73,8 +74,14 @@ def fit_formula(
     parsed = check_formula(formula, participants)
     found = [find_variable(name, participants) for name in parsed.names]
     variables = [variable for variable, _ in found]
-    hemis = HEMISPHERES if "hemi" in parsed.names else (BOTH,)
-    usable, said = without_circular(estimates[estimates["hemi"].isin(hemis)], parsed.response)
+    hemis = HEMISPHERES if "hemi" in parsed.names else main_rows(estimates["hemi"])
+    rows = estimates[estimates["hemi"].isin(hemis)]
+    if rows.empty:
+        raise DataError(
+            "The model names hemi, and the estimates are of both hemispheres pooled. Leave hemi "
+            "out of the model, or --hemi both."
+        )
+    usable, said = without_circular(rows, parsed.response)
     observed = observe(usable, parsed.response, variables)
     check_variables(observed)
     levels = {

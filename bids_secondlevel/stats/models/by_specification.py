@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from bids_secondlevel.core.errors import NothingSelectedError, UsageError
-from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.rows import CELL, MISSING, frame_of
 from bids_secondlevel.core.values import Array, ParticipantsTable
 from bids_secondlevel.stats.models.fit import (
@@ -79,7 +79,8 @@ def fit_stats_model(
 ) -> ModelResults:
     """Fit the nodes of the level Dataset, by ordinary least squares.
 
-    The rows of both hemispheres pooled are used. ROIs, spaces and statistics are always fitted
+    The rows of both hemispheres pooled are used, or of single hemispheres, each fitted alone, if
+    there is no row of both. ROIs, spaces and statistics are always fitted
     separately, whatever ``GroupBy`` says. Labels match whatever their case. Means and standard
     deviations of transformations are those of the participants in a fit. Circular estimates are
     never used. A contrast that cannot be had is a row that says why.
@@ -100,7 +101,9 @@ def fit_stats_model(
         If there is nothing but circular estimates, or a variable does not vary or is n/a for more
         than half of the participants.
     """
-    usable, said = without_circular(estimates[estimates["hemi"] == BOTH], _RESPONSE)
+    usable, said = without_circular(
+        estimates[estimates["hemi"].isin(main_rows(estimates["hemi"]))], _RESPONSE
+    )
     results: list[ModelRow] = []
     messages = [*specification.messages, *said]
     for node in specification.nodes:
