@@ -17,7 +17,7 @@ import numpy as np
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array
-from bids_secondlevel.maps.files import check_real, explained
+from bids_secondlevel.maps.files import as_floats, check_real, explained
 
 _CORTEX: Mapping[Hemisphere, str] = {
     "L": "CIFTI_STRUCTURE_CORTEX_LEFT",
@@ -111,8 +111,8 @@ def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array
                 f"{path}: holds 0 surfaces of hemisphere {hemisphere}; expected one. Its brain "
                 f"models are {', '.join(content.structures)}."
             )
-        values = np.asarray(maps[row, surface.columns])
-        whole = np.full(surface.n_vertices, np.nan, np.result_type(values.dtype, np.float32))
+        values = as_floats(path, np.asarray(maps[row, surface.columns]))
+        whole = np.full(surface.n_vertices, np.nan, values.dtype)
         whole[surface.vertices] = values
         return whole
 

@@ -35,7 +35,8 @@ def combine_runs(
     Returns
     -------
     (n_vertices,) array
-        A vertex is NaN where any run has no finite value (or no positive variance) for it.
+        A vertex is NaN where any run has no finite value (or no positive variance) for it. Of z
+        values that are combined by Stouffer, an infinite one remains the most extreme.
 
     References
     ----------
@@ -55,10 +56,12 @@ def combine_runs(
         return single
     stacked = np.stack([np.asarray(run, dtype=np.float64) for run in maps])
     if combination in ("mean", "stouffer"):
-        exponent = 1.0 if combination == "mean" else 0.5
-        combined: Array = np.where(
-            np.isfinite(stacked).all(axis=0), stacked.sum(axis=0) / len(maps) ** exponent, np.nan
-        )
+        with np.errstate(invalid="ignore"):  # infinite values of both signs
+            total = stacked.sum(axis=0)
+        if combination == "stouffer":
+            z: Array = total / np.sqrt(len(maps))
+            return z
+        combined: Array = np.where(np.isfinite(stacked).all(axis=0), total / len(maps), np.nan)
         return combined
     variance = np.stack([np.asarray(run, dtype=np.float64) for run in variances])
     usable = (np.isfinite(stacked) & np.isfinite(variance) & (variance > 0)).all(axis=0)

@@ -106,6 +106,22 @@ def check_real(path: Path, kind: np.dtype[Any]) -> None:
         raise DataError(f"{path}: holds {kind} values; expected real numbers.")
 
 
+def as_floats(path: Path, values: Array) -> Array:
+    """Give the values of a file as floats, in its precision or one that holds its whole numbers.
+
+    Arithmetic in an unsigned type wraps around: minus 5 is 251.
+
+    Raises
+    ------
+    DataError
+        As :func:`check_real`.
+    """
+    check_real(path, values.dtype)
+    if values.dtype.kind == "f":
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+    return values.astype(np.result_type(values.dtype, np.float32))
+
+
 def opened(path: Path) -> BufferedIOBase:
     """Open a file that may be compressed."""
     is_compressed = path.suffix.casefold() in _COMPRESSED

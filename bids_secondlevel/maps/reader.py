@@ -33,8 +33,9 @@ from bids_secondlevel.maps.retinotopy import (
     unfetched,
 )
 from bids_secondlevel.maps.spheres import Alignment, align_surfaces, align_volumes
-from bids_secondlevel.maps.surfaces import read_map, read_mesh
+from bids_secondlevel.maps.surfaces import counted, read_map, read_mesh
 from bids_secondlevel.maps.volumes import Grid, read_degrees_of_freedom, read_grid, read_volume
+from bids_secondlevel.maps.z_values import t_to_z
 
 Maps = Bilateral[Array | Absent]
 """A map of both hemispheres, or why one is not there."""
@@ -49,7 +50,7 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
 
     Returns
     -------
-    (n_vertices,) array
+    (n_vertices,) array of float
         In the precision of the file. Of a volume, all voxels, whichever the hemisphere.
 
     Raises
@@ -75,31 +76,6 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
             "file is damaged, or in a unit that it should not be in."
         )
     return values
-
-
-def t_to_z(t: Array, degrees_of_freedom: float) -> Array:
-    """Turn t values into z values with the same tail probability.
-
-    Parameters
-    ----------
-    t : (n,) array of float
-
-    Returns
-    -------
-    (n,) array of float
-        In the precision of `t`, with the sign of t; NaN stays NaN. Where the probability is too
-        small for a float, infinite.
-
-    Examples
-    --------
-    >>> t_to_z(np.array([-2.0, 0.0, 2.228]), 10).round(2)
-    array([-1.79, -0.  ,  1.96])
-    """
-    from scipy import special
-
-    upper = special.stdtr(degrees_of_freedom, -np.abs(np.asarray(t, dtype=np.float64)))
-    z: Array = np.sign(t) * -special.ndtri(upper)
-    return z.astype(t.dtype if t.dtype.kind == "f" else np.float64)
 
 
 class Reader:
@@ -377,8 +353,9 @@ class MapReader:
         others = "the other maps have"
         if retinotopy is not None and is_beside:
             others = f"{(retinotopy.visual_area or retinotopy.eccentricity).path} has"
+        path = source.files[0].path
         message = (
-            f"{source.files[0].path} has {values.size} vertices, but {others} {alignment.n_maps}: "
+            f"{path} has {counted(path, values.size)}, but {others} {alignment.n_maps}: "
             "they are not on the same surface. Check that both belong to this participant and "
             "hemisphere, and that the maps are in the space of the retinotopy (--space, "
             "--retinotopy-source)."
@@ -394,7 +371,7 @@ def _combine(source: MapSource, read: Sequence[Array | Absent]) -> Array | Absen
     maps = [values for values in read if not isinstance(values, Absent)]
     if len({values.size for values in maps}) > 1:
         counts = ", ".join(
-            f"{file.path} has {values.size}"
+            f"{file.path} has {counted(file.path, values.size)}"
             for file, values in zip(source.files, maps, strict=True)
         )
         message = f"maps to be combined differ in their number of vertices: {counts}."

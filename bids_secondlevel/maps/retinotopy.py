@@ -13,7 +13,7 @@ from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy, Status
 from bids_secondlevel.maps.files import check_present
 from bids_secondlevel.maps.meshes import angles_by_interpolation, by_interpolation, by_nearest
 from bids_secondlevel.maps.spheres import Alignment
-from bids_secondlevel.maps.surfaces import read_area, whole_numbers
+from bids_secondlevel.maps.surfaces import counted, read_area, whole_numbers
 from bids_secondlevel.maps.volumes import resample_nearest
 
 Read = Callable[[SourceFile, Hemisphere], Array]
@@ -130,7 +130,8 @@ def _like(
     values = read(file, hemisphere)
     if values.size != area.size:
         raise DataError(
-            f"{first.path} has {area.size} vertices and {file.path} has {values.size}; expected "
+            f"{first.path} has {counted(first.path, area.size)} and {file.path} has "
+            f"{counted(file.path, values.size)}; expected "
             "the same number, from the same surface."
         )
     return values

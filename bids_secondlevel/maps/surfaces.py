@@ -11,19 +11,26 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask, Mesh
-from bids_secondlevel.maps.files import check_real, explained, read_image
+from bids_secondlevel.maps.files import as_floats, explained, read_header, read_image
 
 STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
 
-_IMAGES = (".mgz", ".mgh", ".nii", ".nii.gz")
+_NIFTI = (".nii", ".nii.gz")
+_IMAGES = (".mgz", ".mgh", *_NIFTI)
 _MESH_INTENTS = {"NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE"}
 _NEW_CURV = b"\xff\xff\xff"
+
+_MOST_VERTICES = 1_000_000
+"""Several times those of a hemisphere of a fine surface; volumes of the whole brain have more."""
 
 _NO_AREA = {"???", "unknown", "background", "medial wall"}
 """Names of labels that stand for no area."""
 
 _NUMBER = re.compile("-?[0-9]+")
+
+_ROUNDING = 8 * np.finfo(np.float32).eps
+"""How far from a whole number, relative to its size, a label may be stored."""
 
 
 def read_map(path: Path, hemisphere: Hemisphere) -> Array:
@@ -39,8 +46,8 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
 
     Returns
     -------
-    (n_vertices,) array
-        In the precision of the file.
+    (n_vertices,) array of float
+        In the precision of the file, or one that holds its whole numbers.
 
     Raises
     ------
@@ -54,17 +61,15 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
         if _is_gifti(path):
             values = _values(path, _load_gifti(path, hemisphere))
         elif path.name.casefold().endswith(_IMAGES):
-            values = read_image(path)[1]
+            values = _unfolded(path, read_image(path)[1])
         else:
             values = _read_curv(path)
-        check_real(path, values.dtype)
         if values.size == 0 or sum(length > 1 for length in values.shape) > 1:
-            shape = " x ".join(str(length) for length in values.shape)
             raise DataError(
-                f"{path}: holds an array of {shape} values; expected one value per vertex of a "
-                "surface. A volume or a time series cannot be used here."
+                f"{path}: holds an array of {_times(values.shape)} values; expected one value per "
+                "vertex of a surface. A volume or a time series cannot be used here."
             )
-        return values.reshape(-1)
+        return as_floats(path, values).reshape(-1)
 
 
 def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
@@ -152,7 +157,9 @@ def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -
 
 
 def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
-    """Take the values of a map of visual areas as labels; NaN is no area.
+    """Take the values of a map of visual areas as labels; NaN is not an area.
+
+    Rounding errors of 32-bit floats are undone: 0.9999999 is 1.
 
     Parameters
     ----------
@@ -170,18 +177,54 @@ def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
         If they are not whole numbers, or 32 bits do not hold them.
     """
     area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
-    is_odd = (area != np.round(area)) | (area < -(2.0**31)) | (area > 2.0**31 - 1)
+    whole = np.round(area)
+    with np.errstate(invalid="ignore"):  # infinite values
+        is_odd = np.abs(area - whole) > _ROUNDING * np.maximum(1, np.abs(area))
+    is_odd |= (area < -(2.0**31)) | (area > 2.0**31 - 1)
     if is_odd.any():
+        odd = np.unique(area[is_odd])
         raise DataError(
             f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
-            f"holds values such as {area[is_odd][0]:g}. A probability map cannot be used."
+            f"holds values such as {', '.join(str(value) for value in odd[:3])}. A map of "
+            "probabilities, or of labels that were interpolated or stored with a scale "
+            "(scl_slope), cannot be used: write the labels as whole numbers."
         )
-    return area.astype(np.int32)
+    return whole.astype(np.int32)
+
+
+def counted(path: Path, n_vertices: int) -> str:
+    """Say how many vertices a map has, in a message; of an array that may be a volume, also that.
+
+    `n_vertices` is what :func:`read_map` gave.
+    """
+    try:
+        shape = read_header(path).shape if path.name.casefold().endswith(_NIFTI) else ()
+    except Exception:  # noqa: BLE001 (it only adds to a message)
+        shape = ()
+    if sum(length > 1 for length in shape) > 1:
+        return f"{n_vertices} values (an array of {_times(shape)}, which may be a volume)"
+    return f"{n_vertices} vertices"
 
 
 def values_beside(path: Path) -> Path:
     """Name the file in which SPM writes the values of a GIFTI file (ExternalFileBinary)."""
     return path.with_suffix(".dat")
+
+
+def _unfolded(path: Path, values: Array) -> Array:
+    """Undo what FreeSurfer does for NIfTI, whose dimensions are short: 163842 is 27307 x 1 x 6.
+
+    What is a volume in truth has another number of values than the other maps of a surface.
+    """
+    lengths = values.shape
+    is_nifti = path.name.casefold().endswith(_NIFTI)
+    if not is_nifti or values.size > _MOST_VERTICES or any(length > 1 for length in lengths[3:]):
+        return values
+    return values.reshape(-1, order="F")
+
+
+def _times(shape: Iterable[int]) -> str:
+    return " x ".join(str(length) for length in shape)
 
 
 def _is_gifti(path: Path) -> bool:

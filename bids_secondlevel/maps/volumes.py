@@ -14,7 +14,7 @@ import numpy as np
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask
-from bids_secondlevel.maps.files import check_real, explained, opened, read_header, read_image
+from bids_secondlevel.maps.files import as_floats, explained, opened, read_header, read_image
 
 Shape = tuple[int, int, int]
 
@@ -160,8 +160,9 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
 
     Returns
     -------
-    values : (n_voxels,) array
-        In C order and in the precision of the file; scaled values as nibabel gives them.
+    values : (n_voxels,) array of float
+        In C order and in the precision of the file, or one that holds its whole numbers; scaled
+        values as nibabel gives them.
 
     Raises
     ------
@@ -170,9 +171,7 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
     """
     with explained(path, "volume"):
         image, values = read_image(path)
-        check_real(path, values.dtype)
-        native = values.reshape(-1).astype(values.dtype.newbyteorder("="), copy=False)
-        return native, _grid(path, image)
+        return as_floats(path, values).reshape(-1), _grid(path, image)
 
 
 def read_degrees_of_freedom(path: Path) -> float:

@@ -148,7 +148,7 @@ def localizer_mask(z: Array, rule: RoiRule, within: Mask | None = None) -> Mask:
     (n_vertices,) array of bool
         For ``top-n``, ``top-percent`` and ``fdr``, vertices of the retinotopic part only. Of
         equal z values those of the first vertices are taken; the ranking is on z, as p values
-        underflow.
+        underflow. An infinite z is the most extreme one.
 
     References
     ----------
@@ -168,7 +168,7 @@ def localizer_mask(z: Array, rule: RoiRule, within: Mask | None = None) -> Mask:
         # A Python float takes the precision of the array it is compared with (NumPy's NEP 50).
         mask: Mask = extremity > float(rule.localizer_threshold)
         return mask
-    candidates = np.isfinite(z) if within is None else np.isfinite(z) & within
+    candidates = ~np.isnan(z) if within is None else ~np.isnan(z) & within
     vertices = np.flatnonzero(candidates)
     ranked = vertices[np.argsort(-extremity[vertices], kind="stable")]
     selected = np.zeros(z.shape, dtype=bool)

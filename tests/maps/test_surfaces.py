@@ -10,7 +10,7 @@ from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import RetinotopySource, SourceFile
 from bids_secondlevel.maps.reader import Reader
 from bids_secondlevel.maps.retinotopy import read_retinotopy
-from bids_secondlevel.maps.surfaces import read_map, read_mesh
+from bids_secondlevel.maps.surfaces import read_map, read_mesh, whole_numbers
 from bids_secondlevel.outputs.images import map_gifti
 
 VALUES = np.array([0.5, -1.96, 1.96, np.nan, 3.0, 7.0])
@@ -66,8 +66,35 @@ def test_several_maps_in_one_file_are_refused(tmp_path):
         read_map(path, "L")
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5), (6, 1, 1, 2)])
-@pytest.mark.parametrize("name", ["lh.a.mgz", "a_hemi-L.nii.gz"])
+@pytest.mark.parametrize("shape", [(6, 1, 1), (3, 1, 2), (1, 2, 3), (3, 2), (3, 1, 2, 1)])
+@pytest.mark.parametrize("name", ["lh.a.nii.gz", "lh.a.NII"])
+def test_nifti_that_holds_a_surface_in_several_dimensions(tmp_path, name, shape):
+    path = tmp_path / name
+    values = np.arange(6, dtype="f4")
+    image = nib.Nifti1Image(values.reshape(shape, order="F"), np.eye(4))
+    nib.save(image, tmp_path / "saved.nii.gz")
+    content = (tmp_path / "saved.nii.gz").read_bytes()
+    path.write_bytes(content if name.endswith("gz") else gzip.decompress(content))
+    np.testing.assert_array_equal(read_map(path, "L"), values)
+
+
+def test_a_volume_among_surfaces_is_refused_in_words(tmp_path):
+    area = write_mgz(tmp_path / "lh.a_varea.mgz", [0.0, 1.0, 2.0])
+    volume = write_volume(tmp_path / "lh.a_eccen.nii.gz", (3, 4, 5))
+    expected = r"lh\.a_varea\.mgz has 3 vertices .* has 60 values \(an array of 3 x 4 x 5"
+    with pytest.raises(DataError, match=expected):
+        read_retinotopy(Reader().read, source(area, volume), "L")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("lh.a.mgz", (3, 4, 5)),
+        ("lh.a.mgz", (6, 1, 1, 2)),
+        ("a_hemi-L.nii.gz", (6, 1, 1, 2)),
+        ("a_hemi-L.nii.gz", (101, 100, 100)),  # more than any surface has
+    ],
+)
 def test_a_volume_or_series_is_refused(tmp_path, name, shape):
     path = write_volume(tmp_path / name, shape)
     with pytest.raises(DataError, match=" x ".join(map(str, shape))):
@@ -127,12 +154,23 @@ def test_retinotopy_is_read_with_whole_areas(tmp_path):
     assert maps.eccentricity.tolist() == [0.0, 1.5, 2.5]
 
 
-@pytest.mark.parametrize("odd", [0.5, np.inf])
-def test_a_probability_atlas_is_no_map_of_areas(tmp_path, odd):
+@pytest.mark.parametrize(
+    ("odd", "shown"), [(0.5, "0.5"), (np.inf, "inf"), (2.0001, "2.0001"), (0.996, "0.996")]
+)
+def test_a_probability_atlas_is_no_map_of_areas(tmp_path, odd, shown):
     area = write_mgz(tmp_path / "lh.a_varea.mgz", [0.0, odd, 1.0])
     eccentricity = write_mgz(tmp_path / "lh.a_eccen.mgz", [1.0, 1.0, 1.0])
-    with pytest.raises(DataError, match=r"lh\.a_varea\.mgz.*whole numbers"):
+    with pytest.raises(DataError, match=r"lh\.a_varea\.mgz.*whole numbers.*such as " + shown):
         read_retinotopy(Reader().read, source(area, eccentricity), "L")
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("label", [1, 2, 12, 103, 20_001, -3])
+def test_labels_stored_with_a_rounding_error_are_whole_numbers(tmp_path, dtype, label):
+    near = np.nextafter(np.array([label, label], "f4"), np.array([-1e9, 1e9], "f4"))
+    path = tmp_path / "a.gii"
+    write_gifti(path, near, dtype=dtype)
+    assert whole_numbers(read_map(path, "L"), path).tolist() == [label, label]
 
 
 def test_a_medial_wall_of_nan_is_no_area(tmp_path):

@@ -124,7 +124,7 @@ def test_the_order_of_bytes_makes_no_difference(tmp_path, order, kind):
     image.set_data_dtype(np.int16)
     nib.save(image, tmp_path / "v.nii")
     read, grid = read_volume(tmp_path / "v.nii")
-    assert read.tobytes() == np.arange(120, dtype=np.int16).tobytes()
+    assert read.tobytes() == np.arange(120, dtype=np.float32).tobytes()
     np.testing.assert_array_equal(grid.affine, LAS)
 
 

@@ -73,7 +73,7 @@ class TestCounts:
         assert selected([1, 2, 3, 8, 9], rule("top-percent", 34), within) == [2]
 
     def test_nan_is_never_selected(self):
-        assert selected([np.nan, 1, np.inf, 2], rule("top-n", 4)) == [1, 3]
+        assert selected([np.nan, 1, np.inf, 2], rule("top-n", 4)) == [1, 2, 3]
         assert selected([np.nan, np.nan], rule("top-percent", 50)) == []
 
     def test_ranking_is_on_z_where_p_values_underflow(self):
@@ -221,3 +221,23 @@ class TestSeveralContrasts:
             z={"a": self.Z["a"], "b": missing},
         )
         assert found == {"a": [0, 1, 2], "a+b": missing, "notb": missing, "area": list(range(8))}
+
+
+class TestInfiniteZ:
+    Z = np.array([3.0, np.inf, -np.inf, np.nan, 2.5, np.inf, -4.0])
+
+    @pytest.mark.parametrize(
+        ("tail", "first"), [("greater", [1, 5]), ("less", [2]), ("two-sided", [1, 2, 5])]
+    )
+    @pytest.mark.parametrize(
+        ("kind", "limit"), [("z", 50), ("top-n", None), ("top-percent", None), ("fdr", 1e-300)]
+    )
+    @pytest.mark.parametrize("dtype", ["f4", "f8"])
+    def test_it_ranks_first_in_every_kind_of_threshold(self, kind, limit, tail, first, dtype):
+        if kind == "top-n":
+            limit = len(first)
+        elif kind == "top-percent":
+            limit = 100 * len(first) / 6  # the NaN is no candidate
+        rule = RoiRule(threshold_kind=kind, localizer_threshold=limit, tail=tail)
+        mask = localizer_mask(self.Z.astype(dtype), rule, within=np.ones(7, bool))
+        assert np.flatnonzero(mask).tolist() == first

@@ -1,0 +1,67 @@
+"""z values of what first-level tools write instead."""
+
+import numpy as np
+
+from bids_secondlevel.core.values import Array
+
+_UNDERFLOW = 1e-290
+"""Smaller probabilities are known by their logarithms only."""
+
+
+def t_to_z(t: Array, degrees_of_freedom: float) -> Array:
+    """Turn t values into z values with the same tail probability.
+
+    Parameters
+    ----------
+    t : (n,) array of float
+
+    Returns
+    -------
+    (n,) array of float
+        In the precision of `t`, with the sign of t; NaN stays NaN. A finite t becomes a finite z,
+        as the logarithms of probabilities are computed if a float does not hold these.
+
+    Examples
+    --------
+    >>> t_to_z(np.array([-2.0, 0.0, 2.228, 70.0]), 900).round(2)
+    array([-2.  , -0.  ,  2.22, 39.52])
+    """
+    from scipy import special
+
+    size = np.abs(np.asarray(t, dtype=np.float64))
+    upper = special.stdtr(degrees_of_freedom, -size)
+    is_extreme = upper < _UNDERFLOW
+    logarithm = np.log(np.where(is_extreme, 1.0, upper))
+    logarithm[is_extreme] = _log_tail(size[is_extreme], degrees_of_freedom)
+    z: Array = np.sign(t) * -special.ndtri_exp(logarithm)
+    return z.astype(t.dtype)
+
+
+def _log_tail(t: Array, degrees_of_freedom: float) -> Array:
+    """Give the logarithm of the probability of a larger t, of one that is very improbable.
+
+    The probability is half the regularised incomplete beta function of (df / 2, 1 / 2) at
+    df / (df + t^2), as a hypergeometric series in -df / t^2, whose first terms fall fast here.
+
+    References
+    ----------
+    NIST Digital Library of Mathematical Functions, equations 8.17.8 and 15.8.1.
+    """
+    from scipy import special
+
+    a = degrees_of_freedom / 2
+    log_ratio = np.log(degrees_of_freedom) - 2 * np.log(t)
+    ratio = np.exp(log_ratio)
+    term = np.ones_like(t)
+    series = np.ones_like(t)
+    for n in range(10):
+        term = term * -ratio * (n + 0.5) / (n + a + 1)
+        series = series + term
+    logarithm: Array = (
+        -np.log(2 * a)
+        - special.betaln(a, 0.5)
+        - a * (np.log1p(ratio) - log_ratio)
+        + 0.5 * np.log1p(ratio)
+        + np.log(series)
+    )
+    return logarithm
