@@ -18,7 +18,7 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.results import FittedModel, GroupResults
 from bids_secondlevel.core.settings import Settings, is_stats_model, settings_text
-from bids_secondlevel.core.values import Status
+from bids_secondlevel.core.values import ParticipantsTable, Status
 from bids_secondlevel.inputs.datasets import check_bids_dir, check_output_dir
 from bids_secondlevel.inputs.participants import read_participants, read_stats_model
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
@@ -47,6 +47,7 @@ from bids_secondlevel.stats.models.by_formula import check_formula, fit_formula
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
 from bids_secondlevel.stats.models.specification import StatsModel, check_stats_model
 from bids_secondlevel.stats.models.table import ModelResults, summarize_models
+from bids_secondlevel.stats.readiness import participants_table
 from bids_secondlevel.stats.reliability import reliability
 from bids_secondlevel.stats.tests import one_sample_tests, with_reasons
 
@@ -60,6 +61,7 @@ def analyse(
     tables: ParticipantTables,
     definition: Definition,
     gaps: Mapping[str, Status],
+    about: ParticipantsTable,
     settings: Settings,
 ) -> GroupResults:
     """Put all participants into one table, and test across them.
@@ -70,6 +72,8 @@ def analyse(
         How the ROIs of all participants were defined.
     gaps
         Participants without tables, by label, and why.
+    about
+        What ``participants.tsv`` says.
     """
     # The same rows for everybody: an estimate, or why there is none.
     everyone: dict[str, Status] = {**dict.fromkeys(tables.files, "missing_map"), **gaps}
@@ -92,6 +96,7 @@ def analyse(
         family=settings.family,
         settings=settings_text(settings),
         estimates=estimates,
+        participants=participants_table(estimates, tables.sources, reasons, about),
         statistics=with_reasons(statistics, reasons),
         comparisons=with_reasons(comparisons, reasons),
         reliability=with_reasons(agreement, reasons),
@@ -123,7 +128,8 @@ def run(settings: Settings) -> int:
     definition = common_definition(tables.definitions)
     tell_definitions(tables.definitions, definition, settings)
     unreadable: dict[str, Status] = dict.fromkeys(tables.unreadable, "unreadable_table")
-    results = analyse(tables, definition, {**participants.absent, **unreadable}, settings)
+    gaps = {**participants.absent, **unreadable}
+    results = analyse(tables, definition, gaps, participants.about, settings)
     is_complete = True
     folder = GroupFolder(settings.output_dir, settings.analysis_name)
     tell_replaced(results, folder)

@@ -24,6 +24,7 @@ from bids_secondlevel.rois.runs import RUN_COLUMNS
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
+from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
 
@@ -35,6 +36,7 @@ TABLES = {
     "`*_desc-sweep_estimates.tsv` and `group_sweep.tsv`": SWEEP_COLUMNS,
     "`*_desc-roi_quality.tsv` and `group_quality.tsv`": QUALITY_COLUMNS,
     "`*_desc-roi_overlap.tsv`": OVERLAP_COLUMNS,
+    "`group_participants.tsv`": PARTICIPANT_COLUMNS,
     "`group_statistics.tsv`": STATISTIC_COLUMNS,
     "`group_comparisons.tsv`": COMPARISON_COLUMNS,
     "`group_model.tsv`": MODEL_COLUMNS,

@@ -72,6 +72,8 @@ class GroupResults:
     settings: str
     """As TOML."""
     estimates: "pd.DataFrame"
+    participants: "pd.DataFrame"
+    """Who is ready, and why not; the columns of ``participants.tsv`` are its last."""
     statistics: "pd.DataFrame"
     comparisons: "pd.DataFrame"
     quality: "pd.DataFrame"

@@ -1,6 +1,7 @@
 """Put numbers and names into words."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 
 def counted(n: int, what: str) -> str:
@@ -37,3 +38,28 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     """
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def shared(said: Iterable[tuple[str, str]], n_shown: int = 3) -> list[str]:
+    """Say what concerns several participants once.
+
+    What names the participant (``sub-01``) in a text is ``sub-*`` in one that is shared.
+
+    Parameters
+    ----------
+    said
+        Participants (with ``sub-``), each with a text.
+
+    Examples
+    --------
+    >>> shared([("sub-1", "no sub-1_z.gii"), ("sub-2", "no sub-2_z.gii"), ("sub-2", "late")])
+    ['sub-1, sub-2: no sub-*_z.gii', 'sub-2: late']
+    """
+    together: dict[str, dict[str, str]] = {}
+    for who, text in said:
+        general = re.sub(rf"(?<![0-9A-Za-z]){re.escape(who)}(?![0-9A-Za-z])", "sub-*", text)
+        together.setdefault(general, {})[who] = text
+    return [
+        f"{listed(list(by), n_shown)}: {general if len(by) > 1 else next(iter(by.values()))}"
+        for general, by in together.items()
+    ]

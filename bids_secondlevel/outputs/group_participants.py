@@ -12,7 +12,7 @@ from bids_secondlevel.core.errors import (
     NothingSelectedError,
 )
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.values import Status
+from bids_secondlevel.core.values import ParticipantsTable, Status
 from bids_secondlevel.inputs.datasets import (
     list_participants,
     unknown_participants,
@@ -33,6 +33,8 @@ class Participants:
     """Those who are listed without numbers, and why."""
     unknown: tuple[str, ...]
     """Labels that exist nowhere, of those asked for or excluded."""
+    about: ParticipantsTable
+    """What ``participants.tsv`` says of them; nothing if it cannot be read."""
 
 
 def choose_participants(settings: Settings) -> Participants:
@@ -51,7 +53,8 @@ def choose_participants(settings: Settings) -> Participants:
             f"{settings.output_dir}: holds no table of a participant "
             "(sub-*/func/*_desc-roi_estimates.tsv). Run the participant level first."
         )
-    study = _study(settings, found)
+    about = _read_about(settings)
+    study = _study(settings, about, found)
     found = {label: paths for label, paths in found.items() if label not in study.left}
     if not found:
         raise InputMissingError(
@@ -97,7 +100,7 @@ def choose_participants(settings: Settings) -> Participants:
         **dict.fromkeys(missing, "missing_participant"),
         **dict.fromkeys(excluded, "excluded"),
     }
-    return Participants(used, absent, (*unknown, *strangers))
+    return Participants(used, absent, (*unknown, *strangers), about)
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,10 @@ class _Study:
     """Those with results who are in neither, if there are both."""
 
 
-def _study(settings: Settings, found: Collection[str]) -> _Study:
+def _study(settings: Settings, about: ParticipantsTable, found: Collection[str]) -> _Study:
     """Find out who is in the study; say whose results are of somebody who is not."""
     folders = frozenset(list_participants(settings.bids_dir, ()))
-    in_table = _in_table(settings)
+    in_table = [name.removeprefix("sub-") for name in about.values]
     odd = _spelled_otherwise(in_table, {*folders, *found})
     if odd:
         shown = ", ".join(f"{label} ({there})" for label, there in list(odd.items())[:5])
@@ -189,11 +192,10 @@ def _plain(label: str) -> str:
     return re.sub(r"[^0-9a-z]", "", re.sub(r"\.0+$", "", text)).lstrip("0")
 
 
-def _in_table(settings: Settings) -> list[str]:
-    """List the participants that ``participants.tsv`` names; it is needed for nothing else here."""
+def _read_about(settings: Settings) -> ParticipantsTable:
+    """Read ``participants.tsv``; only a model cannot do without it."""
     try:
-        named = read_participants(settings.bids_dir).values
+        return read_participants(settings.bids_dir)
     except DataError as error:
         LOG.warning("%s Participants are those with a folder.", error)
-        return []
-    return [name.removeprefix("sub-") for name in named]
+        return ParticipantsTable()

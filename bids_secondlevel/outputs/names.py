@@ -18,7 +18,16 @@ ANALYSES = "analyses"
 """The folder of group analyses that have a name."""
 _TABLES = (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS)
 
-_OF_GROUP = ("estimates", "quality", "sweep", "statistics", "comparisons", "reliability", "model")
+_OF_GROUP = (
+    "estimates",
+    "participants",
+    "quality",
+    "sweep",
+    "statistics",
+    "comparisons",
+    "reliability",
+    "model",
+)
 
 _MASKS = ("retinotopy", "localizer", "combined")
 _SURFACE, _VOLUME = _ENDINGS = (".label.gii", ".nii.gz")

@@ -41,6 +41,16 @@ class ParticipantTables:
     unreadable: tuple[str, ...]
     """Labels of the other participants."""
 
+    @property
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """Which retinotopic maps defined the ROIs, by participant (with ``sub-``)."""
+        return {
+            f"sub-{label}": tuple(
+                dict.fromkeys(tag for path in paths for tag in self.definitions[path].sources)
+            )
+            for label, paths in self.files.items()
+        }
+
 
 class _Read(NamedTuple):
     """What lies together, of the same run of the participant level."""

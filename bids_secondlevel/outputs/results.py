@@ -37,7 +37,7 @@ from bids_secondlevel.outputs.names import (
     reports_of,
     sidecar_of,
 )
-from bids_secondlevel.outputs.tables import encode_table, read_sidecar, read_table
+from bids_secondlevel.outputs.tables import encode_table, read_sidecar, read_table, table_text
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
 from bids_secondlevel.rois.runs import RUN_COLUMNS
@@ -46,6 +46,7 @@ from bids_secondlevel.stats import comparisons
 from bids_secondlevel.stats import tests as stats
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
+from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, participant_schema
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS, describe_tests
 
@@ -246,6 +247,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
         If a file cannot be written.
     """
     n_flips = results.n_permutations
+    participants = participant_schema(map(str, results.participants))
     defined = {**results.definition.to_group_sidecar(), "SoftwareVersion": __version__}
     estimated = {**defined, **_selection(results)}
     tested = {**estimated, **describe_tests(n_flips, stats.FAMILY, results.family)}
@@ -258,6 +260,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
         folder,
         ("quality", results.quality, QUALITY_COLUMNS, defined),
         ("estimates", results.estimates, ESTIMATE_COLUMNS, estimated),
+        ("participants", results.participants, participants, estimated),
         ("comparisons", results.comparisons, COMPARISON_COLUMNS, compared),
         ("reliability", results.reliability, RELIABILITY_COLUMNS, estimated),
         ("sweep", results.sweep, SWEEP_COLUMNS, estimated),
@@ -320,6 +323,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
         family=sidecar.get("FamilyKind", "contrast"),
         settings=_read_text(folder.settings),
         estimates=read_table(folder.table("estimates"), ESTIMATE_COLUMNS),
+        participants=_read_participants_table(folder.table("participants")),
         statistics=read_table(statistics, STATISTIC_COLUMNS),
         comparisons=_read_optional(folder.table("comparisons"), COMPARISON_COLUMNS),
         quality=_read_optional(folder.table("quality"), QUALITY_COLUMNS),
@@ -327,6 +331,14 @@ def read_group(folder: GroupFolder) -> GroupResults:
         sweep=_read_optional(folder.table("sweep"), SWEEP_COLUMNS),
         model=_read_model(folder),
     )
+
+
+def _read_participants_table(path: Path) -> "pd.DataFrame":
+    """Read a table whose last columns are those of ``participants.tsv``."""
+    if not path.exists():
+        return frame_of_cells(dict.fromkeys(PARTICIPANT_COLUMNS, ()), PARTICIPANT_COLUMNS)
+    header = table_text(path).partition("\n")[0]
+    return read_table(path, participant_schema(header.split("\t")))
 
 
 def _read_model(folder: GroupFolder) -> FittedModel | None:

@@ -2,20 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import MISSING, Schema
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.core.words import counted
+from bids_secondlevel.core.words import counted, in_words
 from bids_secondlevel.reports.charts.estimates import draw_contralateral, draw_group_estimates
 from bids_secondlevel.reports.charts.rois import draw_coverage, draw_group_sizes
 from bids_secondlevel.reports.methods import group_methods, n_measured, reference_list
-from bids_secondlevel.reports.page import Cell, Hyperlink, Page, Section, Table, table_of
+from bids_secondlevel.reports.page import Hyperlink, Page, Section, Table, table_of
 from bids_secondlevel.reports.participant_page import sweep_section
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
+from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, VERDICTS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
 
@@ -72,7 +74,7 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
             *_model_section(results),
             *sweep_section(results.sweep, results.definition),
             *_reliability_section(results.reliability),
-            _participants_section(estimates, pages),
+            _participants_section(results.participants, pages),
             Section(
                 "Settings",
                 text=("As given, in logs/group_settings.toml.",),
@@ -105,7 +107,7 @@ def _left_out_section(estimates: "pd.DataFrame", exclusions: Mapping[str, str]) 
     some = sum(0 < statuses["ok"] < statuses.total() for statuses in counts.values())
     text = (
         f"{counted(some, 'participant')} {'lacks' if some == 1 else 'lack'} some of the estimates "
-        f"of {where}. The table of participants below counts them, and the column excluded of "
+        f"of {where}. The table of participants below says why, and the column excluded of "
         "each test names them."
         if some
         else f"Nobody{' else' if notes else ''} lacks an estimate of {where}."
@@ -220,16 +222,20 @@ def _reliability_section(reliability: "pd.DataFrame") -> list[Section]:
     return [Section("Reliability", text=text, tables=(table,))]
 
 
-def _participants_section(estimates: "pd.DataFrame", pages: Mapping[str, str]) -> Section:
-    rows: list[list[Cell]] = []
-    for participant, statuses in _statuses(estimates).items():
-        page = pages.get(participant)
-        gaps = [f"{n} {status}" for status, n in statuses.items() if status != "ok"]
-        named = Hyperlink(participant, page) if page else participant
-        rows.append([named, statuses["ok"], statuses.total(), "; ".join(gaps)])
-    header = ("participant", "with a number", "estimates", "without, and why")
-    return Section(
-        "Participants",
-        text=("Each name leads to the participant's own page, where there is one.",),
-        tables=(Table("Estimates of each participant", header, rows),),
+def _participants_section(participants: "pd.DataFrame", pages: Mapping[str, str]) -> Section:
+    counts = Counter(participants["verdict"])
+    shown = table_of(
+        "Readiness of each participant",
+        participants,
+        PARTICIPANT_COLUMNS,
+        "participant_id verdict reasons retinotopy_source rois lowest_coverage runs",
     )
+    rows = [
+        [Hyperlink(str(who), pages[str(who)]) if who in pages else who, *cells]
+        for who, *cells in shown.rows
+    ]
+    text = (
+        f"{in_words([f'{counts[verdict]} {verdict}' for verdict in VERDICTS if counts[verdict]])}. "
+        "Each name leads to the participant's own page, if there is one.",
+    )
+    return Section("Participants", text=text, tables=(replace(shown, rows=rows),))

@@ -435,3 +435,34 @@ def test_results_of_other_rois_are_replaced_with_a_message(processed, output, ca
     assert main([str(processed.root), str(output), "participant", *options]) == 0
     assert group(processed, output) == 0
     assert "the ROIs were defined or measured differently before" in caplog.text
+
+
+def test_a_table_says_who_is_ready_and_why_not(processed, output, tmp_path):
+    (processed.root / "participants.tsv").write_text(
+        "participant_id\tage\tgroup\nsub-01\t31\tA\nsub-02\tn/a\tB\nsub-03\t20\tB\n"
+    )
+    nan = [float("nan")] * 12
+    write_gifti(processed.map_path("02", "main", "L", "attend", "effect"), nan, "L")
+    once = ["participant", "--no-report", "--n-procs", "1"]
+    assert main([str(processed.root), str(output), *once]) == 0
+    options = exclusions(tmp_path / "out.tsv", "03\tmoved")
+    options += ["--min-coverage", "0.5"]
+    assert main([str(processed.root), str(output), "group", *options]) == 0
+    found = {row["participant_id"]: row for row in rows_of(output, "group_participants.tsv")}
+    assert list(found) == ["sub-01", "sub-02", "sub-03", "sub-04"]
+    verdicts = {who: (row["verdict"], row["reasons"]) for who, row in found.items()}
+    few = "few vertices in left (3), right (2)"
+    assert verdicts["sub-01"] == verdicts["sub-04"] == ("check", few)
+    too_little = "too little data in left (33.3 %, main attend); few vertices in right (2)"
+    assert verdicts["sub-02"] == ("check", too_little)
+    assert verdicts["sub-03"] == ("unusable", "excluded (moved)")
+    assert (found["sub-01"]["rois"], found["sub-01"]["runs"]) == (
+        "left 3, right 2",
+        "loc 1, main 1",
+    )
+    assert [found[f"sub-0{n}"]["age"] for n in (1, 2, 3, 4)] == ["31", "n/a", "20", "n/a"]
+    assert found["sub-01"]["retinotopy_source"] == "benson14"
+    sidecar = json.loads((output / "group_participants.json").read_text())
+    assert set(sidecar) >= set(found["sub-01"])
+    assert set(sidecar["verdict"]["Levels"]) == {"ready", "check", "unusable"}
+    assert "excluded (moved)" in (output / "group.html").read_text()

@@ -295,8 +295,10 @@ def test_a_link_to_another_file_of_the_same_size_and_time_redoes_it(processed, s
 
 
 @pytest.mark.usefixtures("processed")
-def test_options_of_the_group_level_redo_nobody(skipped):
-    assert skipped("--n-permutations", "100", "--min-coverage", "0.5") == [*LABELS]
+def test_options_of_the_group_level_redo_nobody(skipped, tmp_path):
+    config = tmp_path / "both_levels.toml"
+    config.write_text("n-permutations = 100\nmin-coverage = 0.25\n")
+    assert skipped("--config", str(config)) == [*LABELS]
 
 
 @pytest.mark.usefixtures("processed")

@@ -1,0 +1,274 @@
+"""Which participants are ready for the tests, who needs a look, who cannot be used, and why."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bids_secondlevel.core.hemispheres import main_rows
+from bids_secondlevel.core.rows import (
+    CELL,
+    KEY_COLUMNS,
+    MISSING,
+    Column,
+    Schema,
+    frame_of_cells,
+    grouped,
+)
+from bids_secondlevel.core.values import STATUSES, ParticipantsTable
+from bids_secondlevel.core.words import listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Verdict = Literal["ready", "check", "unusable"]
+
+VERDICTS: Mapping[Verdict, str] = {
+    "ready": "every estimate that is tested has a number, and nothing speaks against one",
+    "check": "some estimates have no number, or should be looked at before they are used",
+    "unusable": "no estimate that is tested has a number",
+}
+
+PARTICIPANT_COLUMNS: Schema = {
+    "participant_id": KEY_COLUMNS["participant_id"],
+    "verdict": Column(
+        str,
+        "whether the participant can be used; from the estimates that are not circular, of both "
+        "hemispheres pooled if there are such rows",
+        levels=VERDICTS,
+    ),
+    "reasons": Column(str, "why, in words, separated by semicolons; n/a if ready"),
+    "retinotopy_source": Column(str, "which retinotopic maps defined the ROIs"),
+    "rois": Column(str, "number of vertices of each ROI, in volumes of voxels"),
+    "lowest_coverage": Column(
+        float, "smallest share of the vertices of a ROI that is finite in a map that is tested"
+    ),
+    "runs": Column(
+        str, "number of runs that this program combined into the estimates of each task"
+    ),
+}
+"""One row for each participant; the columns of ``participants.tsv`` follow."""
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a participant can be used."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+
+
+def readiness(estimates: "pd.DataFrame") -> dict[str, Readiness]:
+    """Judge participants by the numbers that are tested, and by the reasons for those that lack.
+
+    Parameters
+    ----------
+    estimates
+        Of one participant or several.
+
+    Returns
+    -------
+    dict
+        By participant, in the order of the table.
+    """
+    counted = _tested(estimates)
+    has_number = counted["estimate"].notna()
+    is_usable = has_number.groupby(counted["participant_id"], sort=False).any()
+    reasons: dict[str, tuple[str, ...]] = {}
+    for participant, of_participant in grouped(_troubles(counted), "participant_id"):
+        kinds = dict(grouped(of_participant, "trouble"))
+        known = [*_WORDS, *(kind for kind in kinds if kind not in _WORDS)]
+        reasons[participant] = tuple(_reason(kind, kinds[kind]) for kind in known if kind in kinds)
+    judged: dict[str, Readiness] = {}
+    for participant, usable in is_usable.items():
+        why = reasons.get(str(participant), ())
+        verdict: Verdict = "unusable" if not usable else "check" if why else "ready"
+        judged[str(participant)] = Readiness(verdict, why)
+    return judged
+
+
+def participants_table(
+    estimates: "pd.DataFrame",
+    sources: Mapping[str, Sequence[str]],
+    exclusions: Mapping[str, str],
+    about: ParticipantsTable,
+) -> "pd.DataFrame":
+    """Say of each participant what there is, and whether it can be used.
+
+    Parameters
+    ----------
+    estimates
+        Of all participants, the same rows for everybody.
+    sources
+        Tags of the retinotopic maps, by participant.
+    exclusions
+        The user's reasons, by participant.
+    about
+        Its columns are added to those of :data:`PARTICIPANT_COLUMNS`.
+    """
+    judged = readiness(estimates)
+    odd = _unlike_most(sources)
+    sizes = _sizes(_tested(estimates))
+    coverage = _tested(estimates).groupby("participant_id")["coverage"].min()
+    runs = _runs(estimates)
+    added = {name: _column(name) for name in about.columns}
+    schema = participant_schema([*PARTICIPANT_COLUMNS, *added.values()])
+    cells: dict[str, list[object]] = {name: [] for name in schema}
+    for participant, found in judged.items():
+        reasons = [_excluded(reason, exclusions.get(participant)) for reason in found.reasons]
+        reasons += [odd[participant]] if participant in odd else []
+        verdict = "check" if found.verdict == "ready" and reasons else found.verdict
+        own = about.values.get(participant, {})
+        row = {
+            "participant_id": participant,
+            "verdict": verdict,
+            "reasons": "; ".join(reasons) or None,
+            "retinotopy_source": " and ".join(sources.get(participant, ())) or None,
+            "rois": sizes.get(participant),
+            "lowest_coverage": coverage[participant],
+            "runs": runs.get(participant),
+            **{column: own.get(name) for name, column in added.items()},
+        }
+        for name, values in cells.items():
+            values.append(row[name])
+    return frame_of_cells(cells, schema)
+
+
+def participant_schema(names: Iterable[str]) -> Schema:
+    """Declare the columns of a table, which end with those of ``participants.tsv``."""
+    return {
+        name: PARTICIPANT_COLUMNS.get(name) or Column(str, "as in participants.tsv")
+        for name in names
+    }
+
+
+def _column(name: str) -> str:
+    """Keep a column of ``participants.tsv`` apart from ours."""
+    return f"participants_{name}" if name in PARTICIPANT_COLUMNS else name
+
+
+def _tested(estimates: "pd.DataFrame") -> "pd.DataFrame":
+    """Keep the estimates that a verdict is about.
+
+    In a single hemisphere a ROI may well have no vertex. So if no rows pool both, a hemisphere
+    without a number is passed over if the other one has it.
+    """
+    is_tested = estimates["independence"] != "circular"
+    kept = estimates[is_tested] if is_tested.any() else estimates
+    kept = kept[kept["hemi"].isin(main_rows(kept["hemi"]))]
+    number = ["participant_id", *(name for name in CELL if name != "hemi")]
+    has_number = kept["estimate"].notna()
+    elsewhere = has_number.groupby([kept[name] for name in number]).transform("any")
+    return kept[has_number | ~elsewhere]
+
+
+def _troubles(counted: "pd.DataFrame") -> "pd.DataFrame":
+    """List what speaks against estimates in a column ``trouble``: a status, or a flag."""
+    import pandas as pd
+
+    has_number = counted["estimate"].notna()
+    without = counted[~has_number].assign(trouble=counted["status"])
+    flagged = counted[has_number & (counted["flags"] != MISSING)]
+    flags = flagged.assign(trouble=flagged["flags"].str.split(";")).explode("trouble")
+    return pd.concat([without, flags[flags["trouble"] != "minor_hemisphere"]])
+
+
+def _rois(rows: "pd.DataFrame") -> Iterator[str]:
+    yield from rows["roi"]
+
+
+def _rois_with_sizes(rows: "pd.DataFrame") -> Iterator[str]:
+    for roi, of_roi in grouped(rows, "roi"):
+        yield f"{roi} ({of_roi['n_vertices'].min():g})"
+
+
+def _rois_with_coverage(rows: "pd.DataFrame") -> Iterator[str]:
+    for roi, of_roi in grouped(rows, "roi"):
+        lowest = of_roi.sort_values("coverage", kind="stable").iloc[0]
+        yield f"{roi} ({100 * lowest['coverage']:.3g} %, {lowest['task']} {lowest['contrast']})"
+
+
+def _maps(rows: "pd.DataFrame") -> Iterator[str]:
+    for session, task, contrast in rows[["session", "task", "contrast"]].itertuples(index=False):
+        yield f"{'' if session == MISSING else f'session {session}, '}{task} {contrast}"
+
+
+def _tasks(rows: "pd.DataFrame") -> Iterator[str]:
+    for task, of_task in grouped(rows, "task"):
+        yield f"{task} ({of_task['n_runs'].min():g})"
+
+
+def _nothing(_: "pd.DataFrame") -> Iterator[str]:
+    yield from ()
+
+
+_WORDS: Mapping[str, tuple[str, Callable[["pd.DataFrame"], Iterator[str]]]] = {
+    "excluded": ("excluded", _nothing),
+    "missing_participant": ("no results of the participant level", _nothing),
+    "unreadable_table": ("the table of the participant level cannot be read", _nothing),
+    "missing_retinotopy": ("no retinotopy", _nothing),
+    "unreadable_retinotopy": ("the retinotopy cannot be read", _nothing),
+    "missing_localizer": ("no localizer map for {}", _rois),
+    "unreadable_localizer": ("the localizer map cannot be read for {}", _rois),
+    "missing_map": ("no map of {}", _maps),
+    "unreadable_map": ("the map cannot be read of {}", _maps),
+    "vertex_mismatch": ("maps do not fit together for {}", _maps),
+    "missing_surface": ("no surface for the areas of vertices", _nothing),
+    "empty_roi": ("no vertices in {}", _rois),
+    "below_min_vertices": ("too few vertices in {}", _rois_with_sizes),
+    "below_min_coverage": ("too little data in {}", _rois_with_coverage),
+    "no_finite_vertices": ("no data in {}", _rois_with_coverage),
+    "low_coverage": ("little data in {}", _rois_with_coverage),
+    "small_roi": ("few vertices in {}", _rois_with_sizes),
+    "few_runs": ("fewer runs than others of {}", _tasks),
+    "few_folds": ("a fold of the cross-validation has no {}", _rois),
+}
+"""What is said of a status or a flag, and of what it is said; from the one that decides most."""
+
+
+def _reason(trouble: str, rows: "pd.DataFrame") -> str:
+    meaning = STATUSES.get(trouble, trouble)  # type: ignore[call-overload]
+    words, what = _WORDS.get(trouble, (f"{meaning} ({{}})", _maps))
+    return words.format(listed(list(dict.fromkeys(what(rows))), 5))
+
+
+def _excluded(reason: str, why: str | None) -> str:
+    return f"{reason} ({why})" if why and reason == "excluded" else reason
+
+
+def _unlike_most(sources: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Say whose retinotopy comes from another source than that of most."""
+    of = {who: " and ".join(tags) for who, tags in sources.items() if tags}
+    counts = Counter(of.values()).most_common()
+    if len(counts) < 2:
+        return {}
+    (usual, n), *_ = counts
+    return {
+        who: f"retinotopy from {source}; {n} of {len(of)} have {usual}"
+        for who, source in of.items()
+        if source != usual
+    }
+
+
+def _sizes(counted: "pd.DataFrame") -> dict[str, str]:
+    """Say how many vertices each ROI has, by participant."""
+    sizes = counted.groupby(["participant_id", "roi"], sort=False)["n_vertices"].max().dropna()
+    rows = sizes.reset_index().itertuples(index=False)
+    return _listed((who, f"{roi} {n:g}") for who, roi, n in rows)
+
+
+def _runs(estimates: "pd.DataFrame") -> dict[str, str]:
+    """Say how many runs each task's estimates are made from, by participant."""
+    n_runs = estimates.groupby(["participant_id", "task"], sort=False)["n_runs"]
+    limits = n_runs.agg(["min", "max"]).dropna()
+    return _listed(
+        (who, f"{task} {low:g}" if low == high else f"{task} {low:g}-{high:g}")
+        for who, task, low, high in limits.reset_index().itertuples(index=False)
+    )
+
+
+def _listed(named: "Iterator[tuple[str, str]]") -> dict[str, str]:
+    listed: dict[str, list[str]] = {}
+    for who, what in named:
+        listed.setdefault(who, []).append(what)
+    return {who: ", ".join(parts) for who, parts in listed.items()}
