@@ -24,6 +24,7 @@ def plan(**asked):
         "summary": "mean",
         "retinotopy_source": None,
         "cross_validate": False,
+        "filtered": {},
         "choices": (),
         "messages": (),
     }

@@ -233,6 +233,8 @@ class Plan:
     """The source of retinotopy asked for, if one was."""
     cross_validate: bool
     """Whether the localizer's own contrasts are measured in ROIs that other runs define."""
+    filtered: Mapping[str, frozenset[str]]
+    """For each query of ``--bids-filter-file``, the entities that it names."""
     choices: tuple[str, ...]
     """Choices made on the user's behalf that decide the results; both levels report them."""
     messages: tuple[str, ...]

@@ -3,9 +3,11 @@
 Two maps that could both be meant are an error that names them and the option that decides.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, groupby
 
 from bids_secondlevel.core.errors import AmbiguousInputError, DataError, InputMissingError
@@ -26,8 +28,10 @@ from bids_secondlevel.core.files import (
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.spaces import OWN
+from bids_secondlevel.core.words import in_words
 from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import real_path
+from bids_secondlevel.inputs.names import is_pooled
 from bids_secondlevel.inputs.plan import is_measured, same, sessions_of, tie
 from bids_secondlevel.inputs.space_choice import is_in
 from bids_secondlevel.maps.cifti import describe
@@ -40,7 +44,18 @@ _VIEWS = ("inflated", "sphere", "registered", *_MESHES, "sulc", "curv")
 _PROCESSING = ("desc", "fwhm", "res", "model", "proc", "label", "atlas", "segmentation")
 # Entities that may differ between the maps of several runs, or do not tell processing.
 _OTHER_ENTITIES = (
-    *("subject", "session", "task", "run", "hemi", "space", "den", "contrast", "taskcontrast"),
+    *(
+        "subject",
+        "session",
+        "task",
+        "run",
+        "runs",
+        "hemi",
+        "space",
+        "den",
+        "contrast",
+        "taskcontrast",
+    ),
     *("acquisition", "ceagent", "reconstruction", "direction", "echo", "part"),
     *("stat", "statistic", "suffix", "extension"),
 )
@@ -62,7 +77,7 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
     """
     maps = [file for file in index.statistical_maps if is_in(file, plan)]
     defining = [file for file in maps if "localizer" in file.queries]
-    grouped = _group(defining)
+    grouped = _group(defining, plan.filtered.get("localizer", ()))
     task = (plan.localizer_task or "").casefold()
     localizers = {
         contrast: _choose_localizer(grouped[task, contrast.casefold()])
@@ -102,6 +117,8 @@ class _Maps:
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     """By hemisphere and statistic, and then by session and run."""
+    filtered: frozenset[str] = frozenset()
+    """The entities that the filter for these maps names."""
 
     def one_each(self, hemisphere: Hemisphere, statistic: str) -> dict[Unit, IndexedFile]:
         """Give the map of each session and run, in their order.
@@ -109,9 +126,14 @@ class _Maps:
         Raises
         ------
         AmbiguousInputError
-            If there are two of the same session and run: nothing says which of them is meant.
+            If there are two of the same session and run: nothing says which of them is meant; or
+            if a label is not a number beside some that are: the map may be made of the others.
         """
         by_unit = self.by_kind[hemisphere, statistic]
+        for place, entity in enumerate(("session", "run")):
+            by_label = {unit[place]: files for unit, files in by_unit.items()}
+            if None not in by_label and entity not in self.filtered:
+                _check_labels(entity, {label or "": files for label, files in by_label.items()})
         for files in by_unit.values():
             if len({real_path(file.source.path) for file in files}) > 1:
                 raise AmbiguousInputError(tie(files))
@@ -153,9 +175,31 @@ class _Maps:
         return max(there, made, key=len)
 
 
-def _group(maps: Iterable[IndexedFile]) -> defaultdict[tuple[str, str], _Maps]:
+def _check_labels(entity: str, by_label: Mapping[str, Sequence[IndexedFile]]) -> None:
+    """Check that no map may be made of the others, as one of run ``all`` is of runs 1 and 2.
+
+    Raises
+    ------
+    AmbiguousInputError
+        If a label has no digit, and others have.
+    """
+    numbered = [label for label in by_label if any(map(str.isdigit, label))]
+    others = [label for label in by_label if label not in numbered]
+    if numbered and others:
+        raise AmbiguousInputError(
+            f"{by_label[others[0]][0].source.path}: {entity} {in_words(others)} may be made of "
+            f"{entity} {in_words(numbered)}, and maps are not combined with their own parts. Name "
+            f'what is meant with --bids-filter-file, for example {{"{entity}": "{others[0]}"}}, or '
+            f'{{"{entity}": {json.dumps(list(by_label))}}} for all of them.'
+        )
+
+
+def _group(
+    maps: Iterable[IndexedFile], filtered: Iterable[str] = ()
+) -> defaultdict[tuple[str, str], _Maps]:
     """Group maps by task and contrast, in lower case: nilearn writes contrasts so."""
-    grouped: defaultdict[tuple[str, str], _Maps] = defaultdict(_Maps)
+    new = partial(_Maps, filtered=frozenset(filtered))
+    grouped: defaultdict[tuple[str, str], _Maps] = defaultdict(new)
     for file in maps:
         labels = (file.entities.get(name, "") for name in ("task", "contrast", "stat"))
         task, contrast, statistic = map(str.casefold, labels)
@@ -165,7 +209,8 @@ def _group(maps: Iterable[IndexedFile]) -> defaultdict[tuple[str, str], _Maps]:
 
 
 def _unit(file: IndexedFile) -> Unit:
-    return file.entities.get("session"), file.entities.get("run")
+    session = file.entities.get("session")
+    return None if is_pooled(session) else session, file.entities.get("run")
 
 
 def _in_order(unit: Unit) -> tuple[str, str]:
@@ -178,10 +223,8 @@ def _choose_localizer(maps: _Maps) -> dict[Hemisphere, MapSource]:
     chosen: dict[Hemisphere, list[IndexedFile]] = {}
     for hemi in HEMISPHERES:
         z = maps.one_each(hemi, "z")
-        if (None, None) in z:
-            chosen[hemi] = [z[None, None]]
-            continue
-        sessions = groupby(z.items(), key=lambda item: item[0][0])
+        pooled = {unit: file for unit, file in z.items() if unit[0] is None}
+        sessions = groupby((pooled or z).items(), key=lambda item: item[0][0])
         chosen[hemi] = [file for _, of_session in sessions for file in _over_runs(dict(of_session))]
     return _combine(chosen, maps, "z")
 
@@ -193,29 +236,54 @@ def _choose_contrasts(
     maps = [file for file in maps if is_measured(file, plan.session_labels)]
     of_statistic = [f for f in maps if same(f.entities.get("stat"), plan.statistic)]
     of_localizer = {name: tuple(sources.values()) for name, sources in localizers.items()}
+    by_session = {
+        session: _group(of_session, plan.filtered.get("estimates", ()))
+        for session, of_session in _by_session(maps).items()
+    }
     contrasts = []
-    for task in dict.fromkeys(task for task, _ in plan.measured):
-        own = sessions_of(of_statistic, task)
-        asked = tuple(s for s in plan.session_labels if s in plan.sessions[task])
-        for session in dict.fromkeys((*own, *asked)) or plan.sessions[task] or (None,):
-            grouped = _group(f for f in maps if f.entities.get("session") == session)
-            for contrast in (contrast for t, contrast in plan.measured if t == task):
-                of_contrast = grouped[task.casefold(), contrast.casefold()]
-                chosen = {
-                    hemi: _over_runs(of_contrast.one_each(hemi, plan.statistic))
-                    for hemi in HEMISPHERES
-                }
-                contrasts.append(
-                    Contrast(
-                        participant_id=participant,
-                        session=session,
-                        task=task,
-                        contrast=contrast,
-                        maps=_combine(chosen, of_contrast, plan.statistic),
-                        localizers=of_localizer if same(plan.localizer_task, task) else {},
-                    )
+    for task, contrast in plan.measured:
+        for session in _sessions_of_contrast(of_statistic, task, contrast, plan):
+            grouped = by_session.get(session, _group(()))
+            of_contrast = grouped[task.casefold(), contrast.casefold()]
+            chosen = {
+                hemi: _over_runs(of_contrast.one_each(hemi, plan.statistic)) for hemi in HEMISPHERES
+            }
+            contrasts.append(
+                Contrast(
+                    participant_id=participant,
+                    session=session,
+                    task=task,
+                    contrast=contrast,
+                    maps=_combine(chosen, of_contrast, plan.statistic),
+                    localizers=of_localizer if same(plan.localizer_task, task) else {},
                 )
+            )
     return tuple(sorted(contrasts, key=lambda each: (each.session or "", each.task, each.contrast)))
+
+
+def _by_session(maps: Iterable[IndexedFile]) -> dict[str | None, list[IndexedFile]]:
+    by_session: dict[str | None, list[IndexedFile]] = {}
+    for file in maps:
+        by_session.setdefault(file.entities.get("session"), []).append(file)
+    return by_session
+
+
+def _sessions_of_contrast(
+    maps: Sequence[IndexedFile], task: str, contrast: str, plan: Plan
+) -> tuple[str | None, ...]:
+    """List the sessions in which a contrast is to be measured.
+
+    Not those of which the first level has pooled the maps, unless sessions are asked for.
+    """
+    asked = tuple(s for s in plan.session_labels if s in plan.sessions[task])
+    found = (*sessions_of(maps, task), *asked) or plan.sessions[task] or (None,)
+    sessions = tuple(dict.fromkeys(found))
+    pooled = tuple(filter(is_pooled, sessions))
+    parts = tuple(session for session in sessions if session not in pooled)
+    if plan.session_labels or not (pooled and parts):
+        return sessions
+    has = sessions_of([f for f in maps if same(f.entities.get("contrast"), contrast)], task)
+    return parts if has and not set(pooled) & set(has) else pooled
 
 
 def _choose_folds(
@@ -227,13 +295,15 @@ def _choose_folds(
     if not (plan.cross_validate and measured):
         return ()
     in_runs = [f for f in maps if same(f.entities.get("task"), task) and f.entities.get("run")]
-    grouped = _group(in_runs)
+    grouped = _group(in_runs, plan.filtered.get("localizer", ()))
     defining = {name: grouped[task.casefold(), name.casefold()] for name in localizers}
     held_out = {name: grouped[task.casefold(), name.casefold()] for name in measured}
     wanted = [(maps, "z") for maps in defining.values()]
     wanted += [(maps, plan.statistic) for maps in held_out.values()]
     there = (maps.runs(hemi, statistic) for maps, statistic in wanted for hemi in HEMISPHERES)
-    runs = sorted(set.intersection(*there), key=_in_order)
+    units = set.intersection(*there)
+    parts = {unit for unit in units if unit[0] is not None} or units
+    runs = sorted(parts, key=_in_order)
     if len(runs) < 2:
         return ()
     to_measure = {_unit(file) for file in in_runs if is_measured(file, plan.session_labels)}

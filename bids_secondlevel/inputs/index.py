@@ -48,6 +48,7 @@ from bids_secondlevel.inputs.names import (
     side_of,
     surface_of,
     task_of_folder,
+    with_pooled_run,
     with_statistic,
     without_participant,
 )
@@ -217,6 +218,7 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
             task = dataset.task or task_of_folder(path.relative_to(dataset.root.parent).parts)
             if task is not None:
                 entities.setdefault("task", task)
+            entities = with_pooled_run(entities)
         source = replace(_source(dataset, path), is_t=is_t)
         queries = _passed(as_named, filters) | _passed(entities, filters)
         yield from _by_hemisphere(IndexedFile(source, entities, queries))

@@ -78,6 +78,12 @@ _LONG_NAMES = {
     "seg": "segmentation",
 }
 _SESSION_FOLDER = re.compile(r"(?:sub-[0-9A-Za-z+]+_)?ses-([0-9A-Za-z+]+)")
+_POOLED = re.compile(
+    r"(?P<what>(?:ses(?:sions?|s)?|runs?)?)"
+    r"(?:all|across|average[ds]?|avg|mean|pool(?:ed)?|combined?|concat(?:enated)?|merged?|joint"
+    r"|total|overall|both|fixed|fixedeffects?|ffx)"
+    r"(?:ses(?:sions?|s)?|runs?)?"
+)
 _LETTERS: Mapping[str, Hemisphere] = {"L": "L", "lh": "L", "R": "R", "rh": "R"}
 _SIDES = {"l": "L", "left": "L", "LH": "lh", "r": "R", "right": "R", "RH": "rh"}
 # What nilearn's ``compute_contrast(output_type="all")`` calls statistics: no labels of BIDS.
@@ -241,6 +247,27 @@ def side_of(label: str) -> Hemisphere | None:
     ('L', 'R', None)
     """
     return _LETTERS.get(label)
+
+
+def is_pooled(label: str | None) -> bool:
+    """Tell whether a map is of all sessions, or runs, by the label of its session or run.
+
+    Examples
+    --------
+    >>> [is_pooled(label) for label in (None, "all", "allses", "pooled", "runAvg", "acrossruns")]
+    [True, True, True, True, True, True]
+    >>> [is_pooled(label) for label in ("01", "post", "allegra")]
+    [False, False, False]
+    """
+    return label is None or _POOLED.fullmatch(label.casefold()) is not None
+
+
+def with_pooled_run(entities: Mapping[str, str]) -> dict[str, str]:
+    """Say as BIDS does that a map is of all runs: by no ``run``. Its label stays as ``runs``."""
+    run = entities.get("run")
+    if run is None or not is_pooled(run):
+        return dict(entities)
+    return {"runs": run, **{name: label for name, label in entities.items() if name != "run"}}
 
 
 def statistic_of(label: str) -> str:

@@ -92,6 +92,7 @@ def _make_plan(
         summary=settings.summary,
         retinotopy_source=settings.retinotopy_source,
         cross_validate=settings.cross_validate,
+        filtered={query: frozenset(of) for query, of in settings.bids_filters.items()},
         choices=() if task is None or settings.localizer_task else (_by_name(task),),
         messages=(*space_messages, *roi_messages, *measured_messages),
     )
@@ -292,7 +293,7 @@ def _count_runs(
             if (
                 "run" in named
                 and is_in(file, chosen)
-                and same(named.get("stat"), settings.statistic)
+                and same(named.get("stat"), statistic_of(settings.statistic))
                 and is_measured(file, settings.session_label)
             ):
                 task, contrast = named.get("task", ""), named.get("contrast", "")
