@@ -20,23 +20,27 @@ from bids_secondlevel.core.errors import (
     OutputError,
     SecondLevelError,
 )
-from bids_secondlevel.core.files import only_session
+from bids_secondlevel.core.files import ParticipantIndex, Plan, only_session
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.results import definition_of
 from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.words import in_words
 from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import (
     check_bids_dir,
     check_output_dir,
     find_datasets,
+    is_empty,
     list_participants,
     select_participants,
     unknown_participants,
     unlisted_participants,
+    what_is_in,
 )
-from bids_secondlevel.inputs.index import unrecognised
+from bids_secondlevel.inputs.near_misses import nearly_found, unused_datasets
 from bids_secondlevel.inputs.plan import make_plan
-from bids_secondlevel.inputs.study import Study, choose, survey
+from bids_secondlevel.inputs.study import Study, choose, plan_for, survey
 from bids_secondlevel.maps.reader import measured_gap
 from bids_secondlevel.outputs import resume
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
@@ -158,21 +162,35 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
     )
     surveyed = (*reference, *others)
     try:
-        plan = make_plan(reference, others, study.settings)
+        plan = plan_for(study, others)
     except InputMissingError:
         if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
             raise
         return  # each participant says what is missing
     for message in (*plan.choices, *plan.messages):
         LOG.warning(message)
-    for message in unrecognised(study.datasets, surveyed):
-        LOG.info(message)
+    for dataset in unused_datasets(study.datasets, surveyed):
+        where = what_is_in(dataset, surveyed[0].label)
+        level = logging.WARNING if is_empty(dataset) else logging.INFO
+        LOG.log(level, "No statistical or retinotopic maps recognised in %s.", where)
+    blind = [index for index in surveyed if _lacks_retinotopy(index, plan)]
+    if blind:
+        named = in_words([f"sub-{index.label}" for index in blind])
+        near = nearly_found(blind, study.datasets, "retinotopy")
+        LOG.warning("No retinotopic maps were found for %s.\n%s", named, near)
     LOG.info(
         "Space %s; localizer task %s; ROIs %s.",
         plan.space or "(none in the names)",
         plan.localizer_task or "(none)",
         ", ".join(roi.name for roi in plan.rois),
     )
+
+
+def _lacks_retinotopy(index: ParticipantIndex, plan: Plan) -> bool:
+    try:
+        return not choose_retinotopy(index, plan)[1]
+    except SecondLevelError:  # there are several; said when the participant is processed
+        return False
 
 
 def _write_methods(study: Study) -> None:

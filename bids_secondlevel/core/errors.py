@@ -33,6 +33,10 @@ class NothingSelectedError(SecondLevelError):
     exit_code = 18
 
 
+class NoSuchRetinotopyError(NothingSelectedError):
+    """There is no retinotopy of the source that was asked for."""
+
+
 class UsageError(SecondLevelError):
     """An option is wrong, or one is needed to decide between candidates."""
 

@@ -347,6 +347,24 @@ class AreaFile:
     name: str
 
 
+MapKind = Literal["map", "retinotopy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearMiss:
+    """A file that is nearly a map, and is not used as its name is not understood."""
+
+    source: SourceFile
+    kind: MapKind
+    """What it may be: a statistical map, or one of retinotopy."""
+    reason: str
+    """Why it is not understood, the same for all files of which that is true."""
+    pattern: str
+    """Its path in the dataset, with ``{subject}`` and ``{hemi}`` in their places."""
+    is_certain: bool
+    """Whether its name says that it is a statistical map."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParticipantIndex:
     """Every map found for a participant, before any choice."""
@@ -361,8 +379,8 @@ class ParticipantIndex:
     """Files that may hold visual areas of their own."""
     foreign: tuple[SourceFile, ...] = ()
     """Files in the participant's folders that name another participant; they are not used."""
-    misnamed: tuple[SourceFile, ...] = ()
-    """Statistical maps whose names are no BIDS names; they are not used."""
+    near_misses: tuple[NearMiss, ...] = ()
+    """Files that may be maps, and are not used as their names are not understood."""
     surfaces: tuple[SurfaceFile, ...] = ()
     templates: tuple[SurfaceFile, ...] = ()
     """Of the templates that FreeSurfer puts beside its participants."""

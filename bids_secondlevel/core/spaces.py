@@ -42,6 +42,11 @@ def family(space: str | None) -> str | None:
     return "fsaverage" if space and space in _NUMBERED else space
 
 
+def spoken(space: str | None) -> str:
+    """Name a space in a message, also that of files whose names have none."""
+    return space or "(no space entity)"
+
+
 def known_space(label: str) -> str | None:
     """Spell a surface space that maps can be carried to, whatever its case; else ``None``.
 

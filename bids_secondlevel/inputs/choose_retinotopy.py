@@ -116,11 +116,17 @@ def _in_volume(
     if usable or not maps:
         return usable, []
     own = maps[0].entities.get("space") or "of the participant's head"
+    what = f"{maps[0].source.path}: retinotopy in space {own}, and"
+    if space is None:
+        return [], [
+            f"{what} the names of the maps say no space. If they are in {own}, state it with "
+            f'space = "{own}" in a table [[maps]] of --config; if they are in the space of the '
+            "participant's anatomical image, give retinotopy in that."
+        ]
     return [], [
-        f"{maps[0].source.path}: retinotopy in space {own}, and the maps are in {space}; volumes "
-        f"are not warped from one to the other. Give retinotopy in {space} "
-        f"(sub-..._space-{space}_desc-..._varea.nii.gz), or maps in the participant's own space "
-        "(--space)."
+        f"{what} the maps are in {space}; volumes are not warped from one to the other. Give "
+        f"retinotopy in {space} (sub-..._space-{space}_desc-..._varea.nii.gz), or maps in the "
+        "participant's own space (--space)."
     ]
 
 

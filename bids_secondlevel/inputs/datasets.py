@@ -16,6 +16,7 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.files import Dataset
 from bids_secondlevel.core.settings import DerivativePath, Settings
+from bids_secondlevel.core.words import in_words
 from bids_secondlevel.inputs.names import PARTICIPANT_FOLDER
 from bids_secondlevel.maps.files import check_present, read_json, read_json_object
 
@@ -128,9 +129,10 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
         task = name if name and name.isalnum() else None  # else no task could be called so
         datasets[absolute] = Dataset(name_in_uris, absolute, task, _deeper(absolute))
     if not datasets:
+        searched = ", ".join(str(root) for root in dict.fromkeys(root for _, root in named))
         raise InputMissingError(
-            f"{bids_dir}: no derivatives found below it. Name the folders of first-level maps "
-            "and retinotopy with --derivatives."
+            f"{bids_dir}: no derivatives found below it (searched: {searched}). Name the folders "
+            "of first-level maps and retinotopy with --derivatives."
         )
     return tuple(datasets.values())
 
@@ -163,9 +165,11 @@ def select_participants(
     asked = settings.participant_label
     if not asked:
         if not everyone:
+            searched = "".join(f"\n  {what_is_in(dataset, None)}" for dataset in datasets)
             raise NothingSelectedError(
                 f"{settings.bids_dir}: no folder of a participant (sub-...) found, neither "
-                "here nor in the derivatives."
+                f"here nor in the derivatives. Searched:{searched}\nFolders of participants with "
+                "other names are described in tables [[maps]] and [[retinotopy]] of --config."
             )
         return everyone, ()
     known = {*everyone, *_participants_of(datasets)}
@@ -183,6 +187,49 @@ def unknown_participants(unknown: Sequence[str], everyone: Sequence[str]) -> str
         f"--participant-label: no participant {', '.join(unknown)} in this dataset; "
         f"there are: {shown or 'none'}."
     )
+
+
+def participant_folders(dataset: Dataset, label: str) -> list[Path]:
+    """Folders of a participant: ``sub-X``, ``sub-X_ses-Y``, and ``node-*/sub-X`` (FitLins)."""
+    return [
+        folder
+        for holder in dataset.holders
+        for node in (holder, *folders_in(holder, "node-"))
+        for folder in folders_in(node, f"sub-{label}")
+        if (match := PARTICIPANT_FOLDER.fullmatch(folder.name)) and match[1] == label
+    ]
+
+
+def what_is_in(dataset: Dataset, label: str | None) -> str:
+    """Say where a participant was looked for in a dataset and, if in vain, what is there.
+
+    Parameters
+    ----------
+    label
+        Without ``sub-``; ``None`` for anybody.
+    """
+    found = participant_folders(dataset, label) if label else []
+    if found:
+        return in_words([str(folder) for folder in found])
+    root = dataset.root
+    if is_empty(dataset):
+        return (
+            f"{root} (an empty folder; if it is a DataLad dataset that is not installed: "
+            f"datalad get {root})"
+        )
+    names = [folder.name for holder in dataset.holders for folder in folders_in(holder)]
+    there = f"its folders are {in_words(_first(names))}" if names else "it has no folders"
+    return f"{root} (no folder {f'sub-{label}' if label else 'sub-...'}; {there})"
+
+
+def is_empty(dataset: Dataset) -> bool:
+    """Tell whether nothing is in a dataset, as if DataLad has not installed it."""
+    return next(dataset.root.iterdir(), None) is None
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    rest = [f"{len(names) - 4} more"] if len(names) > 5 else []
+    return [*names[: 4 if rest else 5], *rest]
 
 
 def folders_in(path: Path, prefix: str = "") -> list[Path]:

@@ -21,6 +21,7 @@ from bids_secondlevel.core.files import (
     AreaFile,
     Dataset,
     IndexedFile,
+    NearMiss,
     ParticipantIndex,
     SourceFile,
     SurfaceFile,
@@ -28,9 +29,8 @@ from bids_secondlevel.core.files import (
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import FILTER_QUERIES
 from bids_secondlevel.core.spaces import OWN, surface_space
-from bids_secondlevel.inputs.datasets import folders_in, refuse_folder
+from bids_secondlevel.inputs.datasets import participant_folders, refuse_folder
 from bids_secondlevel.inputs.names import (
-    PARTICIPANT_FOLDER,
     RETINOTOPIC_MAPS,
     SPM_T,
     STATMAP_NAME,
@@ -52,6 +52,7 @@ from bids_secondlevel.inputs.names import (
     with_statistic,
     without_participant,
 )
+from bids_secondlevel.inputs.near_misses import near_miss
 from bids_secondlevel.maps.cifti import describe
 
 Filters = Mapping[str, Mapping[str, Any]]
@@ -83,9 +84,10 @@ def index_participant(
     surfaces: list[SurfaceFile] = []
     templates: list[SurfaceFile] = []
     areas: list[AreaFile] = []
+    near_misses: list[NearMiss] = []
     for dataset in datasets:
         templates += _template_files(dataset)
-        for folder in _participant_folders(dataset, label):
+        for folder in participant_folders(dataset, label):
             paths = _files_below(folder)
             surfaces += _surface_files(dataset, paths)
             areas += (
@@ -97,8 +99,20 @@ def index_participant(
             volumes = sorted((folder / "mri").glob("*"))
             named = dict.fromkeys((*paths, *volumes))
             of_freesurfer = _freesurfer_maps(dataset, label, named, filters)
+            known = set()
             for file in (*of_freesurfer, *_bids_maps(dataset, paths, filters)):
-                found[_kind(file, label)].append(file)
+                kind = _kind(file, label)
+                found[kind].append(file)
+                if kind != "misnamed":
+                    known.add(file.source.path)
+            near_misses += (
+                miss
+                for path in named
+                if path not in known
+                and (
+                    miss := near_miss(_source(dataset, path), path.relative_to(dataset.root), label)
+                )
+            )
     statistical: list[IndexedFile] = []
     unreadable: dict[str, SecondLevelError] = {}
     for file in found["statistical"]:
@@ -112,37 +126,11 @@ def index_participant(
         retinotopic_maps=tuple(found["retinotopic"]),
         area_files=tuple(areas),
         foreign=tuple(file.source for file in found["foreign"]),
-        misnamed=tuple(file.source for file in found["misnamed"]),
+        near_misses=tuple(near_misses),
         surfaces=tuple(surfaces),
         templates=tuple(templates),
         unreadable=tuple(unreadable.values()),
     )
-
-
-def unrecognised(datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex]) -> Iterator[str]:
-    """Name the datasets in which no surface map of the participants was recognised."""
-    used = {
-        source.dataset
-        for index in indexes
-        for source in (
-            *(file.source for file in (*index.statistical_maps, *index.retinotopic_maps)),
-            *(surface.source for surface in index.surfaces if surface.kind == "registered"),
-        )
-    }
-    for dataset in datasets:
-        if dataset.name not in used:
-            yield f"{dataset.root}: no statistical or retinotopic surface maps recognised here."
-
-
-def _participant_folders(dataset: Dataset, label: str) -> list[Path]:
-    """Folders of a participant: ``sub-X``, ``sub-X_ses-Y``, and ``node-*/sub-X`` (FitLins)."""
-    return [
-        folder
-        for holder in dataset.holders
-        for node in (holder, *folders_in(holder, "node-"))
-        for folder in folders_in(node, f"sub-{label}")
-        if (match := PARTICIPANT_FOLDER.fullmatch(folder.name)) and match[1] == label
-    ]
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -292,7 +292,7 @@ def with_statistic(entities: Mapping[str, str]) -> dict[str, str]:
     if suffix != "statmap" and "contrast" not in said:
         contrast = said.get("desc") or said.get("label")
         said |= {"contrast": contrast} if contrast else {}
-    if "stat" in said or label.casefold() in _STATISTICS:
+    if label != "statmap":
         said["stat"] = statistic_of(label)
         if said["stat"] != label:
             said["statistic"] = label

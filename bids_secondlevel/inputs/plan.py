@@ -7,12 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from bids_secondlevel.core.errors import InputMissingError, NothingSelectedError, UsageError
+from bids_secondlevel.core.errors import (
+    InputMissingError,
+    NoSuchRetinotopyError,
+    NothingSelectedError,
+    UsageError,
+)
 from bids_secondlevel.core.files import IndexedFile, ParticipantIndex, Plan
 from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.spaces import OWN, family
+from bids_secondlevel.core.spaces import OWN, family, spoken
 from bids_secondlevel.core.variants import sweep_variants
+from bids_secondlevel.core.words import counted
 from bids_secondlevel.inputs.names import is_localizer, statistic_of
 from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
 
@@ -66,7 +72,7 @@ def _make_plan(
     further = [label for label in labels_of(alike, "space") if not same(chosen.maps_space, label)]
     if further and not space_messages and settings.space is None:
         shown = ", ".join(further)
-        message = f"Some participants have maps in space {shown}; using {chosen.space}."
+        message = f"Some participants have maps in space {shown}; using {spoken(chosen.space)}."
         space_messages = (message,)
     in_space = [file for file in maps if is_in(file, chosen)]
     deciding = [file for file in deciding if is_in(file, chosen)]
@@ -139,7 +145,7 @@ def _check_retinotopy_source(
     found = labels_of(maps, "desc")
     source = settings.retinotopy_source
     if maps and source is not None and matching(source, found) is None:
-        raise NothingSelectedError(
+        raise NoSuchRetinotopyError(
             f"--retinotopy-source {source}: no such maps; there are: {', '.join(found)}."
         )
 
@@ -223,10 +229,18 @@ def _choose_roi_contrasts(
             filtered_out("localizer", z_maps, f"z maps of the localizer task {task}")
         )
     found = labels_of(passing, "contrast")
+    if not found and passing:
+        raise InputMissingError(
+            f"{counted(len(passing), 'z map')} of the localizer task {task}, for example "
+            f"{passing[0].source.path}: the name says no contrast (contrast-...), after which a "
+            "ROI could be named. Rename the files, or give the contrast in a table [[maps]] of "
+            "--config."
+        )
     if not found:
+        held = ", ".join(labels_of(of_task, "stat"))
         raise InputMissingError(
             f"The localizer task {task} has no z maps (stat-z); its maps hold: "
-            f"{', '.join(labels_of(of_task, 'stat'))}. The ROIs are defined on z values."
+            f"{held or 'nothing that their names say (stat-...)'}. ROIs are defined on z values."
         )
     return _asked("--roi-contrasts", asked, found)
 
@@ -330,7 +344,8 @@ def _no_maps(indexes: Sequence[ParticipantIndex]) -> str:
     return (
         f"No statistical maps found for {labels}: expected names such as "
         "sub-01_task-loc_hemi-L_space-fsnative_contrast-X_stat-z_statmap.func.gii below a "
-        "participant's folder of a derivative dataset. Name the dataset with --derivatives."
+        "participant's folder of a derivative dataset. Name the dataset with --derivatives, or "
+        "describe other names in a table [[maps]] of --config."
     )
 
 

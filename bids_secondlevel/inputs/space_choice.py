@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bids_secondlevel.core.errors import NothingSelectedError, UsageError
 from bids_secondlevel.core.files import IndexedFile, Plan
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.spaces import OWN, known_space, surface_space
+from bids_secondlevel.core.spaces import OWN, known_space, spoken, surface_space
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,16 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
             if match is not None:
                 return SpaceChoice(match, match, is_volume)
         if known_space(asked) is None or not surfaces:
-            hint = ""
-            if known_space(asked):
-                hint = (
-                    " A volume is not projected to a surface here; nilearn's vol_to_surf and "
-                    "FreeSurfer's mri_vol2surf do that."
-                )
-            raise NothingSelectedError(f"--space {asked}: no maps in this space; {shown}.{hint}")
+            raise NothingSelectedError(
+                f"--space {asked}: no maps in this space; {shown}.{_hint(asked, surfaces, volumes)}"
+            )
         maps_space = _preferred(surfaces)
         if maps_space is _UNDECIDED:
             raise UsageError(
                 f"--space {asked}: maps could be carried there from several spaces; {shown}. "
                 "Choose one with --bids-filter-file."
             )
-        message = f"Maps in space {maps_space} are carried to {asked} (--space)."
+        message = f"Maps in space {spoken(maps_space)} are carried to {asked} (--space)."
         return SpaceChoice(asked, maps_space, is_volume=False, messages=(message,))
     found, is_volume = (surfaces, False) if surfaces else (volumes, True)
     space = _preferred(found)
@@ -81,6 +77,22 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
     if volumes and not is_volume:
         messages.append(f"Maps on surfaces are used; those in volumes ({_shown((), volumes)}) not.")
     return SpaceChoice(space, space, is_volume, tuple(messages))
+
+
+def _hint(asked: str, surfaces: Sequence[str | None], volumes: Sequence[str | None]) -> str:
+    """Say how maps could come to be in a space in which there are none."""
+    hint = ""
+    if known_space(asked):
+        hint += (
+            " A volume is not projected to a surface here; nilearn's vol_to_surf and "
+            "FreeSurfer's mri_vol2surf do that."
+        )
+    if None in (*surfaces, *volumes):
+        hint += (
+            " The space of maps whose names say none is stated with "
+            f'space = "{asked}" in a table [[maps]] of --config.'
+        )
+    return hint
 
 
 _UNDECIDED = "?"
@@ -97,6 +109,6 @@ def _spaces(maps: Iterable[IndexedFile]) -> list[str | None]:
 
 
 def _shown(surfaces: Sequence[str | None], volumes: Sequence[str | None]) -> str:
-    named = [space or "(no space entity)" for space in surfaces]
-    named += [f"{space or '(no space entity)'} (volumes)" for space in volumes]
+    named = [spoken(space) for space in surfaces]
+    named += [f"{spoken(space)} (volumes)" for space in volumes]
     return ", ".join(named)

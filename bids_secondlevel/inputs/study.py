@@ -4,11 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from bids_secondlevel.core.errors import DataError
-from bids_secondlevel.core.files import Dataset, ParticipantFiles, ParticipantIndex, Plan
+from bids_secondlevel.core.errors import (
+    DataError,
+    InputMissingError,
+    NoSuchRetinotopyError,
+    NothingSelectedError,
+)
+from bids_secondlevel.core.files import Dataset, MapKind, ParticipantFiles, ParticipantIndex, Plan
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.index import index_participant
+from bids_secondlevel.inputs.near_misses import nearly_found
 from bids_secondlevel.inputs.plan import make_plan
 
 _ENOUGH = 3
@@ -48,8 +54,24 @@ def choose(label: str, study: Study) -> Chosen:
     """
     known = next((index for index in study.reference if index.label == label), None)
     index = known or index_participant(study.datasets, label, study.settings.bids_filters)
-    plan = make_plan(study.reference, (index,), study.settings)
+    plan = plan_for(study, (index,))
     return Chosen(index=index, plan=plan, files=select_files(index, plan))
+
+
+def plan_for(study: Study, others: Sequence[ParticipantIndex]) -> Plan:
+    """Decide what is asked for, for all participants; see :func:`~.plan.make_plan`.
+
+    Raises
+    ------
+    SecondLevelError
+        As there. If something was not found, with what was nearly found, and where.
+    """
+    try:
+        return make_plan(study.reference, others, study.settings)
+    except (InputMissingError, NothingSelectedError) as error:
+        kind: MapKind = "retinotopy" if isinstance(error, NoSuchRetinotopyError) else "map"
+        near = nearly_found((*study.reference, *others), study.datasets, kind)
+        raise type(error)(f"{error}\n{near}") from error
 
 
 def survey(

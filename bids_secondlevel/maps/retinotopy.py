@@ -25,13 +25,14 @@ def retinotopy_gap(
 ) -> Absent | None:
     """Say why the retinotopic maps of one hemisphere are not there, if they are not."""
     source = files.retinotopy.get(hemisphere)
-    side = f"{hemisphere.lower()}h"
+    is_one_sided = bool(files.retinotopy)
+    side = f"{hemisphere.lower()}h" if is_one_sided else "lh"
     others = dict.fromkeys(name for roi in rois for name in roi.rule.other_areas)
     if source is None:
         area = "" if others else f"{side}.benson14_varea.mgz and "
         error = InputMissingError(
-            f"no retinotopy of hemisphere {hemisphere} found: expected visual area and "
-            f"eccentricity of one source, such as {area}"
+            f"no retinotopy{f' of hemisphere {hemisphere}' if is_one_sided else ''} found: "
+            f"expected visual area and eccentricity of one source, such as {area}"
             f"{side}.benson14_eccen.mgz, in the participant's folder of a dataset (or in surf/ "
             "below it). Name the dataset with --derivatives."
         )

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.errors import DONE, DataError, InputMissingError, SecondLevelError
-from bids_secondlevel.core.files import ParticipantFiles
+from bids_secondlevel.core.files import MapKind, ParticipantFiles
+from bids_secondlevel.core.spaces import spoken
 from bids_secondlevel.core.values import STATUSES, Absent
+from bids_secondlevel.inputs.near_misses import in_words_for_one
 from bids_secondlevel.inputs.study import Chosen
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ def summarize_outcome(
         )
     spaces = sorted({f.entities.get("space", "none") for f in index.statistical_maps})
     if index.statistical_maps and (space or "none") not in spaces:
-        message = f"has maps in space {', '.join(spaces)} only; the study is measured in {space}."
+        message = (
+            f"has maps in space {', '.join(spaces)} only; the study is measured in {spoken(space)}."
+        )
         errors = [InputMissingError(message)]
     elif not index.statistical_maps:
         errors = [InputMissingError("no statistical surface maps found at all.")]
@@ -62,12 +66,9 @@ def summarize_outcome(
         for estimate in files.contrasts
         if not estimate.maps and index.statistical_maps
     ]
-    if index.misnamed:
-        named = ", ".join(str(source.path) for source in index.misnamed[:5])
-        missing.append(
-            f"{len(index.misnamed)} files are not used, as their names are no BIDS names "
-            f"(key-label pairs joined by underscores, hemi-L or hemi-R): {named}."
-        )
+    kinds: list[MapKind] = [] if files.retinotopy else ["retinotopy"]
+    kinds += ["map"] if errors and (missing or not all(files.localizers.values())) else []
+    missing += in_words_for_one(index, kinds)
     codes = {error.exit_code for error in errors}
     return Outcome(
         label=index.label,

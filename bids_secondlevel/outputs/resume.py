@@ -32,7 +32,8 @@ def origin_of(chosen: Chosen, settings: Settings) -> Origin:
     modification of every file that is used, also for a picture.
     """
     files, plan, index = chosen.files, chosen.plan, chosen.index
-    choices = (files, plan, index.foreign, index.misnamed)
+    unused = [miss for miss in index.near_misses if miss.is_certain]
+    choices = (files, plan, index.foreign, unused)
     return {
         "SoftwareVersion": __version__,
         "Settings": participant_settings(settings),

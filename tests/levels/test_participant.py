@@ -302,7 +302,7 @@ def test_no_retinotopy_gives_rows_without_numbers(group_study, output, caplog):
     assert level(group_study, output) == 1
     rows = estimates(output, "02")
     assert {row["status"] for row in rows.values()} == {"missing_retinotopy"}
-    assert "sub-02: no retinotopy of hemisphere L" in caplog.text
+    assert "sub-02: no retinotopy found" in caplog.text
 
 
 def test_no_localizer_for_one_participant_gives_rows_even_when_run_alone(group_study, output):

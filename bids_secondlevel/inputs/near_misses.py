@@ -1,0 +1,257 @@
+"""Files that are nearly maps: why they are not understood, and what in a config would take them."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+
+from bids_secondlevel.core.files import Dataset, MapKind, NearMiss, ParticipantIndex, SourceFile
+from bids_secondlevel.core.spaces import OWN
+from bids_secondlevel.core.words import counted, in_words
+from bids_secondlevel.inputs.datasets import what_is_in
+from bids_secondlevel.inputs.names import (
+    RETINOTOPIC_MAPS,
+    SURFACE_EXTENSIONS,
+    in_bids,
+)
+
+_SHOWN = 3
+_AFNI = ".niml.dset"
+_TIME_SERIES = ".dtseries.nii"
+_ENDINGS = (*SURFACE_EXTENSIONS, ".nii", ".gii.dset", _AFNI)
+# What BIDS and its derivatives call files that are never a statistical map or a retinotopy.
+_OTHER_FILES = re.compile(
+    r"_(bold|boldref|sbref|boldmap|mask|dseg|probseg|timeseries|thickness|sulc|curv|xfm|"
+    r"[a-z]*fieldmap|phasediff|magnitude[12]?|epi|asl|dwi|[A-Z][0-9A-Za-z]*w|FLAIR|defacemask)\."
+)
+_STATISTICAL = re.compile(
+    r"stat|contrast|(?<![A-Za-z])(?:con|beta|(?:var)?cope|spm[TFZ]|ces(?:var)?|sig|"
+    r"[zt](?:map|scores?|_score)|betas|effect|coef|psc)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+_RETINOTOPIC = re.compile(r"ecc|varea|prf|retinotop|benson|inferred|polar|polang", re.IGNORECASE)
+# Both coordinates of a receptive field, as prfanalyze writes them.
+_OF_PRFANALYZE = re.compile(r"_(centerx0|centery0|sigmamajor|sigmaminor|theta|r2)\.")
+_SIDE = re.compile(r"(?:(?<=hemi-)(?:L|R|[lr]h|l|r|left|right)|(?<![0-9A-Za-z])[lr]h)(?=[._/])")
+_LABEL = re.compile(r"[0-9A-Za-z+]+")
+
+# By the words of a name, what a map of it is called in a table of the config file.
+_STATISTICS = (
+    ("variance", r"stat-(?:effect_?)?var|varcope|cesvar"),
+    ("effect", r"stat-(?:effect|beta|cope|con)"),
+    ("z", r"stat-z|zstat|z_?score|zmap|spmZ"),
+    ("t", r"stat-t|(?<![a-z])t(?:stat|_?score|map)|spmT"),
+    ("sig", r"(?<![a-z])sig(?![a-z])"),
+    ("effect", r"(?<![a-z])(?:con|cope|betas?|ces|coef|psc|effect)(?![a-z])"),
+)
+_RETINOTOPIC_WORDS = (
+    ("varea", r"varea|area|roi|label"),
+    ("eccen", r"ecc"),
+    ("angle", r"ang|polar|phase"),
+    ("vexpl", r"vexpl|r2|rsq|var_?exp"),
+    ("sigma", r"sigma|size"),
+)
+
+
+def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None:
+    """Say why a file in the folders of a participant is not understood; ``None`` if it is no map.
+
+    Parameters
+    ----------
+    path
+        Relative to the dataset.
+    label
+        Of the participant, without ``sub-``.
+    """
+    name = path.name
+    ending = next((e for e in _ENDINGS if name.casefold().endswith(e)), None)
+    if ending is None or _OTHER_FILES.search(name):
+        return None
+    pattern = _SIDE.sub("{hemi}", str(path).replace(f"sub-{label}", "sub-{subject}"))
+    kind: MapKind
+    if _OF_PRFANALYZE.search(name) or (
+        _RETINOTOPIC.search(name) and not re.search("stat-|statmap|contrast-", name)
+    ):
+        kind, reason = "retinotopy", _why_no_retinotopy(path)
+    elif _STATISTICAL.search(name):
+        kind, reason = "map", _why_no_map(name, ending)
+    else:
+        return None
+    is_certain = re.search("_stat-|_statmap", name) is not None
+    return NearMiss(source=source, kind=kind, reason=reason, pattern=pattern, is_certain=is_certain)
+
+
+def _why_no_retinotopy(path: PurePath) -> str:
+    name = path.name
+    if path.parent.name == "mri":
+        return "in mri/ there are volumes, not maps on a surface"
+    if _OF_PRFANALYZE.search(name):
+        return (
+            "it has values for the vertices of a mask only, and the position in two parts; write "
+            "maps of all vertices, with the eccentricity hypot(centerx0, centery0)"
+        )
+    if not _SIDE.search(name):
+        return "its name says no hemisphere (lh., rh., hemi-L or hemi-R)"
+    return f"its name does not end in {in_words([f'_{m}' for m in RETINOTOPIC_MAPS], 'or')}"
+
+
+def _why_no_map(name: str, ending: str) -> str:
+    if ending == _AFNI:
+        return "AFNI's own format is not read; convert it with ConvertDset -o_gii"
+    if name.casefold().endswith(_TIME_SERIES):
+        return "a time series is not a map"
+    stem = in_bids(name).partition(".")[0]
+    _, *parts = stem.split("_")
+    suffix = parts.pop() if parts and "-" not in parts[-1] else ""
+    if not stem.startswith("sub-"):
+        return "its name does not say participant, task and contrast as BIDS does (task-X)"
+    reasons = list(_faults(parts))
+    if not reasons:
+        reasons += _lacks(stem, suffix, ending)
+    return "; ".join(reasons) or "its name is not understood"
+
+
+def _faults(parts: Sequence[str]) -> Iterator[str]:
+    """Name the parts of a name that are not a key, a hyphen, and a label."""
+    before = ""
+    for part in parts:
+        key, hyphen, label = part.partition("-")
+        if not hyphen or not key.isalpha():
+            whole = f"{before}_{part}" if before else part
+            yield (
+                f"{whole}: a label is letters and digits, without an underscore"
+                f"{f' ({before}{_plain(part)})' if before else ''}"
+            )
+        elif not _LABEL.fullmatch(label):
+            yield f"{part}: a label is letters and digits, without a hyphen ({key}-{_plain(label)})"
+        before = part
+
+
+def _lacks(stem: str, suffix: str, ending: str) -> Iterator[str]:
+    if suffix not in ("", "statmap"):
+        yield f"its name ends in _{suffix}, not in _statmap"
+    for key in ("task", "contrast", "stat"):
+        if f"_{key}-" not in stem:
+            yield f"its name has no {key}-"
+    if ending.endswith((".gii", ".gii.gz")) and not re.search("_hemi-([LR]|[lr]h)_", stem):
+        yield "its name has no hemi-L or hemi-R"
+
+
+def _plain(label: str) -> str:
+    return re.sub("[^0-9A-Za-z]", "", label)
+
+
+def grouped(misses: Iterable[NearMiss]) -> list[tuple[NearMiss, ...]]:
+    """Group files that are not understood for the same reason, the surest first."""
+    groups: dict[tuple[str, str], list[NearMiss]] = {}
+    for miss in misses:
+        groups.setdefault((miss.kind, miss.reason), []).append(miss)
+    ordered = sorted(groups.values(), key=lambda group: not group[0].is_certain)
+    return [tuple(group) for group in ordered]
+
+
+def in_words_for_one(index: ParticipantIndex, kinds: Iterable[MapKind]) -> list[str]:
+    """Say what is not understood of the files of a participant, in the same words for everybody.
+
+    Parameters
+    ----------
+    kinds
+        What is missing. What is a map for certain is named in any case.
+    """
+    told = [miss for miss in index.near_misses if miss.is_certain or miss.kind in kinds]
+    return [
+        f"{group[0].source.dataset}/{group[0].pattern} is not used"
+        f"{f' ({len(group)} files like it)' if len(group) > 1 else ''}: {group[0].reason}."
+        for group in grouped(told)[:_SHOWN]
+    ]
+
+
+def nearly_found(
+    indexes: Sequence[ParticipantIndex], datasets: Sequence[Dataset], kind: MapKind
+) -> str:
+    """Say what was nearly found, where it was looked for, and what in a config would take it.
+
+    Returns
+    -------
+    str
+        Lines that follow a message.
+    """
+    misses = [miss for index in indexes for miss in index.near_misses if miss.kind == kind]
+    groups = grouped({miss.source: miss for miss in misses}.values())
+    lines = []
+    if groups:
+        lines.append("Nearly understood:")
+        lines += [
+            f"  {group[0].source.path}{_alike(group)}: {group[0].reason}."
+            for group in groups[:_SHOWN]
+        ]
+        n_rest = sum(map(len, groups[_SHOWN:]))
+        lines += [f"  and {counted(n_rest, 'more file')}."] if n_rest else []
+    label = indexes[0].label if indexes else None
+    lines.append(f"Searched for sub-{label}:" if label else "Searched:")
+    lines += [f"  {what_is_in(dataset, label)}" for dataset in datasets]
+    tables = list(dict.fromkeys(_table(miss) for miss in misses))[:_SHOWN]
+    if tables:
+        lines.append("These lines in a file for --config would describe such names:")
+        lines += [f"\n{table}" for table in tables]
+    return "\n".join(lines)
+
+
+def _alike(group: Sequence[NearMiss]) -> str:
+    return f" and {counted(len(group) - 1, 'file')} like it" if len(group) > 1 else ""
+
+
+def _table(miss: NearMiss) -> str:
+    """Write the table for the config that describes a file and those like it."""
+    folder, slash, name = miss.pattern.rpartition("/")
+    stem, dot, ending = name.partition(".")
+    keys = {"ses": "session", "task": "task", "run": "run"}
+    if miss.kind == "map":
+        for key, capture in keys.items():
+            stem = re.sub(f"(?<=_){key}-[^_]+", f"{key}-{{{capture}}}", stem)
+        # A label that is not one of BIDS ends where the next key begins.
+        stem = re.sub(
+            r"(?<=contrast-).+?(?=_[A-Za-z]+-|_[0-9A-Za-z]+$|$)", "{contrast}", stem, count=1
+        )
+    for key, capture in keys.items():
+        folder = re.sub(f"(?<![0-9A-Za-z]){key}-[^/_]+", f"{key}-{{{capture}}}", folder)
+    pattern = f"{folder}{slash}{stem}{dot}{ending}"
+    if miss.kind == "retinotopy":
+        source = re.search(r"(?:^|\{hemi\}\.|_desc-|_atlas-)(?!sub-)([0-9A-Za-z]+)_", name)
+        words = _word_of(name, _RETINOTOPIC_WORDS)
+        given = {"map": words, "source": source[1] if source else "prf"}
+        return _as_toml("retinotopy", pattern, given)
+    space = re.search("_space-([0-9A-Za-z+]+)", stem)
+    given = {
+        **{key: "" for key in ("task", "contrast") if f"{{{key}}}" not in pattern},
+        "stat": _word_of(name, _STATISTICS),
+        "space": space[1] if space else OWN if "{hemi}" in pattern else "",
+    }
+    return _as_toml("maps", pattern, given)
+
+
+def _word_of(name: str, words: Sequence[tuple[str, str]]) -> str:
+    return next((word for word, of in words if re.search(of, name, re.IGNORECASE)), "")
+
+
+def _as_toml(table: str, pattern: str, given: dict[str, str]) -> str:
+    lines = [f"[[{table}]]", f'pattern = "{pattern}"']
+    lines += [
+        f'{k} = "{v}"' if v else f'{k} = "..."  # the name does not say it'
+        for k, v in given.items()
+    ]
+    return "\n".join(lines)
+
+
+def unused_datasets(
+    datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex]
+) -> list[Dataset]:
+    """List the datasets in which no map of the participants was recognised."""
+    used = {
+        source.dataset
+        for index in indexes
+        for source in (
+            *(file.source for file in (*index.statistical_maps, *index.retinotopic_maps)),
+            *(surface.source for surface in index.surfaces if surface.kind == "registered"),
+        )
+    }
+    return [dataset for dataset in datasets if dataset.name not in used]

@@ -1,0 +1,211 @@
+"""What is said of files that are nearly maps: which, why not, where, and what would take them."""
+
+import re
+import tomllib
+from pathlib import Path, PurePosixPath
+
+import pytest
+from study import make_study, run_here
+
+from bids_secondlevel.core.files import Dataset, ParticipantIndex, SourceFile
+from bids_secondlevel.inputs.near_misses import near_miss, nearly_found
+
+BIDS = "sub-01/func/sub-01_task-loc_hemi-L_space-fsnative"
+
+
+def miss_of(path, label="01"):
+    return near_miss(
+        SourceFile(Path("/glm") / path, f"bids:glm:{path}"), PurePosixPath(path), label
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        (f"{BIDS}_contrast-S-v-N_stat-z_statmap.func.gii", r"letters and digits.*contrast-SvN"),
+        (f"{BIDS}_contrast-face.s_stat-z_statmap.func.gii", "."),
+        (f"{BIDS}_contrast-face_body_stat-z_statmap.func.gii", r"face_body.*contrast-facebody"),
+        (f"{BIDS}_contrast-faces_stat-z_zscore.func.gii", "ends in _zscore"),
+        ("sub-01/sub-01_task-loc_contrast-A_stat-z_statmap.func.gii", "no hemi-L or hemi-R"),
+        (f"{BIDS}_contrast-A_stat-z_statmap.dtseries.nii", "time series"),
+        ("sub-01/loc.results/stats.sub-01.lh.niml.dset", "ConvertDset"),
+        ("sub-01/bold/loc.lh/UL/sig.nii.gz", "does not say participant, task and contrast"),
+        ("sub-01/stats/con_0001.nii", "does not say participant"),
+        ("sub-01/surf/lh.benson14_polarangle.mgz", "does not end in _varea, _eccen"),
+        ("sub-01/mri/lh.benson14_varea.mgz", "volumes"),
+        ("sub-01/prf/benson14_areas.gii", "no hemisphere"),
+        ("sub-01/ses-1/sub-01_ses-1_task-bar_hemi-L_centerx0.nii.gz", "hypot"),
+    ],
+)
+def test_the_reason(path, reason):
+    assert re.search(reason, miss_of(path).reason)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "sub-01/func/sub-01_task-prf_hemi-L_bold.func.gii",
+        "sub-01/func/sub-01_task-loc_desc-contrast_mask.nii.gz",
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/surf/lh.thickness",
+        "sub-01/surf/lh.w-g.pct.mgh",
+        "sub-01/mri/brain.mgz",
+        "sub-01/func/sub-01_task-loc_contrast-A_stat-z_statmap.json",
+    ],
+)
+def test_other_files_are_not_nearly_maps(path):
+    assert miss_of(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "captured", "given"),
+    [
+        (
+            f"{BIDS}_contrast-S-v-N_stat-z_statmap.func.gii",
+            {"hemi": "L", "task": "loc", "contrast": "S-v-N"},
+            {"stat": "z", "space": "fsnative"},
+        ),
+        (
+            "sub-01/ses-a/sub-01_ses-a_task-loc_run-2_hemi-R_contrast-f_b_stat-effect_statmap.gii",
+            {"session": "a", "run": "2", "hemi": "R", "task": "loc", "contrast": "f_b"},
+            {"stat": "effect", "space": "fsnative"},
+        ),
+        (
+            "task-loc/sub-01/sub-01_space-MNI_contrast-a-b_stat-variance_statmap.nii.gz",
+            {"task": "loc", "contrast": "a-b"},
+            {"stat": "variance", "space": "MNI"},
+        ),
+        (
+            "sub-01/surf/lh.benson14_polarangle.mgz",
+            {"hemi": "lh"},
+            {"map": "angle", "source": "benson14"},
+        ),
+    ],
+)
+def test_the_table_describes_the_file(path, captured, given):
+    miss = miss_of(path)
+    index = ParticipantIndex(label="01", near_misses=(miss,))
+    text = nearly_found((index,), (), miss.kind)
+    (table,) = next(iter(tomllib.loads(text[text.index("[[") :]).values()))
+    filled = table.pop("pattern").format(subject="01", **captured)
+    assert filled == path
+    assert table == given
+
+
+def test_a_table_says_what_a_name_does_not():
+    miss = miss_of("sub-01/bold/UL/sig.nii.gz")
+    text = nearly_found((ParticipantIndex(label="01", near_misses=(miss,)),), (), "map")
+    for key in ("task", "contrast", "space"):
+        assert f'{key} = "..."' in text
+    assert 'stat = "sig"' in text
+
+
+def test_three_reasons_are_shown_and_the_rest_counted():
+    paths = [f"{BIDS}_contrast-a-{n}_stat-z_statmap.func.gii" for n in range(5)]
+    paths += [path.replace("hemi-L", "hemi-R") for path in paths]
+    index = ParticipantIndex(label="01", near_misses=tuple(map(miss_of, paths)))
+    text = nearly_found((index,), (Dataset("glm", Path("/")),), "map")
+    assert text.count("and 1 file like it") == 3
+    assert "and 4 more files." in text
+
+
+def rename(folder, old, new):
+    for path in sorted(folder.rglob(f"*{old}*")):
+        path.rename(path.with_name(path.name.replace(old, new)))
+
+
+@pytest.fixture
+def study(tmp_path):
+    return make_study(tmp_path / "bids", {"01": 0.0, "02": 1.0})
+
+
+def told(study, *options):
+    done = run_here(study.root, study.root.parent / "out", "participant", "--no-report", *options)
+    assert "None" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("contrast-", "contrast-x-", "contrast-x-left"),
+        ("contrast-", "contrast-x_", "contrast-x_left"),
+        ("_statmap", "_map", "_map"),
+        ("_hemi-", "_side-", "hemi-L or hemi-R"),
+    ],
+)
+def test_a_study_without_maps_names_files_folders_and_tables(study, old, new, found):
+    rename(study.firstlevel, old, new)
+    done = told(study)
+    assert done.returncode == 66
+    assert found in done.stderr
+    assert "letters and digits" in done.stderr or "its name" in done.stderr
+    assert str(study.firstlevel / "sub-01") in done.stderr
+    assert "[[maps]]" in done.stderr
+
+
+def test_one_contrast_that_is_not_understood_is_named_with_the_reason(study):
+    rename(study.firstlevel, "contrast-right", "contrast-r-v-l")
+    done = told(study)
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if "r-v-l" in line]
+    assert all("WARNING" in line and "contrast-rvl" in line for line in lines)
+    assert lines
+
+
+def test_retinotopy_that_is_not_understood(study):
+    rename(study.freesurfer, "_eccen", "_eccentricities")
+    done = told(study)
+    assert done.returncode == 66
+    assert "lh.benson14_eccentricities.mgz" in done.stderr
+    assert "[[retinotopy]]" in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: sub-01")]
+    assert len(errors) == 1  # for both hemispheres
+
+
+def test_folders_of_participants_by_other_names(study):
+    for label in study.offsets:
+        (study.freesurfer / f"sub-{label}").rename(study.freesurfer / f"S_{label}")
+    done = told(study)
+    assert f"{study.freesurfer} (no folder sub-01; its folders are S_01 and S_02)" in done.stderr
+
+
+def test_no_participants_at_all(study):
+    for folder in (study.root, study.firstlevel, study.freesurfer):
+        for label in study.offsets:
+            (folder / f"sub-{label}").rename(folder / f"P{label}")
+    done = told(study)
+    assert done.returncode == 18
+    assert "P01 and P02" in done.stderr
+
+
+def test_an_empty_dataset_may_be_one_of_datalad(study):
+    (study.root / "derivatives" / "inferred").mkdir()
+    lines = [line for line in told(study).stderr.splitlines() if "datalad get" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("WARNING")
+    assert str(study.root / "derivatives" / "inferred") in lines[0]
+
+
+def test_a_localizer_whose_z_maps_have_no_contrast(study):
+    rename(study.firstlevel, "contrast-left_stat-z", "condition-left_stat-z")
+    rename(study.firstlevel, "contrast-right_stat-z", "condition-right_stat-z")
+    done = told(study)
+    assert done.returncode == 66
+    assert "z maps of the localizer task loc" in done.stderr
+    assert "says no contrast" in done.stderr
+
+
+@pytest.mark.parametrize(("suffix", "z"), [("zscore", "z"), ("zfoo", "zfoo")])
+def test_suffixes_of_a_filter(study, tmp_path, suffix, z):
+    rename(study.firstlevel, "_stat-z_statmap", f"_{suffix}")
+    rename(study.firstlevel, "_stat-effect_statmap", "_psc")
+    filters = tmp_path / "f.json"
+    filters.write_text(
+        f'{{"localizer": {{"suffix": "{suffix}"}}, "estimates": {{"suffix": "psc"}}}}'
+    )
+    done = told(study, "--bids-filter-file", filters)
+    if z == "z":
+        assert done.returncode == 0
+    else:
+        assert "its maps hold: effect, zfoo" in done.stderr
