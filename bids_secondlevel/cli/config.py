@@ -5,14 +5,17 @@ import tomllib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from bids_secondlevel.cli.parser import build_parser
+from bids_secondlevel.core.described import DescribedMaps, DescribedRetinotopy
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.options import LEVELS, AnalysisLevel, Option, options_of
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.words import in_words
+
+Table = TypeVar("Table", DescribedMaps, DescribedRetinotopy)
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -32,9 +35,12 @@ def parse(arguments: Sequence[str]) -> Settings:
     path = given.pop("config", None)
     _check_level(given, given["analysis_level"])
     content = {} if path is None else read_config(path)
-    tables = content.pop("roi", [])
+    where = f"--config {path}"
+    tables = tables_of(content, "roi", where)
+    maps = describe(DescribedMaps, content, "maps", where)
+    retinotopy = describe(DescribedRetinotopy, content, "retinotopy", where)
     named = [option for option in options_of(Settings) if option.group is not None]
-    given = {**values_of(content, named, f"--config {path}"), **given}
+    given = {**values_of(content, named, where), **given}
     if given.get("bids_filter_file") is not None:
         given["bids_filters"] = read_filters(given["bids_filter_file"])
     if given.get("exclude") is not None:
@@ -42,7 +48,8 @@ def parse(arguments: Sequence[str]) -> Settings:
 
         given["exclusions"] = read_exclusions(given["exclude"])
     rule = _changed(RoiRule(), given, "options")
-    return Settings(**given, rule=rule, rois=define_rois(tables, rule, f"--config {path}"))
+    rois = define_rois(tables, rule, where)
+    return Settings(**given, rule=rule, rois=rois, maps=maps, retinotopy=retinotopy)
 
 
 def _check_level(given: Container[str], level: AnalysisLevel) -> None:
@@ -144,6 +151,8 @@ def values_of(table: Mapping[str, Any], options: Iterable[Option], where: str) -
 
 def _expected(option: Option) -> str:
     """Say what an option takes in a file."""
+    if option.expected and option.check is None:
+        return option.expected
     if option.choices:
         choices = ", ".join(f'"{choice}"' for choice in option.choices)
         return f"a list of some of {choices}" if option.is_list else f"one of {choices}"
@@ -156,7 +165,52 @@ def _expected(option: Option) -> str:
     return kinds.get(option.kind, "a string")
 
 
-def define_rois(tables: Any, default: RoiRule, where: str) -> tuple[RoiDefinition, ...]:
+def tables_of(content: dict[str, Any], name: str, where: str) -> list[dict[str, Any]]:
+    """Take the tables of a name out of the content of a file.
+
+    Raises
+    ------
+    UsageError
+        If something else has this name.
+    """
+    tables = content.pop(name, [])
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise UsageError(f"{where}: {name} must be tables, each under a heading [[{name}]].")
+    return tables
+
+
+def describe(
+    declaring: type[Table], content: dict[str, Any], name: str, where: str
+) -> tuple[Table, ...]:
+    """Turn the ``[[maps]]`` or ``[[retinotopy]]`` tables of a file into descriptions of files.
+
+    Raises
+    ------
+    UsageError
+        If a key or its value is wrong.
+    """
+    options = options_of(cast("type", declaring))
+    described = []
+    for number, table in enumerate(tables_of(content, name, where), 1):
+        here = f"{where}: [[{name}]] number {number}"
+        given = values_of(table, options, here)
+        _check_needed(given, options, here)
+        try:
+            described.append(declaring(**given))
+        except UsageError as error:
+            raise UsageError(f"{here}: {error}") from error
+    return tuple(described)
+
+
+def _check_needed(given: Container[str], options: Iterable[Option], where: str) -> None:
+    for option in options:
+        if option.default is MISSING and option.name not in given:
+            raise UsageError(f"{where}: has no {option.key}.")
+
+
+def define_rois(
+    tables: Sequence[Mapping[str, Any]], default: RoiRule, where: str
+) -> tuple[RoiDefinition, ...]:
     """Turn the ``[[roi]]`` tables of a file into definitions, which change a default rule.
 
     Raises
@@ -164,8 +218,6 @@ def define_rois(tables: Any, default: RoiRule, where: str) -> tuple[RoiDefinitio
     UsageError
         If a key or the type of its value is wrong.
     """
-    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise UsageError(f"{where}: roi must be tables, each under a heading [[roi]].")
     return tuple(
         _define_roi(table, default, f"{where}: [[roi]] number {number}")
         for number, table in enumerate(tables, 1)
@@ -175,9 +227,7 @@ def define_rois(tables: Any, default: RoiRule, where: str) -> tuple[RoiDefinitio
 def _define_roi(table: Mapping[str, Any], default: RoiRule, where: str) -> RoiDefinition:
     options = options_of(RoiDefinition)
     given = values_of(table, options, where)
-    for option in options:
-        if option.default is MISSING and option.name not in given:
-            raise UsageError(f"{where}: has no {option.key}.")
+    _check_needed(given, options, where)
     rule = _changed(default, given, where)
     return RoiDefinition(**given, rule=rule)
 

@@ -8,8 +8,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache, partial
 
-from bids_secondlevel.cli.preview import describe_datasets, describe_run, find_gaps
+from bids_secondlevel.cli.preview import (
+    describe_datasets,
+    describe_patterns,
+    describe_run,
+    find_gaps,
+)
 from bids_secondlevel.core.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
@@ -37,6 +43,12 @@ from bids_secondlevel.inputs.datasets import (
     unknown_participants,
     unlisted_participants,
     what_is_in,
+)
+from bids_secondlevel.inputs.described import (
+    check_patterns,
+    further_datasets,
+    participants_of,
+    patterns_of,
 )
 from bids_secondlevel.inputs.near_misses import nearly_found, unused_datasets
 from bids_secondlevel.inputs.plan import make_plan
@@ -73,25 +85,36 @@ def run(settings: Settings) -> int:
     description = check_bids_dir(settings)
     check_output_dir(settings)
     datasets = find_datasets(settings)
-    selected, unknown = select_participants(settings, datasets)
-    everyone = list_participants(settings.bids_dir, datasets)
-    unlisted = unlisted_participants(everyone, datasets)
-    if unlisted and not settings.participant_label:
+    patterns = patterns_of(settings, datasets)
+    described = cache(partial(participants_of, patterns))
+    selected, unknown = select_participants(settings, datasets, described)
+    everyone = list_participants(settings.bids_dir, datasets, described)
+    check_patterns(patterns, everyone)
+    unlisted = (
+        () if settings.participant_label else unlisted_participants(everyone, datasets, described)
+    )
+    if unlisted:
         LOG.warning(
             "Only in derivatives, not in BIDS_DIR, and so not processed: %s. Name them with "
             "--participant-label to include them.",
             ", ".join(f"sub-{label}" for label in unlisted),
         )
     study = Study(
-        settings=settings, datasets=datasets, reference=survey(settings, datasets, everyone)
+        settings=settings,
+        datasets=datasets,
+        patterns=patterns,
+        reference=survey(settings, datasets, everyone, patterns),
     )
     _announce(study, selected)
+    linked = [*datasets, *further_datasets(patterns, datasets)]
     outcomes: Generator[Outcome]
     if settings.dry_run:
-        print(describe_datasets(datasets))
+        print(describe_datasets(linked))
+        for line in describe_patterns(patterns, selected):
+            print(line)
         outcomes = (_attempt(label, study) for label in selected)
     else:
-        write_dataset_files(settings.output_dir, datasets, settings.bids_dir, description)
+        write_dataset_files(settings.output_dir, linked, settings.bids_dir, description)
         _write_methods(study)
         outcomes = _process_all(selected, study)
     codes = []
@@ -158,7 +181,10 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
     reference = study.reference
     known = {index.label for index in reference}
     others = survey(
-        study.settings, study.datasets, [label for label in selected if label not in known]
+        study.settings,
+        study.datasets,
+        [label for label in selected if label not in known],
+        study.patterns,
     )
     surveyed = (*reference, *others)
     try:

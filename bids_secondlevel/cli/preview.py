@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bids_secondlevel.core.definition import in_a_line
+from bids_secondlevel.core.described import DescribedMaps
 from bids_secondlevel.core.errors import InputMissingError
 from bids_secondlevel.core.files import Dataset, MapSource, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.values import Absent
+from bids_secondlevel.inputs.described import Pattern
+from bids_secondlevel.inputs.patterns import Sought
 from bids_secondlevel.maps.combine import COMBINATIONS
 from bids_secondlevel.maps.reader import localizer_gap, measured_gap
 from bids_secondlevel.maps.retinotopy import retinotopy_gap
@@ -34,6 +37,26 @@ def describe_datasets(datasets: Sequence[Dataset]) -> str:
     """List the datasets by the names that stand in BIDS URIs."""
     width = max(len(dataset.name) for dataset in datasets)
     return "\n".join(f"bids:{d.name + ':':<{width + 1}}  is {d.root}" for d in datasets)
+
+
+def describe_patterns(patterns: Sequence[Pattern], labels: Sequence[str]) -> Iterator[str]:
+    """Say how many files each pattern of the user fits, and give an example."""
+    for pattern in patterns:
+        described = pattern.described
+        what = described.stat if isinstance(described, DescribedMaps) else described.map
+        yield f"{pattern.heading} ({what}): {described.pattern}"
+        found = {
+            label: list(pattern.matches(Sought(label=label)))
+            for label in (labels[:1] if pattern.is_for_everybody else labels)
+        }
+        n_files = sum(map(len, found.values()))
+        n_participants = sum(map(bool, found.values()))
+        whose = "everybody" if pattern.is_for_everybody else f"{n_participants} participants"
+        yield f"  {n_files} files of {whose}"
+        example = next((match for of in found.values() for match in of), None)
+        if example is not None:
+            labels_there = ", ".join(f"{k} {v}" for k, v in example.labels().items())
+            yield f"  such as {example.path} ({labels_there})"
 
 
 def describe_run(files: ParticipantFiles, plan: Plan) -> str:

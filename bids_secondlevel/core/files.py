@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from bids_secondlevel.core.described import AngleConvention
 from bids_secondlevel.core.errors import SecondLevelError
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import HemisphereRow, RoiDefinition, RoiRule, SummaryKind
@@ -52,19 +53,35 @@ FileKind = Literal["surface", "cifti", "volume"]
 """What a map is given on. CIFTI files and volumes hold both hemispheres."""
 
 
-@dataclass(frozen=True, order=True)
-class SourceFile:
-    """A file of an input dataset, at its path as found (symbolic links are not resolved).
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the values of a file become those of the map that it stands for."""
 
-    `map_name` chooses one of the maps of a CIFTI file that holds several; `is_t` tells t values
-    of SPM, which are read as z.
-    """
+    array: int | str | None = None
+    """Which of the arrays of a file that holds several, by number from 0 or by name."""
+    made_z_from: Literal["t", "sig"] | None = None
+    """What is turned into z: t values, or FreeSurfer's signed -log10 p."""
+    df: "float | SourceFile | None" = None
+    """Degrees of freedom of t, or the file that holds them; ``None`` if the file itself does."""
+    scale: float | None = None
+    """What the values are multiplied with."""
+    angle: AngleConvention | None = None
+    """What polar angles are turned from; ``None`` for neuropythy's, in any sign."""
+    areas: tuple[tuple[int, int], ...] = ()
+    """Values of a map of visual areas and the labels that they stand for; none if they are."""
+
+
+AS_IT_IS = Reading()
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of an input dataset, at its path as found (symbolic links are not resolved)."""
 
     path: Path
     uri: str
     kind: FileKind = "surface"
-    map_name: str = ""
-    is_t: bool = False
+    reading: Reading = AS_IT_IS
 
     @property
     def dataset(self) -> str:
@@ -310,8 +327,10 @@ class IndexedFile:
     """BIDS entities of its name by pybids' long names, with ``suffix`` and ``extension``;
     ``hemi`` is ``L`` or ``R``. FreeSurfer names have only ``hemi``, ``suffix``, ``extension`` and,
     for the tag of the retinotopy, ``desc``."""
-    queries: frozenset[str]
+    queries: frozenset[str] = frozenset()
     """The queries of ``--bids-filter-file`` that it passes."""
+    is_described: bool = False
+    """Whether a table of the user says what it is, and not its name."""
 
     @property
     def is_volume(self) -> bool:

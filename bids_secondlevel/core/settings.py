@@ -11,6 +11,12 @@ from typing import Any, Literal, get_args
 
 import tomli_w
 
+from bids_secondlevel.core.described import (
+    Described,
+    DescribedMaps,
+    DescribedRetinotopy,
+    as_table,
+)
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.options import (
     GROUP_LEVEL,
@@ -287,6 +293,10 @@ class Settings:
     """Content of `exclude`: reasons by label."""
     rois: tuple[RoiDefinition, ...] = ()
     """From the ``[[roi]]`` tables of a ``--config`` file."""
+    maps: tuple[DescribedMaps, ...] = ()
+    """From its ``[[maps]]`` tables."""
+    retinotopy: tuple[DescribedRetinotopy, ...] = ()
+    """From its ``[[retinotopy]]`` tables."""
     density: str | None = field(default=None, init=False)
     """Split off from a `space` such as ``fsLR-59k``."""
 
@@ -407,6 +417,8 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         }
         for roi in settings.rois
     ]
+    for name, tables in (("maps", settings.maps), ("retinotopy", settings.retinotopy)):
+        options[name] = [_table_as_toml(table) for table in tables]
     if settings.analysis_level == "group":
         acting = {o.key for o in options_of(Settings) if "group" in o.levels}
         options = {key: value for key, value in options.items() if key in acting}
@@ -430,6 +442,14 @@ def _as_toml(value: Any) -> Any:
         path = _absolute(value.path)
         return f"{value.name}={path}" if value.name else path
     return _absolute(value) if isinstance(value, Path) else value
+
+
+def _table_as_toml(described: Described) -> dict[str, Any]:
+    table = as_table(described)
+    dataset = Path(described.dataset or "")
+    if len(dataset.parts) > 1 and dataset.is_dir():  # else the name of a dataset
+        table["dataset"] = _absolute(dataset)
+    return table
 
 
 def _rule_as_toml(rule: RoiRule) -> dict[str, Any]:

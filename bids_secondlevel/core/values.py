@@ -96,6 +96,8 @@ class Retinotopy:
     """In the unit of the file: a fraction, or percent, (n_vertices,)."""
     other_areas: Mapping[str, Mask | Absent] = field(default_factory=dict)
     """Visual areas that are given in files of their own, by name."""
+    is_in_field: bool = False
+    """Whether angles have the sign of the visual field, which else is found out."""
 
     @property
     def inside(self) -> Mask:

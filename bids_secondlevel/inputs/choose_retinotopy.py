@@ -1,8 +1,9 @@
 """Choose the retinotopic maps of a participant: one source, one folder, all maps from there."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from bids_secondlevel.core.errors import AmbiguousInputError
@@ -36,6 +37,7 @@ _EXTENSIONS = (
     ".dscalar.nii",
     ".dlabel.nii",
     ".curv",
+    ".dtseries.nii",
     "",
 )
 
@@ -60,22 +62,22 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
     AmbiguousInputError
         If an option is needed to decide.
     """
-    there = [file for file in index.retinotopic_maps if file.is_volume == plan.is_volume]
-    usable = [file for file in there if "retinotopy" in file.queries]
+    found = [file for file in index.retinotopic_maps if file.is_volume == plan.is_volume]
+    usable = _of_sessions([file for file in found if "retinotopy" in file.queries], plan)
     needs_areas = any(roi.rule.area_labels for roi in plan.rois)
     messages: list[str] = []
-    if there and not usable:
-        messages.append(filtered_out("retinotopy", there, "maps of retinotopy"))
+    if found and not usable:
+        messages.append(filtered_out("retinotopy", found, "maps of retinotopy"))
     if plan.is_volume:
         usable, more = _in_volume(usable, plan.space)
         messages += more
     asked = plan.retinotopy_source
-    complete: dict[str, dict[Path, Found]] = {}
-    for in_space in _by_space(usable, plan):
-        complete = _complete(in_space, needs_areas=needs_areas)
-        if any(asked is None or same(asked, tag) for tag in complete):
-            break
-    tag, more = _choose_tag(sorted(complete), asked)
+    described = {file.entities["desc"] for file in usable if file.is_described}
+    there = [_complete(maps, needs_areas=needs_areas) for maps in _by_space(usable, plan)]
+    fitting = [c for c in there if any(asked is None or same(asked, tag) for tag in c)]
+    of_tables = [c for c in fitting if asked is None and described & set(c)]
+    complete = next(iter((*of_tables, *fitting, *reversed(there))), {})
+    tag, more = _choose_tag(sorted(complete), asked, described)
     messages += more
     needed = [file for file in usable if file.entities["suffix"] in ("varea", "eccen")]
     for other in labels_of(needed, "desc"):
@@ -95,6 +97,33 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
         areas = _find_areas(of_hemisphere, names, source.eccentricity.path)
         retinotopy[hemi] = replace(source, areas=areas)
     return tag, retinotopy, messages
+
+
+def _of_sessions(maps: Sequence[IndexedFile], plan: Plan) -> list[IndexedFile]:
+    """Leave out described maps of other sessions than those that are measured.
+
+    Raises
+    ------
+    AmbiguousInputError
+        If maps of one session are described, and those of others are measured too.
+    """
+    found = plan.session_labels or chain.from_iterable(plan.sessions.values())
+    measured = {session for session in found if session is not None}
+
+    def serves(file: IndexedFile) -> bool:
+        session = file.entities.get("session") if file.is_described else None
+        return not measured or session is None or session in measured
+
+    served = [file for file in maps if serves(file)]
+    of_session = [file for file in served if file.is_described and "session" in file.entities]
+    if of_session and len(measured) > 1:
+        raise AmbiguousInputError(
+            f"{of_session[0].source.path}: retinotopy of session "
+            f"{of_session[0].entities['session']}, by the {{session}} of its pattern, and maps of "
+            f"sessions {', '.join(sorted(measured))} are measured. Run one session at a time with "
+            "--session-label, or write * for {session} if the retinotopy is for all of them."
+        )
+    return served
 
 
 def _in_volume(
@@ -174,15 +203,47 @@ def _find_areas(
 
 def _complete(maps: Iterable[IndexedFile], *, needs_areas: bool) -> dict[str, dict[Path, Found]]:
     """Find the sources, by their tags, and the folders in which they are complete for a side."""
-    places: dict[tuple[str, Path], list[IndexedFile]] = {}
+    described: dict[tuple[str, Path], list[IndexedFile]] = {}
+    named: dict[tuple[str, Path], list[IndexedFile]] = {}
     for file in maps:
-        places.setdefault((file.entities["desc"], file.source.path.parent), []).append(file)
+        place = Path(f"ses-{file.entities.get('session', '')}")
+        folder = place if file.is_described else file.source.path.parent
+        places = described if file.is_described else named
+        places.setdefault((file.entities["desc"], folder), []).append(file)
     complete: dict[str, dict[Path, Found]] = {}
-    for (tag, folder), files in places.items():
+    joined = {
+        key: files + _beside(files, key[0], named, needs_areas=needs_areas)
+        for key, files in described.items()
+    }
+    tags = [tag for tag, _ in described]
+    others = {key: files for key, files in named.items() if matching(key[0], tags) is None}
+    for (tag, folder), files in (joined | others).items():
         found = _retinotopy_in(files, needs_areas=needs_areas)
         if found and matching(tag, complete) in (tag, None):
             complete.setdefault(tag, {})[folder] = found
     return complete
+
+
+def _beside(
+    described: Sequence[IndexedFile],
+    tag: str,
+    named: Mapping[tuple[str, Path], list[IndexedFile]],
+    *,
+    needs_areas: bool,
+) -> list[IndexedFile]:
+    """Find the maps that belong to those that a table describes, by names with the same tag.
+
+    If they lie in several folders, they are only looked at if something is missing.
+    """
+    alike = [files for (of_name, _), files in named.items() if same(tag, of_name)]
+    if len(alike) > 1 and _retinotopy_in(described, needs_areas=needs_areas):
+        return []
+    there = {(file.entities["hemi"], file.entities["suffix"]) for file in described}
+    return [
+        file
+        for file in chain.from_iterable(alike)
+        if (file.entities["hemi"], file.entities["suffix"]) not in there
+    ]
 
 
 def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan) -> Path:
@@ -205,7 +266,9 @@ def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan) -> Path:
     )
 
 
-def _choose_tag(found: Sequence[str], asked: str | None) -> tuple[str | None, list[str]]:
+def _choose_tag(
+    found: Sequence[str], asked: str | None, described: Collection[str]
+) -> tuple[str | None, list[str]]:
     shown = ", ".join(found) or "none"
     if asked is not None:
         tag = matching(asked, found)
@@ -214,7 +277,13 @@ def _choose_tag(found: Sequence[str], asked: str | None) -> tuple[str | None, li
         return tag, []
     if len(found) < 2:
         return (found[0] if found else None), []
-    if "inferred" in found:
+    of_tables = [tag for tag in found if tag in described]
+    if len(of_tables) == 1:
+        return of_tables[0], [
+            f"Retinotopy from several sources ({shown}); using {of_tables[0]}, which a "
+            "[[retinotopy]] table describes. --retinotopy-source chooses another."
+        ]
+    if "inferred" in (of_tables or found):
         return "inferred", [f"Retinotopy from several sources ({shown}); using inferred."]
     raise AmbiguousInputError(
         f"Retinotopy from several sources ({shown}): choose one with --retinotopy-source."

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -128,7 +128,7 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
         name_in_uris = _unique_name(name, root, datasets.values())
         task = name if name and name.isalnum() else None  # else no task could be called so
         datasets[absolute] = Dataset(name_in_uris, absolute, task, _deeper(absolute))
-    if not datasets:
+    if not datasets and not (settings.maps or settings.retinotopy):
         searched = ", ".join(str(root) for root in dict.fromkeys(root for _, root in named))
         raise InputMissingError(
             f"{bids_dir}: no derivatives found below it (searched: {searched}). Name the folders "
@@ -137,22 +137,31 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
     return tuple(datasets.values())
 
 
-def list_participants(bids_dir: Path, datasets: Sequence[Dataset]) -> tuple[str, ...]:
+def list_participants(
+    bids_dir: Path, datasets: Sequence[Dataset], described: Callable[[], set[str]] = set
+) -> tuple[str, ...]:
     """List the participants of a study: those of ``BIDS_DIR``, else those of the derivatives.
 
     Labels are sorted, and without ``sub-``.
+
+    Parameters
+    ----------
+    described
+        Finds the participants of files that the user describes, if they are needed.
     """
     in_study = _participants_in(bids_dir)
-    return tuple(sorted(in_study or _participants_of(datasets)))
+    return tuple(sorted(in_study or (_participants_of(datasets) | described())))
 
 
-def unlisted_participants(everyone: Sequence[str], datasets: Sequence[Dataset]) -> tuple[str, ...]:
+def unlisted_participants(
+    everyone: Sequence[str], datasets: Sequence[Dataset], described: Callable[[], set[str]] = set
+) -> tuple[str, ...]:
     """List the participants that are in the derivatives only."""
-    return tuple(sorted(_participants_of(datasets) - set(everyone)))
+    return tuple(sorted((_participants_of(datasets) | described()) - set(everyone)))
 
 
 def select_participants(
-    settings: Settings, datasets: Sequence[Dataset]
+    settings: Settings, datasets: Sequence[Dataset], described: Callable[[], set[str]] = set
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Choose the participants to process, and tell labels asked for that exist nowhere.
 
@@ -161,7 +170,7 @@ def select_participants(
     NothingSelectedError
         If none is left.
     """
-    everyone = list_participants(settings.bids_dir, datasets)
+    everyone = list_participants(settings.bids_dir, datasets, described)
     asked = settings.participant_label
     if not asked:
         if not everyone:
@@ -173,6 +182,8 @@ def select_participants(
             )
         return everyone, ()
     known = {*everyone, *_participants_of(datasets)}
+    if not known.issuperset(asked):
+        known |= described()
     selected = tuple(label for label in asked if label in known)
     unknown = tuple(label for label in asked if label not in known)
     if not selected:

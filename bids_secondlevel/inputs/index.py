@@ -18,11 +18,13 @@ from typing import Any
 
 from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
 from bids_secondlevel.core.files import (
+    AS_IT_IS,
     AreaFile,
     Dataset,
     IndexedFile,
     NearMiss,
     ParticipantIndex,
+    Reading,
     SourceFile,
     SurfaceFile,
 )
@@ -30,6 +32,7 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import FILTER_QUERIES
 from bids_secondlevel.core.spaces import OWN, surface_space
 from bids_secondlevel.inputs.datasets import participant_folders, refuse_folder
+from bids_secondlevel.inputs.described import Pattern, described_maps, uri_of
 from bids_secondlevel.inputs.names import (
     RETINOTOPIC_MAPS,
     SPM_T,
@@ -68,9 +71,14 @@ _NONE = (None, "Query.NONE")
 
 
 def index_participant(
-    datasets: Sequence[Dataset], label: str, filters: Filters
+    datasets: Sequence[Dataset],
+    label: str,
+    filters: Filters,
+    patterns: Sequence[Pattern] = (),
 ) -> ParticipantIndex:
     """Find every map of one participant, its surfaces, and those of templates beside it.
+
+    Files that a pattern describes are described by it alone, whatever they are called.
 
     A CIFTI file whose name says no contrast holds one in each of its maps, named after them:
     ``faces > houses`` is contrast ``faceshouses``.
@@ -101,6 +109,8 @@ def index_participant(
             of_freesurfer = _freesurfer_maps(dataset, label, named, filters)
             known = set()
             for file in (*of_freesurfer, *_bids_maps(dataset, paths, filters)):
+                if any(pattern.describes(file.source.path) for pattern in patterns):
+                    continue
                 kind = _kind(file, label)
                 found[kind].append(file)
                 if kind != "misnamed":
@@ -112,7 +122,10 @@ def index_participant(
                 and (
                     miss := near_miss(_source(dataset, path), path.relative_to(dataset.root), label)
                 )
+                and not any(pattern.describes(path) for pattern in patterns)
             )
+    for kind, described in described_maps(patterns, label).items():
+        found[kind] += (replace(f, queries=_passed(f.entities, filters)) for f in described)
     statistical: list[IndexedFile] = []
     unreadable: dict[str, SecondLevelError] = {}
     for file in found["statistical"]:
@@ -122,7 +135,7 @@ def index_participant(
             unreadable.setdefault(str(error), error)
     return ParticipantIndex(
         label=label,
-        statistical_maps=tuple(statistical),
+        statistical_maps=tuple(_without_needless_z(statistical)),
         retinotopic_maps=tuple(found["retinotopic"]),
         area_files=tuple(areas),
         foreign=tuple(file.source for file in found["foreign"]),
@@ -148,8 +161,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _source(dataset: Dataset, path: Path) -> SourceFile:
-    """Name a file by its path and its BIDS URI (BIDS specification, "BIDS URI")."""
-    return SourceFile(path, f"bids:{dataset.name}:{path.relative_to(dataset.root).as_posix()}")
+    return SourceFile(path, uri_of(dataset, path))
 
 
 def _surface_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[SurfaceFile]:
@@ -193,7 +205,7 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
         if "hemi" in entities and entities["extension"] not in SURFACE_EXTENSIONS:
             continue
         as_named = dict(entities)
-        is_t = entities["suffix"] == SPM_T
+        reading = Reading(made_z_from="t") if entities["suffix"] == SPM_T else AS_IT_IS
         side = side_of(entities.pop("hemi", ""))
         if side is not None:
             entities["hemi"] = side
@@ -207,7 +219,7 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
             if task is not None:
                 entities.setdefault("task", task)
             entities = with_pooled_run(entities)
-        source = replace(_source(dataset, path), is_t=is_t)
+        source = replace(_source(dataset, path), reading=reading)
         queries = _passed(as_named, filters) | _passed(entities, filters)
         yield from _by_hemisphere(IndexedFile(source, entities, queries))
 
@@ -249,6 +261,11 @@ def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
     if file.source.kind != "cifti" or "contrast" in file.entities:
         return [file]
     names = describe(file.source.path).map_names
+    if not names:
+        raise DataError(
+            f"{file.source.path}: nothing says the contrast of the frames of a time series. Put "
+            "{contrast} into the pattern of its [[maps]] table, or add contrast and array to it."
+        )
     labels = map_labels(names, file.entities)
     folded = [label.casefold() for label in labels]
     if len(set(folded)) < len(folded) or "" in folded:
@@ -259,11 +276,26 @@ def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
     return [
         replace(
             file,
-            source=replace(file.source, map_name=name),
+            source=replace(file.source, reading=replace(file.source.reading, array=name)),
             entities={**file.entities, "contrast": label},
         )
         for name, label in zip(names, labels, strict=True)
     ]
+
+
+def _without_needless_z(maps: Sequence[IndexedFile]) -> list[IndexedFile]:
+    """Leave out z values made from t if there are z values of the same map."""
+    keys = ("hemi", "task", "contrast", "session", "run", "space")
+
+    def key(file: IndexedFile) -> tuple[str, ...]:
+        return tuple(file.entities.get(name, "").casefold() for name in keys)
+
+    there = {
+        key(file)
+        for file in maps
+        if file.entities.get("stat") == "z" and file.source.reading.made_z_from != "t"
+    }
+    return [f for f in maps if f.source.reading.made_z_from != "t" or key(f) not in there]
 
 
 @cache

@@ -57,6 +57,7 @@ _OF_BOTH_HEMISPHERES: Mapping[str, FileKind] = {
     **dict.fromkeys((".nii", ".nii.gz", ".mgz", ".mgh"), "volume"),
     **dict.fromkeys((".dscalar.nii", ".dlabel.nii"), "cifti"),
 }
+CIFTI_EXTENSIONS = (".dscalar.nii", ".dlabel.nii", ".dtseries.nii")
 SPM_T = "spmT"  # t values, which become z by the degrees of freedom in their header
 # What tools call the statistic that a map holds, in lower case: by stat-, or by the suffix, which
 # a filter file then asks for.
@@ -179,6 +180,19 @@ def in_bids(name: str) -> str:
     for spelled, side in _SIDES.items():
         stem = re.sub(f"(?i:_hemi)-{spelled}(?=_)", f"_hemi-{side}", stem)
     return stem + dot + extension.casefold()
+
+
+def extension_of(name: str) -> str:
+    """Name the ending that tells the format of a map; empty for FreeSurfer's morphometry files.
+
+    Examples
+    --------
+    >>> extension_of("sig.nii.gz"), extension_of("a.b.func.gii"), extension_of("lh.prf_eccen")
+    ('.nii.gz', '.func.gii', '')
+    """
+    known = {*SURFACE_EXTENSIONS, *_OF_BOTH_HEMISPHERES, *CIFTI_EXTENSIONS}
+    found = [ending for ending in known if name.casefold().endswith(ending)]
+    return max(found, key=len, default="")
 
 
 def is_freesurfer_name(name: str) -> bool:

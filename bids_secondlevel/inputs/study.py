@@ -13,6 +13,7 @@ from bids_secondlevel.core.errors import (
 from bids_secondlevel.core.files import Dataset, MapKind, ParticipantFiles, ParticipantIndex, Plan
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.described import Pattern
 from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.near_misses import nearly_found
 from bids_secondlevel.inputs.plan import make_plan
@@ -33,6 +34,8 @@ class Study:
     reference: Sequence[ParticipantIndex]
     """The first participants of the study. They say what is asked for if a participant lacks it;
     as they are always the same, it does not matter which jobs a study is split into."""
+    patterns: Sequence[Pattern] = ()
+    """Of files that the user describes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,9 @@ def choose(label: str, study: Study) -> Chosen:
         If nothing could be decided.
     """
     known = next((index for index in study.reference if index.label == label), None)
-    index = known or index_participant(study.datasets, label, study.settings.bids_filters)
+    index = known or index_participant(
+        study.datasets, label, study.settings.bids_filters, study.patterns
+    )
     plan = plan_for(study, (index,))
     return Chosen(index=index, plan=plan, files=select_files(index, plan))
 
@@ -75,7 +80,10 @@ def plan_for(study: Study, others: Sequence[ParticipantIndex]) -> Plan:
 
 
 def survey(
-    settings: Settings, datasets: Sequence[Dataset], labels: Iterable[str]
+    settings: Settings,
+    datasets: Sequence[Dataset],
+    labels: Iterable[str],
+    patterns: Sequence[Pattern] = (),
 ) -> tuple[ParticipantIndex, ...]:
     """Index the first few participants with maps, to learn what a study contains.
 
@@ -85,7 +93,7 @@ def survey(
     indexes = []
     for label in islice(labels, _MOST):
         try:
-            indexes.append(index_participant(datasets, label, settings.bids_filters))
+            indexes.append(index_participant(datasets, label, settings.bids_filters, patterns))
         except DataError:  # said when this participant is processed
             continue
         if sum(bool(index.statistical_maps) for index in indexes) == _ENOUGH:

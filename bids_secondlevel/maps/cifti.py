@@ -17,13 +17,14 @@ import numpy as np
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array
-from bids_secondlevel.maps.files import as_floats, check_real, explained
+from bids_secondlevel.maps.files import as_floats, check_real, explained, index_of_array
 
 _CORTEX: Mapping[Hemisphere, str] = {
     "L": "CIFTI_STRUCTURE_CORTEX_LEFT",
     "R": "CIFTI_STRUCTURE_CORTEX_RIGHT",
 }
 _NAMED_MAPS = {"CIFTI_INDEX_TYPE_SCALARS", "CIFTI_INDEX_TYPE_LABELS"}
+_SERIES = "CIFTI_INDEX_TYPE_SERIES"
 _BRAIN_MODELS = "CIFTI_INDEX_TYPE_BRAIN_MODELS"
 _VOXELS = "CIFTI_MODEL_TYPE_VOXELS"
 
@@ -42,7 +43,7 @@ class CiftiContent:
     """What a dense CIFTI file holds."""
 
     map_names: tuple[str, ...]
-    """In the order of the file."""
+    """In the order of the file; none for the frames of a time series."""
 
     structures: tuple[str, ...]
     """Names of the parts of the brain that have values."""
@@ -77,15 +78,16 @@ def describe(path: Path) -> CiftiContent:
         return _content(path, _load(path)[1])
 
 
-def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array:
+def read_cortex(path: Path, hemisphere: Hemisphere, chosen: int | str | None = None) -> Array:
     """Read a map of one hemisphere from a file of dense scalars or labels.
 
     Parameters
     ----------
     path
-        ``.dscalar.nii`` or ``.dlabel.nii``.
-    map_name
-        Exact name of the map; not needed if the file holds a single one.
+        ``.dscalar.nii`` or ``.dlabel.nii``, or a time series (``.dtseries.nii``), whose frames
+        are taken for maps.
+    chosen
+        Number of the map, from 0, or its exact name; not needed if the file holds a single one.
 
     Returns
     -------
@@ -104,7 +106,7 @@ def read_cortex(path: Path, hemisphere: Hemisphere, map_name: str = "") -> Array
     with explained(path, "CIFTI file"):
         maps, xml = _load(path)
         content = _content(path, xml)
-        row = _row(path, content.map_names, map_name)
+        row = index_of_array(path, chosen, maps.shape[0], content.map_names)
         surface = _surfaces(_NAMES.sub(b"", xml)).get(_CORTEX[hemisphere])
         if surface is None:
             raise DataError(
@@ -143,29 +145,18 @@ def _content(path: Path, xml: bytes) -> CiftiContent:
     header = _header(_LISTS.sub(b"", xml))
     dimensions = [header.get_index_map(i) for i in sorted(header.mapped_indices)]
     kinds = [dimension.indices_map_to_data_type for dimension in dimensions]
-    if len(kinds) != 2 or kinds[0] not in _NAMED_MAPS or kinds[1] != _BRAIN_MODELS:
+    is_series = kinds[0] == _SERIES
+    if len(kinds) != 2 or not (kinds[0] in _NAMED_MAPS or is_series) or kinds[1] != _BRAIN_MODELS:
         found = " x ".join(kind.removeprefix("CIFTI_INDEX_TYPE_").lower() for kind in kinds)
         raise DataError(
             f"{path}: holds {found}; expected scalars or labels x brain_models (.dscalar.nii, "
-            ".dlabel.nii). A time series, parcels or connectivity cannot be used here."
+            ".dlabel.nii). Parcels or connectivity cannot be used here."
         )
     models = list(dimensions[1].brain_models)
     return CiftiContent(
-        tuple(named.map_name or "" for named in dimensions[0].named_maps),
+        () if is_series else tuple(named.map_name or "" for named in dimensions[0].named_maps),
         tuple(model.brain_structure for model in models),
         any(model.model_type == _VOXELS for model in models),
-    )
-
-
-def _row(path: Path, names: tuple[str, ...], map_name: str) -> int:
-    """Find the row of the map asked for."""
-    rows = [row for row, name in enumerate(names) if map_name in ("", name)]
-    if len(rows) == 1:
-        return rows[0]
-    asked = f"maps named {map_name!r}" if map_name else "maps, and none was chosen by its name"
-    raise DataError(
-        f"{path}: holds {len(rows)} {asked}; expected one. Its maps are "
-        f"{', '.join(repr(name) for name in names)}."
     )
 
 

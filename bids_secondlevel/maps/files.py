@@ -8,7 +8,7 @@ import gzip
 import json
 import math
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
@@ -122,6 +122,38 @@ def as_floats(path: Path, values: Array) -> Array:
     return values.astype(np.result_type(values.dtype, np.float32))
 
 
+def index_of_array(
+    path: Path, chosen: int | str | None, n_arrays: int, names: Sequence[str] = ()
+) -> int:
+    """Find the array asked for in a file that may hold several.
+
+    Parameters
+    ----------
+    chosen
+        Its number from 0, or its exact name; ``None`` for the only one.
+    names
+        Of the arrays, if the file gives them names.
+
+    Raises
+    ------
+    DataError
+        If there is not exactly one such array.
+    """
+    if isinstance(chosen, str):
+        found = [number for number, name in enumerate(names) if name == chosen]
+    else:
+        found = [number for number in range(n_arrays) if chosen in (None, number)]
+    if len(found) == 1:
+        return found[0]
+    asked = "" if chosen is None else f" {chosen!r}"
+    known = f", named {', '.join(map(repr, names))}" if any(names) else ""
+    raise DataError(
+        f"{path}: expected one array{asked} with one value per vertex or voxel, found "
+        f"{len(found)}; it holds {n_arrays}{known}. Say which with array (by number from 0, or by "
+        "name) in a [[maps]] or [[retinotopy]] table of --config."
+    )
+
+
 def opened(path: Path) -> BufferedIOBase:
     """Open a file that may be compressed."""
     is_compressed = path.suffix.casefold() in _COMPRESSED
@@ -163,6 +195,18 @@ def read_image(path: Path) -> tuple[Any, Array]:
             "it again."
         )
     return image, np.asanyarray(image.dataobj)
+
+
+def chosen_frame(path: Path, values: Array, chosen: int | str) -> Array:
+    """Take one of the frames of an image, along its fourth dimension.
+
+    Raises
+    ------
+    DataError
+        If there is no such frame.
+    """
+    frames = values.reshape((*values.shape, 1, 1, 1)[: max(values.ndim, 4)])
+    return frames[..., index_of_array(path, chosen, frames.shape[-1])]
 
 
 def _image_type(path: Path, start: bytes) -> Any:

@@ -1,8 +1,10 @@
 """Read the maps of a participant, each file once; if one cannot be had, say why in its place."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from bids_secondlevel.core.values import Absent, Array, Mesh, Retinotopy, Status
 from bids_secondlevel.maps.cifti import read_cortex
 from bids_secondlevel.maps.combine import combine_runs
 from bids_secondlevel.maps.cortex import Cortex
+from bids_secondlevel.maps.files import check_present, read_json_object, read_text
 from bids_secondlevel.maps.meshes import Triangles, by_interpolation, vertex_areas
 from bids_secondlevel.maps.retinotopy import (
     needed_maps,
@@ -30,16 +33,19 @@ from bids_secondlevel.maps.retinotopy import (
     read_retinotopy,
     resample_retinotopy,
     retinotopy_gap,
+    to_clockwise,
     unfetched,
 )
 from bids_secondlevel.maps.spheres import Alignment, align_surfaces, align_volumes
 from bids_secondlevel.maps.surfaces import counted, read_map, read_mesh
 from bids_secondlevel.maps.volumes import Grid, read_degrees_of_freedom, read_grid, read_volume
-from bids_secondlevel.maps.z_values import t_to_z
+from bids_secondlevel.maps.z_values import sig_to_z, t_to_z
 
 Maps = Bilateral[Array | Absent]
 """A map of both hemispheres, or why one is not there."""
 
+
+_MAP_ENDINGS = (".gii", ".gii.gz", ".nii", ".nii.gz", ".mgz", ".mgh")
 
 _LARGEST = 1e100
 """Squares of larger numbers are beyond what a computer can hold."""
@@ -58,24 +64,92 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
     InputMissingError, DataError
         As the functions for each kind of file.
     """
-    if file.is_t and file.kind != "volume":
-        raise DataError(
-            f"{file.path}: t values of SPM are expected in a volume, whose header says the degrees "
-            "of freedom that turn them into z."
-        )
+    reading = file.reading
     if file.kind == "cifti":
-        values = read_cortex(file.path, hemisphere, file.map_name)
+        values = read_cortex(file.path, hemisphere, reading.array)
     elif file.kind == "volume":
-        values, _ = read_volume(file.path)
-        values = t_to_z(values, read_degrees_of_freedom(file.path)) if file.is_t else values
+        values, _ = read_volume(file.path, reading.array)
     else:
-        values = read_map(file.path, hemisphere)
+        values = read_map(file.path, hemisphere, reading.array)
+    if reading.made_z_from == "t":
+        values = t_to_z(values, degrees_of_freedom(file, hemisphere, values.size))
+    elif reading.made_z_from == "sig":
+        values = sig_to_z(values)
+    if reading.scale is not None:
+        values = _computed(values, lambda wide: wide * reading.scale)
+    if reading.angle is not None:
+        values = _computed(values, partial(to_clockwise, convention=reading.angle))
     if values.dtype.itemsize > 4 and np.abs(values[np.isfinite(values)]).max(initial=0) > _LARGEST:
         raise DataError(
             f"{file.path}: holds values beyond {_LARGEST:g}, which cannot be computed with. The "
             "file is damaged, or in a unit that it should not be in."
         )
     return values
+
+
+def degrees_of_freedom(file: SourceFile, hemisphere: Hemisphere, n_values: int) -> float | Array:
+    """Find the degrees of freedom of a map of t values: as given, or in a file.
+
+    Without either, the header of a volume by SPM, or ``DegreesOfFreedom`` in the JSON file beside
+    the map, says them.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        If nothing says them, or what does cannot be read or used.
+    """
+    given = file.reading.df
+    if isinstance(given, SourceFile):
+        if given.path.name.endswith(_MAP_ENDINGS):
+            beside = replace(given, kind=file.kind)
+            df: float | Array = np.asarray(read_values(beside, hemisphere), dtype=np.float64)
+            if np.size(df) not in (1, n_values):
+                raise DataError(
+                    f"{given.path}: holds {np.size(df)} degrees of freedom, and {file.path} has "
+                    f"{n_values} values; expected one for each, or one for all."
+                )
+        else:
+            df = _number_in(given.path)
+    elif given is not None:
+        df = given
+    else:
+        sidecar = file.path.with_name(f"{file.path.name.partition('.')[0]}.json")
+        said = read_json_object(sidecar).get("DegreesOfFreedom") if sidecar.is_file() else None
+        if isinstance(said, (int, float)):
+            df = float(said)
+        elif file.kind == "volume":
+            df = read_degrees_of_freedom(file.path)
+        else:
+            raise DataError(
+                f"{file.path}: holds t values, and nothing says their degrees of freedom, which "
+                "turn them into z. Write DegreesOfFreedom into the JSON file beside it, or give df "
+                "in a [[maps]] table of --config."
+            )
+    if not np.any(np.asarray(df) > 0):
+        raise DataError(f"{file.path}: its degrees of freedom are not above 0.")
+    return df
+
+
+def _number_in(path: Path) -> float:
+    """Read the only number of a text file, as FSL writes ``dof``."""
+    check_present(path)
+    if path.suffix == ".json":
+        said = read_json_object(path).get("DegreesOfFreedom")
+    else:
+        try:
+            said = float(read_text(path).strip())
+        except (OSError, ValueError):
+            said = None
+    if not isinstance(said, (int, float)):
+        raise DataError(
+            f"{path}: expected the degrees of freedom as a number, or as DegreesOfFreedom in JSON."
+        )
+    return float(said)
+
+
+def _computed(values: Array, change: Callable[[Array], Array]) -> Array:
+    """Compute in 64 bits, and give the result in the precision of the values."""
+    return change(np.asarray(values, dtype=np.float64)).astype(values.dtype)
 
 
 class Reader:
@@ -390,7 +464,7 @@ def _misfit(source: MapSource, grid: Grid) -> DataError | None:
     """Say which volume of a map is on another grid than the first map, if one is."""
     for file in source.files:
         try:
-            own = read_grid(file.path)
+            own = read_grid(file.path, file.reading.array)
         except (DataError, InputMissingError) as error:
             return DataError(str(error))
         if not own.matches(grid):

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bids_secondlevel.core.described import AngleConvention
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, RetinotopySource, SourceFile
 from bids_secondlevel.core.hemispheres import Hemisphere
@@ -71,7 +73,9 @@ def read_retinotopy(read: Read, source: RetinotopySource, hemisphere: Hemisphere
     """
     first = source.visual_area or source.eccentricity
     values = read(first, hemisphere)
-    area = whole_numbers(values, first.path) if source.visual_area else np.zeros(values.size, "i4")
+    area = np.zeros(values.size, "i4")
+    if source.visual_area:
+        area = relabelled(whole_numbers(values, first.path), first.reading.areas)
     eccentricity, angle, explained = (
         None
         if file is None
@@ -81,7 +85,30 @@ def read_retinotopy(read: Read, source: RetinotopySource, hemisphere: Hemisphere
         for file in (source.eccentricity, source.polar_angle, source.variance_explained)
     )
     assert eccentricity is not None
-    return Retinotopy(area, eccentricity, angle, explained)
+    return Retinotopy(area, eccentricity, angle, explained, is_in_field=_is_in_field(source))
+
+
+def relabelled(area: NDArray[np.int32], areas: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
+    """Give visual areas the labels of neuropythy.
+
+    Parameters
+    ----------
+    area : (n_vertices,) array of int
+    areas
+        Pairs of a value and the label it stands for; other values are no area. If there are
+        none, the values are the labels.
+
+    Examples
+    --------
+    >>> relabelled(np.array([0, 101, 102, 103, 7], "i4"), [(101, 1), (102, 1), (103, 2)])
+    array([0, 1, 1, 2, 0], dtype=int32)
+    """
+    if not areas:
+        return area
+    labels = np.zeros_like(area)
+    for value, label in areas:
+        labels[area == value] = label
+    return labels
 
 
 def read_polar_angle(
@@ -96,6 +123,11 @@ def read_polar_angle(
     """
     assert source.polar_angle is not None
     return _like(read, source.polar_angle, hemisphere, source.eccentricity, own.eccentricity)
+
+
+def _is_in_field(source: RetinotopySource) -> bool:
+    """Tell whether the sign of polar angles says the half of the visual field."""
+    return source.polar_angle is not None and source.polar_angle.reading.angle is not None
 
 
 def read_other_areas(
@@ -187,7 +219,7 @@ def resample_retinotopy(
                 f"no visual area lies within the field of view of the maps ({grid.describe()}); "
                 f"the retinotopy has {own_grid.describe()}. Check that both are in the same space"
             )
-    if carried.polar_angle is None:
+    if carried.polar_angle is None or own.is_in_field:
         return carried
     field = to_visual_field(carried.polar_angle, carried.inside, hemisphere)
     return replace(carried, polar_angle=field)
@@ -202,6 +234,27 @@ def _beyond(own: Retinotopy) -> Mask:
 
 def _out_of_view(message: str) -> Absent:
     return Absent("vertex_mismatch", DataError(f"{message}."))
+
+
+def to_clockwise(polar_angle: Array, convention: AngleConvention) -> Array:
+    """Count polar angles clockwise from the upper vertical meridian, from -180 up to 180 degrees.
+
+    Parameters
+    ----------
+    polar_angle : (n_vertices,) array
+        In degrees, from the meridian and in the direction of `convention`, of both hemispheres
+        alike.
+
+    Examples
+    --------
+    >>> to_clockwise(np.array([0.0, 90.0, 180.0, 300.0]), "horizontal-counterclockwise")
+    array([ 90.,   0., -90., 150.])
+    """
+    start, _, direction = convention.partition("-")
+    turned = -polar_angle if direction == "counterclockwise" else polar_angle
+    from_vertical = turned + (90 if start == "horizontal" else 0)
+    wrapped: Array = (from_vertical + 180) % 360 - 180
+    return wrapped
 
 
 def to_visual_field(polar_angle: Array, visual_area: Array, hemisphere: Hemisphere) -> Array:

@@ -185,7 +185,7 @@ def _own_grid(source: RetinotopySource) -> tuple[Grid | None, Absent | None]:
 
 def _grid_of(file: SourceFile) -> Grid | None:
     try:
-        return read_grid(file.path)
+        return read_grid(file.path, file.reading.array)
     except (DataError, InputMissingError):  # told when the map is read
         return None
 

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask, Mesh
-from bids_secondlevel.maps.files import as_floats, explained, read_header, read_image
+from bids_secondlevel.maps.files import (
+    as_floats,
+    chosen_frame,
+    explained,
+    index_of_array,
+    read_header,
+    read_image,
+)
 
 STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
@@ -33,7 +40,7 @@ _ROUNDING = 8 * np.finfo(np.float32).eps
 """How far from a whole number, relative to its size, a label may be stored."""
 
 
-def read_map(path: Path, hemisphere: Hemisphere) -> Array:
+def read_map(path: Path, hemisphere: Hemisphere, chosen: int | str | None = None) -> Array:
     """Read a surface map: one value per vertex.
 
     Parameters
@@ -43,6 +50,8 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
         ("curv") file if the name has no other known extension.
     hemisphere
         The one the map must belong to; only GIFTI files say which that is.
+    chosen
+        Which of several arrays of the file, by its number from 0 or, in GIFTI files, by its name.
 
     Returns
     -------
@@ -59,9 +68,12 @@ def read_map(path: Path, hemisphere: Hemisphere) -> Array:
     """
     with explained(path, "surface map"):
         if _is_gifti(path):
-            values = _values(path, _load_gifti(path, hemisphere))
+            values = _values(path, _load_gifti(path, hemisphere), chosen)
         elif path.name.casefold().endswith(_IMAGES):
-            values = _unfolded(path, read_image(path)[1])
+            values = read_image(path)[1]
+            if chosen is not None:
+                values = chosen_frame(path, values, chosen)
+            values = _unfolded(path, values)
         else:
             values = _read_curv(path)
         if values.size == 0 or sum(length > 1 for length in values.shape) > 1:
@@ -254,16 +266,15 @@ def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
     return image
 
 
-def _values(path: Path, image: nib.gifti.GiftiImage) -> Array:
+def _values(path: Path, image: nib.gifti.GiftiImage, chosen: int | str | None) -> Array:
     intents = {nib.nifti1.intent_codes.niistring[data.intent] for data in image.darrays}
     if intents & _MESH_INTENTS:
         raise DataError(f"{path}: holds a surface mesh; expected one value per vertex.")
-    if len(image.darrays) != 1:
-        raise DataError(
-            f"{path}: holds {len(image.darrays)} data arrays; expected a single map with one "
-            "value per vertex."
-        )
-    return np.asarray(image.darrays[0].data)
+    if isinstance(chosen, int) and len(image.darrays) == 1 and image.darrays[0].data.ndim == 2:
+        columns = np.asarray(image.darrays[0].data)
+        return columns[:, index_of_array(path, chosen, columns.shape[1])]
+    names = [data.meta.get("Name") or "" for data in image.darrays]
+    return np.asarray(image.darrays[index_of_array(path, chosen, len(names), names)].data)
 
 
 def _gifti_mesh(path: Path, image: nib.gifti.GiftiImage) -> Mesh:

@@ -14,7 +14,14 @@ import numpy as np
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask
-from bids_secondlevel.maps.files import as_floats, explained, opened, read_header, read_image
+from bids_secondlevel.maps.files import (
+    as_floats,
+    chosen_frame,
+    explained,
+    opened,
+    read_header,
+    read_image,
+)
 
 Shape = tuple[int, int, int]
 
@@ -128,13 +135,15 @@ def voxel_patches(mask: Mask, shape: Shape) -> tuple[int, ...]:
     return tuple(sorted(sizes, reverse=True))
 
 
-def read_grid(path: Path) -> Grid:
+def read_grid(path: Path, chosen: int | str | None = None) -> Grid:
     """Read where the voxels of a volume are, from its header alone.
 
     Parameters
     ----------
     path
         NIfTI (``.nii``, ``.nii.gz``) or FreeSurfer's MGH (``.mgz``, ``.mgh``).
+    chosen
+        Which of several volumes of the file is read, if it holds several.
 
     Raises
     ------
@@ -147,16 +156,18 @@ def read_grid(path: Path) -> Grid:
         guess.
     """
     with explained(path, "volume"):
-        return _grid(path, read_header(path))
+        return _grid(path, read_header(path), chosen)
 
 
-def read_volume(path: Path) -> tuple[Array, Grid]:
+def read_volume(path: Path, chosen: int | str | None = None) -> tuple[Array, Grid]:
     """Read a volume: one value per voxel.
 
     Parameters
     ----------
     path
         As for :func:`read_grid`.
+    chosen
+        Which of several volumes of the file, by its number from 0.
 
     Returns
     -------
@@ -171,7 +182,9 @@ def read_volume(path: Path) -> tuple[Array, Grid]:
     """
     with explained(path, "volume"):
         image, values = read_image(path)
-        return as_floats(path, values).reshape(-1), _grid(path, image)
+        if chosen is not None:
+            values = chosen_frame(path, values, chosen)
+        return as_floats(path, values).reshape(-1), _grid(path, image, chosen)
 
 
 def read_degrees_of_freedom(path: Path) -> float:
@@ -229,7 +242,7 @@ def resample_nearest(values: Array, grid: Grid, target: Grid) -> Array:
     return resampled.reshape(-1)
 
 
-def _grid(path: Path, image: Any) -> Grid:
+def _grid(path: Path, image: Any, chosen: int | str | None) -> Grid:
     lengths: tuple[int, ...] = image.shape
     found = " x ".join(str(length) for length in lengths)
     if sum(length > 1 for length in lengths) <= 1:
@@ -237,8 +250,11 @@ def _grid(path: Path, image: Any) -> Grid:
             f"{path}: holds an array of {found} values, which is a surface or a single voxel; "
             "expected a volume."
         )
-    if 0 in lengths or any(length > 1 for length in lengths[3:]):
-        raise DataError(f"{path}: holds an array of {found} values; expected a single volume.")
+    if 0 in lengths or (chosen is None and any(length > 1 for length in lengths[3:])):
+        raise DataError(
+            f"{path}: holds an array of {found} values; expected a single volume, or array = "
+            "NUMBER in a [[maps]] or [[retinotopy]] table of --config."
+        )
     if not _is_oriented(path, image.header):
         raise DataError(
             f"{path}: does not say where its voxels are (no sform or qform in NIfTI, no good "

@@ -8,12 +8,14 @@ _UNDERFLOW = 1e-290
 """Smaller probabilities are known by their logarithms only."""
 
 
-def t_to_z(t: Array, degrees_of_freedom: float) -> Array:
+def t_to_z(t: Array, degrees_of_freedom: float | Array) -> Array:
     """Turn t values into z values with the same tail probability.
 
     Parameters
     ----------
     t : (n,) array of float
+    degrees_of_freedom
+        Of all values, or of each.
 
     Returns
     -------
@@ -24,20 +26,47 @@ def t_to_z(t: Array, degrees_of_freedom: float) -> Array:
     Examples
     --------
     >>> t_to_z(np.array([-2.0, 0.0, 2.228, 70.0]), 900).round(2)
-    array([-2.  , -0.  ,  2.22, 39.52])
+    array([-2.  , -0.  ,  2.22, 40.94])
     """
     from scipy import special
 
     size = np.abs(np.asarray(t, dtype=np.float64))
-    upper = special.stdtr(degrees_of_freedom, -size)
+    df = np.broadcast_to(np.asarray(degrees_of_freedom, dtype=np.float64), size.shape)
+    upper = special.stdtr(df, -size)
     is_extreme = upper < _UNDERFLOW
     logarithm = np.log(np.where(is_extreme, 1.0, upper))
-    logarithm[is_extreme] = _log_tail(size[is_extreme], degrees_of_freedom)
+    logarithm[is_extreme] = _log_tail(size[is_extreme], df[is_extreme])
     z: Array = np.sign(t) * -special.ndtri_exp(logarithm)
     return z.astype(t.dtype)
 
 
-def _log_tail(t: Array, degrees_of_freedom: float) -> Array:
+def sig_to_z(sig: Array) -> Array:
+    """Turn FreeSurfer's significance into z values with the same two-sided p.
+
+    Parameters
+    ----------
+    sig : (n,) array of float
+        -log10 of the two-sided p, with the sign of the effect.
+
+    Returns
+    -------
+    (n,) array of float
+        In the precision of `sig`, finite for finite values; NaN stays NaN.
+
+    Examples
+    --------
+    >>> sig_to_z(np.array([1.30103, 0.0, -3.0, 400.0])).round(2)
+    array([ 1.96, -0.  , -3.29, 42.83])
+    """
+    from scipy import special
+
+    wide = np.asarray(sig, dtype=np.float64)
+    log_tail = -np.abs(wide) * np.log(10) - np.log(2)
+    z: Array = np.sign(wide) * -special.ndtri_exp(log_tail)
+    return z.astype(sig.dtype)
+
+
+def _log_tail(t: Array, degrees_of_freedom: Array) -> Array:
     """Give the logarithm of the probability of a larger t, of one that is very improbable.
 
     The probability is half the regularised incomplete beta function of (df / 2, 1 / 2) at

@@ -40,7 +40,7 @@ def origin_of(chosen: Chosen, settings: Settings) -> Origin:
         "Report": settings.report,
         "Choices": _hashed(repr(choices)),
         "Templates": _templates(files, plan),
-        "Inputs": {_text(file.uri): _stamp(file.path) for file in sorted(set(_used(files)))},
+        "Inputs": {_text(file.uri): _stamp(file.path) for file in sorted(_used(files), key=_uri)},
     }
 
 
@@ -97,10 +97,17 @@ def forget(folder: ParticipantFolder) -> None:
 
 
 def _used(files: ParticipantFiles) -> Iterator[SourceFile]:
-    yield from (file for file, _ in files.maps)
+    for file, _ in files.maps:
+        yield file
+        if isinstance(file.reading.df, SourceFile):
+            yield file.reading.df
     yield from files.surfaces.values()
     for surfaces in (*files.views.values(), *files.spheres.values()):
         yield from (surface.source for surface in surfaces)
+
+
+def _uri(file: SourceFile) -> str:
+    return file.uri
 
 
 def _text(uri: str) -> str:

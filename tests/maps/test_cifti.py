@@ -87,10 +87,10 @@ def test_a_map_is_chosen_by_its_exact_name(tmp_path):
         np.testing.assert_array_equal(read_cortex(path, "R", name), on_surface(RIGHT, row[7:]))
 
 
-@pytest.mark.parametrize("name", ["", "cope", "COPE 1"])
+@pytest.mark.parametrize("name", [None, "cope", "COPE 1", 2])
 def test_a_map_that_is_not_there_or_not_chosen(tmp_path, name):
     path = write(tmp_path / "a.dscalar.nii", np.ones((2, 10)), names=["z", "cope 1"])
-    with pytest.raises(DataError, match=r"a\.dscalar\.nii: holds \d maps.*'z', 'cope 1'"):
+    with pytest.raises(DataError, match=r"a\.dscalar\.nii: expected one array.*'z', 'cope 1'"):
         read_cortex(path, "L", name)
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_was_written_again_is_read_again(tmp_path):
 
 def test_two_maps_of_one_name_are_refused(tmp_path):
     path = write(tmp_path / "a.dscalar.nii", np.ones((2, 10)), names=["z", "z"])
-    with pytest.raises(DataError, match="holds 2 maps named 'z'"):
+    with pytest.raises(DataError, match=r"expected one array 'z'.*found 2"):
         read_cortex(path, "L", "z")
 
 
@@ -131,12 +131,29 @@ def test_the_order_of_bytes_makes_no_difference(tmp_path):
     np.testing.assert_array_equal(values, on_surface(RIGHT, [7, 8, 9]))
 
 
+def test_maps_are_chosen_by_number_too(tmp_path):
+    data = RNG.normal(size=(3, 10)).astype("f4")
+    path = write(tmp_path / "a.dscalar.nii", data, names=["z", "z", "cope 1"])
+    np.testing.assert_array_equal(read_cortex(path, "R", 1), on_surface(RIGHT, data[1, 7:]))
+
+
+def test_a_time_series_of_one_frame_is_a_map(tmp_path):
+    data = RNG.normal(size=(3, 10)).astype("f4")
+    for name, frames in (("one.dtseries.nii", data[:1]), ("three.dtseries.nii", data)):
+        axes = (SeriesAxis(0, 2, len(frames)), BOTH)
+        nib.save(nib.Cifti2Image(frames, header=axes), tmp_path / name)
+    one, three = tmp_path / "one.dtseries.nii", tmp_path / "three.dtseries.nii"
+    np.testing.assert_array_equal(read_cortex(one, "L"), on_surface(LEFT, data[0, :7]))
+    np.testing.assert_array_equal(read_cortex(three, "R", 2), on_surface(RIGHT, data[2, 7:]))
+    with pytest.raises(DataError, match=r"expected one array.*found 3.*array"):
+        read_cortex(three, "L")
+
+
 def test_other_kinds_of_cifti_are_refused(tmp_path):
     parcels = ParcelsAxis.from_brain_models([("a", BOTH[:3]), ("b", BOTH[3:])])
     series = SeriesAxis(0, 2, 4)
     scalars = ScalarAxis(["z"])
     for name, axes, found in (
-        ("a.dtseries.nii", (series, BOTH), "series x brain_models"),
         ("a.ptseries.nii", (series, parcels), "series x parcels"),
         ("a.pscalar.nii", (scalars, parcels), "scalars x parcels"),
         ("a.dconn.nii", (BOTH, BOTH), "brain_models x brain_models"),

@@ -425,7 +425,7 @@ class TestOtherNames:
         row = estimates(output)["main", "attend", "up", "both"]
         assert (row["n_vertices"], row["n_finite"], row["estimate"]) == ("16", "8", "15.0")
 
-    def test_t_values_on_a_surface_are_refused(self, spm_study, output):
+    def test_t_values_on_a_surface_without_degrees_of_freedom_are_refused(self, spm_study, output):
         (path,) = spm_study.rglob("*_spmT.nii")
         path.unlink()
         for hemi in "LR":
@@ -434,7 +434,7 @@ class TestOtherNames:
                 write_gifti(path.parent / name.format(suffix), np.full(12, 3.0), hemi)
         finished = self.run(spm_study, output)
         assert finished.returncode in (65, 66)
-        assert "t values of SPM are expected in a volume" in finished.stderr
+        assert "nothing says their degrees of freedom" in finished.stderr
 
     def test_t_values_without_degrees_of_freedom_are_refused(self, spm_study, output):
         (path,) = spm_study.rglob("*_spmT.nii")

@@ -62,7 +62,7 @@ def test_a_map_of_the_cerebellum_is_refused(tmp_path):
 
 def test_several_maps_in_one_file_are_refused(tmp_path):
     path = write_gifti(tmp_path / "series.func.gii", [VALUES, VALUES], "L")
-    with pytest.raises(DataError, match=r"series\.func\.gii.*2 data arrays"):
+    with pytest.raises(DataError, match=r"series\.func\.gii: expected one array.*holds 2"):
         read_map(path, "L")
 
 

@@ -1,0 +1,394 @@
+"""Find the files that the user describes by patterns, and say in entities what they are."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from bids_secondlevel.core.described import (
+    CAPTURES,
+    Described,
+    DescribedMaps,
+    DescribedRetinotopy,
+    captures_of,
+    label_of,
+)
+from bids_secondlevel.core.errors import (
+    AmbiguousInputError,
+    DataError,
+    InputMissingError,
+    UsageError,
+)
+from bids_secondlevel.core.files import Dataset, FileKind, IndexedFile, Reading, SourceFile
+from bids_secondlevel.core.hemispheres import HEMISPHERES
+from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.spaces import known_space, surface_space
+from bids_secondlevel.inputs.names import (
+    CIFTI_EXTENSIONS,
+    SPM_T,
+    extension_of,
+    statistic_of,
+    with_pooled_run,
+)
+from bids_secondlevel.inputs.patterns import (
+    EVERY,
+    Captured,
+    Folders,
+    Sought,
+    expression_of,
+    find,
+    nearest,
+)
+
+RAW = "raw"
+"""What BIDS URIs call ``BIDS_DIR``."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pattern:
+    """A table of the user, and the datasets in which its files are."""
+
+    heading: str
+    """What messages call it."""
+    described: Described
+    datasets: tuple[Dataset, ...]
+    folders: Folders
+    """Shared by all patterns."""
+
+    @property
+    def is_for_everybody(self) -> bool:
+        """Whether its files are those of an atlas, and not of participants."""
+        of_template = self.described.subject and known_space(self.described.subject)
+        names_nobody = "subject" not in captures_of(self.described.pattern)
+        return bool(of_template) or (names_nobody and self.described.subject is None)
+
+    def matches(self, sought: Sought = EVERY) -> Iterator["Match"]:
+        """Find its files, each once."""
+        own = None if self.is_for_everybody else self.described.subject
+        if own is not None and sought.label not in (None, label_of("subject", own)):
+            return
+        found: set[Path] = set()
+        for dataset in self.datasets:
+            for path, captured in find(dataset.root, self.described.pattern, self.folders, sought):
+                if path not in found:
+                    found.add(path)
+                    yield Match(self, dataset, path, captured)
+
+    def describes(self, path: Path) -> bool:
+        """Tell whether a file is one of its own, whoever the participant is."""
+        return any(expression.fullmatch(str(path)) for expression in self._expressions)
+
+    @cached_property
+    def _expressions(self) -> list[re.Pattern[str]]:
+        inside = expression_of(self.described.pattern)
+        return [re.compile(f"{re.escape(str(d.root))}/{inside}") for d in self.datasets]
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A file that fits a pattern."""
+
+    pattern: Pattern
+    dataset: Dataset
+    path: Path
+    captured: Captured
+
+    @property
+    def source(self) -> SourceFile:
+        """The file, to be read as a map of one hemisphere or of both."""
+        return SourceFile(self.path, uri_of(self.dataset, self.path))
+
+    def labels(self) -> dict[str, str]:
+        """Say the labels of what is captured, and of the constants.
+
+        Raises
+        ------
+        UsageError
+            If nothing of a text can be in a label.
+        """
+        described = self.pattern.described
+        given = {name: getattr(described, name, None) for name in CAPTURES} | {**self.captured}
+        if isinstance(described, DescribedMaps) and described.names:
+            given["contrast"] = described.names.get(given["contrast"] or "", given["contrast"])
+        try:
+            return {name: label_of(name, text) for name, text in given.items() if text is not None}
+        except UsageError as error:
+            raise UsageError(f"{self.pattern.heading}: {self.path}: {error}") from error
+
+
+def uri_of(dataset: Dataset, path: Path) -> str:
+    """Name a file by its BIDS URI (BIDS specification, "BIDS URI")."""
+    return f"bids:{dataset.name}:{path.relative_to(dataset.root).as_posix()}"
+
+
+def patterns_of(settings: Settings, datasets: Sequence[Dataset]) -> tuple[Pattern, ...]:
+    """Find the datasets that the tables of the user are about.
+
+    Raises
+    ------
+    UsageError
+        If a dataset is not known, or nothing says the task of a map.
+    """
+    raw = Dataset(RAW, settings.bids_dir.absolute())
+    inner = (raw.root / name for name in ("derivatives", "sourcedata"))
+    folders = Folders(frozenset({settings.output_dir.absolute(), *inner}))
+    patterns = []
+    every: Mapping[str, Sequence[Described]] = {
+        "maps": settings.maps,
+        "retinotopy": settings.retinotopy,
+    }
+    for kind, tables in every.items():
+        for number, described in enumerate(tables, 1):
+            heading = f"[[{kind}]] number {number}"
+            pattern = Pattern(
+                heading=heading,
+                described=described,
+                datasets=_datasets_of(described, raw, datasets, heading),
+                folders=folders,
+            )
+            _check_maps(pattern)
+            patterns.append(pattern)
+    return tuple(patterns)
+
+
+def _datasets_of(
+    described: Described, raw: Dataset, datasets: Sequence[Dataset], heading: str
+) -> tuple[Dataset, ...]:
+    asked = described.dataset
+    known = (raw, *datasets)
+    if asked is None:
+        return known
+    named = [dataset for dataset in known if dataset.name == asked]
+    if named:
+        return tuple(named)
+    given = Path(os.path.expanduser(asked))  # noqa: PTH111 Path.expanduser ends without a home
+    for path in (given.absolute(), raw.root / given):
+        if path.is_dir():
+            same = [dataset for dataset in known if dataset.root == path]
+            taken = {dataset.name for dataset in known}
+            name = re.sub("[^0-9A-Za-z._-]", "-", path.name) or "described"
+            while name in taken:
+                name += "-2"
+            return tuple(same) or (Dataset(name, path),)
+    raise UsageError(
+        f"{heading}: dataset = {asked!r} is neither the name of a dataset nor a folder; the "
+        f"datasets are {', '.join(dataset.name for dataset in known)}. Name its folder with "
+        f"--derivatives {asked}=PATH, or give the path."
+    )
+
+
+def _check_maps(pattern: Pattern) -> None:
+    described = pattern.described
+    if not isinstance(described, DescribedMaps):
+        return
+    if described.df is not None and _statistic(described) != "t":
+        raise UsageError(
+            f'{pattern.heading}: df is given, and stat is {described.stat!r}; expected stat = "t".'
+        )
+    if (
+        described.task is None
+        and "task" not in captures_of(described.pattern)
+        and not any(dataset.task for dataset in pattern.datasets)
+    ):
+        raise UsageError(
+            f"{pattern.heading}: pattern = {described.pattern!r} does not say the task. Put "
+            '{task} in its place, or add task = "..." to the table.'
+        )
+
+
+def check_patterns(patterns: Iterable[Pattern], participants: Sequence[str]) -> None:
+    """Check that every pattern fits a file of a participant.
+
+    Raises
+    ------
+    InputMissingError
+        If one does not.
+    """
+    everyone = {*participants}
+    for pattern in patterns:
+        found: dict[str, Match] = {}
+        for match in pattern.matches(Sought(one_each=True)):
+            if pattern.is_for_everybody:
+                break
+            label = match.labels()["subject"]
+            if label in everyone:
+                break
+            found.setdefault(label, match)
+        else:
+            raise InputMissingError(_nobody(pattern, found, participants))
+
+
+def _nobody(pattern: Pattern, found: dict[str, Match], participants: Sequence[str]) -> str:
+    text = pattern.described.pattern
+    if found:
+        first = next(iter(found.values()))
+        return (
+            f"{pattern.heading}: the files that fit {text!r} are of participants that are not in "
+            f"this dataset ({', '.join(f'sub-{label}' for label in list(found)[:5])}; the first is "
+            f"{first.path}). The participants are "
+            f"{', '.join(f'sub-{label}' for label in participants[:5]) or 'nobody'}"
+            f"{', ...' if len(participants) > 5 else ''}. Write in the pattern what stands before "
+            "and after the label, such as sess{subject}."
+        )
+    told = [nearest(dataset.root, text, pattern.folders) for dataset in pattern.datasets]
+    furthest = max(told, key=lambda line: line.count("/"), default="")
+    return f"{pattern.heading}: no file fits {text!r}: {furthest}\nCorrect the pattern, or dataset."
+
+
+def participants_of(patterns: Sequence[Pattern]) -> set[str]:
+    """Find the participants that patterns of maps find; if there are none, those of retinotopy."""
+    of_maps = [p for p in patterns if isinstance(p.described, DescribedMaps)]
+    of_retinotopy = [p for p in patterns if not isinstance(p.described, DescribedMaps)]
+    for chosen in (of_maps, of_retinotopy):
+        found = {
+            match.labels()["subject"]
+            for pattern in chosen
+            if not pattern.is_for_everybody
+            for match in pattern.matches(Sought(one_each=True))
+        }
+        if found:
+            return found
+    return set()
+
+
+def described_maps(patterns: Iterable[Pattern], label: str) -> dict[str, list[IndexedFile]]:
+    """Find the files of a participant that patterns describe: statistical and retinotopic maps.
+
+    t values are listed as what they are, and as the z values that they become.
+    """
+    statistical: list[IndexedFile] = []
+    retinotopic: list[IndexedFile] = []
+    for pattern in patterns:
+        described = pattern.described
+        for match in pattern.matches(Sought(label=label)):
+            if isinstance(described, DescribedMaps):
+                statistical += _statistical(match, described)
+            else:
+                retinotopic += _retinotopic(match, described)
+    return {"statistical": statistical, "retinotopic": _in_one_space(retinotopic)}
+
+
+def _statistical(match: Match, described: DescribedMaps) -> Iterator[IndexedFile]:
+    entities = match.labels()
+    if match.dataset.task is not None:
+        entities.setdefault("task", match.dataset.task)
+    entities |= {"suffix": "statmap", "extension": extension_of(match.path.name)}
+    entities = with_pooled_run(entities)
+    plain = Reading(array=described.array)
+    stat = _statistic(described)
+    if stat == "sig":
+        made = {"z": Reading(array=described.array, made_z_from="sig")}
+    elif stat == "t":
+        df = _df_of(match, described.df) if isinstance(described.df, str) else described.df
+        made = {"t": plain, "z": Reading(array=described.array, made_z_from="t", df=df)}
+    else:
+        made = {stat: plain}
+    for name, reading in made.items():
+        yield from _on_sides(match, {**entities, "stat": name}, described.space, reading)
+
+
+def _statistic(described: DescribedMaps) -> str:
+    stat = described.stat.casefold()
+    return {"sig": "sig", SPM_T.casefold(): "t"}.get(stat, statistic_of(described.stat))
+
+
+def _df_of(match: Match, pattern: str) -> SourceFile:
+    """Find the file that holds the degrees of freedom of a map of t values."""
+    dataset = match.dataset
+    found = [
+        path for path, _ in find(dataset.root, pattern, match.pattern.folders, known=match.captured)
+    ]
+    beside = [path for path in found if path.parent == match.path.parent]
+    chosen = beside if len(found) > 1 and beside else found
+    if len(chosen) == 1:
+        return SourceFile(chosen[0], uri_of(dataset, chosen[0]))
+    where = f"{match.pattern.heading}: df = {pattern!r}, for {match.path}:"
+    if not chosen:
+        raise InputMissingError(f"{where} no such file in {dataset.root}. Correct the pattern.")
+    shown = "".join(f"\n  {path}" for path in chosen[:6])
+    raise AmbiguousInputError(f"{where} several files fit:{shown}\nWrite more of the path.")
+
+
+def _retinotopic(match: Match, described: DescribedRetinotopy) -> Iterator[IndexedFile]:
+    entities = match.labels()
+    space = described.space
+    if match.pattern.is_for_everybody:
+        space = space or entities.pop("subject", None)
+    entities |= {
+        "suffix": described.map,
+        "desc": described.source,
+        "extension": extension_of(match.path.name),
+    }
+    reading = Reading(
+        array=described.array,
+        scale=described.scale,
+        angle=None if described.angle == "vertical-clockwise" else described.angle,
+        areas=described.area_labels,
+    )
+    yield from _on_sides(match, entities, space, reading)
+
+
+def _on_sides(
+    match: Match, entities: dict[str, str], space: str | None, reading: Reading
+) -> Iterator[IndexedFile]:
+    """List a file for each hemisphere that it holds.
+
+    Raises
+    ------
+    DataError
+        If nothing says the hemisphere of a map of one.
+    """
+    kind = _kind_of(entities)
+    if kind == "surface" and "hemi" not in entities:
+        raise DataError(
+            f"{match.pattern.heading}: {match.path}: nothing says the hemisphere. Put {{hemi}} in "
+            'its place in the pattern, or add hemi = "L" to the table.'
+        )
+    source = SourceFile(match.path, uri_of(match.dataset, match.path), kind, reading)
+    if space is not None:
+        entities = {**entities, "space": _space_label(space, kind)}
+    elif kind == "cifti":  # in BIDS, it is on this surface
+        entities = {**entities, "space": "fsLR"}
+    sides = (entities["hemi"],) if "hemi" in entities else HEMISPHERES
+    for side in sides:
+        yield IndexedFile(source, {**entities, "hemi": side}, is_described=True)
+
+
+def _kind_of(entities: dict[str, str]) -> FileKind:
+    extension = entities["extension"]
+    if extension in CIFTI_EXTENSIONS:
+        return "cifti"
+    is_image = extension in (".nii", ".nii.gz", ".mgz", ".mgh")
+    return "volume" if is_image and "hemi" not in entities else "surface"
+
+
+def _space_label(space: str, kind: FileKind) -> str:
+    label, hyphen, density = space.removeprefix("space-").partition("-")
+    label = re.sub("[^0-9A-Za-z+]", "", label)
+    if kind == "volume":
+        return label
+    return surface_space(label, density if hyphen else None) or label
+
+
+def _in_one_space(files: Sequence[IndexedFile]) -> list[IndexedFile]:
+    """Take the maps of a source to be on the surface that a table says of any of them."""
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if "space" in file.entities:
+            named[file.entities["desc"]].add(file.entities["space"])
+    return [
+        replace(file, entities={"space": next(iter(spaces)), **file.entities})
+        if len(spaces := named[file.entities["desc"]]) == 1
+        else file
+        for file in files
+    ]
+
+
+def further_datasets(patterns: Iterable[Pattern], datasets: Sequence[Dataset]) -> list[Dataset]:
+    """List the datasets of patterns that are not searched by names, but for ``BIDS_DIR``."""
+    every = chain.from_iterable(pattern.datasets for pattern in patterns)
+    return [d for d in dict.fromkeys(every) if d not in datasets and d.name != RAW]

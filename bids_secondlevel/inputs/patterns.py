@@ -1,0 +1,234 @@
+"""Find the files whose paths fit a pattern such as ``{subject}/bold/{task}.{hemi}/*/sig.nii.gz``.
+
+A folder is only looked into if its path so far fits, so that one participant of thousands is
+found without walking the others.
+"""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import islice
+from pathlib import Path
+
+from bids_secondlevel.core.described import is_literal, label_of
+from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.inputs.datasets import refuse_folder
+
+Captured = Mapping[str, str]
+"""Parts of a path by what they were captured as, as they are written there."""
+
+_PIECE = re.compile(r"\{(\w+)\}|\*+")
+_HEMI = "(?i:left|right|lh|rh|l|r)"
+_SIDECAR = ".json"
+_NEAREST = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder in a folder."""
+
+    name: str
+    is_folder: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Folders:
+    """What lies in the folders above the participants, listed once for all of them.
+
+    Parameters
+    ----------
+    left_out
+        Folders that are only looked into if a pattern names them, such as that of the results.
+    """
+
+    left_out: frozenset[Path] = frozenset()
+    _listed: dict[Path, list[Entry]] = field(default_factory=dict)
+    _by_label: dict[tuple[Path, str], dict[str, list[tuple[Entry, Captured]]]] = field(
+        default_factory=dict
+    )
+
+    def entries(self, folder: Path, *, keep: bool = False) -> list[Entry]:
+        """List a folder in the order of names, without what is hidden."""
+        listed = self._listed.get(folder)
+        if listed is None:
+            listed = sorted(self._read(folder), key=lambda entry: entry.name)
+            if keep:
+                self._listed[folder] = listed
+        return listed
+
+    def of_participant(
+        self, folder: Path, part: str, captured: Captured, label: str
+    ) -> list[tuple[Entry, Captured]]:
+        """List what fits a part of a pattern that captures the participant, for one of them."""
+        expression = expression_of(part, captured)
+        by_label = self._by_label.get((folder, expression))
+        if by_label is None:
+            by_label = defaultdict(list)
+            for entry, found in fitting(self.entries(folder, keep=True), expression):
+                try:
+                    by_label[label_of("subject", found["subject"])].append((entry, found))
+                except UsageError:  # no letter and no digit: nobody's
+                    continue
+            self._by_label[folder, expression] = by_label
+        return by_label.get(label, [])
+
+    def _read(self, folder: Path) -> Iterator[Entry]:
+        try:
+            with os.scandir(folder) as found:
+                for entry in found:
+                    if not entry.name.startswith(".") and folder / entry.name not in self.left_out:
+                        yield Entry(entry.name, entry.is_dir())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            refuse_folder(error)
+
+
+def expression_of(part: str, captured: Captured | None = None) -> str:
+    """Write a pattern, or a part of one, as a regular expression.
+
+    The shortest text is captured that fits, and what has been captured before must come again.
+
+    Examples
+    --------
+    >>> re.fullmatch(expression_of("{subject}_{task}_*.gii"), "P1_loc_a_b.gii").groupdict()
+    {'subject': 'P1', 'task': 'loc'}
+    >>> re.fullmatch(expression_of("{subject}_{task}", {"subject": "P1"}), "P2_loc")
+    """
+    captured = captured or {}
+    written: list[str] = []
+    seen: set[str] = set()
+    end = 0
+    for piece in _PIECE.finditer(part):
+        written.append(re.escape(part[end : piece.start()]))
+        end, name = piece.end(), piece[1]
+        if name is None:
+            written.append("[^/]*?")
+        elif name in captured:
+            written.append(re.escape(captured[name]))
+        elif name in seen:
+            written.append(f"(?P={name})")
+        else:
+            seen.add(name)
+            written.append(f"(?P<{name}>{_HEMI if name == 'hemi' else '[^/]+?'})")
+    return "".join((*written, re.escape(part[end:])))
+
+
+def fitting(entries: Iterable[Entry], expression: str) -> Iterator[tuple[Entry, Captured]]:
+    """List the entries whose names fit a regular expression, with what that captures."""
+    compiled = re.compile(expression)
+    for entry in entries:
+        match = compiled.fullmatch(entry.name)
+        if match:
+            yield entry, match.groupdict()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sought:
+    """Which of the files that fit a pattern are looked for."""
+
+    label: str | None = None
+    """The participant's, if the pattern captures it; ``None`` for all."""
+    one_each: bool = False
+    """Whether one file of each participant is enough."""
+
+
+EVERY = Sought()
+
+
+def find(
+    root: Path,
+    pattern: str,
+    folders: Folders,
+    sought: Sought = EVERY,
+    known: Captured | None = None,
+) -> Iterator[tuple[Path, Captured]]:
+    """Find the files that fit a pattern, in the order of their paths.
+
+    Parameters
+    ----------
+    known
+        What is captured already.
+
+    Yields
+    ------
+    path, captured
+        JSON files beside the maps are left out.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be read.
+    """
+    yield from _below(root, pattern.split("/"), folders, sought, known or {})
+
+
+def _below(
+    folder: Path, parts: Sequence[str], folders: Folders, sought: Sought, captured: Captured
+) -> Iterator[tuple[Path, Captured]]:
+    part, *rest = parts
+    for entry, found in _matching(folder, part, folders, sought.label, captured):
+        path = folder / entry.name
+        if rest and entry.is_folder:
+            below = _below(path, rest, folders, sought, {**captured, **found})
+            yield from islice(below, 1) if sought.one_each and "subject" in found else below
+        elif not rest and not entry.is_folder and not entry.name.endswith(_SIDECAR):
+            yield path, {**captured, **found}
+
+
+def _matching(
+    folder: Path, part: str, folders: Folders, label: str | None, captured: Captured
+) -> Iterable[tuple[Entry, Captured]]:
+    name = _PIECE.sub(lambda piece: captured.get(piece[1], piece[0]) if piece[1] else "*", part)
+    if is_literal(part) or (is_literal(name) and "*" not in part):
+        path = folder / name
+        if os.path.lexists(path):
+            yield Entry(name, path.is_dir()), {}
+    elif "{subject}" in part and "subject" not in captured and label is not None:
+        yield from folders.of_participant(folder, part, captured, label)
+    else:
+        shared = "subject" not in captured
+        yield from fitting(folders.entries(folder, keep=shared), expression_of(part, captured))
+
+
+def nearest(root: Path, pattern: str, folders: Folders) -> str:
+    """Say how far a pattern that fits nothing is right, and what there is instead."""
+    parts = pattern.split("/")
+    reached, captured = _deepest(root, parts, folders, {})
+    depth = len(reached.relative_to(root).parts)
+    wanted = parts[depth]
+    is_last = depth == len(parts) - 1
+    there = folders.entries(reached)
+    of_kind = [entry for entry in there if entry.is_folder != is_last] or there
+    plain = _PIECE.sub(lambda piece: captured.get(piece[1] or "", ""), wanted).casefold()
+
+    def likeness(entry: Entry) -> float:
+        return -SequenceMatcher(None, plain, entry.name.casefold()).ratio()
+
+    shown = [str(reached / entry.name) for entry in sorted(of_kind, key=likeness)[:_NEAREST]]
+    more = len(there) - len(shown)
+    listed = "".join(f"\n  {path}" for path in shown) or " nothing"
+    ends = f"\n  and {more} more" if more > 0 else ""
+    what = "a file" if is_last else "a folder"
+    return f"in {reached} it expects {what} {wanted!r}, and there is:{listed}{ends}"
+
+
+def _deepest(
+    folder: Path, parts: Sequence[str], folders: Folders, captured: Captured
+) -> tuple[Path, Captured]:
+    """Find the folder that most parts of a pattern lead to."""
+    best = (folder, captured)
+    part, *rest = parts
+    if not rest:
+        return best
+    for entry, found in _matching(folder, part, folders, None, captured):
+        if entry.is_folder:
+            deeper = _deepest(folder / entry.name, rest, folders, {**captured, **found})
+            if len(deeper[0].parts) > len(best[0].parts):
+                best = deeper
+            if len(best[0].parts) - len(folder.parts) == len(rest):
+                break
+    return best
