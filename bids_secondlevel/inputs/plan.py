@@ -290,9 +290,22 @@ def _choose_measured(
     sessions = {task: sessions_of(of_tasks, task) for task in tasks}
     there_are = {session for of_task in sessions.values() for session in of_task}
     lacking = [session for session in settings.session_label if session not in there_are]
-    session_messages = [f"--session-label: nothing in session {', '.join(lacking)}."]
-    messages = task_messages + contrast_messages + (session_messages if lacking else [])
+    elsewhere = set(labels_of(passing, "task")) - set(labels_of(of_statistic, "task"))
+    messages = task_messages + contrast_messages
+    if lacking:
+        messages.append(f"--session-label: nothing in session {', '.join(lacking)}.")
+    if elsewhere and not settings.task_label:
+        named = (f"{task} ({_sessions_in_words(passing, task)})" for task in sorted(elsewhere))
+        messages.append(
+            f"--session-label {' '.join(settings.session_label)}: not measured, as they have no "
+            f"maps in it: {', '.join(named)}."
+        )
     return measured, sessions, messages
+
+
+def _sessions_in_words(maps: Iterable[IndexedFile], task: str) -> str:
+    named = [session for session in sessions_of(maps, task) if session is not None]
+    return f"session {', '.join(named)}" if named else "no session in the names"
 
 
 def _count_runs(

@@ -273,6 +273,67 @@ class TestStatisticalMaps:
         assert [estimate.session for estimate in one.contrasts] == ["b"]
         assert one.localizers == files.localizers
 
+    @pytest.mark.parametrize("whole", ["all", "allses", "pooled", "avg", "MeanSes", "sesall", None])
+    @pytest.mark.parametrize("parts", [("01", "02"), ("pre", "post"), ("day1", "day2")])
+    def test_a_session_made_of_the_others_wins(self, bids, whole, parts):
+        for session in (*parts, whole):
+            firstlevel(bids, *both(stat="effect", ses=session), *both(ses=session))
+        files = chosen(bids)
+        (estimate,) = files.contrasts
+        assert estimate.session == whole
+        for source in (estimate.maps["R"], files.localizers["left"]["R"]):
+            assert source.combination == "single"
+            assert f"ses-{whole}" in source.maps[0].path.name or whole is None
+            assert not any(f"ses-{part}_" in source.maps[0].path.name for part in parts)
+        assert estimate.shares_recordings == {"left"}
+        single = chosen(bids, session_label=(parts[0],))
+        (estimate,) = single.contrasts
+        assert (estimate.session, estimate.shares_recordings) == (parts[0], {"left"})
+        assert single.localizers == files.localizers
+
+    def test_a_contrast_that_no_session_has_pooled_is_measured_in_each(self, bids):
+        for session in ("01", "02", "all"):
+            firstlevel(bids, *both(stat="effect", ses=session), *both(ses=session))
+            if session != "all":
+                firstlevel(bids, *both(stat="effect", ses=session, contrast="right"))
+        assert [(e.contrast, e.session) for e in chosen(bids).contrasts] == [
+            ("right", "01"),
+            ("right", "02"),
+            ("left", "all"),
+        ]
+
+    @pytest.mark.parametrize("whole", ["all", "allruns", "avg", "concat", "combined", "Pooled"])
+    def test_a_run_made_of_the_others_wins(self, bids, whole):
+        for run in ("1", "2", whole):
+            firstlevel(bids, *both(stat="effect", run=run), *both(run=run))
+        files = chosen(bids, cross_validate=True)
+        for source in (files.contrasts[0].maps["L"], files.localizers["left"]["L"]):
+            assert source.combination == "single"
+            assert f"run-{whole}" in source.maps[0].path.name
+        assert [fold.run for fold in files.folds] == ["1", "2"]
+        assert plan_of(bids).n_runs == {(None, "loc", "left"): 2}
+        single = chosen(bids, bids_filters={"estimates": {"run": [1, 2]}}).contrasts[0]
+        assert single.runs == ("1", "2")
+
+    @pytest.mark.parametrize("entity", ["ses", "run"])
+    def test_a_label_that_is_no_number_beside_numbers_needs_a_choice(self, bids, entity):
+        for label in ("01", "02", "template"):
+            firstlevel(bids, *both(**{entity: label}))
+        firstlevel(bids, *both(stat="effect"))
+        with pytest.raises(UsageError, match=r"template may be made of .* 0?1 and 0?2"):
+            chosen(bids)
+        name = {"ses": "session"}.get(entity, entity)
+        for labels, n_maps in (("template", 1), (["01", "02"], 2), (["01", "02", "template"], 3)):
+            files = chosen(bids, bids_filters={"localizer": {name: labels}})
+            assert len(files.localizers["left"]["L"].maps) == n_maps
+
+    def test_a_task_without_maps_in_a_session_is_named(self, bids):
+        firstlevel(bids, *both(ses="a"), *both(stat="effect", ses="a"))
+        firstlevel(bids, *both(stat="effect", ses="b", task="main"), *both(stat="effect", task="x"))
+        (message,) = plan_of(bids, session_label=("a",)).messages
+        assert "main (session b)" in message
+        assert "x (no session in the names)" in message
+
     def test_hemispheres_may_get_the_z_of_a_fold_from_different_maps(self, bids):
         for run in "123":
             firstlevel(bids, *(statmap(stat=stat, run=run) for stat in ("effect", "z")))
