@@ -42,6 +42,7 @@ from bids_secondlevel.reports.group_page import group_page
 from bids_secondlevel.reports.methods import group_methods
 from bids_secondlevel.reports.page import render
 from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.stats.dependence import dependent_contrasts
 from bids_secondlevel.stats.gather import common_definition, gather, select
 from bids_secondlevel.stats.models.by_formula import check_formula, fit_formula
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
@@ -81,7 +82,8 @@ def analyse(
 
     # Each cell against 0; ROIs, contrasts and hemispheres against each other.
     statistics = one_sample_tests(estimates, settings.n_permutations, settings.family)
-    comparisons = paired_tests(estimates, settings.n_permutations, settings.family)
+    dependences = dependent_contrasts(estimates)
+    comparisons = paired_tests(estimates, settings.n_permutations, settings.family, dependences)
 
     # How well the estimates of several sessions, or of the runs of one, agree.
     agreement = reliability(estimates, read_runs(tables.files, estimates))
@@ -98,6 +100,7 @@ def analyse(
         estimates=estimates,
         participants=participants_table(estimates, tables.sources, reasons, about),
         statistics=with_reasons(statistics, reasons),
+        dependences=tuple(map(str, dependences)),
         comparisons=with_reasons(comparisons, reasons),
         reliability=with_reasons(agreement, reasons),
         quality=select(tables.quality, settings).drop_duplicates(ignore_index=True),

@@ -76,6 +76,8 @@ class GroupResults:
     """Who is ready, and why not; the columns of ``participants.tsv`` are its last."""
     statistics: "pd.DataFrame"
     comparisons: "pd.DataFrame"
+    dependences: tuple[str, ...]
+    """Contrasts that follow from others, each in words; not compared with these."""
     quality: "pd.DataFrame"
     reliability: "pd.DataFrame"
     """No rows if participants have one session and one run."""

@@ -105,6 +105,11 @@ def tell_results(results: GroupResults, folder: GroupFolder) -> None:
         f" ({gaps})" if gaps else "",
     )
     _tell_gaps(estimates)
+    if results.dependences:
+        LOG.warning(
+            "%s, in all participants. A contrast is not compared with what it is made of.",
+            "; ".join(results.dependences),
+        )
     LOG.info(
         "%d cells, %d tested (%d circular and so not tested): see %s",
         len(tests),

@@ -254,6 +254,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
     compared = {
         **estimated,
         "Differences": comparisons.DIFFERENCES,
+        "DependentContrasts": list(results.dependences),
         **describe_tests(n_flips, comparisons.FAMILY, results.family),
     }
     tables = _encode_tables(
@@ -314,6 +315,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
         raise InputMissingError(f"{statistics}: not found. Run the group level first.")
     sidecar = read_sidecar(statistics)
     selection = sidecar.get("Selection", {})
+    compared = folder.table("comparisons")
     return GroupResults(
         definition=Definition.from_sidecar(sidecar, sidecar_of(statistics)),
         exclusions=selection.get("Excluded", {}),
@@ -325,7 +327,10 @@ def read_group(folder: GroupFolder) -> GroupResults:
         estimates=read_table(folder.table("estimates"), ESTIMATE_COLUMNS),
         participants=_read_participants_table(folder.table("participants")),
         statistics=read_table(statistics, STATISTIC_COLUMNS),
-        comparisons=_read_optional(folder.table("comparisons"), COMPARISON_COLUMNS),
+        comparisons=_read_optional(compared, COMPARISON_COLUMNS),
+        dependences=tuple(
+            read_sidecar(compared).get("DependentContrasts", ()) if compared.exists() else ()
+        ),
         quality=_read_optional(folder.table("quality"), QUALITY_COLUMNS),
         reliability=_read_optional(folder.table("reliability"), RELIABILITY_COLUMNS),
         sweep=_read_optional(folder.table("sweep"), SWEEP_COLUMNS),

@@ -63,6 +63,10 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
                     "Paired tests: the first minus the one in the column versus. Each kind of "
                     "comparison is corrected for its own number of tests.",
                 ),
+                notes=[
+                    f"{found}, in all participants: not compared with what it is made of."
+                    for found in results.dependences
+                ],
                 charts=draw_contralateral(estimates, results.comparisons, results.quality),
                 tables=_comparison_tables(results.comparisons),
             ),

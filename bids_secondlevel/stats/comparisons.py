@@ -1,6 +1,6 @@
 """Paired tests: between ROIs, between contrasts, and between hemispheres."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, Column, Schema
 from bids_secondlevel.core.settings import FamilyKind
+from bids_secondlevel.stats.dependence import Dependence, why_not_compared
 from bids_secondlevel.stats.tests import TEST_COLUMNS, Numbers, families, run_tests, spread
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ COMPARISON_COLUMNS: Schema = {
 
 
 def paired_tests(
-    estimates: "pd.DataFrame", n_permutations: int = 0, family: FamilyKind = "contrast"
+    estimates: "pd.DataFrame",
+    n_permutations: int = 0,
+    family: FamilyKind = "contrast",
+    dependences: Sequence[Dependence] = (),
 ) -> "pd.DataFrame":
     """Test differences between ROIs, between contrasts of a task, and between hemispheres.
 
@@ -66,6 +70,8 @@ def paired_tests(
     family
         Which tests are corrected together, of each kind of comparison. Of two contrasts that are
         compared, tests in all ROIs are.
+    dependences
+        Contrasts that follow from others. They are not tested against their parts.
 
     Returns
     -------
@@ -86,7 +92,12 @@ def paired_tests(
             pairs = compared.assign(contrast=compared["contrast"] + " - " + versus)
         together = f"{comparison}: " + families(pairs, family)
         everything = np.full(first.size, fill_value=True)
-        tests = run_tests(differences, together, everything, n_permutations)
+        untestable = np.full(first.size, "", dtype=object)
+        if comparison == "contrast" and dependences:
+            two = zip(compared["task"], compared["contrast"], versus, strict=True)
+            why = (why_not_compared(dependences, *names) for names in two)
+            untestable[:] = [f"not tested, as {found}" if found else "" for found in why]
+        tests = run_tests(differences, together, everything, n_permutations, untestable)
         tables.append(compared.assign(comparison=comparison, versus=versus).join(tests))
     return pd.concat(tables, ignore_index=True)[list(COMPARISON_COLUMNS)]
 

@@ -246,7 +246,11 @@ def with_reasons(table: "pd.DataFrame", reasons: Mapping[str, str]) -> "pd.DataF
 
 
 def run_tests(
-    numbers: Numbers, family: NDArray[Any], is_corrected: Mask, n_permutations: int
+    numbers: Numbers,
+    family: NDArray[Any],
+    is_corrected: Mask,
+    n_permutations: int,
+    untestable: NDArray[Any] | None = None,
 ) -> "pd.DataFrame":
     """Describe numbers and test their means against 0, corrected for the number of tests.
 
@@ -260,6 +264,8 @@ def run_tests(
         Which tests count in their family, if they can be made.
     n_permutations
         See :func:`~.permutation.sign_flip_tests`.
+    untestable : (n_tests,) array of str, optional
+        Why a test is not made, as a note; empty if it is.
 
     Returns
     -------
@@ -270,7 +276,8 @@ def run_tests(
 
     tests = _describe(numbers)
     is_circular = numbers.independence == "circular"
-    tested = (tests["sem"] > 0).to_numpy() & ~is_circular
+    reasons = np.full(len(tests), "", dtype=object) if untestable is None else untestable
+    tested = (tests["sem"] > 0).to_numpy() & ~is_circular & (reasons == "")
     is_corrected = is_corrected & tested
     tests.loc[tested, list(_T_TEST)] = _t_test(tests[tested])
     for name in dict.fromkeys(family[tested]):
@@ -294,6 +301,7 @@ def run_tests(
         & bool(n_permutations)
         & tests["p_fwe"].isna(),
     }
+    notes |= {reason: (tests["n"] > 0) & (reasons == reason) for reason in set(reasons) - {""}}
     tests["note"] = pd.Series(_join_notes(notes, len(tests)), dtype="str")
     return tests
 

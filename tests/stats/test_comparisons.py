@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from group_data import rows_in
@@ -7,6 +9,7 @@ from statsmodels.stats.multitest import multipletests
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.stats.dependence import dependent_contrasts
 from bids_secondlevel.stats.permutation import sign_flip_tests
 
 RANDOM = np.random.default_rng(0)
@@ -24,7 +27,7 @@ def rows_of(values, **columns):
                 "participant_id": f"sub-{i:02}",
                 "session": None,
                 "task": "main",
-                "contrast": CONTRASTS[k],
+                "contrast": CONTRASTS[k % len(CONTRASTS)],
                 "roi": ROIS[j],
                 "hemi": HEMISPHERES[h],
                 "space": "fsnative",
@@ -122,6 +125,29 @@ def test_hemispheres_that_were_asked_for_take_the_place_of_both(hemis):
         assert test.p == pytest.approx(expected.pvalue)
     sides = [r for r in results if r.comparison == "hemi"]
     assert len(sides) == (6 if len(hemis) > 1 else 0)
+
+
+def test_a_contrast_is_not_tested_against_its_own_part():
+    values = VALUES[:, :, [0, 1, 1]].copy()
+    values[:, :, 2] = values[:, :, 0] - values[:, :, 1]
+    names = ("attend", "ignore", "attendMinusIgnore")
+    rows = [
+        replace(row, contrast=names[place // 3 % 3]) for place, row in enumerate(rows_of(values))
+    ]
+    frame = frame_of(rows, EstimateRow)
+    found = dependent_contrasts(frame)
+    assert [str(of) for of in found] == ["attendMinusIgnore is attend - ignore"]
+    results = rows_in(paired_tests(frame, 512, dependences=found))
+    pairs = [row for row in results if row.comparison == "contrast"]
+    own = [row for row in pairs if "attendMinusIgnore" in (row.contrast, row.versus)]
+    assert (len(pairs), len(own)) == (9, 6)
+    for row in own:
+        assert row.mean is not None
+        assert (row.p, row.p_fwe, row.q_fdr, row.family, row.t) == (None,) * 5
+        assert row.note == "not tested, as attendMinusIgnore is attend - ignore"
+    for row in (row for row in pairs if row not in own):
+        assert {row.contrast, row.versus} == {"attend", "ignore"}
+        assert row.p_fwe is not None
 
 
 def test_a_participant_needs_both():

@@ -222,6 +222,24 @@ def test_hemispheres_that_were_asked_for_take_the_place_of_both():
         fit_formula("estimate ~ hemi", both, NOBODY)
 
 
+def test_contrasts_that_depend_on_each_other_are_not_modelled_together():
+    rows, table = group_study(25)
+    attend, ignore = ([r for r in rows if r.contrast == name] for name in ("attend", "ignore"))
+    made = [
+        replace(a, contrast="attendMinusIgnore", estimate=a.estimate - b.estimate)
+        for a, b in zip(attend, ignore, strict=True)
+    ]
+    with pytest.raises(
+        DataError, match=r"attendMinusIgnore is attend - ignore .*--contrasts attend"
+    ):
+        fit_formula("estimate ~ contrast * roi", [*rows, *made], table)
+    assert one(
+        fit_formula("estimate ~ contrast * roi", rows, table), term="contrast:roi", test="chi2"
+    )
+    apart = fit_formula("estimate ~ age", [*rows, *made], table)
+    assert {r.contrast for r in apart.rows} == {"attend", "ignore", "attendMinusIgnore"}
+
+
 def test_sessions_and_spaces_are_not_mixed():
     rng = np.random.default_rng(8)
     rows = [

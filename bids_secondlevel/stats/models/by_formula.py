@@ -11,6 +11,7 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
 from bids_secondlevel.core.rows import CELL, frame_of
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
+from bids_secondlevel.stats.dependence import dependent_contrasts
 from bids_secondlevel.stats.models.fit import (
     Fit,
     NoFit,
@@ -68,8 +69,8 @@ def fit_formula(
     UsageError
         If the formula cannot be read or applied, or names a column that is not there.
     DataError
-        If there is nothing but circular estimates, or a column does not vary or is n/a for more
-        than half of the participants.
+        If one of several contrasts follows from the others, there is nothing but circular
+        estimates, or a column does not vary or is n/a for more than half of the participants.
     """
     parsed = check_formula(formula, participants)
     found = [find_variable(name, participants) for name in parsed.names]
@@ -82,6 +83,8 @@ def fit_formula(
             "out of the model, or --hemi both."
         )
     usable, said = without_circular(rows, parsed.response)
+    if "contrast" in parsed.names:
+        _check_dependence(usable)
     observed = observe(usable, parsed.response, variables)
     check_variables(observed)
     levels = {
@@ -112,6 +115,17 @@ def fit_formula(
             f"{failed} of {n_models} models could not be fitted; the column note says why."
         )
     return ModelResults(frame_of(results, ModelRow), tuple(messages))
+
+
+def _check_dependence(estimates: "pd.DataFrame") -> None:
+    """Refuse contrasts of which one follows from others: its numbers are no new ones."""
+    for found in dependent_contrasts(estimates):
+        raise DataError(
+            f"The model has contrast as a factor, and {found} in all participants (task "
+            f"{found.task}). A model of contrasts that depend on each other takes the same numbers "
+            f"for two observations. Leave one out: --contrasts {' '.join(sorted(found.parts))}"
+            " fits the others."
+        )
 
 
 def check_formula(formula: str, participants: ParticipantsTable) -> ModelFormula:
