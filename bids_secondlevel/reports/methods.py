@@ -165,7 +165,7 @@ def describe_measurement(
 
 def software_versions() -> dict[str, str]:
     """Tell the versions of this program and of what it computes with, by name."""
-    libraries = ("pybids", "nibabel", "numpy", "pandas", "scipy", "statsmodels", "nilearn")
+    libraries = ("pybids", "nibabel", "numpy", "pandas", "scipy", "formulaic", "nilearn")
     return {
         "bids_secondlevel": __version__,
         "Python": platform.python_version(),
@@ -221,13 +221,18 @@ def _describe_inference(results: GroupResults) -> MethodsText:
     tests.append(f"The false discovery rate was controlled after {_cite('benjamini1995')}.")
     if results.model is not None:
         fits = results.model.fits
-        cited.append("seabold2010")
         how = in_words([FIT_KINDS[fit] for fit in fits["fit"].unique()])
-        end = "; terms were tested with Wald tests." if "omnibus" in set(fits["quantity"]) else "."
-        tests.append(
-            f"The model “{results.model.given}” was fitted with statsmodels "
-            f"({_cite('seabold2010')}; {how}){end}"
-        )
+        robust = ""
+        if fits["node"].eq(MISSING).all():
+            cited += ["bell2002", "pustejovsky2018"]
+            robust = (
+                " Coefficients were tested by t with cluster-robust standard errors of the kind "
+                "CR2, the clusters being the participants, and Bell-McCaffrey degrees of freedom "
+                f"({_cite('bell2002')}; Welch's for groups with one number per participant), and "
+                "terms by F with the approximate Hotelling test "
+                f"({_cite('pustejovsky2018')})."
+            )
+        tests.append(f"The model “{results.model.given}” was fitted ({how}).{robust}")
     return MethodsText((" ".join(tests),), tuple(cited))
 
 

@@ -433,7 +433,7 @@ def cohens_d(t: Array, n: Array) -> Array:
     >>> cohens_d(np.array([4.0]), np.array([16.0])).round(3)
     array([[1.   , 0.384, 1.594]])
     """
-    low, high = _noncentralities(np.abs(t), n - 1)
+    low, high = noncentralities(np.abs(t), n - 1)
     limits = np.where(t < 0, [-high, -low], [low, high])
     return np.column_stack([t, *limits]) / np.sqrt(n)[:, np.newaxis]
 
@@ -456,7 +456,7 @@ def hedges_correction(n: Array) -> Array:
     return np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2)
 
 
-def _noncentralities(t: Array, df: Array) -> Array:
+def noncentralities(t: Array, df: Array) -> Array:
     """Find under which noncentralities t is at the 97.5th and at the 2.5th percentile.
 
     A large t is next to the noncentrality divided by the root of chi-squared over df, where the

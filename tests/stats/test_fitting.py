@@ -1,7 +1,5 @@
 """Fits and tests of plain arrays, against statsmodels and brute force."""
 
-import warnings
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,11 +11,11 @@ from statsmodels.api import OLS, MixedLM
 from bids_secondlevel.stats.models.fit import (
     Fit,
     NoFit,
+    f_test,
     fit_linear_model,
     is_estimable,
     kind_of,
     t_test,
-    wald_test,
 )
 from bids_secondlevel.stats.models.table import ModelRow
 
@@ -29,11 +27,11 @@ def names(owner):
 
 
 def coefficients(fit):
-    return fit.basis @ fit.least_squares.params
+    return fit.basis @ fit.parameters
 
 
 def covariance(fit):
-    return fit.basis @ fit.least_squares.cov_params() @ fit.basis.T
+    return fit.variance * fit.basis @ fit.basis.T
 
 
 def between_data(seed, n=20):
@@ -73,7 +71,7 @@ def generalized_least_squares(values, design, owner, ratio):
 
 def test_least_squares_equals_statsmodels():
     values, design = between_data(1)
-    fit = fit_linear_model(values, design, names(range(20)))
+    fit = fit_linear_model(values, design, names(range(20)), errors="equal")
     expected = OLS(values, design).fit()
     assert fit.note == ""
     for j, unit in enumerate(np.eye(3)):
@@ -84,7 +82,7 @@ def test_least_squares_equals_statsmodels():
         assert (r.test, r.df_residual) == ("t", 17)
         assert (r.value, r.p) == pytest.approx((expected.tvalues[j], expected.pvalues[j]))
     weights = np.array([[0, 1, 0], [0, 0, 1]])
-    joint, reference = wald_test(ROW, fit, weights), expected.f_test(weights)
+    joint, reference = f_test(ROW, fit, weights), expected.f_test(weights)
     assert (joint.test, joint.df, joint.df_residual) == ("F", 2, 17)
     assert (joint.value, joint.p) == pytest.approx((float(reference.fvalue), reference.pvalue))
 
@@ -95,7 +93,7 @@ def test_a_joint_test_of_one_combination_is_its_square_and_repetition_adds_nothi
     weights = np.array([1.0, 40.0, 0.5])
     single = t_test(ROW, fit, weights)
     for repeated in ([weights], [weights, 2 * weights, -weights]):
-        joint = wald_test(ROW, fit, np.array(repeated))
+        joint = f_test(ROW, fit, np.array(repeated))
         assert (joint.value, joint.df) == (pytest.approx(single.value**2), 1)
         assert joint.p == pytest.approx(single.p)
 
@@ -110,18 +108,6 @@ def test_a_mixed_model_of_complete_data_equals_statsmodels(seed):
     assert np.sqrt(np.diag(covariance(fit))) == pytest.approx(expected.bse_fe, rel=1e-3)
     assert fit.variances["residual"] == pytest.approx(expected.scale, rel=1e-3)
     assert fit.variances["participant_id"] == pytest.approx(expected.cov_re[0, 0], rel=1e-3)
-    test = t_test(ROW, fit, np.array([0, 1, 0, 0]))
-    assert (test.test, test.df_residual) == ("z", None)
-    assert (test.value, test.p) == pytest.approx(
-        (expected.tvalues[1], expected.pvalues[1]), rel=1e-3
-    )
-    weights = np.array([[0, 1, 0, 0], [0, 0, 1, 0]])
-    padded = np.column_stack([weights, np.zeros(2)])
-    joint, reference = wald_test(ROW, fit, weights), expected.wald_test(padded, scalar=True)
-    assert (joint.test, joint.df, joint.df_residual) == ("chi2", 2, None)
-    assert (joint.value, joint.p) == pytest.approx(
-        (float(reference.statistic), float(reference.pvalue)), rel=1e-2
-    )
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 1.0, 20.0]), st.sampled_from([0.0, 0.3]))
@@ -185,16 +171,15 @@ def test_numbers_that_cannot_be_tested(values, owner, columns, kind, said):
     assert fit.reason.startswith(said)
 
 
-def test_an_estimation_that_fails_is_reported_and_gives_no_number():
-    # Two columns that differ in the ninth digit: no optimizer can solve for the coefficients.
+def test_covariates_that_are_next_to_the_same_are_told_apart_or_not():
+    # Two columns that differ in the ninth digit: their sum is known, and their difference is not.
     values, design, owner = within_data(5)
     twin = design[:, 3] * (1 + 1e-9 * np.sin(owner))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fit = fit_linear_model(values, np.column_stack([design, twin]), names(owner))
-    assert isinstance(fit, NoFit)
-    assert fit.has_diverged
-    assert "did not converge (powell: " in fit.reason
+    fit = fit_linear_model(values, np.column_stack([design, twin]), names(owner))
+    alone = fit_linear_model(values, design, names(owner))
+    found = t_test(ROW, fit, np.array([0, 1, 0, 0, 0]))
+    expected = t_test(ROW, alone, np.array([0, 1, 0, 0]))
+    assert (found.value, found.df_residual) == pytest.approx((expected.value, 11.0), rel=1e-2)
 
 
 def test_only_what_the_design_tells_is_estimable():
@@ -202,7 +187,7 @@ def test_only_what_the_design_tells_is_estimable():
     group = np.tile([0, 1, 2], 5)
     design = np.column_stack([np.ones(15), *(group == g for g in range(3))]) * [1, 1, 1e6, 1]
     fit = fit_linear_model(rng.normal(size=15), design, names(range(15)))
-    assert fit.least_squares.df_resid == 12
+    assert fit.df_residual == 12
     for weights, is_told in (
         ([0, 1, 0, 0], False),
         ([1, 0, 0, 0], False),

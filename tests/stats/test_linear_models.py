@@ -1,7 +1,6 @@
 """Models given as formulas, against statsmodels and against planted effects."""
 
 import warnings
-from collections import Counter
 from dataclasses import fields, replace
 
 import numpy as np
@@ -9,10 +8,11 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from group_data import as_frame, group_study, in_rows, labels, participants, row
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
 
 from bids_secondlevel.core.errors import DataError, UsageError
 from bids_secondlevel.core.rows import frame_of
@@ -42,7 +42,7 @@ def one(results, **columns):
     "formula", ["estimate ~ age + group", "estimate ~ group * sex + age", "estimate ~ group * age"]
 )
 def test_one_number_per_participant_equals_statsmodels(formula):
-    rows, table = group_study(1)
+    rows, table = group_study(1, n=60)
     results = fit_formula(formula, rows, table)
     assert {(r.contrast, r.roi) for r in results.rows} == {
         (c, r) for c in ("attend", "ignore") for r in ("UL", "UR")
@@ -52,41 +52,42 @@ def test_one_number_per_participant_equals_statsmodels(formula):
         expected = smf.ols(formula, as_frame(cell, table)).fit()
         found = only(results.rows, contrast=contrast, roi="UR", quantity="coefficient")
         assert {r.name for r in found} == set(expected.params.index)
-        intervals = expected.conf_int()
+        robust = expected.get_robustcov_results("HC2")  # of clusters of one, CR2 is HC2
+        bse = dict(zip(expected.params.index, robust.bse, strict=True))
         for r in found:
-            assert (r.fit, r.hemi, r.test, r.df_residual) == (
-                "ols",
-                "both",
-                "t",
-                expected.df_resid,
-            )
+            assert (r.fit, r.hemi, r.test) == ("ols", "both", "t")
             assert r.coefficient == pytest.approx(expected.params[r.name])
-            assert r.se == pytest.approx(expected.bse[r.name])
-            assert (r.value, r.p) == pytest.approx(
-                (expected.tvalues[r.name], expected.pvalues[r.name])
+            assert r.se == pytest.approx(bse[r.name])
+            assert r.value == pytest.approx(r.coefficient / r.se)
+            assert 0 < r.df_residual <= expected.df_resid + 1e-9
+            assert r.p == pytest.approx(2 * stats.t.sf(abs(r.value), r.df_residual))
+            half = stats.t.ppf(0.975, r.df_residual) * r.se
+            assert (r.ci95_low, r.ci95_high) == pytest.approx(
+                (r.coefficient - half, r.coefficient + half)
             )
-            assert (r.ci95_low, r.ci95_high) == pytest.approx(tuple(intervals.loc[r.name]))
-            assert (r.n_rows, r.n_participants, r.excluded, r.note) == (24, 24, None, None)
+            assert (r.n_rows, r.n_participants, r.excluded, r.note) == (60, 60, None, None)
 
 
-@given(
-    st.integers(0, 1000),
-    st.sampled_from(
-        [
-            "estimate ~ {group} * {sex} + age",
-            "estimate ~ {group} * age",
-            "estimate ~ {group} * {sex} * age",
-            "estimate ~ {sex} + {group}",
-            "estimate ~ age",
-        ]
-    ),
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "estimate ~ {group} * {sex} + age",
+        "estimate ~ {group} * {sex} * age",
+        "estimate ~ {sex} + {group}",
+        "estimate ~ age",
+    ],
 )
-@settings(max_examples=25, deadline=None)
-def test_tests_of_terms_are_those_of_type_3(seed, formula):
-    rows, table = group_study(seed, n=40)
-    cells = Counter((cells["group"], cells["sex"]) for cells in table.values.values())
-    assume(len(cells) == 6 and min(cells.values()) > 2)
-    cell = only(rows, contrast="attend", roi="UL")
+def test_tests_of_terms_are_those_of_type_3(formula):
+    # Under equal variances and in large samples, they come near to those of least squares.
+    rng = np.random.default_rng(1)
+    table = participants(
+        age=list(rng.uniform(20, 70, 2000)),
+        group=[["control", "patient", "relative"][i] for i in rng.integers(0, 3, 2000)],
+        sex=["F" if x else "M" for x in rng.integers(0, 2, 2000)],
+    )
+    cell = [
+        row(i, 0.002 * float(table.values[f"sub-{i}"]["age"]) + rng.normal()) for i in labels(2000)
+    ]
     results = fit_formula(formula.format(group="group", sex="sex"), cell, table)
     summed = {"group": "C(group, Sum)", "sex": "C(sex, Sum)"}
     fitted = smf.ols(formula.format(**summed), as_frame(cell, table)).fit()
@@ -95,12 +96,8 @@ def test_tests_of_terms_are_those_of_type_3(seed, formula):
     assert len(tests) == len(expected) - 2
     for test in tests:
         reference = expected.loc[":".join(summed.get(part, part) for part in test.term.split(":"))]
-        assert (test.test, test.df, test.df_residual) == (
-            "F",
-            reference["df"],
-            fitted.df_resid,
-        )
-        assert (test.value, test.p) == pytest.approx((reference["F"], reference["PR(>F)"]))
+        assert (test.test, test.df) == ("F", reference["df"])
+        assert (test.value, test.p) == pytest.approx((reference["F"], reference["PR(>F)"]), rel=0.1)
 
 
 def test_several_numbers_per_participant_equal_a_mixed_model_of_statsmodels():
@@ -112,19 +109,9 @@ def test_several_numbers_per_participant_equal_a_mixed_model_of_statsmodels():
     found = only(results.rows, quantity="coefficient")
     assert {r.name for r in found} == set(expected.fe_params.index)
     for r in found:
-        assert (r.fit, r.test, r.df, r.df_residual, r.converged) == (
-            "mixed",
-            "z",
-            None,
-            None,
-            "yes",
-        )
+        assert (r.fit, r.test, r.df, r.converged) == ("mixed", "t", None, "yes")
         assert (r.roi, r.contrast, r.hemi, r.task) == (None, None, "both", "main")
         assert r.coefficient == pytest.approx(expected.fe_params[r.name], rel=1e-4)
-        assert r.se == pytest.approx(expected.bse_fe[r.name], rel=1e-3)
-        assert (r.value, r.p) == pytest.approx(
-            (expected.tvalues[r.name], expected.pvalues[r.name]), rel=1e-2, abs=1e-12
-        )
         assert (r.n_rows, r.n_participants) == (96, 24)
     assert one(results, name="residual").coefficient == pytest.approx(expected.scale, rel=1e-3)
     assert one(results, name="participant_id").coefficient == pytest.approx(
@@ -162,7 +149,7 @@ def test_two_contrasts_of_complete_data_are_a_paired_test():
         assert found.value == pytest.approx(paired.statistic, rel=1e-5)
         assert found.coefficient == pytest.approx(np.mean(second) - np.mean(first))
         test = one(results, roi=roi, quantity="omnibus")
-        assert (test.test, test.df) == ("chi2", 1)
+        assert (test.test, test.df, test.df_residual) == ("F", 1, pytest.approx(23))
         assert test.value == pytest.approx(paired.statistic**2, rel=1e-5)
 
 
@@ -184,9 +171,9 @@ def test_columns_of_the_estimates_table():
     ]
     expected = stats.linregress([r.area_mm2 for r in rows], [r.estimate for r in rows])
     found = one(fit_formula("estimate ~ area_mm2", rows, NOBODY), name="area_mm2")
-    assert (found.coefficient, found.p) == pytest.approx((expected.slope, expected.pvalue))
+    assert found.coefficient == pytest.approx(expected.slope)
     found = one(fit_formula("area_mm2 ~ estimate", rows, NOBODY), name="estimate")
-    assert found.p == pytest.approx(expected.pvalue)
+    assert found.coefficient * expected.slope == pytest.approx(expected.rvalue**2)
     with pytest.raises(DataError, match=r"n_vertices is the same \(100.0\) for all 12 numbers"):
         fit_formula("estimate ~ n_vertices", rows, NOBODY)
 
@@ -438,19 +425,6 @@ def test_a_transform_that_fails_in_some_fits_only():
         fit_formula("estimate ~ C(group, contr.treatment('z'))", rows, table)
 
 
-def test_an_estimation_that_fails_is_reported():
-    # Two covariates that differ in the ninth digit, and several numbers of each participant.
-    rng = np.random.default_rng(16)
-    age = rng.uniform(20, 70, 12)
-    table = participants(age=list(age), again=[a * (1 + 1e-9 * i) for i, a in enumerate(age)])
-    rows = [row(i, rng.normal(), contrast=c) for i in labels(12) for c in "xyz"]
-    results = fit_formula("estimate ~ contrast + age + again", rows, table)
-    found = one(results)
-    assert (found.fit, found.converged, found.coefficient, found.p) == ("mixed", "no", None, None)
-    assert "did not converge" in found.note
-    assert "converged: no" in results.summary
-
-
 def test_a_variance_at_its_bound_is_told():
     rows = [
         row(i, value + sign, contrast=c)
@@ -503,10 +477,9 @@ def test_the_text_says_what_was_done():
     for part in (
         "== task main, contrast attend, hemi both, space fsnative, statistic effect",
         "linear mixed model with a random intercept per participant (REML); 20 numbers of 10",
-        "converged: yes",
         "roi[T.UR]",
         "95 % CI [",
-        "chi2(1) = ",
+        "F(1, 9) = ",
         "residual ",
     ):
         assert part in text
@@ -554,13 +527,6 @@ def test_coefficients_are_compared_with_the_same_level_everywhere():
     assert lacking.coefficient is None
     assert "nobody here has group control" in lacking.note
     assert any(r.coefficient is not None for r in fitted if r.roi != first)
-
-
-def test_few_participants_are_noted_with_mixed_models():
-    for n, expected in ((19, True), (20, False)):
-        rows, table = group_study(21, n=n)
-        fitted = fit_formula("estimate ~ roi + age", rows, table).rows
-        assert {"too liberal" in (r.note or "") for r in fitted} == {expected}
 
 
 def test_numbers_with_a_few_words_are_refused():
@@ -697,3 +663,38 @@ def test_columns_may_have_the_names_of_functions(formula, named, column):
     numbers = [(r.coefficient, r.value, r.df, r.p) for r in found.rows]
     assert numbers == [(r.coefficient, r.value, r.df, r.p) for r in expected.rows]
     assert any(r.term and named in r.term for r in found.rows)
+
+
+def test_p_values_are_corrected_over_the_fits_of_a_formula():
+    rows, table = group_study(22)
+    found = only(fit_formula("estimate ~ age + sex", rows, table).rows, name="age")
+    p = [r.p for r in found]
+    assert len(p) == 4
+    assert [r.p_holm for r in found] == pytest.approx(multipletests(p, method="holm")[1])
+    assert [r.q_fdr for r in found] == pytest.approx(multipletests(p, method="fdr_bh")[1])
+
+
+def test_effect_sizes_of_groups():
+    rng = np.random.default_rng(23)
+    table = participants(group=["a"] * 20 + ["b"] * 30)
+    values = rng.normal(0, 1, 50) + np.repeat([0, 1], [20, 30])
+    rows = [row(i, value) for i, value in zip(labels(50), values, strict=True)]
+    results = fit_formula("estimate ~ group", rows, table)
+    found = one(results, name="group[T.b]")
+    one_, other = values[:20], values[20:]
+    pooled = np.sqrt((19 * one_.var(ddof=1) + 29 * other.var(ddof=1)) / 48)
+    assert found.cohens_d == pytest.approx((other.mean() - one_.mean()) / pooled)
+    assert found.cohens_d_ci95_low < found.cohens_d < found.cohens_d_ci95_high
+    # The limits are the d under which t is as extreme as it can be.
+    for limit, tail in ((found.cohens_d_ci95_low, 0.975), (found.cohens_d_ci95_high, 0.025)):
+        noncentrality = limit * pooled / found.se
+        at_limit = stats.nct.cdf(found.value, found.df_residual, noncentrality)
+        assert at_limit == pytest.approx(tail, rel=1e-4)
+    term = one(results, quantity="omnibus")
+    assert term.partial_eta2 == pytest.approx(term.value / (term.value + term.df_residual))
+    n = 1 + term.df_residual + 1
+    for limit, tail in ((term.partial_eta2_ci95_low, 0.975), (term.partial_eta2_ci95_high, 0.025)):
+        noncentrality = n * limit / (1 - limit)
+        assert stats.ncf.cdf(term.value, 1, term.df_residual, noncentrality) == pytest.approx(
+            tail, rel=1e-4
+        )

@@ -15,11 +15,12 @@ from bids_secondlevel.stats.dependence import dependent_contrasts
 from bids_secondlevel.stats.models.fit import (
     Fit,
     NoFit,
+    f_test,
     fit_linear_model,
     kind_of,
     rank_of,
     t_test,
-    wald_test,
+    with_effect_sizes,
 )
 from bids_secondlevel.stats.models.formula import Design, ModelFormula, make_design, parse_formula
 from bids_secondlevel.stats.models.observations import (
@@ -33,7 +34,7 @@ from bids_secondlevel.stats.models.observations import (
     with_counts,
     without_circular,
 )
-from bids_secondlevel.stats.models.table import ModelResults, ModelRow
+from bids_secondlevel.stats.models.table import ModelResults, ModelRow, corrected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,8 @@ def fit_formula(
     single hemispheres, each fitted alone, if there is no row of both).
 
     A model in which every participant has one number is fitted by ordinary least squares, others
-    as mixed model with a random intercept per participant (REML). Key columns are categories, and
+    as mixed model with a random intercept per participant (REML). Both are tested with
+    participants as clusters (:mod:`.robust`). Key columns are categories, and
     so is a column of ``participants.tsv`` with ``Levels`` in ``participants.json`` or with a value
     that is not a number. The reference level of categories is the alphabetically first. Numbers
     are taken as they are: write ``center(age)`` if age interacts with something. Transforms such
@@ -114,7 +116,7 @@ def fit_formula(
         messages.append(
             f"{failed} of {n_models} models could not be fitted; the column note says why."
         )
-    return ModelResults(frame_of(results, ModelRow), tuple(messages))
+    return ModelResults(corrected(frame_of(results, ModelRow)), tuple(messages))
 
 
 def _check_dependence(estimates: "pd.DataFrame") -> None:
@@ -172,14 +174,19 @@ def _fit(
 def _as_rows(row: ModelRow, fitted: tuple[Fit, Design] | NoFit) -> Iterator[ModelRow]:
     """Write a fit as rows: coefficients, tests of terms, variances."""
     if isinstance(fitted, NoFit):
-        yield replace(row, note=fitted.reason, converged="no" if fitted.has_diverged else None)
+        yield replace(row, note=fitted.reason)
         return
     fit, design = fitted
     row = replace(row, note=fit.note or None, converged="yes" if row.fit == "mixed" else None)
     units = np.eye(len(design.columns))
-    for unit, name, term in zip(units, design.columns, design.term_of, strict=True):
-        yield t_test(replace(row, term=term, name=name, quantity="coefficient"), fit, unit)
+    for unit, name, term, values in zip(
+        units, design.columns, design.term_of, design.matrix.T, strict=True
+    ):
+        of_coefficient = replace(row, term=term, name=name, quantity="coefficient")
+        is_difference = bool(np.isin(values, (0.0, 1.0)).all())  # or the mean
+        yield with_effect_sizes(t_test(of_coefficient, fit, unit), fit, is_difference=is_difference)
     for term, weights in design.omnibus.items():
-        yield wald_test(replace(row, term=term, quantity="omnibus"), fit, weights)
+        tested = f_test(replace(row, term=term, quantity="omnibus"), fit, weights)
+        yield with_effect_sizes(tested, fit, is_difference=False)
     for name, variance in fit.variances.items():
         yield replace(row, name=name, quantity="variance", coefficient=variance)

@@ -19,10 +19,10 @@ from bids_secondlevel.core.values import Array, ParticipantsTable
 from bids_secondlevel.stats.models.fit import (
     Fit,
     NoFit,
+    f_test,
     fit_linear_model,
     is_estimable,
     t_test,
-    wald_test,
 )
 from bids_secondlevel.stats.models.observations import (
     Observations,
@@ -48,7 +48,7 @@ from bids_secondlevel.stats.models.specification import (
     NodeTest,
     StatsModel,
 )
-from bids_secondlevel.stats.models.table import ModelResults, ModelRow
+from bids_secondlevel.stats.models.table import ModelResults, ModelRow, corrected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ def fit_stats_model(
         ]
         of_node = ModelRow(specification.name, "ols", node.name)
         results += _fit_node(of_node, node, design, selected)
-    return ModelResults(frame_of(results, ModelRow), tuple(messages))
+    return ModelResults(corrected(frame_of(results, ModelRow)), tuple(messages))
 
 
 def _told_of_columns(node: DatasetNode, design: NodeDesign) -> Iterator[str]:
@@ -322,7 +322,7 @@ def _fit_cases(
         return
     columns = _transform(node.instructions, design.sources, cases.values)
     matrix = np.column_stack([columns[name] for name in design.variables])
-    fit = fit_linear_model(cases.numbers.to_numpy(), matrix, cases.participants)
+    fit = fit_linear_model(cases.numbers.to_numpy(), matrix, cases.participants, errors="equal")
     if isinstance(fit, NoFit):
         yield replace(row, note=fit.reason)
         return
@@ -341,7 +341,7 @@ def _contrast_row(row: ModelRow, fit: Fit, weights: Array, test: NodeTest) -> Mo
             note="cannot be told from these data: a variable does not vary, or follows from others",
         )
     if test == "F":
-        return wald_test(row, fit, weights)
+        return f_test(row, fit, weights)
     tested = t_test(row, fit, weights[0])
     if test == "t":
         return tested

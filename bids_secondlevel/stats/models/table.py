@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from bids_secondlevel.core.rows import CELL, MISSING, column, columns
+from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family, holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FitKind = Literal["ols", "mixed"]
 Quantity = Literal["coefficient", "contrast", "omnibus", "variance"]
-TestKind = Literal["t", "z", "F", "chi2"]
+TestKind = Literal["t", "F"]
 
 FIT_KINDS: Mapping[FitKind, str] = {
     "ols": "ordinary least squares: one number per participant",
@@ -88,22 +91,57 @@ class ModelRow:
         "upper limit of its 95 % confidence interval", units=_UNITS, default=None
     )
     test: TestKind | None = column(
-        "test statistic: Student's t and F for ordinary least squares, Wald z and chi2 for mixed "
-        "models (liberal where participants are few)",
-        levels={"t": "Student's t", "z": "Wald z", "F": "F", "chi2": "Wald chi-squared"},
+        "test statistic, by cluster-robust standard errors (CR2) whose clusters are the "
+        "participants; of a BIDS Stats Model by those of ordinary least squares",
+        levels={"t": "Student's t", "F": "F; for several coefficients by approximate Hotelling"},
         default=None,
     )
     value: float | None = column("value of the test statistic", default=None)
-    df: int | None = column("numerator degrees of freedom of F, or those of chi2", default=None)
-    df_residual: int | None = column("residual degrees of freedom of t and F", default=None)
+    df: int | None = column("numerator degrees of freedom of F", default=None)
+    df_residual: float | None = column(
+        "degrees of freedom of t, and those of the denominator of F: Welch's for groups with one "
+        "number per participant, else Bell and McCaffrey's, which may be fractional",
+        default=None,
+    )
     p: float | None = column(
-        "p value (t and z: two-sided), not corrected for multiple tests", default=None
+        "p value (of t: two-sided), not corrected for multiple tests", default=None
+    )
+    p_holm: float | None = column(
+        "p, corrected by Holm's method for all fits of the model (one in each ROI, contrast, ...) "
+        "with this coefficient, contrast or term",
+        default=None,
+    )
+    q_fdr: float | None = column(
+        "false discovery rate at which p is significant among the same tests (Benjamini-Hochberg)",
+        default=None,
+    )
+    cohens_d: float | None = column(
+        "Cohen's d: coefficient divided by the standard deviation of the residuals; only of means "
+        "and of differences between categories, and with one number per participant",
+        default=None,
+    )
+    cohens_d_ci95_low: float | None = column(
+        "lower limit of the 95 % confidence interval of d (noncentral t)", default=None
+    )
+    cohens_d_ci95_high: float | None = column(
+        "upper limit of the 95 % confidence interval of d (noncentral t)", default=None
+    )
+    partial_eta2: float | None = column(
+        "partial eta squared, from F (or t squared) and its degrees of freedom; only with one "
+        "number per participant",
+        default=None,
+    )
+    partial_eta2_ci95_low: float | None = column(
+        "lower limit of its 95 % confidence interval (noncentral F)", default=None
+    )
+    partial_eta2_ci95_high: float | None = column(
+        "upper limit of its 95 % confidence interval (noncentral F)", default=None
     )
     n_rows: int = column("numbers that the model was fitted to", default=0)
     n_participants: int = column("participants they belong to", default=0)
-    converged: Literal["yes", "no"] | None = column(
+    converged: Literal["yes"] | None = column(
         "whether the estimation of a mixed model converged; n/a where nothing was iterated",
-        levels={"yes": "it converged", "no": "it did not, and no number is given"},
+        levels={"yes": "it converged"},
         default=None,
     )
     excluded: str | None = column(
@@ -116,6 +154,9 @@ class ModelRow:
 
 MODEL_COLUMNS = columns(ModelRow)
 
+_TEST = ("model", "node", "subset", "quantity", "term", "name")
+"""The columns that name a test; it is made in every fit."""
+
 _WHERE = ("node", "subset", *CELL)
 
 
@@ -126,6 +167,16 @@ class ModelResults:
     table: "pd.DataFrame"
     """A row for each :class:`ModelRow`."""
     messages: tuple[str, ...]
+
+
+def corrected(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Correct the p value of each test for the number of fits that it was made in."""
+    p = table["p"].to_numpy()
+    family = table.groupby(list(_TEST), sort=False).ngroup().to_numpy()
+    columns = {"p_holm": holm, "q_fdr": benjamini_hochberg}
+    return table.assign(
+        **{name: by_family(how, p, family, np.isfinite(p)) for name, how in columns.items()}
+    )
 
 
 def summarize_models(results: ModelResults) -> str:
@@ -146,9 +197,8 @@ def _fit_text(rows: "pd.DataFrame") -> Iterator[str]:
     first = rows.iloc[0]
     kind = FIT_KINDS[first["fit"]].partition(":")[0]
     yield f"{kind}; {first['n_rows']:g} numbers of {first['n_participants']:g} participants"
-    for column_name, label in (("converged", "converged"), ("excluded", "left out")):
-        if first[column_name] != MISSING:
-            yield f"{label}: {first[column_name]}"
+    if first["excluded"] != MISSING:
+        yield f"left out: {first['excluded']}"
     for note in rows["note"].unique():
         if note != MISSING:
             yield f"note: {note}"
@@ -171,7 +221,7 @@ def _numbers(row: Any) -> str:
     if isfinite(row.ci95_low):
         parts.append(f"95 % CI [{row.ci95_low:.5g}, {row.ci95_high:.5g}]")
     if row.test != MISSING:
-        degrees = ", ".join(f"{df:g}" for df in (row.df, row.df_residual) if isfinite(df))
+        degrees = ", ".join(f"{df:.4g}" for df in (row.df, row.df_residual) if isfinite(df))
         parts.append(f"{row.test}{f'({degrees})' if degrees else ''} = {row.value:.4g}")
         parts.append(f"p = {row.p:.4g}")
     return "  ".join(parts)
