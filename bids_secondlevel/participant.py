@@ -11,7 +11,7 @@ from bids_secondlevel.core.errors import DONE, SOME_PARTICIPANT_FAILED
 from bids_secondlevel.core.files import ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.results import ParticipantResults, definition_of, inputs_of
-from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.core.rows import frame_of, stacked
 from bids_secondlevel.core.settings import settings_text
 from bids_secondlevel.core.values import Absent, Rois
 from bids_secondlevel.inputs.study import Chosen, Study, choose
@@ -38,6 +38,11 @@ from bids_secondlevel.rois.measure import locate, measure
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow, compare_rois, describe_rois
 from bids_secondlevel.rois.runs import RunRow, label_run
 from bids_secondlevel.rois.sweep import SweepRow, label_variant
+from bids_secondlevel.rois.visual_field import (
+    VISUAL_FIELD_COLUMNS,
+    locate_in_field,
+    measure_in_field,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,16 +67,18 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
     # ROI = visual areas within the limits of eccentricity AND what the localizer activates.
     rois = individual_rois(plan.rois, cortex)
     regions = locate(rois, cortex)
+    field = locate_in_field(cortex, plan)
     varied = [(v, locate(individual_rois(v.rois, cortex), cortex)) for v in plan.variants]
 
     # Every contrast in every ROI: a row for L, for R, and for the vertices of both pooled.
-    estimates, runs, sweep = [], [], []
+    estimates, runs, sweep, in_field = [], [], [], []
     for contrast in files.contrasts:
         maps = read.contrast(contrast, cortex)
         estimates += measure(maps.combined, regions, contrast, plan)
         for run, of_run in maps.by_run.items():
             rows = measure(of_run, regions, contrast.of_run(run), plan)
             runs += [label_run(row, run) for row in rows]
+        in_field += [measure_in_field(maps.combined, field, contrast, plan)]
         for variant, changed in varied:
             rows = measure(maps.combined, changed, contrast, plan)
             sweep += [label_variant(row, variant) for row in rows if row.roi in variant.values]
@@ -103,6 +110,7 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
         estimates=frame_of(estimates, EstimateRow),
         runs=frame_of(runs, RunRow),
         sweep=frame_of(sweep, SweepRow),
+        visual_field=stacked(in_field, VISUAL_FIELD_COLUMNS),
         quality=frame_of(describe_rois(participant, rois, cortex, plan), QualityRow),
         overlaps=frame_of(compare_rois(participant, rois, plan), OverlapRow),
         messages=tuple(read.messages),

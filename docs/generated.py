@@ -22,6 +22,7 @@ from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
 from bids_secondlevel.rois.runs import RUN_COLUMNS
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
+from bids_secondlevel.rois.visual_field import VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS
@@ -37,6 +38,7 @@ TABLES = {
     "`*_desc-roi_quality.tsv` and `group_quality.tsv`": QUALITY_COLUMNS,
     "`*_desc-roi_overlap.tsv`": OVERLAP_COLUMNS,
     "`group_participants.tsv`": PARTICIPANT_COLUMNS,
+    "`*_desc-visualfield_estimates.tsv`": VISUAL_FIELD_COLUMNS,
     "`group_statistics.tsv`": STATISTIC_COLUMNS,
     "`group_comparisons.tsv`": COMPARISON_COLUMNS,
     "`group_model.tsv`": MODEL_COLUMNS,

@@ -2,6 +2,7 @@
 
 from bids_secondlevel.core.files import Plan
 from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiRule
+from bids_secondlevel.core.visual_field import FieldBins
 
 
 def plan(**asked):
@@ -22,6 +23,7 @@ def plan(**asked):
         "n_runs": {},
         "statistic": "effect",
         "summary": "mean",
+        "visual_field": FieldBins(),
         "retinotopy_source": None,
         "cross_validate": False,
         "filtered": {},

@@ -10,6 +10,7 @@ from bids_secondlevel.core.errors import SecondLevelError
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import HemisphereRow, RoiDefinition, RoiRule, SummaryKind
 from bids_secondlevel.core.variants import Variant
+from bids_secondlevel.core.visual_field import FieldBins
 
 Unit = tuple[str | None, str | None]
 """Session and run of a map."""
@@ -246,6 +247,8 @@ class Plan:
     """What is measured: the ``stat`` entity of the maps."""
     summary: SummaryKind
     """How the values in a ROI become one number."""
+    visual_field: FieldBins | None
+    """Bins of the profiles over the visual field; ``None`` if none are asked for."""
     retinotopy_source: str | None
     """The source of retinotopy asked for, if one was."""
     cross_validate: bool

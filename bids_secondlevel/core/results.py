@@ -34,6 +34,8 @@ class ParticipantResults:
     """Estimates of single runs; no rows if none were combined."""
     sweep: "pd.DataFrame"
     """Estimates under other limits; no rows if no sweep was asked for."""
+    visual_field: "pd.DataFrame"
+    """Means in bins of the visual field; no rows if none were asked for."""
     quality: "pd.DataFrame"
     overlaps: "pd.DataFrame"
     messages: tuple[str, ...] = ()

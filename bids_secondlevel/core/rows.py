@@ -128,6 +128,14 @@ def frame_of_cells(cells: Mapping[str, Sequence[Any]], schema: Schema) -> "pd.Da
     return pd.DataFrame(typed)
 
 
+def stacked(tables: "Sequence[pd.DataFrame]", schema: Schema) -> "pd.DataFrame":
+    """Put tables of the same columns one below the other; there may be none."""
+    import pandas as pd
+
+    nothing = frame_of_cells(dict.fromkeys(schema, ()), schema)
+    return pd.concat(tables, ignore_index=True)[list(schema)] if tables else nothing
+
+
 def each_row(frame: "pd.DataFrame") -> Iterator[Any]:
     """Give the rows of a table one by one, with their columns as attributes."""
     return iter(frame.itertuples())

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -181,6 +182,33 @@ class Settings:
         MEASURED,
         metavar="HIGH",
         default=(),
+    )
+    visual_field: bool = option(
+        "no profiles over the visual field (desc-visualfield_estimates.tsv)",
+        MEASURED,
+        default=True,
+    )
+    eccentricity_bins: tuple[float, ...] = option(
+        "edges of the bins of eccentricity in degrees (default: 0.5 0.71 1 1.41 2 2.83 4 5.66 8 "
+        "and so on, up to the largest eccentricity)",
+        MEASURED,
+        metavar="EDGE",
+        default=(),
+        check=lambda edges: (
+            len(edges) != 1
+            and all(isfinite(edge) and edge >= 0 for edge in edges)
+            and all(low < high for low, high in pairwise(edges))
+        ),
+        expected="two or more numbers in degrees from 0 on, in ascending order",
+    )
+    polar_angle_bins: int = option(
+        "number of equal bins of polar angle, from the lower vertical meridian clockwise (default: "
+        "{default})",
+        MEASURED,
+        metavar="N",
+        default=12,
+        check=lambda n: 1 <= n <= 360,
+        expected="1 to 360",
     )
     space: str | None = option(
         "space in which ROIs are defined and measured (default: that of the maps; fsnative "
@@ -406,7 +434,8 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
         if name == "rule":
             options |= _rule_as_toml(settings.rule)
         elif name in declared:
-            options[declared[name].key] = _as_toml(value)
+            known = declared[name]
+            options[known.key] = not value if known.says_no else _as_toml(value)
     options["roi"] = [
         {
             "name": roi.name,

@@ -18,6 +18,7 @@ from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN, family, spoken
 from bids_secondlevel.core.variants import sweep_variants
+from bids_secondlevel.core.visual_field import FieldBins
 from bids_secondlevel.core.words import counted
 from bids_secondlevel.inputs.names import is_localizer, statistic_of
 from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
@@ -96,6 +97,9 @@ def _make_plan(
         n_runs=_count_runs(reference, chosen, settings),
         statistic=statistic_of(settings.statistic),
         summary=settings.summary,
+        visual_field=FieldBins(edges=settings.eccentricity_bins, n_angles=settings.polar_angle_bins)
+        if settings.visual_field
+        else None,
         retinotopy_source=settings.retinotopy_source,
         cross_validate=settings.cross_validate,
         filtered={query: frozenset(of) for query, of in settings.bids_filters.items()},

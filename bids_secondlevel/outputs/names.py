@@ -13,10 +13,11 @@ SWEEP = "desc-sweep_estimates"
 RUNS = "desc-runs_estimates"
 QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
+VISUAL_FIELD = "desc-visualfield_estimates"
 CORTEX = "desc-rois_cortex"
 ANALYSES = "analyses"
 """The folder of group analyses that have a name."""
-_TABLES = (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS)
+_TABLES = (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS, VISUAL_FIELD)
 
 _OF_GROUP = (
     "estimates",

@@ -11,7 +11,7 @@ from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import Contrast
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.results import FittedModel, GroupResults, ParticipantResults
-from bids_secondlevel.core.rows import Schema, frame_of_cells
+from bids_secondlevel.core.rows import Schema, stacked
 from bids_secondlevel.core.settings import is_stats_model, model_as_given
 from bids_secondlevel.core.values import Rois
 from bids_secondlevel.inputs.study import Chosen
@@ -32,6 +32,7 @@ from bids_secondlevel.outputs.names import (
     QUALITY,
     RUNS,
     SWEEP,
+    VISUAL_FIELD,
     GroupFolder,
     ParticipantFolder,
     reports_of,
@@ -42,6 +43,7 @@ from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
 from bids_secondlevel.rois.runs import RUN_COLUMNS
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
+from bids_secondlevel.rois.visual_field import VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats import comparisons
 from bids_secondlevel.stats import tests as stats
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_OPTIONAL = (SWEEP, RUNS, "reliability", "sweep")
+_OPTIONAL = (SWEEP, RUNS, VISUAL_FIELD, "reliability", "sweep")
 """Tables that are there only if they have rows."""
 
 
@@ -92,6 +94,7 @@ def write_participant(
         "Sources": list(dict.fromkeys(measured)),
     }
     swept = {**defined, "RowCount": len(results.sweep)}
+    in_field = {"RowCount": len(results.visual_field)}
     single = {**defined, "RowCount": len(results.runs)}
     tables = _encode_tables(
         folder,
@@ -99,6 +102,7 @@ def write_participant(
         (OVERLAP, results.overlaps, OVERLAP_COLUMNS, described),
         (SWEEP, results.sweep, SWEEP_COLUMNS, swept),
         (RUNS, results.runs, RUN_COLUMNS, single),
+        (VISUAL_FIELD, results.visual_field, VISUAL_FIELD_COLUMNS, {**defined, **in_field}),
         (ESTIMATES, results.estimates, ESTIMATE_COLUMNS, estimated),
         entities=folder.entities,
     )
@@ -217,6 +221,7 @@ def _read_participant(
         estimates=read_table(estimates, ESTIMATE_COLUMNS),
         runs=_read_optional(folder.table(RUNS), RUN_COLUMNS),
         sweep=_read_optional(folder.table(SWEEP), SWEEP_COLUMNS),
+        visual_field=_read_optional(folder.table(VISUAL_FIELD), VISUAL_FIELD_COLUMNS),
         quality=read_table(folder.table(QUALITY), QUALITY_COLUMNS),
         overlaps=read_table(folder.table(OVERLAP), OVERLAP_COLUMNS),
         messages=messages,
@@ -228,7 +233,7 @@ def _read_participant(
 def _read_optional(path: Path, schema: Schema) -> "pd.DataFrame":
     if path.exists():
         return read_table(path, schema)
-    return frame_of_cells(dict.fromkeys(schema, ()), schema)
+    return stacked((), schema)
 
 
 def _label(value: Any) -> str | None:
@@ -341,7 +346,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
 def _read_participants_table(path: Path) -> "pd.DataFrame":
     """Read a table whose last columns are those of ``participants.tsv``."""
     if not path.exists():
-        return frame_of_cells(dict.fromkeys(PARTICIPANT_COLUMNS, ()), PARTICIPANT_COLUMNS)
+        return stacked((), PARTICIPANT_COLUMNS)
     header = table_text(path).partition("\n")[0]
     return read_table(path, participant_schema(header.split("\t")))
 

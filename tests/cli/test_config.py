@@ -58,6 +58,9 @@ cross-validate = true
 sweep = true
 sweep-thresholds = [2, 3]
 sweep-eccentricities = [4]
+no-visual-field = true
+eccentricity-bins = [0, 2, 8]
+polar-angle-bins = 4
 retinotopy-source = "inferred"
 task-label = ["main"]
 contrasts = ["attend"]
@@ -69,6 +72,7 @@ min-coverage = 0.5
 n-permutations = 99
 model = "estimate ~ age"
 analysis-name = "second"
+family = "all"
 n-procs = 3
 force = true
 stop-on-first-crash = true
@@ -85,12 +89,13 @@ verbose = 2
         "--min-vertices 4 --visual-areas V1 V2 --eccentricity 1 4.5 --polar-angle -90 0 "
         "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
+        "--no-visual-field --eccentricity-bins 0 2 8 --polar-angle-bins 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
         "--space fsaverage --hemi both "
         "--n-procs 3 --force --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
-    of_group = f"--exclude {exclude} --min-coverage 0.5 --n-permutations 99 --analysis-name second"
-    of_group = [*of_group.split(), "--model", "estimate ~ age"]
+    of_group = f"--exclude {exclude} --min-coverage 0.5 --n-permutations 99 --family all"
+    of_group = [*of_group.split(), "--analysis-name", "second", "--model", "estimate ~ age"]
     from_file = parse([*POSITIONALS, "--config", str(config)])
     given = parse([*POSITIONALS, *arguments])
     at_group = parse(["bids", "out", "group", *of_group])

@@ -123,6 +123,8 @@ MEASURED = st.fixed_dictionaries(
         "space": st.sampled_from([None, "fsnative", "fsaverage5", "fsLR-59k", "fsLR"]),
         "hemi": st.sampled_from([(), ("both",), ("R", "L")]),
         "sweep": st.booleans(),
+        "visual_field": st.booleans(),
+        "eccentricity_bins": st.sampled_from([(), (0.0, 2.5, 8.0)]),
         "sweep_eccentricities": st.sampled_from([(), (3.0, 4.0)]),
         "min_coverage": st.sampled_from([0.0, 0.5]),
         "model": st.sampled_from([None, "estimate ~ age", 'a "quoted" \\ one']),

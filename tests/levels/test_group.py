@@ -46,7 +46,7 @@ def test_the_table_is_that_of_all_participants_and_the_test_is_right(processed, 
     participants = [
         row
         for label in ("01", "02", "03", "04")
-        for path in output.glob(f"sub-{label}/func/*_estimates.tsv")
+        for path in output.glob(f"sub-{label}/func/*_desc-roi_estimates.tsv")
         for row in read_tsv(path)
     ]
     assert sorted(map(tuple, (row.items() for row in participants))) == sorted(
@@ -163,7 +163,7 @@ def test_a_cell_that_one_participant_lacks_is_completed(processed, output):
         write_gifti(path, effect, hemi)
     again = [str(processed.root), str(output), "participant", "--n-procs", "1"]
     assert main(again) == 0
-    (path,) = output.glob("sub-01/func/*_estimates.tsv")
+    (path,) = output.glob("sub-01/func/*_desc-roi_estimates.tsv")
     assert "ignore" not in {row["contrast"] for row in read_tsv(path)}
     assert group(processed, output) == 0
     rows = [row for row in rows_of(output) if row["contrast"] == "ignore"]
@@ -204,7 +204,7 @@ def test_a_label_that_nothing_has_is_named(processed, output, capsys, *, option,
 
 @pytest.mark.parametrize("damage", ["rubbish", "no column", "no number", "no sidecar"])
 def test_a_broken_table_costs_only_its_participant(processed, output, caplog, damage):
-    (path,) = output.glob("sub-03/func/*_estimates.tsv")
+    (path,) = output.glob("sub-03/func/*_desc-roi_estimates.tsv")
     text = path.read_text()
     if damage == "no sidecar":
         path.with_suffix(".json").unlink()
@@ -238,7 +238,7 @@ def test_dry_run_lists_the_tables_and_writes_nothing(processed, output, capsys):
     assert group(processed, output, "--dry-run") == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
-        f"would read {path}" for path in sorted(output.glob("sub-*/func/*_estimates.tsv"))
+        f"would read {path}" for path in sorted(output.glob("sub-*/func/*_desc-roi_estimates.tsv"))
     ]
     assert contents(output) == before
 
@@ -266,7 +266,7 @@ def test_excluded_participants_stay_in_the_table_with_the_reason(processed, outp
 
 
 def test_an_excluded_table_is_not_even_read(processed, output, tmp_path):
-    (path,) = output.glob("sub-03/func/*_estimates.tsv")
+    (path,) = output.glob("sub-03/func/*_desc-roi_estimates.tsv")
     path.write_text("rubbish")
     assert group(processed, output) == 1
     assert group(processed, output, *exclusions(tmp_path / "out.tsv", "03\tbroken")) == 0

@@ -78,7 +78,7 @@ def test_sidecars_say_where_it_comes_from(study, output):
         scheme, name, inside = uri.split(":")
         assert scheme == "bids"
         assert (output / links[name] / inside).is_file()
-    (table,) = output.glob("sub-01/func/*_estimates.tsv")
+    (table,) = output.glob("sub-01/func/*_desc-roi_estimates.tsv")
     described = json.loads(table.with_suffix(".json").read_text())
     assert set(read_tsv(table)[0]) <= set(described)
     for column in read_tsv(table)[0]:
@@ -329,7 +329,7 @@ def test_linked_content_is_read_and_named_by_its_link(study, output, tmp_path):
     path.rename(annexed)
     path.symlink_to(annexed)
     assert level(study, output) == 0
-    (table,) = output.glob("sub-01/func/*_estimates.json")
+    (table,) = output.glob("sub-01/func/*_desc-roi_estimates.json")
     sources = json.loads(table.read_text())["Sources"]
     assert f"bids:firstlevel:sub-01/func/{path.name}" in sources
     assert "annex" not in table.read_text()
@@ -430,7 +430,7 @@ def test_sessions_are_measured_apart(tmp_path, output):
     for path in study.firstlevel.glob("sub-01/func/*task-main*"):
         path.unlink()
     assert level(study, output) == 0
-    (path,) = output.glob("sub-01/func/*_estimates.tsv")
+    (path,) = output.glob("sub-01/func/*_desc-roi_estimates.tsv")
     by_session = {
         row["session"]: row["estimate"]
         for row in read_tsv(path)
@@ -438,6 +438,6 @@ def test_sessions_are_measured_apart(tmp_path, output):
     }
     assert by_session == {"a": "11.5", "b": "15.5"}
     assert level(study, output, "--session-label", "ses-b") == 0
-    (path,) = output.glob("sub-01/ses-b/func/sub-01_ses-b_*_estimates.tsv")
+    (path,) = output.glob("sub-01/ses-b/func/sub-01_ses-b_*desc-roi_estimates.tsv")
     assert {row["session"] for row in read_tsv(path)} == {"b"}
     assert len(list(output.glob("sub-01/ses-b/func/sub-01_ses-b_*combined_mask.label.gii"))) == 4

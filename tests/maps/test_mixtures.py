@@ -355,7 +355,7 @@ class TestEarlierRuns:
         effect(group_study, "L", desc="smoothed", label="02")
         assert level(group_study, output) == 1
         assert "removed, as it was of an earlier run" in caplog.text
-        assert not list(output.glob("sub-02/func/*_estimates.*"))
+        assert not list(output.glob("sub-02/func/*_desc-roi_estimates.*"))
         assert level(group_study, output, name="group") == 0
         assert "No results of sub-02" in caplog.text
 
@@ -487,7 +487,7 @@ class TestDoubtfulTables:
 
     @pytest.mark.parametrize("damage", ["half", "header", "status"])
     def test_a_damaged_table(self, processed, output, caplog, damage):
-        (path,) = output.glob("sub-03/func/*_estimates.tsv")
+        (path,) = output.glob("sub-03/func/*_desc-roi_estimates.tsv")
         lines = path.read_text().splitlines(keepends=True)
         path.write_text(
             {

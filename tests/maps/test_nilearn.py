@@ -97,7 +97,7 @@ def test_nothing_else_that_nilearn_writes_is_taken_for_a_contrast(fitted, tmp_pa
     root, _ = fitted
     assert run(root, tmp_path, *PARTICIPANT).returncode == 0
     assert {key[1] for key in estimates(tmp_path)} == {"ulvslr"}
-    (path,) = tmp_path.glob("sub-01/func/*_estimates.json")
+    (path,) = tmp_path.glob("sub-01/func/*_desc-roi_estimates.json")
     sources = json.loads(path.read_text())["Sources"]
     assert len(sources) == 4
     assert all(source.startswith("bids:nilearn:sub-01/sub-01_task-") for source in sources)

@@ -171,8 +171,8 @@ def test_another_version_redoes_everybody(output, skipped):
 @pytest.mark.parametrize(
     "pattern",
     [
-        "sub-02/func/*estimates.tsv",
-        "sub-02/func/*estimates.json",
+        "sub-02/func/*desc-roi_estimates.tsv",
+        "sub-02/func/*desc-roi_estimates.json",
         "sub-02/func/*hemi-R*label-left_desc-combined_mask.label.gii",
         "sub-02/anat/*hemi-L*dseg.label.gii",
         "logs/sub-02_run.json",

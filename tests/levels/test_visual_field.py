@@ -1,0 +1,240 @@
+"""Profiles over the visual field, against a computation vertex by vertex."""
+
+import json
+import math
+from itertools import pairwise
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from half_cortex import half
+from plans import plan
+from study import describe, read_tsv, run_here, write_gifti, write_mgz
+
+from bids_secondlevel.core.files import Contrast
+from bids_secondlevel.core.hemispheres import Bilateral
+from bids_secondlevel.core.roi_rule import RoiDefinition
+from bids_secondlevel.core.visual_field import FieldBins
+from bids_secondlevel.rois.visual_field import locate_in_field, measure_in_field
+
+N = 400
+SIDES = {"L": ("lh", 1), "R": ("rh", -1)}
+EDGES = [0.5, 0.71, 1, 1.41, 2, 2.83, 4, 5.66, 8, 11.31, 16]
+WEDGES = [-180 + 30 * i for i in range(13)]
+
+
+def maps_of(side, seed):
+    """Retinotopy with values on edges and without angles, and a response that depends on it."""
+    rng = np.random.default_rng([seed, side == "R"])
+    eccentricity = rng.uniform(0.1, 12, N).astype("f4")
+    eccentricity[:6] = [0.5, 0.71, 1.41, 11.31, 0.49999, 0]
+    angle = rng.uniform(0, 180, N).astype("f4")  # both hemispheres see the other side
+    angle[6:10] = [0, 30, 180, 90]
+    angle[10:14] = np.nan
+    area = rng.integers(0, 3, N).astype("i4")
+    area[:14] = 1
+    effect = (3 * np.log(eccentricity + 1) + np.cos(np.radians(np.nan_to_num(angle)))).astype("f4")
+    effect[20:30] = np.nan
+    return {"varea": area, "eccen": eccentricity, "angle": angle, "effect": effect}
+
+
+def write_study(root, labels=("01", "02"), *, maps=("varea", "eccen", "angle"), localized=()):
+    describe(root, "field", "raw")
+    describe(root / "derivatives/glm", "glm")
+    for label in labels:
+        (root / f"sub-{label}").mkdir()
+        for side, (prefix, _) in SIDES.items():
+            known = maps_of(side, int(label))
+            surf = root / f"derivatives/freesurfer/sub-{label}/surf"
+            for name in maps:
+                dtype = "i4" if name == "varea" else "f4"
+                write_mgz(surf / f"{prefix}.benson14_{name}.mgz", known[name], dtype)
+            stem = root / f"derivatives/glm/sub-{label}/func/sub-{label}_hemi-{side}_space-fsnative"
+            named = {"task-main_contrast-faces_stat-effect": known["effect"]}
+            if label in localized:
+                named["task-loc_contrast-all_stat-z"] = np.full(N, 3.0)
+            for rest, values in named.items():
+                task, _, contrast = rest.partition("_")
+                name = f"{stem.name.replace('_hemi', f'_{task}_hemi')}_{contrast}_statmap.func.gii"
+                write_gifti(stem.with_name(name), values, side)
+    return root
+
+
+def expected(label, area, hemi, rings=EDGES, wedges=WEDGES):
+    """Go through the vertices one by one."""
+    found = {}
+    for side, (_, sign) in SIDES.items():
+        if hemi not in (side, "both"):
+            continue
+        known = maps_of(side, int(label))
+        for v in range(N):
+            eccentricity = known["eccen"][v]
+            ring = [
+                (low, high)
+                for low, high in pairwise(rings)
+                if np.float32(low) <= eccentricity < np.float32(high)
+            ]
+            if known["varea"][v] != area or not ring:
+                continue
+            bins = [("eccentricity", *ring[0], math.nan, math.nan)]
+            if not np.isnan(known["angle"][v]):
+                angle = float(known["angle"][v]) * sign
+                angle = -180.0 if angle == 180 else angle
+                wedge = next((a, b) for a, b in pairwise(wedges) if a <= angle < b)
+                bins += [("polar_angle", rings[0], rings[-1], *wedge), ("cell", *ring[0], *wedge)]
+            for each in bins:
+                found.setdefault(str(each), []).append(float(known["effect"][v]))
+    return found
+
+
+def table(output, label="01"):
+    (path,) = output.glob(f"sub-{label}/func/*_desc-visualfield_estimates.tsv")
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["n/a"])
+
+
+def check(rows, planted):
+    """Compare all rows of an area and hemisphere with what is expected of each bin."""
+    seen = set()
+    for row in rows.itertuples():
+        bounds = [float(x) for x in row[10:14]]
+        name = str(
+            (
+                row.profile,
+                *(int(b) if b == int(b) else b for b in bounds[:2]),
+                *[x if math.isnan(x) else int(x) for x in bounds[2:]],
+            )
+        )
+        values = np.array(planted.get(name, []))
+        finite = values[np.isfinite(values)]
+        assert (row.n_vertices, row.n_finite) == (values.size, finite.size)
+        if finite.size:
+            assert row.estimate == pytest.approx(finite.mean(), rel=1e-12)
+            seen.add(name)
+        else:
+            assert math.isnan(row.estimate)
+    assert seen == {name for name, values in planted.items() if np.isfinite(values).any()}
+
+
+@pytest.mark.parametrize("areas", [("V1",), ("V1", "V2")])
+def test_profiles_are_means_over_the_vertices_of_each_bin(tmp_path, areas):
+    root = write_study(tmp_path / "bids")
+    done = run_here(
+        root, tmp_path / "out", "participant", "--retinotopy-only", "--no-report",
+        "--visual-areas", *areas,
+    )  # fmt: skip
+    assert done.returncode == 0
+    for label in ("01", "02"):
+        rows = table(tmp_path / "out", label)
+        assert set(rows["area"]) == set(areas)
+        assert set(rows["contrast"]) == {"faces"}
+        for area in areas:
+            for hemi in ("L", "R", "both"):
+                of_hemi = rows[(rows["area"] == area) & (rows["hemi"] == hemi)]
+                check(of_hemi, expected(label, int(area[1]), hemi))
+
+
+def test_bins_as_asked_for(tmp_path):
+    root = write_study(tmp_path / "bids", ["01"])
+    asked = ("--eccentricity-bins", 0, 2, 6, "--polar-angle-bins", 4)
+    run_here(root, tmp_path / "out", "participant", "--retinotopy-only", "--no-report", *asked)
+    rows = table(tmp_path / "out")
+    check(
+        rows[rows["hemi"] == "both"], expected("01", 1, "both", [0, 2, 6], [-180, -90, 0, 90, 180])
+    )
+
+
+def test_without_polar_angle_there_is_eccentricity(tmp_path):
+    root = write_study(tmp_path / "bids", ["01"], maps=("varea", "eccen"))
+    run_here(root, tmp_path / "out", "participant", "--retinotopy-only", "--no-report")
+    rows = table(tmp_path / "out")
+    assert set(rows["profile"]) == {"eccentricity"}
+    planted = expected("01", 1, "both")
+    of_rings = {name: values for name, values in planted.items() if "'eccentricity'" in name}
+    check(rows[rows["hemi"] == "both"], of_rings)
+
+
+def test_who_has_no_localizer_has_profiles(tmp_path):
+    root = write_study(tmp_path / "bids", localized=["01"])
+    done = run_here(root, tmp_path / "out", "participant", "--localizer-task", "loc", "--no-report")
+    assert done.returncode == 1
+    rows = table(tmp_path / "out", "02")
+    check(rows[rows["hemi"] == "L"], expected("02", 1, "L"))
+
+
+def test_where_a_hemisphere_has_no_map_both_have_no_number(tmp_path):
+    root = write_study(tmp_path / "bids", ["01"])
+    next((root / "derivatives/glm").rglob("*hemi-R*stat-effect*")).unlink()
+    run_here(root, tmp_path / "out", "participant", "--retinotopy-only", "--no-report")
+    rows = table(tmp_path / "out")
+    check(rows[rows["hemi"] == "L"], expected("01", 1, "L"))
+    assert rows["estimate"][rows["hemi"] != "L"].isna().all()
+    assert (rows["n_vertices"][rows["profile"] == "cell"] > 0).all()
+
+
+def test_profiles_are_left_out_on_demand(tmp_path):
+    root = write_study(tmp_path / "bids", ["01"])
+    options = ("--retinotopy-only", "--no-report")
+    run_here(root, tmp_path / "out", "participant", *options)
+    (path,) = tmp_path.rglob("*_desc-visualfield_estimates.tsv")
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    assert sidecar["RowCount"] == len(read_tsv(path))
+    run_here(root, tmp_path / "out", "participant", *options, "--no-visual-field")
+    assert not list(tmp_path.rglob("*visualfield*"))
+
+
+def test_volumes(tmp_path):
+    rng = np.random.default_rng(5)
+    shape, affine = (6, 6, 6), np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = -5
+    root = tmp_path / "bids"
+    describe(root, "field", "raw")
+    (root / "sub-01").mkdir()
+    for name in ("glm", "atlas"):
+        describe(root / f"derivatives/{name}", name)
+    x = np.indices(shape)[0] * 2 - 5
+    maps = {
+        "varea": np.ones(shape, "i2"),
+        "eccen": rng.uniform(0.6, 7, shape).astype("f4"),
+        "angle": rng.uniform(1, 179, shape).astype("f4"),
+        "effect": rng.normal(size=shape).astype("f4"),
+    }
+    for name, values in maps.items():
+        folder = "glm/sub-01/func" if name == "effect" else "atlas/sub-01/anat"
+        rest = "task-main_space-T1w_contrast-faces_stat-effect_statmap"
+        stem = rest if name == "effect" else f"space-T1w_desc-benson14_{name}"
+        path = root / f"derivatives/{folder}/sub-01_{stem}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(values, affine), path)
+    done = run_here(root, tmp_path / "out", "participant", "--retinotopy-only", "--no-report")
+    assert done.returncode == 0, done.stderr
+    rows = table(tmp_path / "out")
+    field = np.where(x < 0, maps["angle"], -maps["angle"])  # the left hemisphere sees the right
+    for low, high, mean in rows.loc[
+        rows["profile"] == "polar_angle", ["polar_angle_low", "polar_angle_high", "estimate"]
+    ].to_numpy():
+        inside = (field >= low) & (field < high)
+        assert mean == pytest.approx(maps["effect"][inside].astype("f8").mean(), rel=1e-12)
+
+
+def test_means_are_weighted_by_area_if_asked_for():
+    rng = np.random.default_rng(3)
+    areas = {side: rng.uniform(0.5, 2, 50) for side in "LR"}
+    field = {side: rng.uniform(0.5, 4, 50) for side in "LR"}
+    values = Bilateral.of(lambda side: rng.normal(size=50) + (side == "L"))
+    cortex = Bilateral.of(lambda side: half(side, 50, eccentricity=field[side], areas=areas[side]))
+    asked = plan(
+        rois=(RoiDefinition(name="V1", contrasts=()),),
+        summary="area-weighted-mean",
+        visual_field=FieldBins(edges=(0.5, 4.5)),
+    )
+    contrast = Contrast(
+        participant_id="sub-01", session=None, task="main", contrast="faces", maps={}, localizers={}
+    )
+    rows = measure_in_field(values, locate_in_field(cortex, asked), contrast, asked)
+    means = dict(zip(rows["hemi"], rows["estimate"], strict=True))
+    for side in "LR":
+        assert means[side] == pytest.approx(np.average(values[side], weights=areas[side]))
+    weights = np.concatenate([areas["L"], areas["R"]])
+    pooled = np.concatenate([values.left, values.right])
+    assert means["both"] == pytest.approx(np.average(pooled, weights=weights))
