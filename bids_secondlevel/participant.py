@@ -24,10 +24,14 @@ from bids_secondlevel.outputs.names import ParticipantFolder
 from bids_secondlevel.outputs.outcome import (
     UP_TO_DATE,
     Outcome,
-    summarize_estimates,
-    summarize_outcome,
+    summarize_results,
 )
-from bids_secondlevel.outputs.results import write_page, write_participant, write_report
+from bids_secondlevel.outputs.results import (
+    read_reasons,
+    write_page,
+    write_participant,
+    write_report,
+)
 from bids_secondlevel.reports.cortex.picture import Portrait, draw_portrait
 from bids_secondlevel.reports.page import render
 from bids_secondlevel.reports.participant_page import participant_page
@@ -141,24 +145,19 @@ def process_participant(label: str, study: Study) -> Outcome:
     folder = ParticipantFolder(settings.output_dir, label, plan.space, plan.session)
     origin = resume.origin_of(chosen, settings)
     if not settings.force and resume.is_up_to_date(origin, folder):
-        return Outcome(label, UP_TO_DATE)
+        return Outcome(label, UP_TO_DATE, reasons=read_reasons(folder))
     resume.forget(folder)
     found = analyse(chosen.files, plan)
     written = write_participant(
         found.results, found.rois, found.cortex, chosen, folder, settings=settings_text(settings)
     )
-    outcome = summarize_outcome(
-        chosen,
-        found.problems,
-        found.results.messages,
-        is_measured=bool(found.results.estimates["n_finite"].notna().any()),
-        summary=summarize_estimates(found.results.estimates, len(plan.rois)),
-    )
+    outcome = summarize_results(chosen, found.problems, found.results)
     try:  # last of all: whatever fails here costs no number
         remove_files(folder.pages())
         portrait = _draw(found, chosen) if settings.report else Portrait(None, (_NOT_DRAWN,))
         results = replace(
             found.results,
+            reasons=outcome.reasons,
             messages=(*outcome.messages, *portrait.messages),
             errors=outcome.errors,
             portrait=portrait.svg,

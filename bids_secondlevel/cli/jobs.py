@@ -58,7 +58,7 @@ from bids_secondlevel.outputs import resume
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
 from bids_secondlevel.outputs.files import remove_files, write_atomically
 from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
-from bids_secondlevel.outputs.outcome import UP_TO_DATE, Outcome, summarize_outcome
+from bids_secondlevel.outputs.outcome import UP_TO_DATE, Outcome, summarize_outcome, tell_outcomes
 from bids_secondlevel.participant import process_participant
 from bids_secondlevel.reports.methods import describe_measurement
 
@@ -117,29 +117,25 @@ def run(settings: Settings) -> int:
         write_dataset_files(settings.output_dir, linked, settings.bids_dir, description)
         _write_methods(study)
         outcomes = _process_all(selected, study)
-    codes = []
-    n_skipped = 0
-    with _progress(len(selected), settings) as advance:
-        for outcome in outcomes:
-            _report(outcome)
-            advance()
-            codes.append(outcome.exit_code)
-            n_skipped += outcome.summary == UP_TO_DATE
-            if outcome.exit_code != DONE and settings.stop_on_first_crash:
-                LOG.error("Stopped at the first failure (--stop-on-first-crash).")
-                with warnings.catch_warnings(action="ignore"):  # joblib's, about tasks given up
-                    outcomes.close()
-                break
-    if len(codes) > 1:
-        LOG.info(
-            "%d participants processed, %d of them failed%s.",
-            len(codes) - n_skipped,
-            len(codes) - codes.count(DONE),
-            f"; {n_skipped} were {UP_TO_DATE}" if n_skipped else "",
-        )
-    if unknown:
-        LOG.error(unknown_participants(unknown, everyone))
-        codes.append(NothingSelectedError.exit_code)
+    done: list[Outcome] = []
+    try:
+        with _progress(len(selected), settings) as advance:
+            for outcome in outcomes:
+                done.append(outcome)
+                _report(outcome, f"[{len(done)}/{len(selected)}] " if len(selected) > 1 else "")
+                advance()
+                if outcome.exit_code != DONE and settings.stop_on_first_crash:
+                    LOG.error("Stopped at the first failure (--stop-on-first-crash).")
+                    with warnings.catch_warnings(action="ignore"):  # joblib's, of tasks given up
+                        outcomes.close()
+                    break
+    finally:  # also if the run was interrupted
+        if unknown:
+            LOG.error(unknown_participants(unknown, everyone))
+        if done:
+            tell_outcomes(done, is_dry_run=settings.dry_run)
+    codes = [outcome.exit_code for outcome in done]
+    codes += [NothingSelectedError.exit_code] if unknown else []
     return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
 
 
@@ -329,10 +325,8 @@ def _remove_tables(label: str, settings: Settings) -> tuple[str, ...]:
     return tuple(f"{path}: removed, as it was of an earlier run." for path in removed)
 
 
-def _report(outcome: Outcome) -> None:
-    for message in outcome.messages:
-        LOG.warning("sub-%s: %s", outcome.label, message)
-    for error in outcome.errors:
-        LOG.error("sub-%s: %s", outcome.label, error)
-    if outcome.summary:
-        LOG.info("sub-%s: %s", outcome.label, outcome.summary)
+def _report(outcome: Outcome, progress: str) -> None:
+    """Say that a participant is done; why something failed is in the summary."""
+    failed = "" if outcome.exit_code == DONE else "failed"
+    said = "; ".join(part for part in (failed, outcome.summary) if part)
+    LOG.info("%ssub-%s: %s", progress, outcome.label, said or "done")

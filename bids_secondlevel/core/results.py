@@ -38,6 +38,8 @@ class ParticipantResults:
     """Means in bins of the visual field; no rows if none were asked for."""
     quality: "pd.DataFrame"
     overlaps: "pd.DataFrame"
+    reasons: tuple[str, ...] = ()
+    """What should be looked at before the numbers are used."""
     messages: tuple[str, ...] = ()
     """Choices that were made, and what was passed over."""
     errors: tuple[str, ...] = ()

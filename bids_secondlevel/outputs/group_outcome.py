@@ -5,21 +5,20 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.roi_rule import RoiRule
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.words import counted, listed, shared
 from bids_secondlevel.maps.files import read_text
 from bids_secondlevel.outputs.names import GroupFolder, sidecar_of
 from bids_secondlevel.outputs.tables import read_sidecar
 from bids_secondlevel.stats.models.table import ModelResults
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LOG = logging.getLogger("bids_secondlevel")
 
@@ -93,50 +92,42 @@ def _given(value: Any) -> str:
 
 
 def tell_results(results: GroupResults, folder: GroupFolder) -> None:
-    """Sum up in a line or two what there is, and what is not."""
-    estimates, tests = results.estimates, results.statistics
-    counts = estimates["status"].value_counts(sort=False)
-    gaps = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "ok")
+    """Sum up who is ready and who is not, each reason once, and what was tested."""
+    people = results.participants
+    said = people.loc[people["reasons"] != MISSING, ["participant_id", "reasons"]]
+    for message in shared(said.itertuples(index=False, name=None)):
+        LOG.warning(message)
+    words = {"ready": "ready", "check": "to check", "unusable": "unusable"}
+    parts = []
+    for verdict, word in words.items():
+        of = list(people.loc[people["verdict"] == verdict, "participant_id"])
+        named = f" ({listed(of, 3)})" if verdict != "ready" else ""
+        parts += [f"{len(of)} {word}{named}"] if of else []
     LOG.info(
-        "%d participants; %d of %d estimates have a number%s.",
-        estimates["participant_id"].nunique(),
-        counts.get("ok", 0),
-        len(estimates),
-        f" ({gaps})" if gaps else "",
+        "%s: %s; see %s.",
+        counted(len(people), "participant"),
+        ", ".join(parts),
+        folder.table("participants"),
     )
-    _tell_gaps(estimates)
     if results.dependences:
         LOG.warning(
             "%s, in all participants. A contrast is not compared with what it is made of.",
             "; ".join(results.dependences),
         )
+    tests = results.statistics
+    is_circular = tests["independence"] == "circular"
+    is_tested = tests["p"].notna()
+    n_pooled = (is_tested & (tests["hemi"] == BOTH)).sum()
+    n_untested = (~is_tested & ~is_circular).sum()
     LOG.info(
-        "%d cells, %d tested (%d circular and so not tested): see %s",
-        len(tests),
-        tests["p"].notna().sum(),
-        (tests["independence"] == "circular").sum(),
+        "%s (%d of both hemispheres, %d of one)%s%s; see %s.",
+        counted(is_tested.sum(), "test"),
+        n_pooled,
+        is_tested.sum() - n_pooled,
+        f"; {counted(is_circular.sum(), 'circular row')} not tested" if is_circular.any() else "",
+        f"; {counted(n_untested, 'other row')} without a test (column note)" if n_untested else "",
         folder.table("statistics"),
     )
-
-
-def _tell_gaps(estimates: "pd.DataFrame") -> None:
-    """Name the participants who lack estimates."""
-    statuses = estimates.groupby("participant_id", sort=False)["status"].agg(set)
-    for participant, of_participant in statuses.items():
-        if "ok" not in of_participant:
-            why = ", ".join(sorted(of_participant))
-            LOG.warning("%s contributes nothing: %s.", participant, why)
-    some = [
-        f"{participant} ({', '.join(sorted(of_participant - {'ok', 'empty_roi'}))})"
-        for participant, of_participant in statuses.items()
-        if "ok" in of_participant and of_participant - {"ok", "empty_roi"}
-    ]
-    if some:
-        LOG.warning(
-            "Without some of their estimates: %s%s.",
-            ", ".join(some[:20]),
-            f" and {len(some) - 20} more" if len(some) > 20 else "",
-        )
 
 
 def tell_model(model: ModelResults, given: str, folder: GroupFolder) -> None:

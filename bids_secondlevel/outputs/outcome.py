@@ -1,19 +1,20 @@
-"""How a participant went: in a line, in messages, and as an exit code."""
+"""How participants went: each in a line and as an exit code, all of them in a summary."""
 
-from collections import Counter
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.errors import DONE, DataError, InputMissingError, SecondLevelError
 from bids_secondlevel.core.files import MapKind, ParticipantFiles
+from bids_secondlevel.core.results import ParticipantResults
 from bids_secondlevel.core.spaces import spoken
-from bids_secondlevel.core.values import STATUSES, Absent
+from bids_secondlevel.core.values import Absent
+from bids_secondlevel.core.words import counted, listed, shared
 from bids_secondlevel.inputs.near_misses import in_words_for_one
 from bids_secondlevel.inputs.study import Chosen
+from bids_secondlevel.stats.readiness import found_in_words, readiness
 
-if TYPE_CHECKING:
-    import pandas as pd
+LOG = logging.getLogger("bids_secondlevel")
 
 UP_TO_DATE = "up to date"
 """Summary of a participant for whom nothing had to be done."""
@@ -26,8 +27,28 @@ class Outcome:
     label: str
     summary: str = ""
     messages: tuple[str, ...] = ()
+    """Choices that were made, and what was passed over."""
+    reasons: tuple[str, ...] = ()
+    """What should be looked at before the numbers are used."""
     errors: tuple[str, ...] = ()
     exit_code: int = DONE
+
+
+def summarize_results(
+    chosen: Chosen, absent: Sequence[Absent], results: ParticipantResults
+) -> Outcome:
+    """Say how it went, from what could not be had and what was measured."""
+    estimates = results.estimates
+    told = {"missing_map", *(part.status for part in absent if part.error)}  # by the errors
+    judged = readiness(estimates[~estimates["status"].isin(told)])
+    return summarize_outcome(
+        chosen,
+        absent,
+        results.messages,
+        is_measured=bool(estimates["n_finite"].notna().any()),
+        summary=found_in_words(estimates),
+        reasons=[reason for found in judged.values() for reason in found.reasons],
+    )
 
 
 def summarize_outcome(
@@ -37,6 +58,7 @@ def summarize_outcome(
     *,
     is_measured: bool,
     summary: str,
+    reasons: Sequence[str] = (),
 ) -> Outcome:
     """Say how it went, from what could not be had and what else there is to say."""
     index, files, space = chosen.index, chosen.files, chosen.plan.maps_space
@@ -61,14 +83,9 @@ def summarize_outcome(
         errors = [InputMissingError("no statistical surface maps found at all.")]
     elif not errors and not is_measured:
         errors.append(InputMissingError("no map could be measured."))
-    missing = [
-        f"task {estimate.task}, contrast {estimate.contrast}: no map found (status missing_map)."
-        for estimate in files.contrasts
-        if not estimate.maps and index.statistical_maps
-    ]
+    missing = list(_missing_maps(files)) if index.statistical_maps else []
     kinds: list[MapKind] = [] if files.retinotopy else ["retinotopy"]
     kinds += ["map"] if errors and (missing or not all(files.localizers.values())) else []
-    missing += in_words_for_one(index, kinds)
     codes = {error.exit_code for error in errors}
     return Outcome(
         label=index.label,
@@ -77,12 +94,26 @@ def summarize_outcome(
             *files.choices,
             *files.messages,
             *messages,
-            *missing,
+            *in_words_for_one(index, kinds),
             *_unlike_hemispheres(files),
         ),
+        reasons=(*missing, *reasons),
         errors=tuple(dict.fromkeys(str(error) for error in errors)),
         exit_code=min(codes, default=DONE),
     )
+
+
+def _missing_maps(files: ParticipantFiles) -> Iterator[str]:
+    """Say which contrasts have no map at all, task by task."""
+    lacking: dict[str, dict[str, None]] = {}
+    for contrast in files.contrasts:
+        if not contrast.maps:
+            session = f"session {contrast.session}, " if contrast.session else ""
+            of_task = lacking.setdefault(f"{session}task {contrast.task}", {})
+            of_task[contrast.contrast] = None
+    for where, names in lacking.items():
+        label = "contrast" if len(names) == 1 else "contrasts"
+        yield f"{where}, {label} {listed(list(names))}: no map found (status missing_map)."
 
 
 def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
@@ -98,10 +129,24 @@ def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
             yield f"{what}: the hemispheres have maps of different runs ({runs})."
 
 
-def summarize_estimates(estimates: "pd.DataFrame", n_rois: int) -> str:
-    """Count the estimates of a participant by their status, in a line."""
-    counts = Counter(estimates["status"])
-    if counts["empty_roi"] == len(estimates):
-        return f"every ROI is empty ({n_rois} ROIs). Check the limits of the ROIs."
-    statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    return f"{len(estimates)} estimates in {n_rois} ROIs: {statuses}"
+def tell_outcomes(outcomes: Sequence[Outcome], *, is_dry_run: bool = False) -> None:
+    """Sum up a run: each fact once, whoever it concerns; who is ready, who is not."""
+    for level, part in (
+        (logging.WARNING, "messages"),
+        (logging.WARNING, "reasons"),
+        (logging.ERROR, "errors"),
+    ):
+        said = [(f"sub-{of.label}", text) for of in outcomes for text in getattr(of, part)]
+        for message in shared(said):
+            LOG.log(level, message)
+    failed = [f"sub-{of.label}" for of in outcomes if of.exit_code != DONE]
+    to_check = [f"sub-{of.label}" for of in outcomes if of.exit_code == DONE and of.reasons]
+    parts = [f"{len(outcomes) - len(failed) - len(to_check)} ready"]
+    if to_check:
+        parts.append(f"{len(to_check)} to check ({listed(to_check, 3)})")
+    if failed:
+        word = "not ready" if is_dry_run else "failed"
+        parts.append(f"{len(failed)} {word} ({listed(failed, 3)})")
+    n_skipped = sum(of.summary == UP_TO_DATE for of in outcomes)
+    skipped = f"; {n_skipped} of them {UP_TO_DATE}" if n_skipped else ""
+    LOG.info("%s: %s%s.", counted(len(outcomes), "participant"), ", ".join(parts), skipped)

@@ -154,6 +154,7 @@ def write_report(results: ParticipantResults, folder: ParticipantFolder) -> Writ
         "Session": results.session,
         "Space": results.space,
         "Inputs": results.inputs,
+        "Reasons": results.reasons,
         "Messages": results.messages,
         "Errors": results.errors,
         "CortexDrawn": results.portrait is not None,
@@ -194,6 +195,14 @@ def read_participants(label: str, output_dir: Path) -> dict[ParticipantFolder, P
     return dict(_read_participant(label, path, output_dir) for path in reports)
 
 
+def read_reasons(folder: ParticipantFolder) -> tuple[str, ...]:
+    """Read back what should be looked at before the numbers of a participant are used."""
+    try:
+        return tuple(map(str, read_json(folder.report)["Reasons"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
 def _read_participant(
     label: str, path: Path, output_dir: Path
 ) -> tuple[ParticipantFolder, ParticipantResults]:
@@ -202,6 +211,7 @@ def _read_participant(
         session, space = _label(said["Session"]), _label(said["Space"])
         inputs = tuple((role, uri) for role, uri in said["Inputs"])
         messages, errors = tuple(said["Messages"]), tuple(said["Errors"])
+        reasons = tuple(said["Reasons"])
         was_drawn = said["CortexDrawn"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -224,6 +234,7 @@ def _read_participant(
         visual_field=_read_optional(folder.table(VISUAL_FIELD), VISUAL_FIELD_COLUMNS),
         quality=read_table(folder.table(QUALITY), QUALITY_COLUMNS),
         overlaps=read_table(folder.table(OVERLAP), OVERLAP_COLUMNS),
+        reasons=reasons,
         messages=messages,
         errors=errors,
         portrait=portrait.read_bytes() if portrait.exists() else None,

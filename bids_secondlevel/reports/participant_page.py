@@ -26,7 +26,7 @@ def participant_page(results: ParticipantResults) -> Page:
     estimates = results.estimates
     with_number = estimates["estimate"].notna().sum()
     session = f", session {results.session}" if results.session else ""
-    notes = (*results.errors, *results.messages)
+    notes = (*results.errors, *results.reasons, *results.messages)
     fine = "Nothing went wrong, and no choice was made on your behalf."
     return Page(
         f"{results.participant_id}{session}: individual regions of interest",

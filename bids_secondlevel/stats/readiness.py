@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Literal
 
 from bids_secondlevel.core.hemispheres import main_rows
@@ -16,7 +17,7 @@ from bids_secondlevel.core.rows import (
     grouped,
 )
 from bids_secondlevel.core.values import STATUSES, ParticipantsTable
-from bids_secondlevel.core.words import listed
+from bids_secondlevel.core.words import counted, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,11 +72,11 @@ def readiness(estimates: "pd.DataFrame") -> dict[str, Readiness]:
     dict
         By participant, in the order of the table.
     """
-    counted = _tested(estimates)
-    has_number = counted["estimate"].notna()
-    is_usable = has_number.groupby(counted["participant_id"], sort=False).any()
+    tested = _tested(estimates)
+    has_number = tested["estimate"].notna()
+    is_usable = has_number.groupby(tested["participant_id"], sort=False).any()
     reasons: dict[str, tuple[str, ...]] = {}
-    for participant, of_participant in grouped(_troubles(counted), "participant_id"):
+    for participant, of_participant in grouped(_troubles(tested), "participant_id"):
         kinds = dict(grouped(of_participant, "trouble"))
         known = [*_WORDS, *(kind for kind in kinds if kind not in _WORDS)]
         reasons[participant] = tuple(_reason(kind, kinds[kind]) for kind in known if kind in kinds)
@@ -85,6 +86,21 @@ def readiness(estimates: "pd.DataFrame") -> dict[str, Readiness]:
         verdict: Verdict = "unusable" if not usable else "check" if why else "ready"
         judged[str(participant)] = Readiness(verdict, why)
     return judged
+
+
+def found_in_words(estimates: "pd.DataFrame") -> str:
+    """Say in a line what ROIs a participant has, and how much of them has data."""
+    tested = _tested(estimates)
+    sizes = tested.groupby("roi", sort=False)["n_vertices"].max()
+    named = ", ".join(f"{roi} {MISSING if isnan(n) else f'{n:g}'}" for roi, n in sizes.items())
+    text = f"{(sizes > 0).sum()} of {counted(len(sizes), 'ROI')} with vertices ({named})"
+    if (sizes == 0).all():
+        return f"{text}. Check the limits of the ROIs."
+    coverage = tested["coverage"].min()
+    if isnan(coverage) or coverage == 1:
+        return text
+    (lowest,) = _rois_with_coverage(tested[tested["coverage"] == coverage].head(1))
+    return f"{text}; lowest coverage: {lowest}"
 
 
 def participants_table(
@@ -162,13 +178,13 @@ def _tested(estimates: "pd.DataFrame") -> "pd.DataFrame":
     return kept[has_number | ~elsewhere]
 
 
-def _troubles(counted: "pd.DataFrame") -> "pd.DataFrame":
+def _troubles(tested: "pd.DataFrame") -> "pd.DataFrame":
     """List what speaks against estimates in a column ``trouble``: a status, or a flag."""
     import pandas as pd
 
-    has_number = counted["estimate"].notna()
-    without = counted[~has_number].assign(trouble=counted["status"])
-    flagged = counted[has_number & (counted["flags"] != MISSING)]
+    has_number = tested["estimate"].notna()
+    without = tested[~has_number].assign(trouble=tested["status"])
+    flagged = tested[has_number & (tested["flags"] != MISSING)]
     flags = flagged.assign(trouble=flagged["flags"].str.split(";")).explode("trouble")
     return pd.concat([without, flags[flags["trouble"] != "minor_hemisphere"]])
 
@@ -250,9 +266,9 @@ def _unlike_most(sources: Mapping[str, Sequence[str]]) -> dict[str, str]:
     }
 
 
-def _sizes(counted: "pd.DataFrame") -> dict[str, str]:
+def _sizes(tested: "pd.DataFrame") -> dict[str, str]:
     """Say how many vertices each ROI has, by participant."""
-    sizes = counted.groupby(["participant_id", "roi"], sort=False)["n_vertices"].max().dropna()
+    sizes = tested.groupby(["participant_id", "roi"], sort=False)["n_vertices"].max().dropna()
     rows = sizes.reset_index().itertuples(index=False)
     return _listed((who, f"{roi} {n:g}") for who, roi, n in rows)
 

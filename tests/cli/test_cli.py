@@ -224,7 +224,11 @@ def test_installed_command_has_no_surprises(tmp_path):
     finished = run(study.root, output, "participant", "--no-report")
     assert finished.returncode == 0
     assert finished.stderr.splitlines() == [
+        "WARNING: Task loc was taken for the localizer by its name (--localizer-task was not "
+        "given).",
         "INFO: Space fsnative; localizer task loc; ROIs left, right.",
-        "INFO: sub-01: 18 estimates in 2 ROIs: 15 ok, 3 empty_roi",
+        "INFO: sub-01: 2 of 2 ROIs with vertices (left 3, right 2)",
+        "WARNING: sub-01: few vertices in left (3), right (2)",
+        "INFO: 1 participant: 0 ready, 1 to check (sub-01).",
     ]
     assert COMMAND.exists()

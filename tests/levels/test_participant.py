@@ -441,3 +441,27 @@ def test_sessions_are_measured_apart(tmp_path, output):
     (path,) = output.glob("sub-01/ses-b/func/sub-01_ses-b_*desc-roi_estimates.tsv")
     assert {row["session"] for row in read_tsv(path)} == {"b"}
     assert len(list(output.glob("sub-01/ses-b/func/sub-01_ses-b_*combined_mask.label.gii"))) == 4
+
+
+def test_a_run_ends_with_who_is_ready_and_who_is_not(group_study, output, caplog):
+    group_study.map_path("02", "loc", "L", "right", "z").write_bytes(b"damaged")
+    for hemi in ("L", "R"):
+        for contrast in ("left", "right"):
+            group_study.map_path("03", "loc", hemi, contrast, "effect").unlink()
+    assert level(group_study, output) == 1
+    *_, summary = [record.getMessage() for record in caplog.records]
+    assert summary == (
+        "4 participants: 0 ready, 3 to check (sub-01, sub-03, sub-04), 1 failed (sub-02)."
+    )
+    shared = "sub-01, sub-03, sub-04: few vertices in left (3), right (2)"
+    assert caplog.text.count(shared) == 1
+    assert "sub-03: task loc, contrasts left, right: no map found" in caplog.text
+    page = (output / "logs" / "sub-01_report.json").read_text()
+    assert "few vertices in left (3), right (2)" in page
+    caplog.clear()
+    assert level(group_study, output) == 1  # what is up to date is judged as before
+    *_, summary = [record.getMessage() for record in caplog.records]
+    assert summary.startswith(
+        "4 participants: 0 ready, 3 to check (sub-01, sub-03, sub-04), 1 fail"
+    )
+    assert "; 3 of them up to date." in summary

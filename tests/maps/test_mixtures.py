@@ -503,7 +503,7 @@ class TestDoubtfulTables:
         shutil.rmtree(study.freesurfer)
         assert level(study, output) == 66
         assert level(study, output, name="group") == 66
-        assert "sub-01 contributes nothing: missing_retinotopy" in caplog.text
+        assert "sub-01: no retinotopy" in caplog.text
 
 
 def test_a_traceback_of_a_participant_is_shown_when_asked_for(study, output):

@@ -70,7 +70,10 @@ def test_so_it_is_in_parallel_and_with_pages(group_study, output):
     before = fingerprint(output)
     again = subprocess.run(arguments, check=True, capture_output=True, text=True)
     assert again.stderr.count("up to date\n") == 2
-    assert "0 participants processed, 0 of them failed; 2 were up to date." in again.stderr
+    assert (
+        "2 participants: 0 ready, 2 to check (sub-01, sub-02); 2 of them up to date."
+        in again.stderr
+    )
     assert fingerprint(output) == before
 
 

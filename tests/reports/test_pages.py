@@ -216,7 +216,7 @@ def test_who_has_one_hemisphere_only_is_told_apart(group_study, output, caplog):
     )
     assert "3 of 4 participants have estimates of both hemispheres" in page.text
     assert "Estimates of 3 participants" in (output / "logs" / "CITATION.md").read_text()
-    assert "Without some of their estimates: sub-04 (missing_retinotopy)" in caplog.text
+    assert "sub-04: no retinotopy" in caplog.text
 
 
 def test_pages_are_written_again_from_the_results_alone(results, group_study):
