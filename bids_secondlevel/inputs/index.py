@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLevelError
@@ -51,6 +51,7 @@ from bids_secondlevel.inputs.names import (
     side_of,
     surface_of,
     task_of_folder,
+    threshold_in,
     with_pooled_run,
     with_statistic,
     without_participant,
@@ -90,11 +91,10 @@ def index_participant(
     """
     found: dict[str, list[IndexedFile]] = defaultdict(list)
     surfaces: list[SurfaceFile] = []
-    templates: list[SurfaceFile] = []
     areas: list[AreaFile] = []
     near_misses: list[NearMiss] = []
+    templates = [file for dataset in datasets for file in _template_files(dataset)]
     for dataset in datasets:
-        templates += _template_files(dataset)
         for folder in participant_folders(dataset, label):
             paths = _files_below(folder)
             surfaces += _surface_files(dataset, paths)
@@ -125,7 +125,9 @@ def index_participant(
                 and not any(pattern.describes(path) for pattern in patterns)
             )
     for kind, described in described_maps(patterns, label).items():
-        found[kind] += (replace(f, queries=_passed(f.entities, filters)) for f in described)
+        of_kind = [_filtered(file, filters) for file in described]
+        found[kind] += (file for file in of_kind if not _is_thresholded(file))
+        near_misses += _thresholded(of_kind, label)
     statistical: list[IndexedFile] = []
     unreadable: dict[str, SecondLevelError] = {}
     for file in found["statistical"]:
@@ -220,8 +222,21 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
                 entities.setdefault("task", task)
             entities = with_pooled_run(entities)
         source = replace(_source(dataset, path), reading=reading)
-        queries = _passed(as_named, filters) | _passed(entities, filters)
-        yield from _by_hemisphere(IndexedFile(source, entities, queries))
+        file = IndexedFile(source, entities, _passed(as_named, filters))
+        yield from _by_hemisphere(_filtered(file, filters))
+
+
+def _filtered(file: IndexedFile, filters: Filters) -> IndexedFile:
+    """Let a file pass filters by its entities.
+
+    One whose name says that it was thresholded passes only filters that name the entity.
+    """
+    queries = file.queries | _passed(file.entities, filters)
+    threshold = threshold_in(file.source.path.name)
+    if threshold is not None and file.entities["suffix"] not in RETINOTOPIC_MAPS:
+        key = long_name(threshold.partition("-")[0])
+        queries &= {query for query, wanted in filters.items() if key in map(long_name, wanted)}
+    return replace(file, queries=queries)
 
 
 def _by_hemisphere(file: IndexedFile) -> list[IndexedFile]:
@@ -243,11 +258,24 @@ def _kind(file: IndexedFile, label: str) -> str:
     is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
     if file.entities.get("subject", label) != label:
         return "foreign"
-    if is_statistical and not STATMAP_NAME.fullmatch(name):
+    if _is_thresholded(file) or (is_statistical and not STATMAP_NAME.fullmatch(name)):
         return "misnamed"
     if "hemi" in file.entities:
         return "statistical" if is_statistical else "retinotopic"
     return "misnamed" if is_statistical or "_hemi-" in name else "other"
+
+
+def _is_thresholded(file: IndexedFile) -> bool:
+    """Tell whether a map is not used as its name says that it was thresholded."""
+    is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
+    return is_statistical and not file.queries and threshold_in(file.source.path.name) is not None
+
+
+def _thresholded(files: Iterable[IndexedFile], label: str) -> Iterator[NearMiss]:
+    """Say of maps that a pattern describes that they are not used."""
+    for source in dict.fromkeys(file.source for file in files if _is_thresholded(file)):
+        if miss := near_miss(source, PurePath(source.uri.split(":", 2)[2]), label):
+            yield miss
 
 
 def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:

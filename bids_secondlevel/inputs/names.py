@@ -85,6 +85,10 @@ _POOLED = re.compile(
     r"|total|overall|both|fixed|fixedeffects?|ffx)"
     r"(?:ses(?:sions?|s)?|runs?)?"
 )
+# Keys that say how a map was thresholded, and those whose labels may say that it was.
+_THRESHOLDS = {"p", "k", "q", "mc", "thr", "cutoff", "cluster", "fdr", "fwe", "fwer"}
+_TOLD_BY = {"desc", "label", "proc", "rec", "stat", "res", "model"}
+_THRESHOLDED = re.compile("(?<!un)(?<!un-)(?<!non)thresh|^(?:thr|fdr|fwer?|clustered|corrp)[0-9]*$")
 _LETTERS: Mapping[str, Hemisphere] = {"L": "L", "lh": "L", "R": "R", "rh": "R"}
 _SIDES = {"l": "L", "left": "L", "LH": "lh", "r": "R", "right": "R", "RH": "rh"}
 # What nilearn's ``compute_contrast(output_type="all")`` calls statistics: no labels of BIDS.
@@ -282,6 +286,26 @@ def with_pooled_run(entities: Mapping[str, str]) -> dict[str, str]:
     if run is None or not is_pooled(run):
         return dict(entities)
     return {"runs": run, **{name: label for name, label in entities.items() if name != "run"}}
+
+
+def threshold_in(name: str) -> str | None:
+    """Find the part of a map's name that says that values below a threshold were removed.
+
+    Examples
+    --------
+    >>> threshold_in("sub-01_task-loc_desc-faces_label-0001_p-0pt001_k-10_MC-none_spmT.nii")
+    'p-0pt001'
+    >>> threshold_in("sub-01_contrast-faces_desc-zThresholded_stat-z_statmap.nii.gz")
+    'desc-zThresholded'
+    >>> threshold_in("sub-01_task-thresholds_desc-unthresholded_stat-z_statmap.nii.gz")
+    """
+    for part in name.partition(".")[0].split("_"):
+        key, hyphen, label = part.casefold().rpartition("-")
+        if key in _THRESHOLDS or "thresh" in key:
+            return part
+        if (not hyphen or key in _TOLD_BY) and _THRESHOLDED.search(label):
+            return part
+    return None
 
 
 def statistic_of(label: str) -> str:

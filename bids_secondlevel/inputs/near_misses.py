@@ -12,6 +12,7 @@ from bids_secondlevel.inputs.names import (
     RETINOTOPIC_MAPS,
     SURFACE_EXTENSIONS,
     in_bids,
+    threshold_in,
 )
 
 _SHOWN = 3
@@ -76,7 +77,14 @@ def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None
         kind, reason = "map", _why_no_map(name, ending)
     else:
         return None
-    is_certain = re.search("_stat-|_statmap", name) is not None
+    threshold = threshold_in(name) if kind == "map" else None
+    if threshold is not None:
+        reason = (
+            f"its name says that values below a threshold were removed ({threshold}), and ROIs "
+            "need all of them; give the map before that, or name this entity in --bids-filter-file "
+            "if it means another thing"
+        )
+    is_certain = threshold is not None or re.search("_stat-|_statmap", name) is not None
     return NearMiss(source=source, kind=kind, reason=reason, pattern=pattern, is_certain=is_certain)
 
 
@@ -189,7 +197,8 @@ def nearly_found(
     label = indexes[0].label if indexes else None
     lines.append(f"Searched for sub-{label}:" if label else "Searched:")
     lines += [f"  {what_is_in(dataset, label)}" for dataset in datasets]
-    tables = list(dict.fromkeys(_table(miss) for miss in misses))[:_SHOWN]
+    described = (miss for miss in misses if threshold_in(miss.source.path.name) is None)
+    tables = list(dict.fromkeys(map(_table, described)))[:_SHOWN]
     if tables:
         lines.append("These lines in a file for --config would describe such names:")
         lines += [f"\n{table}" for table in tables]

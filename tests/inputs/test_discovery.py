@@ -453,6 +453,38 @@ class TestStatisticalMaps:
                 firstlevel(bids, name.replace(f"hemi-{hemi}", f"hemi-{side}"))
         assert set(chosen(bids).localizers["left"]) == {"L", "R"}
 
+    @pytest.mark.parametrize(
+        "part",
+        [
+            *("p-0pt001_k-10_MC-none", "cutoff-3", "desc-thresh", "thresh-2pt3", "desc-FDR05"),
+            *("label-zThresholded", "voxelthresh-001", "desc-clustered", "MC-FWE"),
+        ],
+    )
+    def test_thresholded_maps_are_refused_by_name(self, bids, part):
+        firstlevel(bids, *(n.replace("_contrast-", f"_{part}_contrast-") for n in both()))
+        firstlevel(bids, *both(stat="effect"))
+        with pytest.raises(InputMissingError, match="has no z maps"):
+            chosen(bids)
+        given = settings(bids)
+        misses = index_participant(find_datasets(given), "01", {}).near_misses
+        assert len(misses) == 2
+        assert {"values below a threshold were removed" in m.reason for m in misses} == {True}
+        firstlevel(bids, *both())  # beside them, the maps themselves
+        (name,) = names(chosen(bids).localizers["left"]["L"].maps)
+        assert part.partition("_")[0] not in name
+
+    def test_a_threshold_that_is_none_is_named_in_a_filter(self, bids):
+        firstlevel(bids, *both(cutoff="128"), *both(stat="effect", cutoff="128"))
+        filters = {query: {"cutoff": "128"} for query in ("localizer", "estimates")}
+        assert list(chosen(bids, bids_filters=filters).localizers) == ["left"]
+
+    @pytest.mark.parametrize("part", ["desc-unthresholded", "desc-unthresh", "acq-thresh"])
+    def test_words_that_are_no_threshold(self, bids, part):
+        kinds = [(task, stat) for task in ("loc", "thresholds") for stat in ("z", "effect")]
+        for name in (n for task, stat in kinds for n in both(task=task, stat=stat)):
+            firstlevel(bids, name.replace("_contrast-", f"_{part}_contrast-"))
+        assert len(chosen(bids, localizer_task="loc").contrasts) == 2
+
     def test_other_participants_are_never_found(self, bids):
         firstlevel(bids, *both(), *both(stat="effect"), *both(label="011"), *both(label="02"))
         index = index_participant(find_datasets(settings(bids)), "01", {})
