@@ -81,9 +81,9 @@ def analyse(
     estimates = gather(tables.estimates, tuple(tables.definitions), everyone, settings)
 
     # Each cell against 0; ROIs, contrasts and hemispheres against each other.
-    statistics = one_sample_tests(estimates, settings.n_permutations, settings.family)
+    statistics = one_sample_tests(estimates, settings.inference)
     dependences = dependent_contrasts(estimates)
-    comparisons = paired_tests(estimates, settings.n_permutations, settings.family, dependences)
+    comparisons = paired_tests(estimates, settings.inference, dependences)
 
     # How well the estimates of several sessions, or of the runs of one, agree.
     agreement = reliability(estimates, read_runs(tables.files, estimates))
@@ -94,8 +94,7 @@ def analyse(
         exclusions=reasons,
         min_vertices=settings.rule.min_vertices,
         min_coverage=settings.min_coverage,
-        n_permutations=settings.n_permutations,
-        family=settings.family,
+        inference=settings.inference,
         settings=settings_text(settings),
         estimates=estimates,
         participants=participants_table(estimates, tables.sources, reasons, about),

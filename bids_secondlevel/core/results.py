@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.files import ParticipantFiles, Plan
-from bids_secondlevel.core.settings import FamilyKind
+from bids_secondlevel.core.inference import Inference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,10 +69,8 @@ class GroupResults:
     """The user's reasons, by participant (with ``sub-``)."""
     min_vertices: int
     min_coverage: float
-    n_permutations: int
-    """The greatest number of sign flips; 0 for none."""
-    family: FamilyKind
-    """Which tests are corrected together."""
+    inference: Inference
+    """How it was tested."""
     settings: str
     """As TOML."""
     estimates: "pd.DataFrame"

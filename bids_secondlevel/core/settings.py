@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import tomli_w
 
@@ -19,6 +19,7 @@ from bids_secondlevel.core.described import (
     as_table,
 )
 from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.inference import FamilyKind, Inference
 from bids_secondlevel.core.options import (
     GROUP_LEVEL,
     MEASURED,
@@ -38,8 +39,6 @@ from bids_secondlevel.core.roi_rule import (
     checked_label,
 )
 from bids_secondlevel.core.spaces import DENSITIES, known_space, numbered, vertex_counts
-
-FamilyKind = Literal["contrast", "task", "all"]
 
 FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
 """What ``--bids-filter-file`` can narrow down."""
@@ -257,6 +256,14 @@ class Settings:
         GROUP_LEVEL,
         default="contrast",
     )
+    equivalence_bound: float | None = option(
+        "smallest effect of interest, in the units of the maps: adds tests of whether a mean is "
+        "nearer to 0 than that (two one-sided tests)",
+        GROUP_LEVEL,
+        metavar="VALUE",
+        check=lambda bound: isfinite(bound) and bound > 0,
+        expected="a number above 0",
+    )
     model: str | None = option(
         "fit a model to the estimates: a formula such as 'estimate ~ roi * contrast + age' "
         "with columns of the estimates table and of participants.tsv, or a BIDS Stats Model "
@@ -327,6 +334,15 @@ class Settings:
     """From its ``[[retinotopy]]`` tables."""
     density: str | None = field(default=None, init=False)
     """Split off from a `space` such as ``fsLR-59k``."""
+
+    @property
+    def inference(self) -> Inference:
+        """How tests are made and corrected."""
+        return Inference(
+            n_permutations=self.n_permutations,
+            family=self.family,
+            equivalence_bound=self.equivalence_bound,
+        )
 
     def __post_init__(self) -> None:
         self._check_labels()

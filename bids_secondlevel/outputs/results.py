@@ -10,6 +10,7 @@ from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import Contrast
 from bids_secondlevel.core.hemispheres import Bilateral
+from bids_secondlevel.core.inference import Inference
 from bids_secondlevel.core.results import FittedModel, GroupResults, ParticipantResults
 from bids_secondlevel.core.rows import Schema, stacked
 from bids_secondlevel.core.settings import is_stats_model, model_as_given
@@ -262,16 +263,15 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
     OutputError
         If a file cannot be written.
     """
-    n_flips = results.n_permutations
     participants = participant_schema(map(str, results.participants))
     defined = {**results.definition.to_group_sidecar(), "SoftwareVersion": __version__}
     estimated = {**defined, **_selection(results)}
-    tested = {**estimated, **describe_tests(n_flips, stats.FAMILY, results.family)}
+    tested = {**estimated, **describe_tests(results.inference, stats.FAMILY)}
     compared = {
         **estimated,
         "Differences": comparisons.DIFFERENCES,
         "DependentContrasts": list(results.dependences),
-        **describe_tests(n_flips, comparisons.FAMILY, results.family),
+        **describe_tests(results.inference, comparisons.FAMILY),
     }
     tables = _encode_tables(
         folder,
@@ -337,8 +337,11 @@ def read_group(folder: GroupFolder) -> GroupResults:
         exclusions=selection.get("Excluded", {}),
         min_vertices=selection.get("MinVertices", 1),
         min_coverage=selection.get("MinCoverage", 0.0),
-        n_permutations=sidecar.get("MaximumNumberOfFlips", 0),
-        family=sidecar.get("FamilyKind", "contrast"),
+        inference=Inference(
+            n_permutations=sidecar.get("MaximumNumberOfFlips", 0),
+            family=sidecar.get("FamilyKind", "contrast"),
+            equivalence_bound=sidecar.get("EquivalenceBound"),
+        ),
         settings=_read_text(folder.settings),
         estimates=read_table(folder.table("estimates"), ESTIMATE_COLUMNS),
         participants=_read_participants_table(folder.table("participants")),

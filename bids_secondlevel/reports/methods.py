@@ -209,7 +209,7 @@ def _describe_inference(results: GroupResults) -> MethodsText:
         f"({_cite('hedges1981')}), with 95 % confidence intervals from the noncentral t "
         "distribution. Circular estimates were not tested."
     ]
-    n_flips = results.n_permutations
+    n_flips = results.inference.n_permutations
     if n_flips:
         cited.append("nichols2002")
         tests.append(

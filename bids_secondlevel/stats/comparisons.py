@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
+from bids_secondlevel.core.inference import PLAIN, Inference
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, Column, Schema
-from bids_secondlevel.core.settings import FamilyKind
 from bids_secondlevel.stats.dependence import Dependence, why_not_compared
 from bids_secondlevel.stats.tests import TEST_COLUMNS, Numbers, families, run_tests, spread
 
@@ -54,8 +54,7 @@ COMPARISON_COLUMNS: Schema = {
 
 def paired_tests(
     estimates: "pd.DataFrame",
-    n_permutations: int = 0,
-    family: FamilyKind = "contrast",
+    inference: Inference = PLAIN,
     dependences: Sequence[Dependence] = (),
 ) -> "pd.DataFrame":
     """Test differences between ROIs, between contrasts of a task, and between hemispheres.
@@ -65,11 +64,9 @@ def paired_tests(
     estimates
         Of all participants. A participant without both numbers stays out of a test, and is named
         in `excluded`.
-    n_permutations
-        See :func:`~.permutation.sign_flip_tests`.
-    family
-        Which tests are corrected together, of each kind of comparison. Of two contrasts that are
-        compared, tests in all ROIs are.
+    inference
+        Families are those of each kind of comparison. Of two contrasts that are compared, tests
+        in all ROIs are corrected together.
     dependences
         Contrasts that follow from others. They are not tested against their parts.
 
@@ -90,14 +87,14 @@ def paired_tests(
         pairs = compared
         if comparison == "contrast":
             pairs = compared.assign(contrast=compared["contrast"] + " - " + versus)
-        together = f"{comparison}: " + families(pairs, family)
+        together = f"{comparison}: " + families(pairs, inference.family)
         everything = np.full(first.size, fill_value=True)
         untestable = np.full(first.size, "", dtype=object)
         if comparison == "contrast" and dependences:
             two = zip(compared["task"], compared["contrast"], versus, strict=True)
             why = (why_not_compared(dependences, *names) for names in two)
             untestable[:] = [f"not tested, as {found}" if found else "" for found in why]
-        tests = run_tests(differences, together, everything, n_permutations, untestable)
+        tests = run_tests(differences, together, everything, inference, untestable)
         tables.append(compared.assign(comparison=comparison, versus=versus).join(tests))
     return pd.concat(tables, ignore_index=True)[list(COMPARISON_COLUMNS)]
 

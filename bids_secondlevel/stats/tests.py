@@ -12,10 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import main_rows
+from bids_secondlevel.core.inference import PLAIN, FamilyKind, Inference
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema
-from bids_secondlevel.core.settings import FamilyKind
 from bids_secondlevel.core.values import STATUSES, Array, Mask
 from bids_secondlevel.rois.estimates import INDEPENDENCE
+from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family, holm
+from bids_secondlevel.stats.evidence import (
+    CAUCHY_SCALE,
+    bayes_factors,
+    detectable_effects,
+    equivalence_tests,
+)
 from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
 
 if TYPE_CHECKING:
@@ -70,6 +77,31 @@ TEST_COLUMNS: Schema = {
     "p": Column(
         float, "two-sided p value of t, not corrected for multiple tests; n/a where there is no t"
     ),
+    "bf10": Column(
+        float,
+        "Bayes factor of the t test (JZS): how much likelier the numbers are with an effect, whose "
+        "size has a Cauchy prior of scale 0.707 (the root of 1/2), than without one; below 1 they "
+        "speak for no effect",
+    ),
+    "p_equivalence": Column(
+        float,
+        "p value of the hypothesis that the mean is nearer to 0 than EquivalenceBound in this file "
+        "(the larger p of two one-sided t tests, not corrected)",
+        is_optional=True,
+    ),
+    "ci90_low": Column(
+        float,
+        "lower limit of the 90 % confidence interval of the mean: with p_equivalence below 0.05 it "
+        "lies between the bounds",
+        units="those of the maps",
+        is_optional=True,
+    ),
+    "ci90_high": Column(
+        float,
+        "upper limit of the 90 % confidence interval of the mean",
+        units="those of the maps",
+        is_optional=True,
+    ),
     "cohens_d": Column(float, "Cohen's d: mean divided by sd"),
     "cohens_d_ci95_low": Column(
         float, "lower limit of the 95 % confidence interval of d (noncentral t)"
@@ -82,6 +114,11 @@ TEST_COLUMNS: Schema = {
     ),
     "hedges_g_ci95_low": Column(float, "lower limit of the 95 % confidence interval of g"),
     "hedges_g_ci95_high": Column(float, "upper limit of the 95 % confidence interval of g"),
+    "detectable_d": Column(
+        float,
+        "smallest d that this test detects with a probability of 0.8 (two-sided, p < 0.05, not "
+        "corrected); depends on n alone",
+    ),
     "p_permutation": Column(
         float,
         "two-sided p value of |t| by flipping the signs of participants, not corrected; supposes a "
@@ -99,6 +136,11 @@ TEST_COLUMNS: Schema = {
         float,
         "p value by sign flips, corrected for the family of tests by its largest |t| (familywise "
         "error rate); n/a outside the family, see Family in this file",
+    ),
+    "p_holm": Column(
+        float,
+        "p, corrected for the family of tests by Holm's method (familywise error rate); n/a "
+        "outside the family, see Family in this file",
     ),
     "q_fdr": Column(
         float,
@@ -192,19 +234,13 @@ def places(texts: "pd.Series[str]", levels: Mapping[Any, str]) -> NDArray[np.int
     return pd.Categorical(texts, categories=list(levels)).codes.astype(np.intp)
 
 
-def one_sample_tests(
-    estimates: "pd.DataFrame", n_permutations: int = 0, family: FamilyKind = "contrast"
-) -> "pd.DataFrame":
+def one_sample_tests(estimates: "pd.DataFrame", inference: Inference = PLAIN) -> "pd.DataFrame":
     """Test every ROI x hemisphere x task x contrast (x session) against zero.
 
     Parameters
     ----------
     estimates
         Of all participants. Those without a number stay out, and are named in `excluded`.
-    n_permutations
-        See :func:`~.permutation.sign_flip_tests`.
-    family
-        Which tests are corrected together.
 
     Returns
     -------
@@ -213,7 +249,9 @@ def one_sample_tests(
     """
     cells, numbers = spread(estimates)
     is_corrected = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
-    return cells.join(run_tests(numbers, families(cells, family), is_corrected, n_permutations))
+    return cells.join(
+        run_tests(numbers, families(cells, inference.family), is_corrected, inference)
+    )
 
 
 def families(cells: "pd.DataFrame", kind: FamilyKind) -> NDArray[Any]:
@@ -249,7 +287,7 @@ def run_tests(
     numbers: Numbers,
     family: NDArray[Any],
     is_corrected: Mask,
-    n_permutations: int,
+    inference: Inference,
     untestable: NDArray[Any] | None = None,
 ) -> "pd.DataFrame":
     """Describe numbers and test their means against 0, corrected for the number of tests.
@@ -262,8 +300,6 @@ def run_tests(
         What is measured beside the tests of a family has no influence on them.
     is_corrected : (n_tests,) array of bool
         Which tests count in their family, if they can be made.
-    n_permutations
-        See :func:`~.permutation.sign_flip_tests`.
     untestable : (n_tests,) array of str, optional
         Why a test is not made, as a note; empty if it is.
 
@@ -279,14 +315,16 @@ def run_tests(
     reasons = np.full(len(tests), "", dtype=object) if untestable is None else untestable
     tested = (tests["sem"] > 0).to_numpy() & ~is_circular & (reasons == "")
     is_corrected = is_corrected & tested
-    tests.loc[tested, list(_T_TEST)] = _t_test(tests[tested])
+    tests.loc[tested, list(_T_TEST)] = _t_test(tests[tested], inference)
     for name in dict.fromkeys(family[tested]):
         of = np.flatnonzero(tested & (family == name))
-        flips = sign_flip_tests(numbers.values[:, of], is_corrected[of], n_permutations)
+        flips = sign_flip_tests(numbers.values[:, of], is_corrected[of], inference.n_permutations)
         tests.loc[of, "p_permutation"] = flips.p
         tests.loc[of, "n_flips"] = np.where(flips.n_flips, flips.n_flips, np.nan)
         tests.loc[of, "p_fwe"] = flips.p_fwe
-        tests.loc[of, "q_fdr"] = false_discovery_rates(tests["p"].to_numpy()[of], is_corrected[of])
+    p = tests["p"].to_numpy()
+    tests["p_holm"] = by_family(holm, p, family, is_corrected)
+    tests["q_fdr"] = by_family(benjamini_hochberg, p, family, is_corrected)
     tests["family"] = pd.Series(np.where(is_corrected, family, MISSING), dtype="str")
     tests["independence"] = pd.Series(numbers.independence, dtype="str")
     tests["excluded"] = pd.Series(_name_gaps(numbers), dtype="str")
@@ -298,7 +336,7 @@ def run_tests(
         "no test on circular estimates": (tests["sem"] > 0) & is_circular,
         "Hedges' g needs three participants": tested & (tests["n"] == 2),
         f"fewer than {SMALLEST_SAMPLE} participants: outside the family of p_fwe": is_corrected
-        & bool(n_permutations)
+        & bool(inference.n_permutations)
         & tests["p_fwe"].isna(),
     }
     notes |= {reason: (tests["n"] > 0) & (reasons == reason) for reason in set(reasons) - {""}}
@@ -306,49 +344,26 @@ def run_tests(
     return tests
 
 
-def describe_tests(n_permutations: int, family: str, kind: FamilyKind) -> dict[str, Any]:
-    """Say in a sidecar how tests were corrected."""
+def describe_tests(inference: Inference, family: str) -> dict[str, Any]:
+    """Say in a sidecar how tests were made and corrected.
+
+    Parameters
+    ----------
+    family
+        In words.
+    """
+    bound = inference.equivalence_bound
     return {
         "Family": f"{family}. Tests with fewer than {SMALLEST_SAMPLE} participants are not in the "
         f"family of p_fwe where others have {SMALLEST_SAMPLE} or more. A test with few "
         "participants takes large values of |t| under many flips, which makes p_fwe of all others "
         "larger; leave it out by the options that select where it is of no interest.",
-        "FamilyKind": kind,
-        "MaximumNumberOfFlips": n_permutations,
+        "FamilyKind": inference.family,
+        "MaximumNumberOfFlips": inference.n_permutations,
         "RandomSeed": SEED,
+        "CauchyScale": float(CAUCHY_SCALE),
+        **({} if bound is None else {"EquivalenceBound": bound}),
     }
-
-
-def false_discovery_rates(p: Array, in_family: Array) -> Array:
-    """Say at which false discovery rate each test of a family is significant.
-
-    This is :func:`scipy.stats.false_discovery_control`; to import scipy.stats takes a second.
-
-    Parameters
-    ----------
-    p : (n_tests,) array
-    in_family : (n_tests,) array of bool
-
-    Returns
-    -------
-    (n_tests,) array
-        NaN outside the family.
-
-    References
-    ----------
-    Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57, 289-300.
-
-    Examples
-    --------
-    >>> false_discovery_rates(np.array([0.01, 0.5, 0.02]), np.array([True, False, True]))
-    array([0.02,  nan, 0.02])
-    """
-    q = np.full(p.shape, np.nan)
-    family = np.flatnonzero(in_family)
-    from_largest = family[np.argsort(-p[family])]
-    ranks = np.arange(family.size, 0, -1)
-    q[from_largest] = np.minimum.accumulate(p[from_largest] * family.size / ranks)
-    return q
 
 
 def _describe(numbers: Numbers) -> "pd.DataFrame":
@@ -394,10 +409,15 @@ _T_TEST = (
     "hedges_g",
     "hedges_g_ci95_low",
     "hedges_g_ci95_high",
+    "bf10",
+    "detectable_d",
+    "p_equivalence",
+    "ci90_low",
+    "ci90_high",
 )
 
 
-def _t_test(described: "pd.DataFrame") -> Array:
+def _t_test(described: "pd.DataFrame", inference: Inference) -> Array:
     """Compute the columns :data:`_T_TEST` by Student's one-sample t, with effect sizes."""
     from scipy import special
 
@@ -405,7 +425,17 @@ def _t_test(described: "pd.DataFrame") -> Array:
     t = (described["mean"] / described["sem"]).to_numpy()
     p = 2 * special.stdtr(n - 1, -np.abs(t))
     d = cohens_d(t, n)
-    return np.column_stack([t, n - 1, p, d, d * hedges_correction(n)[:, np.newaxis]])
+    g = d * hedges_correction(n)[:, np.newaxis]
+    evidence = [bayes_factors(t, n - 1, n), detectable_effects(n - 1, n)]
+    return np.column_stack([t, n - 1, p, d, g, *evidence, _equivalence(described, inference)])
+
+
+def _equivalence(described: "pd.DataFrame", inference: Inference) -> Array:
+    """Compute p and interval of equivalence tests, if a bound is given."""
+    if inference.equivalence_bound is None:
+        return np.full((len(described), 3), np.nan)
+    mean, sem, n = (described[name].to_numpy() for name in ("mean", "sem", "n"))
+    return np.column_stack(equivalence_tests(mean, sem, n - 1, inference.equivalence_bound))
 
 
 def cohens_d(t: Array, n: Array) -> Array:

@@ -6,6 +6,7 @@ from group_data import rows_in
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from bids_secondlevel.core.inference import Inference
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.comparisons import paired_tests
@@ -42,7 +43,8 @@ def rows_of(values, **columns):
 
 
 def run(rows, n_permutations=0, family="contrast"):
-    return rows_in(paired_tests(frame_of(rows, EstimateRow), n_permutations, family))
+    inference = Inference(n_permutations=n_permutations, family=family)
+    return rows_in(paired_tests(frame_of(rows, EstimateRow), inference))
 
 
 def find(results, comparison, **cell):
@@ -137,7 +139,7 @@ def test_a_contrast_is_not_tested_against_its_own_part():
     frame = frame_of(rows, EstimateRow)
     found = dependent_contrasts(frame)
     assert [str(of) for of in found] == ["attendMinusIgnore is attend - ignore"]
-    results = rows_in(paired_tests(frame, 512, dependences=found))
+    results = rows_in(paired_tests(frame, Inference(n_permutations=512), found))
     pairs = [row for row in results if row.comparison == "contrast"]
     own = [row for row in pairs if "attendMinusIgnore" in (row.contrast, row.versus)]
     assert (len(pairs), len(own)) == (9, 6)

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
+from bids_secondlevel.core.inference import Inference
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
+from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family
 from bids_secondlevel.stats.permutation import sign_flip_tests
 from bids_secondlevel.stats.tests import (
     cohens_d,
-    false_discovery_rates,
     hedges_correction,
     one_sample_tests,
     with_reasons,
@@ -48,7 +49,11 @@ def row(
 
 
 def run(rows, n_permutations=0, family="contrast"):
-    return rows_in(one_sample_tests(frame_of(rows, EstimateRow), n_permutations, family))
+    return rows_in(
+        one_sample_tests(
+            frame_of(rows, EstimateRow), Inference(n_permutations=n_permutations, family=family)
+        )
+    )
 
 
 def result_of(rows, n_permutations=1000):
@@ -288,7 +293,7 @@ def test_hemispheres_that_were_asked_for_take_the_place_of_both(hemis):
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1))
 def test_false_discovery_rates_are_those_of_scipy(tests):
     p, in_family = (np.array(column) for column in zip(*tests, strict=True))
-    q = false_discovery_rates(p, in_family)
+    q = by_family(benjamini_hochberg, p, np.zeros(p.size), in_family)
     assert np.array_equal(np.isnan(q), ~in_family)
     if in_family.any():
         expected = stats.false_discovery_control(p[in_family])

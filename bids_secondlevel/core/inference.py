@@ -1,0 +1,22 @@
+"""What is asked of a test, beside its numbers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FamilyKind = Literal["contrast", "task", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """How tests are made and corrected."""
+
+    n_permutations: int = 0
+    """The greatest number of sign flips; 0 for none."""
+    family: FamilyKind = "contrast"
+    """Which tests are corrected together."""
+    equivalence_bound: float | None = None
+    """Smallest effect of interest, in the units of the maps; ``None`` for no equivalence tests."""
+
+
+PLAIN = Inference()
+"""Without sign flips, and with nothing that has to be asked for."""
