@@ -98,9 +98,10 @@ class Match:
     captured: Captured
 
     @property
-    def source(self) -> SourceFile:
-        """The file, to be read as a map of one hemisphere or of both."""
-        return SourceFile(self.path, uri_of(self.dataset, self.path))
+    def subject(self) -> str:
+        """Label of the participant."""
+        own = self.captured.get("subject") or self.pattern.described.subject or ""
+        return label_of("subject", own)
 
     def labels(self) -> dict[str, str]:
         """Say the labels of what is captured, and of the constants.
@@ -214,7 +215,7 @@ def check_patterns(patterns: Iterable[Pattern], participants: Sequence[str]) -> 
         for match in pattern.matches(Sought(one_each=True)):
             if pattern.is_for_everybody:
                 break
-            label = match.labels()["subject"]
+            label = match.subject
             if label in everyone:
                 break
             found.setdefault(label, match)
@@ -245,7 +246,7 @@ def participants_of(patterns: Sequence[Pattern]) -> set[str]:
     of_retinotopy = [p for p in patterns if not isinstance(p.described, DescribedMaps)]
     for chosen in (of_maps, of_retinotopy):
         found = {
-            match.labels()["subject"]
+            match.subject
             for pattern in chosen
             if not pattern.is_for_everybody
             for match in pattern.matches(Sought(one_each=True))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from bids_secondlevel.core.described import is_literal, label_of
 from bids_secondlevel.core.errors import UsageError
@@ -26,8 +27,7 @@ _SIDECAR = ".json"
 _NEAREST = 3
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A file or folder in a folder."""
 
     name: str
@@ -54,32 +54,36 @@ class Folders:
         """List a folder in the order of names, without what is hidden."""
         listed = self._listed.get(folder)
         if listed is None:
-            listed = sorted(self._read(folder), key=lambda entry: entry.name)
+            listed = sorted(self._read(folder))
             if keep:
                 self._listed[folder] = listed
         return listed
 
-    def of_participant(
-        self, folder: Path, part: str, captured: Captured, label: str
-    ) -> list[tuple[Entry, Captured]]:
-        """List what fits a part of a pattern that captures the participant, for one of them."""
+    def by_label(
+        self, folder: Path, part: str, captured: Captured
+    ) -> Mapping[str, list[tuple[Entry, Captured]]]:
+        """List what fits a part of a pattern that captures the participant, for each of them."""
         expression = expression_of(part, captured)
         by_label = self._by_label.get((folder, expression))
         if by_label is None:
-            by_label = defaultdict(list)
+            by_text: defaultdict[str, list[tuple[Entry, Captured]]] = defaultdict(list)
             for entry, found in fitting(self.entries(folder, keep=True), expression):
+                by_text[found["subject"]].append((entry, found))
+            by_label = {}
+            for text, of_text in by_text.items():
                 try:
-                    by_label[label_of("subject", found["subject"])].append((entry, found))
+                    by_label.setdefault(label_of("subject", text), []).extend(of_text)
                 except UsageError:  # no letter and no digit: nobody's
                     continue
             self._by_label[folder, expression] = by_label
-        return by_label.get(label, [])
+        return by_label
 
     def _read(self, folder: Path) -> Iterator[Entry]:
+        left_out = {path.name for path in self.left_out if path.parent == folder}
         try:
             with os.scandir(folder) as found:
                 for entry in found:
-                    if not entry.name.startswith(".") and folder / entry.name not in self.left_out:
+                    if not entry.name.startswith(".") and entry.name not in left_out:
                         yield Entry(entry.name, entry.is_dir())
         except FileNotFoundError:
             return
@@ -169,8 +173,8 @@ def find(
 def _below(
     folder: Path, parts: Sequence[str], folders: Folders, sought: Sought, captured: Captured
 ) -> Iterator[tuple[Path, Captured]]:
-    part, *rest = parts
-    for entry, found in _matching(folder, part, folders, sought.label, captured):
+    _, *rest = parts
+    for entry, found in _matching(folder, parts, folders, sought, captured):
         path = folder / entry.name
         if rest and entry.is_folder:
             below = _below(path, rest, folders, sought, {**captured, **found})
@@ -180,18 +184,23 @@ def _below(
 
 
 def _matching(
-    folder: Path, part: str, folders: Folders, label: str | None, captured: Captured
-) -> Iterable[tuple[Entry, Captured]]:
+    folder: Path, parts: Sequence[str], folders: Folders, sought: Sought, captured: Captured
+) -> Iterator[tuple[Entry, Captured]]:
+    """List what fits the first of some parts of a pattern."""
+    part, *rest = parts
     name = _PIECE.sub(lambda piece: captured.get(piece[1], piece[0]) if piece[1] else "*", part)
     if is_literal(part) or (is_literal(name) and "*" not in part):
         path = folder / name
         if os.path.lexists(path):
             yield Entry(name, path.is_dir()), {}
-    elif "{subject}" in part and "subject" not in captured and label is not None:
-        yield from folders.of_participant(folder, part, captured, label)
-    else:
+    elif "{subject}" not in part or "subject" in captured:
         shared = "subject" not in captured
         yield from fitting(folders.entries(folder, keep=shared), expression_of(part, captured))
+    elif sought.label is not None:
+        yield from folders.by_label(folder, part, captured).get(sought.label, ())
+    else:
+        for of_participant in folders.by_label(folder, part, captured).values():
+            yield from of_participant[:1] if sought.one_each and not rest else of_participant
 
 
 def nearest(root: Path, pattern: str, folders: Folders) -> str:
@@ -221,10 +230,10 @@ def _deepest(
 ) -> tuple[Path, Captured]:
     """Find the folder that most parts of a pattern lead to."""
     best = (folder, captured)
-    part, *rest = parts
+    _, *rest = parts
     if not rest:
         return best
-    for entry, found in _matching(folder, part, folders, None, captured):
+    for entry, found in _matching(folder, parts, folders, EVERY, captured):
         if entry.is_folder:
             deeper = _deepest(folder / entry.name, rest, folders, {**captured, **found})
             if len(deeper[0].parts) > len(best[0].parts):
