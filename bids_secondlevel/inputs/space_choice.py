@@ -1,7 +1,7 @@
 """Choose the space in which ROIs are defined and measured, and that of the maps."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bids_secondlevel.core.errors import NothingSelectedError, UsageError
 from bids_secondlevel.core.files import IndexedFile, Plan
@@ -41,6 +41,8 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
         If an option is needed to decide.
     """
     maps = [file for file in maps if file.queries & {"localizer", "estimates"}] or maps
+    used = ("z", settings.statistic.casefold())
+    maps = [file for file in maps if file.entities.get("stat", "").casefold() in used] or maps
     surfaces = _spaces(file for file in maps if not file.is_volume)
     volumes = _spaces(file for file in maps if file.is_volume)
     shown = f"there are: {_shown(surfaces, volumes)}"
@@ -70,6 +72,14 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
     found, is_volume = (surfaces, False) if surfaces else (volumes, True)
     space = _preferred(found)
     if space is _UNDECIDED:
+        described = [file for file in maps if file.is_described]
+        if 0 < len(described) < len(maps):
+            chosen = choose_space(described, settings)
+            message = (
+                f"Maps in several spaces ({_shown(surfaces, volumes)}); using "
+                f"{spoken(chosen.space)}, that of the maps which [[maps]] tables describe."
+            )
+            return replace(chosen, messages=(message, *chosen.messages))
         raise UsageError(f"Maps in several spaces ({_shown(surfaces, volumes)}): choose --space.")
     messages = []
     if len(found) > 1:
