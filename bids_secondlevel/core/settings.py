@@ -238,7 +238,7 @@ class Settings:
         "--min-vertices works here too (default: {default})",
         GROUP_LEVEL,
         metavar="SHARE",
-        default=0.0,
+        default=0.5,
         check=lambda share: 0 <= share <= 1,
         expected="a share between 0 and 1",
     )

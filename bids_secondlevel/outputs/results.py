@@ -270,6 +270,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
     compared = {
         **estimated,
         "Differences": comparisons.DIFFERENCES,
+        "Hemispheres": comparisons.HEMISPHERES_COMPARED,
         "DependentContrasts": list(results.dependences),
         **describe_tests(results.inference, comparisons.FAMILY),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
 from bids_secondlevel.core.results import GroupResults
-from bids_secondlevel.core.rows import MISSING, Schema
+from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted, in_words
 from bids_secondlevel.reports.charts.estimates import draw_contralateral, draw_group_estimates
@@ -24,6 +24,7 @@ from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
 if TYPE_CHECKING:
     import pandas as pd
 
+_FLAGGED = Column(str, "participants whose number has a flag, by flag")
 _KEY = "session task contrast roi hemi"
 _TESTED = "n mean ci95_low ci95_high p p_fwe q_fdr t df p_permutation hedges_g cohens_d"
 
@@ -52,16 +53,19 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
                 text=(
                     "One test against 0 for each ROI, hemisphere, task and contrast. Of p_fwe and "
                     "q_fdr, which are corrected for the number of tests, report one. Circular "
-                    "estimates are a control analysis: they are shown, and not tested.",
+                    "estimates are a control analysis: they are shown, and not tested. Numbers "
+                    "that have a flag, for a reason not to use them as they are, are hollow "
+                    "points, and counted in the column flagged.",
                 ),
                 charts=draw_group_estimates(estimates, results.statistics),
-                tables=_statistics_tables(results.statistics),
+                tables=_statistics_tables(_with_flags(results.statistics, estimates)),
             ),
             Section(
                 "Comparisons",
                 text=(
                     "Paired tests: the first minus the one in the column versus. Each kind of "
-                    "comparison is corrected for its own number of tests.",
+                    "comparison is corrected for its own number of tests. Hemispheres are compared "
+                    "without ROIs of which less than 10 % lies in one of them (minor_hemisphere).",
                 ),
                 notes=[
                     f"{found}, in all participants: not compared with what it is made of."
@@ -132,15 +136,28 @@ def _statistics_tables(statistics: "pd.DataFrame") -> list[Table]:
     main = main_rows(statistics["hemi"])
     is_main = statistics["hemi"].isin(main)
     where = "both hemispheres pooled" if BOTH in main else rows_in_words(main)
-    columns = f"{_KEY} {_TESTED} excluded note"
-    described = f"{_KEY} n mean median sd ci95_low ci95_high excluded"
+    columns = f"{_KEY} {_TESTED} flagged excluded note"
+    described = f"{_KEY} n mean median sd ci95_low ci95_high flagged excluded"
     return _tables(
         statistics.assign(excluded=statistics["excluded"].map(_count_reasons)),
-        STATISTIC_COLUMNS,
+        {**STATISTIC_COLUMNS, "flagged": _FLAGGED},
         (f"Tests against 0, {where}", ~is_circular & is_main, columns),
         ("Tests against 0 in each hemisphere, not corrected", ~is_circular & ~is_main, columns),
         ("Control analysis: circular estimates, not tested", is_circular, described),
     )
+
+
+def _with_flags(statistics: "pd.DataFrame", estimates: "pd.DataFrame") -> "pd.DataFrame":
+    """Count the numbers of each test that have a flag, by flag."""
+    flagged = estimates[estimates["estimate"].notna() & (estimates["flags"] != MISSING)]
+    counts: dict[tuple[str, ...], Counter[str]] = {}
+    for *cell, flags in flagged[[*CELL, "flags"]].itertuples(index=False):
+        counts.setdefault(tuple(cell), Counter()).update(flags.split(";"))
+    shown = [
+        ", ".join(f"{n} {flag}" for flag, n in counts.get(cell, {}).items()) or MISSING
+        for cell in statistics[list(CELL)].itertuples(index=False, name=None)
+    ]
+    return statistics.assign(flagged=shown)
 
 
 def _comparison_tables(comparisons: "pd.DataFrame") -> list[Table]:

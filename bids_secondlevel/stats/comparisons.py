@@ -1,6 +1,7 @@
 """Paired tests: between ROIs, between contrasts, and between hemispheres."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +12,7 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
 from bids_secondlevel.core.inference import PLAIN, Inference
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, Column, Schema
 from bids_secondlevel.stats.dependence import Dependence, why_not_compared
-from bids_secondlevel.stats.tests import TEST_COLUMNS, Numbers, families, run_tests, spread
+from bids_secondlevel.stats.tests import REASONS, TEST_COLUMNS, Numbers, families, run_tests, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,11 @@ DIFFERENCES = (
     "all numbers are of the differences within participants, the first minus the one in versus: "
     "mean is the mean difference, and cohens_d and hedges_g are divided by the standard deviation "
     "of the differences (d_z), so that they cannot be compared with those of independent groups"
+)
+
+HEMISPHERES_COMPARED = (
+    "an ROI of which less than 10 % lies in one of the hemispheres is left out of the comparison "
+    "of hemispheres, participant by participant (minor_hemisphere in the column excluded)"
 )
 
 FAMILY = (
@@ -82,6 +88,8 @@ def paired_tests(
     for comparison in COMPARISONS:
         first, second = np.array(list(_pairs(cells, comparison)), dtype=np.intp).reshape(-1, 2).T
         differences = _differences(numbers, first, second)
+        if comparison == "hemi":
+            differences = _without_minor(differences)
         compared = cells.iloc[first].reset_index(drop=True)
         versus = cells[comparison].iloc[second].reset_index(drop=True)
         pairs = compared
@@ -117,4 +125,15 @@ def _differences(numbers: Numbers, first: NDArray[np.intp], second: NDArray[np.i
         sizes=np.maximum(numbers.sizes[:, first], numbers.sizes[:, second]),
         gaps=np.maximum(gaps[:, first], gaps[:, second]),
         claims=np.maximum(numbers.claims[:, first], numbers.claims[:, second]),
+        minor=numbers.minor[:, first] | numbers.minor[:, second],
+    )
+
+
+def _without_minor(numbers: Numbers) -> Numbers:
+    """Leave out ROIs that lie in one hemisphere but for a few vertices, which may be noise."""
+    is_out = numbers.minor & numbers.there
+    return replace(
+        numbers,
+        values=np.where(is_out, np.nan, numbers.values),
+        gaps=np.where(is_out, REASONS.index("minor_hemisphere"), numbers.gaps),
     )

@@ -16,6 +16,7 @@ from bids_secondlevel.core.inference import PLAIN, FamilyKind, Inference
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema
 from bids_secondlevel.core.values import STATUSES, Array, Mask
 from bids_secondlevel.rois.estimates import INDEPENDENCE
+from bids_secondlevel.rois.flags import has_flag
 from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family, holm
 from bids_secondlevel.stats.evidence import (
     CAUCHY_SCALE,
@@ -41,6 +42,9 @@ FAMILY = (
     "pooled (if there is no row both: of the hemispheres that there are)"
 )
 
+
+REASONS = (*STATUSES, "minor_hemisphere")
+"""Why a participant has no number in a test."""
 
 _LARGE_T = 1e3
 
@@ -178,9 +182,11 @@ class Numbers:
     sizes: Array
     """Absolute sizes of the numbers that `values` were computed from."""
     gaps: NDArray[np.intp]
-    """Why there is no number, as place in :data:`~.values.STATUSES`; -1 without a row."""
+    """Why there is no number, as place among :data:`REASONS`; -1 without a row."""
     claims: NDArray[np.intp]
     """What can be claimed of a number, as place in :data:`INDEPENDENCE`; -1 without a row."""
+    minor: Mask
+    """Whether it is of a hemisphere in which only a small part of the ROI lies."""
 
     @property
     def there(self) -> Mask:
@@ -223,6 +229,7 @@ def spread(estimates: "pd.DataFrame") -> tuple["pd.DataFrame", Numbers]:
         sizes=np.abs(values),
         gaps=matrix(places(estimates["status"], STATUSES), -1),
         claims=matrix(places(estimates["independence"], INDEPENDENCE), -1),
+        minor=matrix(has_flag(estimates["flags"], "minor_hemisphere").to_numpy(), nothing=False),
     )
     return cells, numbers
 
@@ -505,13 +512,12 @@ def noncentralities(t: Array, df: Array) -> Array:
 
 def _name_gaps(numbers: Numbers) -> list[str]:
     """Name the participants without a number, each with the status of its row."""
-    statuses = list(STATUSES)
     named = [MISSING] * numbers.values.shape[1]
     missing = ~numbers.there & (numbers.gaps >= 0)
     for test in np.flatnonzero(missing.any(axis=0)):
         who = missing[:, test]
         pairs = zip(numbers.participants[who], numbers.gaps[who, test], strict=True)
-        named[test] = "; ".join(f"{participant}:{statuses[gap]}" for participant, gap in pairs)
+        named[test] = "; ".join(f"{participant}:{REASONS[gap]}" for participant, gap in pairs)
     return named
 
 

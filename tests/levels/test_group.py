@@ -320,13 +320,28 @@ def test_sparsely_covered_rois_are_left_out(group_study, output):
         main([str(group_study.root), str(output), "participant", "--n-procs", "1", "--no-report"])
         == 0
     )
-    # One of the two vertices is left: a share of exactly 0.5.
-    assert group(group_study, output, "--min-coverage", "0.5") == 0
+    # One of the two vertices is left: a share of exactly 0.5, which is enough.
+    assert group(group_study, output) == 0
     assert statistic(output, **{**ATTEND, "hemi": "L"})["n"] == "4"
     assert group(group_study, output, "--min-coverage", "0.51") == 0
     row = statistic(output, **{**ATTEND, "hemi": "L"})
     assert (row["n"], row["excluded"]) == ("3", "sub-02:below_min_coverage")
     assert group(group_study, output, "--min-coverage", "50") == 64
+
+
+def test_a_roi_with_little_data_is_left_out_by_default_and_named(group_study, output, caplog):
+    only = {"L": [v if v == 2 else float("nan") for v in range(12)], "R": [float("nan")] * 10}
+    for hemi, values in only.items():
+        write_gifti(group_study.map_path("02", "main", hemi, "attend", "effect"), values, hemi)
+    options = ["participant", "--n-procs", "1", "--no-report"]
+    assert main([str(group_study.root), str(output), *options]) == 0
+    assert group(group_study, output) == 0
+    assert statistic(output, **ATTEND)["excluded"] == "sub-02:below_min_coverage"
+    assert "sub-02: coverage below --min-coverage in left (33.3 %, main attend)" in caplog.text
+    caplog.clear()
+    assert group(group_study, output, "--min-coverage", "0") == 0
+    assert statistic(output, **ATTEND)["n"] == "4"
+    assert "below --min-coverage" not in caplog.text
 
 
 def test_comparisons_of_the_planted_maps(processed, output):
@@ -453,7 +468,9 @@ def test_a_table_says_who_is_ready_and_why_not(processed, output, tmp_path):
     verdicts = {who: (row["verdict"], row["reasons"]) for who, row in found.items()}
     few = "few vertices in left (3), right (2)"
     assert verdicts["sub-01"] == verdicts["sub-04"] == ("check", few)
-    too_little = "too little data in left (33.3 %, main attend); few vertices in right (2)"
+    too_little = (
+        "coverage below --min-coverage in left (33.3 %, main attend); few vertices in right (2)"
+    )
     assert verdicts["sub-02"] == ("check", too_little)
     assert verdicts["sub-03"] == ("unusable", "excluded (moved)")
     assert (found["sub-01"]["rois"], found["sub-01"]["runs"]) == (

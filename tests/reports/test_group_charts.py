@@ -334,3 +334,18 @@ def test_circular_differences_are_apart_and_marked():
     (chart,) = draw_sides(study(4, 1, 1, independence="circular"), quality(4, 1.0))
     assert "control analysis" in chart.title
     assert "_desc-circular_" in chart.name
+
+
+def test_flagged_numbers_are_hollow():
+    rows = study(n=8, n_rois=2)
+    names = {row.participant_id for row in rows}
+    some = sorted(names)[3]
+    flagged = [replace(r, flags="small_roi" if r.participant_id == some else None) for r in rows]
+    (chart, *_) = draw(flagged)
+    drawn = [len(group) for group in marks(chart, "flagged")]
+    assert drawn
+    assert set(drawn) == {1}
+    assert {len(group) for group in marks(chart, "participants")} == {7}
+    assert "Hollow marks are of numbers that have a flag" in chart.caption
+    (plain, *_) = draw(rows)
+    assert not groups(plain, "flagged")

@@ -152,6 +152,23 @@ def test_a_contrast_is_not_tested_against_its_own_part():
         assert row.p_fwe is not None
 
 
+def test_hemispheres_with_a_small_part_of_a_roi_are_not_compared():
+    rows = [
+        replace(row, flags="small_roi;minor_hemisphere")
+        if (row.participant_id, row.roi, row.hemi) in {("sub-02", "UR", "L"), ("sub-04", "UR", "R")}
+        else row
+        for row in rows_of(VALUES)
+    ]
+    results = run(rows)
+    test = find(results, "hemi", roi="UR", contrast="attend")
+    kept = np.delete(VALUES[:, 1, 0], [2, 4], axis=0)
+    assert test.n == 7
+    assert test.p == pytest.approx(stats.ttest_rel(kept[:, 0], kept[:, 1]).pvalue)
+    assert test.excluded == "sub-02:minor_hemisphere; sub-04:minor_hemisphere"
+    assert find(results, "hemi", roi="UL", contrast="attend").n == 9
+    assert find(results, "contrast", roi="UR").n == 9  # both hemispheres pooled
+
+
 def test_a_participant_needs_both():
     values = VALUES.copy()
     values[3, 0, :, 2] = np.nan

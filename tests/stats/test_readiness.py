@@ -40,7 +40,7 @@ def test_a_participant_with_all_numbers_is_ready():
         ({"status": "below_min_vertices", "n_vertices": 3}, "too few vertices in UL (3)"),
         (
             {"status": "below_min_coverage", "coverage": 2 / 33},
-            "too little data in UL (6.06 %, main attend)",
+            "coverage below --min-coverage in UL (6.06 %, main attend)",
         ),
         (
             {"status": "no_finite_vertices", "coverage": 0.0},
@@ -65,7 +65,7 @@ def test_an_estimate_without_a_number_is_a_reason_to_look(changes, reason):
     [
         (
             {"flags": "low_coverage", "coverage": 0.4},
-            "little data in UL (40 %, main attend)",
+            "low coverage in UL (40 %, main attend)",
         ),
         ({"flags": "small_roi", "n_vertices": 7}, "few vertices in UL (7)"),
         ({"flags": "few_runs", "n_runs": 2}, "fewer runs than others of main (2)"),

@@ -5,7 +5,7 @@ Means and intervals of the group are those of the tables of statistics and compa
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from bids_secondlevel.reports.charts.style import (
     pooled_or_apart,
     span,
 )
+from bids_secondlevel.rois.flags import has_flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 LATERALISED = 0.2
 """Laterality index beyond which an ROI is said to be in one hemisphere (Seghier, 2008)."""
 
+_FLAGGED = (
+    "Hollow marks are of numbers that have a flag, for a reason not to use them as they are "
+    "(column flags of the estimates)."
+)
 _NOBODY = "of any participant"
 _PLACES = {"L": -0.24, BOTH: 0.0, "R": 0.24}
 _MARKERS = {"L": "<", BOTH: "o", "R": ">"}
@@ -80,6 +85,9 @@ def _draw_participant(part: Part) -> Chart:
     if (rows["independence"][has_number] == "circular").any():
         keys.append(key("circular", "o", DARK, face="white"))
         caption += f" Hollow marks are circular. {CIRCULAR}"
+    if (rows["flags"][has_number] != MISSING).any():
+        keys.append(key("flagged", "o", DARK, face="white"))
+        caption += f" {_FLAGGED}"
     return panelled_chart(
         part,
         "estimates",
@@ -105,12 +113,17 @@ def _paint_estimates(axes: "Axes", rows: "pd.DataFrame", reasons: Sequence[str])
             marker=_MARKERS[row.hemi],
             markersize=5,
             color=row.colour,
-            markerfacecolor="white" if row.independence == "circular" else row.colour,
+            markerfacecolor="white" if _is_hollow(row) else row.colour,
             elinewidth=1,
         )
         marks[0].set_gid(f"estimate-{row.hemi}")
         marks[2][0].set_gid(f"sd-{row.hemi}")
     mark_reasons(axes, gaps, reasons)
+
+
+def _is_hollow(row: Any) -> bool:
+    """Tell whether a careful person would not use the number of a row as it is."""
+    return bool(row.independence == "circular" or row.flags != MISSING)
 
 
 def _tell_estimates(rows: "pd.DataFrame") -> str:
@@ -141,10 +154,11 @@ def draw_group_estimates(estimates: "pd.DataFrame", statistics: "pd.DataFrame") 
     return _draw_cells(
         cells,
         _by_participant(estimates, cells),
-        "estimates",
-        "Estimates",
-        "Estimate in each ROI, in the units of the maps: each coloured point is a participant, "
-        "beside them their mean and its 95 % confidence interval (Student's t), as in "
+        _flagged(estimates, cells),
+        suffix="estimates",
+        title="Estimates",
+        caption="Estimate in each ROI, in the units of the maps: each coloured point is a "
+        "participant, beside them their mean and its 95 % confidence interval (Student's t), as in "
         "group_statistics.tsv. The intervals are not corrected for the number of tests.",
     )
 
@@ -175,8 +189,14 @@ def draw_contralateral(
     is_drawn = (cells["comparison"] == "hemi") & cells["side"].notna() & (cells["n"] >= 2)
     cells = cells[is_drawn].reset_index(drop=True)
     sign = np.where(cells["hemi"] == cells["side"], 1, -1)
-    other = _by_participant(estimates, cells.assign(hemi=cells["versus"]))
+    estimates = estimates[~has_flag(estimates["flags"], "minor_hemisphere")]
+    facing = cells.assign(hemi=cells["versus"])
+    other = _by_participant(estimates, facing)
     values = (_by_participant(estimates, cells) - other).mul(sign)
+    first, second = (
+        _flagged(estimates, of).reindex(values.index, fill_value=False) for of in (cells, facing)
+    )
+    flagged = first | second
     limits = np.sort([sign * cells["ci95_low"], sign * cells["ci95_high"]], axis=0)
     cells = cells.assign(
         hemi=BOTH, mean=sign * cells["mean"], ci95_low=limits[0], ci95_high=limits[1]
@@ -185,14 +205,16 @@ def draw_contralateral(
     return _draw_cells(
         cells,
         values,
-        "contralateral",
-        "Contralateral minus ipsilateral",
-        "Estimate in the hemisphere contralateral to the ROI's side of the visual field, minus "
-        "that in the other hemisphere, in the units of the maps: each coloured point is a "
+        flagged,
+        suffix="contralateral",
+        title="Contralateral minus ipsilateral",
+        caption="Estimate in the hemisphere contralateral to the ROI's side of the visual field, "
+        "minus that in the other hemisphere, in the units of the maps: each coloured point is a "
         "participant with numbers in both, beside them their mean and its 95 % confidence "
-        "interval, as in group_comparisons.tsv. Contralateral is the hemisphere with most of the "
-        f"ROI (median laterality index beyond {LATERALISED} to either side), unless the polar "
-        "angles of most participants are of the other side of the field: "
+        "interval, as in group_comparisons.tsv. ROIs of which less than 10 % lies in one of the "
+        "hemispheres (minor_hemisphere) are left out. Contralateral is the hemisphere with most "
+        f"of the ROI (median laterality index beyond {LATERALISED} to either side), unless "
+        "the polar angles of most participants are of the other side of the field: "
         f"{', '.join(told)}.",
     )
 
@@ -233,9 +255,18 @@ def _by_participant(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.Dat
     return by_participant.reindex(columns=cells.index)
 
 
+def _flagged(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Tell in the same shape which estimates have a flag."""
+    flagged = estimates["flags"] != MISSING
+    numbers = estimates.assign(estimate=flagged.where(estimates["estimate"].notna()).astype(float))
+    return _by_participant(numbers, cells) > 0
+
+
 def _draw_cells(
     cells: "pd.DataFrame",
     values: "pd.DataFrame",
+    flagged: "pd.DataFrame",
+    *,
     suffix: str,
     title: str,
     caption: str,
@@ -248,16 +279,30 @@ def _draw_cells(
         A row for each ROI in a panel.
     values : DataFrame
         A row for each participant, a column for each of these cells.
+    flagged : DataFrame
+        Which of the values have a flag.
     """
     where = {hemi: "" if hemi == BOTH else f", {name}" for hemi, name in HEMISPHERE_NAMES.items()}
     rows = cells.assign(
         panel=cells["contrast"] + cells["hemi"].map(where),
         is_control=cells["independence"] == "circular",
     )
-    return [_draw_group(part, values, suffix, title, caption) for part in parts(rows)]
+    marked = flagged.reindex(values.index, fill_value=False)
+    return [
+        _draw_group(part, values, marked, suffix=suffix, title=title, caption=caption)
+        for part in parts(rows)
+    ]
 
 
-def _draw_group(part: Part, values: "pd.DataFrame", suffix: str, title: str, caption: str) -> Chart:
+def _draw_group(
+    part: Part,
+    values: "pd.DataFrame",
+    flagged: "pd.DataFrame",
+    *,
+    suffix: str,
+    title: str,
+    caption: str,
+) -> Chart:
     rows, is_control = part.rows, part.first["is_control"]
     is_few = len(values[rows.index].dropna(how="all")) <= MOST_NAMED
     rasterized = rows["n"].sum() > MOST_MARKS
@@ -266,9 +311,12 @@ def _draw_group(part: Part, values: "pd.DataFrame", suffix: str, title: str, cap
         of_panel = values[panel.index].dropna(how="all")
         if is_few and len(part.rois) > 1:
             _join_participants(axes, panel, of_panel)
-        _paint_participants(axes, panel, of_panel, rasterized=rasterized)
+        _paint_participants(axes, panel, of_panel, flagged, rasterized=rasterized)
         _paint_means(axes, panel)
 
+    any_flag = bool((flagged[rows.index] & values[rows.index].notna()).to_numpy().any())
+    hollow = [key("participant, flagged", "o", GREY, "white")] if any_flag else []
+    caption = f"{caption} {_FLAGGED}" if any_flag else caption
     return panelled_chart(
         part,
         suffix,
@@ -277,6 +325,7 @@ def _draw_group(part: Part, values: "pd.DataFrame", suffix: str, title: str, cap
         about=lambda panel: f"(n = {span(panel['n'].astype(int))})",
         keys=[
             key("participant", "o", GREY, "white" if is_control and is_few else None),
+            *hollow,
             key("mean and 95 % CI", "o", DARK, "white" if is_control else None, line="-"),
             *explain_reasons([_NOBODY] if rows["mean"].isna().any() else []),
         ],
@@ -305,26 +354,37 @@ def _join_participants(axes: "Axes", cells: "pd.DataFrame", values: "pd.DataFram
 
 
 def _paint_participants(
-    axes: "Axes", cells: "pd.DataFrame", values: "pd.DataFrame", *, rasterized: bool
+    axes: "Axes",
+    cells: "pd.DataFrame",
+    values: "pd.DataFrame",
+    flagged: "pd.DataFrame",
+    *,
+    rasterized: bool,
 ) -> None:
     """Draw a point for each participant and ROI."""
     n = len(values)
     few = n <= MOST_NAMED
     for cell, x in zip(each_row(cells), _places(cells, n).T, strict=True):
-        axes.plot(
-            x,
-            values[cell.Index],
-            linestyle="",
-            marker="o",
-            markersize=4.5 if few else 3 if n <= 500 else 2,
-            markerfacecolor="white" if cell.is_control and few else cell.colour,
-            markeredgecolor=cell.colour,
-            markeredgewidth=0.8 if few else 0,
-            alpha=0.85 if few else max(0.15, 6 / n**0.5),
-            zorder=1.2,
-            rasterized=rasterized,
-            gid="participants",
-        )
+        is_flagged = flagged.loc[values.index, cell.Index].to_numpy()
+        for marked in (False, True):
+            is_here = is_flagged == marked
+            if not is_here.any():
+                continue
+            is_hollow = marked or (cell.is_control and few)
+            axes.plot(
+                x[is_here],
+                values.loc[is_here, cell.Index],
+                linestyle="",
+                marker="o",
+                markersize=4.5 if few else 3 if n <= 500 else 2,
+                markerfacecolor="white" if is_hollow else cell.colour,
+                markeredgecolor=cell.colour,
+                markeredgewidth=0.8 if few or marked else 0,
+                alpha=0.85 if few or marked else max(0.15, 6 / n**0.5),
+                zorder=1.3 if marked else 1.2,
+                rasterized=rasterized,
+                gid="flagged" if marked else "participants",
+            )
 
 
 def _paint_means(axes: "Axes", cells: "pd.DataFrame") -> None:
