@@ -3,13 +3,13 @@
 import logging
 import sys
 import traceback
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 
+from bids_secondlevel.cli import workers
 from bids_secondlevel.cli.preview import (
     describe_datasets,
     describe_patterns,
@@ -64,9 +64,6 @@ from bids_secondlevel.reports.methods import describe_measurement
 
 LOG = logging.getLogger("bids_secondlevel")
 
-_IDLE = 10
-"""Seconds without work after which a process ends, as when the one that started it was killed."""
-
 
 def run(settings: Settings) -> int:
     """Process the participants chosen by the settings, and say how it went.
@@ -88,6 +85,9 @@ def run(settings: Settings) -> int:
     patterns = patterns_of(settings, datasets)
     described = cache(partial(participants_of, patterns))
     selected, unknown = select_participants(settings, datasets, described)
+    n_procs = _count_processes(len(selected), settings)
+    if n_procs > 1:
+        workers.prepare()
     everyone = list_participants(settings.bids_dir, datasets, described)
     check_patterns(patterns, everyone)
     unlisted = (
@@ -116,7 +116,7 @@ def run(settings: Settings) -> int:
     else:
         write_dataset_files(settings.output_dir, linked, settings.bids_dir, description)
         _write_methods(study)
-        outcomes = _process_all(selected, study)
+        outcomes = _process_all(selected, study, n_procs)
     done: list[Outcome] = []
     try:
         with _progress(len(selected), settings) as advance:
@@ -126,8 +126,7 @@ def run(settings: Settings) -> int:
                 advance()
                 if outcome.exit_code != DONE and settings.stop_on_first_crash:
                     LOG.error("Stopped at the first failure (--stop-on-first-crash).")
-                    with warnings.catch_warnings(action="ignore"):  # joblib's, of tasks given up
-                        outcomes.close()
+                    outcomes.close()
                     break
     finally:  # also if the run was interrupted
         if unknown:
@@ -240,25 +239,15 @@ def _write_methods(study: Study) -> None:
     write_methods(text.markdown(), text.bibtex(), settings.output_dir / "logs")
 
 
-def _process_all(labels: Sequence[str], study: Study) -> Generator[Outcome]:
-    """Process participants, several at a time; outcomes come in the order of the labels.
-
-    A single process is this one: others take a second to start. joblib counts the CPUs that
-    this process may use, by its affinity and the limits of its container.
-    """
-    n_procs = min(study.settings.n_procs or len(labels), len(labels))
-    if n_procs > 1:
-        import joblib
-
-        n_procs = min(study.settings.n_procs or joblib.cpu_count(), len(labels))
+def _process_all(labels: Sequence[str], study: Study, n_procs: int) -> Generator[Outcome]:
+    """Process participants, several at a time; outcomes come in the order of the labels."""
+    attempt = partial(_attempt, study=study)
     if n_procs == 1:
-        yield from (_attempt(label, study) for label in labels)
+        yield from map(attempt, labels)
         return
-    with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=_IDLE):
-        parallel = joblib.Parallel(n_jobs=n_procs, return_as="generator")
     n_done = 0
     try:
-        for outcome in parallel(joblib.delayed(_attempt)(label, study) for label in labels):
+        for outcome in workers.in_processes(attempt, labels, n_procs):
             n_done += 1
             yield outcome
     except (BrokenExecutor, BrokenPipeError) as error:
@@ -276,6 +265,12 @@ def _process_all(labels: Sequence[str], study: Study) -> Generator[Outcome]:
                 errors=("was not finished, as a process was killed or could not start.",),
                 exit_code=SOME_PARTICIPANT_FAILED,
             )
+
+
+def _count_processes(n_participants: int, settings: Settings) -> int:
+    if n_participants == 1 or settings.dry_run:
+        return 1
+    return min(settings.n_procs or workers.count_cpus(), n_participants)
 
 
 @contextmanager
