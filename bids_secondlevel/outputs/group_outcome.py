@@ -101,7 +101,7 @@ def tell_results(results: GroupResults, folder: GroupFolder) -> None:
     parts = []
     for verdict, word in words.items():
         of = list(people.loc[people["verdict"] == verdict, "participant_id"])
-        named = f" ({listed(of, 3)})" if verdict != "ready" else ""
+        named = f" ({listed(of)})" if verdict != "ready" else ""
         parts += [f"{len(of)} {word}{named}"] if of else []
     LOG.info(
         "%s: %s; see %s.",

@@ -143,10 +143,10 @@ def tell_outcomes(outcomes: Sequence[Outcome], *, is_dry_run: bool = False) -> N
     to_check = [f"sub-{of.label}" for of in outcomes if of.exit_code == DONE and of.reasons]
     parts = [f"{len(outcomes) - len(failed) - len(to_check)} ready"]
     if to_check:
-        parts.append(f"{len(to_check)} to check ({listed(to_check, 3)})")
+        parts.append(f"{len(to_check)} to check ({listed(to_check)})")
     if failed:
         word = "not ready" if is_dry_run else "failed"
-        parts.append(f"{len(failed)} {word} ({listed(failed, 3)})")
+        parts.append(f"{len(failed)} {word} ({listed(failed)})")
     n_skipped = sum(of.summary == UP_TO_DATE for of in outcomes)
     skipped = f"; {n_skipped} of them {UP_TO_DATE}" if n_skipped else ""
     LOG.info("%s: %s%s.", counted(len(outcomes), "participant"), ", ".join(parts), skipped)

@@ -274,7 +274,7 @@ class TestProgress:
         os.close(ours)
         assert process.returncode == 0
         assert b"4/4" in shown
-        assert b"INFO: sub-04: 18 estimates" in shown
+        assert b"INFO: [4/4] sub-04: 2 of 2 ROIs with vertices" in shown
 
     def test_there_are_plain_lines_elsewhere(self, group_study, output):
         arguments = self.arguments(group_study, output)

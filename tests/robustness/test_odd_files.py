@@ -62,7 +62,8 @@ def test_pipes_in_the_place_of_files_of_the_study(group_study, output):
 
 @pytest.mark.parametrize("option", ["--config", "--bids-filter-file", "--exclude"])
 def test_devices_as_options(option, study, output):
-    finished = run(study.root, output, *NUMBERS, option, "/dev/zero")
+    level = ("group",) if option == "--exclude" else NUMBERS
+    finished = run(study.root, output, *level, option, "/dev/zero")
     assert finished.returncode == 64
     assert f"{option} /dev/zero" in finished.stderr
 
