@@ -146,10 +146,14 @@ class RetinotopySource:
     space: str | None = None
 
     @property
+    def maps(self) -> tuple[SourceFile | None, ...]:
+        """Visual area, eccentricity, polar angle and variance explained."""
+        return self.visual_area, self.eccentricity, self.polar_angle, self.variance_explained
+
+    @property
     def files(self) -> tuple[SourceFile, ...]:
         """All files to be read."""
-        every = (self.visual_area, self.eccentricity, self.polar_angle, self.variance_explained)
-        return (*(file for file in every if file is not None), *self.areas.values())
+        return (*(file for file in self.maps if file is not None), *self.areas.values())
 
 
 @dataclass(frozen=True, kw_only=True)

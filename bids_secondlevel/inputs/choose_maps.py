@@ -6,7 +6,7 @@ Two maps that could both be meant are an error that names them and the option th
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, groupby
 
@@ -21,6 +21,7 @@ from bids_secondlevel.core.files import (
     ParticipantFiles,
     ParticipantIndex,
     Plan,
+    RetinotopySource,
     SourceFile,
     SurfaceFile,
     Unit,
@@ -31,7 +32,7 @@ from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.core.words import in_words
 from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import real_path
-from bids_secondlevel.inputs.names import is_pooled
+from bids_secondlevel.inputs.names import is_pooled, session_of_surface
 from bids_secondlevel.inputs.plan import is_measured, same, sessions_of, tie
 from bids_secondlevel.inputs.space_choice import is_in
 from bids_secondlevel.maps.cifti import describe
@@ -75,6 +76,8 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
     AmbiguousInputError
         If two files could both be meant.
     """
+    source, retinotopy, messages = choose_retinotopy(index, plan)
+    index, choices = _on_one_surface(index, retinotopy, plan)
     maps = [file for file in index.statistical_maps if is_in(file, plan)]
     defining = [file for file in maps if "localizer" in file.queries]
     grouped = _group(defining, plan.filtered.get("localizer", ()))
@@ -85,7 +88,6 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
     }
     participant = f"sub-{index.label}"
     folds = _choose_folds(defining, participant, localizers, plan)
-    source, retinotopy, messages = choose_retinotopy(index, plan)
     if plan.cross_validate and not folds:
         messages.append(
             "--cross-validate: there are no maps of at least two runs of the localizer in which "
@@ -105,8 +107,55 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
         views={} if plan.is_volume else _rank_views(index, space),
         spheres=_list_spheres(index),
         folds=folds,
+        choices=tuple(choices),
         messages=(*messages, *notes),
     )
+
+
+def _on_one_surface(
+    index: ParticipantIndex, retinotopy: Mapping[Hemisphere, RetinotopySource], plan: Plan
+) -> tuple[ParticipantIndex, list[str]]:
+    """Keep the maps and surfaces of one session if the surface is another in each.
+
+    FreeSurfer was then run for each session, and its folders are called ``sub-1_ses-a``.
+
+    Raises
+    ------
+    AmbiguousInputError
+        If there are maps of several of these sessions, and nothing says which is meant.
+    """
+    used = [source.eccentricity.path for source in retinotopy.values()]
+    there = [*(s.source.path for s in index.surfaces), *used]
+    there += [f.source.path for f in index.retinotopic_maps if not f.is_volume]
+    sessions = sorted({of for path in there if (of := session_of_surface(path))})
+    if len(sessions) < 2 or plan.is_volume:
+        return index, []
+    mine = {of for path in used if (of := session_of_surface(path))} or set(plan.session_labels)
+    own = [file for file in index.statistical_maps if is_in(file, plan)]
+    elsewhere = {file.entities.get("session") for file in own} & set(sessions) - mine
+    if len(mine) != 1:
+        if len(elsewhere) < 2 or plan.maps_space not in (OWN, None):
+            return index, []
+        raise AmbiguousInputError(
+            f"fsnative is another surface in each of the sessions {in_words(sessions)}, as there "
+            "is a FreeSurfer folder for each, and maps are not combined across surfaces. Choose "
+            "with --session-label."
+        )
+    (session,) = mine
+    index = replace(
+        index,
+        surfaces=tuple(
+            s for s in index.surfaces if session_of_surface(s.source.path) in (session, None)
+        ),
+    )
+    if plan.maps_space not in (OWN, None) or not elsewhere:
+        return index, []
+    kept = tuple(f for f in index.statistical_maps if f.entities.get("session") not in elsewhere)
+    choice = (
+        f"Only maps of session {session} were used, as there is a FreeSurfer folder for each of "
+        f"the sessions {in_words(sessions)}, and fsnative is another surface in each."
+    )
+    return replace(index, statistical_maps=kept), [choice]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,16 @@ from bids_secondlevel.core.files import (
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.spaces import OWN, family, is_head
+from bids_secondlevel.inputs.copies import Relation, relation
 from bids_secondlevel.inputs.datasets import real_path
-from bids_secondlevel.inputs.plan import filtered_out, labels_of, matching, same, tie
+from bids_secondlevel.inputs.plan import (
+    filtered_out,
+    how_to_choose,
+    labels_of,
+    matching,
+    same,
+    tie,
+)
 
 # If one map lies there in several formats, the first of these is read.
 _EXTENSIONS = (
@@ -89,7 +97,7 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
             )
     if tag is None:
         return None, {}, messages
-    chosen = complete[tag][_one_folder(tag, complete[tag], plan)]
+    chosen = complete[tag][_one_folder(tag, complete[tag], usable, plan)]
     names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.other_areas)
     retinotopy = {}
     for hemi, source in chosen.items():
@@ -246,24 +254,57 @@ def _beside(
     ]
 
 
-def _one_folder(tag: str, folders: Mapping[Path, Found], plan: Plan) -> Path:
+def _one_folder(
+    tag: str, folders: Mapping[Path, Found], maps: Iterable[IndexedFile], plan: Plan
+) -> Path:
+    """Choose one of the folders that hold a source; copies of the same values are one.
+
+    Raises
+    ------
+    AmbiguousInputError
+        If nothing says which of several is meant.
+    """
     distinct: list[Path] = []
-    for folder, found in folders.items():
-        if not any(_same_files(found, folders[kept]) for kept in distinct):
+
+    def is_preferred(folder: Path) -> bool:
+        return any(of.space == plan.space for of in folders[folder].values())
+
+    def wealth(folder: Path) -> tuple[bool, int]:
+        return is_preferred(folder), sum(len(of.files) for of in folders[folder].values())
+
+    for folder in sorted(folders, key=wealth, reverse=True):
+        relations = {_relation(folders[folder], folders[kept]) for kept in distinct}
+        is_less = is_preferred(distinct[0]) and not is_preferred(folder) if distinct else False
+        if "copies" not in relations and not (is_less and relations == {"elsewhere"}):
             distinct.append(folder)
-    if plan.space:
-        spaces = {folder: {of.space for of in folders[folder].values()} for folder in distinct}
-        distinct = [folder for folder in distinct if plan.space in spaces[folder]] or distinct
     of_session = [folder for folder in distinct if _in_session(folder, plan.session_labels)]
     if len(distinct) == 1:
         return distinct[0]
     if len(of_session) == 1:
         return of_session[0]
     shown = "".join(f"\n  {folder}" for folder in distinct)
+    rivals = {next(iter(folders[folder].values())).eccentricity for folder in distinct}
+    files = {file.source: file for file in maps if file.source in rivals}
+    sessions = {file.entities.get("session") for file in files.values()}
+    is_asked = sessions & set(chain.from_iterable(plan.sessions.values())) - {None}
+    further = " --session-label chooses the session of maps and retinotopy." if is_asked else ""
     raise AmbiguousInputError(
-        f"Retinotopy {tag} of the same participant lies in several folders:{shown}\n"
-        "Choose with --derivatives, or with --session-label if it is one per session."
+        f"Retinotopy {tag} of the same participant is in several folders, with different "
+        f"values:{shown}\n{how_to_choose(tuple(files.values()), 'retinotopy')}{further}"
     )
+
+
+def _relation(these: Found, those: Found) -> Relation:
+    """Compare the maps that two folders hold of a source."""
+    pairs = [
+        (one, other, hemi)
+        for hemi in HEMISPHERES
+        if hemi in these and hemi in those
+        for one, other in zip(these[hemi].maps, those[hemi].maps, strict=True)
+        if one is not None and other is not None
+    ]
+    relations = {relation(*pair) for pair in pairs} or {"rivals"}
+    return "copies" if relations == {"copies"} else min(relations - {"copies"})
 
 
 def _choose_tag(
@@ -311,25 +352,28 @@ def _retinotopy_in(maps: Iterable[IndexedFile], *, needs_areas: bool) -> Found:
 
 
 def _preferred(maps: Sequence[IndexedFile]) -> SourceFile | None:
-    """Of one map in several formats take the first format whose content is there."""
+    """Of one map in several formats take the first format whose content is there.
+
+    Raises
+    ------
+    AmbiguousInputError
+        If another one that is there has other values.
+    """
 
     def rank(file: IndexedFile) -> tuple[bool, int]:
         extension = file.entities["extension"]
         return not file.source.path.is_file(), _EXTENSIONS.index(extension)
 
     ranked = sorted(maps, key=rank)
-    if len(ranked) > 1 and rank(ranked[0]) == rank(ranked[1]):
-        raise AmbiguousInputError(tie(ranked))
+    for other in ranked[1:]:
+        is_there = rank(other)[0] == rank(ranked[0])[0]
+        if is_there and relation(ranked[0].source, other.source, _side(other)) != "copies":
+            raise AmbiguousInputError(tie([ranked[0], other], "retinotopy"))
     return ranked[0].source if ranked else None
 
 
-def _same_files(these: Found, those: Found) -> bool:
-    """Tell whether two folders lead to the same files by different paths (links)."""
-
-    def real_paths(found: Found) -> list[tuple[Hemisphere, Path]]:
-        return [(hemi, real_path(f.path)) for hemi in found for f in found[hemi].files]
-
-    return real_paths(these) == real_paths(those)
+def _side(file: IndexedFile) -> Hemisphere:
+    return "L" if file.entities["hemi"] == "L" else "R"
 
 
 def _in_session(folder: Path, sessions: Sequence[str]) -> bool:

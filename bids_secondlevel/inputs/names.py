@@ -256,6 +256,19 @@ def session_of(folders: Iterable[str]) -> str | None:
     return next((match[1] for match in matches if match), None)
 
 
+def session_of_surface(path: Path) -> str | None:
+    """Tell the session of a surface if FreeSurfer was run for each: its folder is ``sub-1_ses-a``.
+
+    Examples
+    --------
+    >>> session_of_surface(Path("freesurfer/sub-1_ses-a/surf/lh.white"))
+    'a'
+    >>> session_of_surface(Path("vistasoft/sub-1/ses-a/lh.benson14_varea.mgz"))
+    """
+    folders = (part for part in path.parent.parts if part.startswith("sub-"))
+    return session_of(folders)
+
+
 def side_of(label: str) -> Hemisphere | None:
     """Tell the hemisphere that a label says; ``None`` if it says another thing.
 

@@ -3,6 +3,7 @@
 The answer, a :class:`~bids_secondlevel.core.files.Plan`, is the same for every participant.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -409,18 +410,33 @@ def same(label: str | None, other: str) -> bool:
     return label is not None and label.casefold() == other.casefold()
 
 
-def tie(files: Sequence[IndexedFile]) -> str:
+def tie(files: Sequence[IndexedFile], query: str | None = None) -> str:
     """Say that several files could be meant, and which option decides."""
+    shown = "".join(f"\n  {file.source.path}" for file in files[:6])
+    shown += "\n  ..." if len(files) > 6 else ""
+    return f"Several files could be the same map:{shown}\n{how_to_choose(files, query)}"
+
+
+def how_to_choose(files: Sequence[IndexedFile], query: str | None = None) -> str:
+    """Say which option decides between files: by what they differ in.
+
+    Parameters
+    ----------
+    query
+        Of the filter file, for an example.
+    """
     names = {name for file in files for name in file.entities}
     differing = sorted(
         name for name in names if len({file.entities.get(name) for file in files}) > 1
     )
-    shown = "".join(f"\n  {file.source.path}" for file in files[:6])
-    shown += "\n  ..." if len(files) > 6 else ""
+    ways = []
     if differing:
-        advice = f"Choose with --bids-filter-file; they differ in: {', '.join(differing)}."
-    elif len({file.source.dataset for file in files}) > 1:
-        advice = "They lie in different datasets: choose with --derivatives."
-    else:
-        advice = "Keep one of them where the program looks."
-    return f"Several files could be the same map:{shown}\n{advice}"
+        name = "session" if "session" in differing else differing[0]
+        example = json.dumps({query: {name: files[0].entities.get(name)}})
+        given = f", for example {example}" if query else ""
+        ways.append(
+            f"Choose with --bids-filter-file{given}; they differ in: {', '.join(differing)}."
+        )
+    if len({file.source.dataset for file in files}) > 1:
+        ways.append("They lie in different datasets: choose with --derivatives.")
+    return " ".join(ways) or "Keep one of them where the program looks."

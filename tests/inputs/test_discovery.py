@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bids import BIDSLayout
 from bids.layout import Query
-from study import describe
+from study import describe, write_curv, write_gifti, write_mgz
 
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.core.errors import (
@@ -719,10 +720,86 @@ class TestRetinotopy:
         touch(bids / "derivatives/fmriprep/sourcedata/freesurfer", *retinotopy())
         assert self.used(bids)[0] == "benson14"
 
-    def test_the_same_source_in_two_folders_needs_a_choice(self, bids):
-        freesurfer(bids, *retinotopy(), *retinotopy(folder="sub-01/label"))
-        with pytest.raises(UsageError, match=r"(?s)several folders.*label.*surf"):
+    def write(self, bids, *files, value=1.0, size=4):
+        for file in files:
+            path = bids / "derivatives" / "freesurfer" / file
+            write = {".mgz": write_mgz, ".gii": write_gifti}.get(path.suffix, write_curv)
+            write(path, np.full(size, value))
+
+    BIDS_NAMES = tuple(
+        f"sub-01/anat/sub-01_hemi-{hemi}_space-fsnative_desc-benson14_{kind}.func.gii"
+        for hemi in "LR"
+        for kind in ("varea", "eccen")
+    )
+    OTHERS = (
+        retinotopy(folder="sub-01/label"),
+        retinotopy(folder="sub-01/label", ext=".gii"),
+        retinotopy(folder="sub-01_ses-2/surf"),
+        retinotopy(folder="sub-01/ses-2/Outputs"),
+        BIDS_NAMES,
+    )
+
+    @pytest.mark.parametrize("others", OTHERS)
+    def test_one_source_twice_with_different_values_needs_a_choice(self, bids, others):
+        self.write(bids, *retinotopy())
+        self.write(bids, *others, value=2)
+        folders = f"(?=.*{Path(others[0]).parent}).*/sub-01/surf"
+        with pytest.raises(UsageError, match=f"(?s)several folders, with different val.*{folders}"):
             chosen(bids)
+
+    @pytest.mark.parametrize("others", OTHERS)
+    def test_copies_of_a_source_are_one(self, bids, others):
+        self.write(bids, *retinotopy())
+        self.write(bids, *others)
+        assert self.used(bids)[0] == "benson14"
+
+    def test_one_source_on_two_surfaces(self, bids):
+        self.write(bids, *retinotopy(), size=4)
+        self.write(bids, *self.BIDS_NAMES, value=2, size=5)
+        assert "space-fsnative" in self.used(bids)[1]["L"]
+
+    @pytest.mark.parametrize("ext", ["", ".gii"])
+    def test_formats_of_different_values_need_a_choice(self, bids, ext):
+        self.write(bids, *retinotopy())
+        self.write(bids, *retinotopy(ext=ext), value=1 + 1e-9)
+        assert self.used(bids)[1]["L"].endswith(".mgz")
+        self.write(bids, *retinotopy(ext=ext), value=2)
+        with pytest.raises(UsageError, match=r"(?s)same map.*retinotopy.*differ in: extension"):
+            chosen(bids)
+
+    def test_the_advice_for_retinotopy_of_sessions_works(self, bids):
+        for session in ("01", "02"):
+            files = retinotopy(folder=f"sub-01/ses-{session}/Outputs")
+            self.write(bids, *files, value=int(session))
+        with pytest.raises(UsageError) as raised:
+            chosen(bids)
+        assert '{"retinotopy": {"session": "01"}}' in str(raised.value)
+        assert "--session-label" not in str(raised.value)  # of no use to maps without sessions
+        used = self.used(bids, bids_filters={"retinotopy": {"session": "02"}})[1]
+        assert "ses-02" in used["L"]
+
+    def test_maps_are_not_combined_across_the_surfaces_of_sessions(self, bids):
+        shutil.rmtree(bids / "derivatives" / "firstlevel" / "sub-01")
+        for number, session in enumerate("ab"):
+            firstlevel(bids, *both(ses=session), *both(stat="effect", ses=session))
+            self.write(bids, *retinotopy(folder=f"sub-01_ses-{session}/surf"), value=number)
+            freesurfer(bids, f"sub-01_ses-{session}/surf/lh.white")
+        with pytest.raises(UsageError, match="--session-label"):
+            chosen(bids)
+        for options in (
+            {"session_label": ("b",)},
+            {"bids_filters": {"retinotopy": {"session": "b"}}},
+        ):
+            files = chosen(bids, **options)
+            assert [e.session for e in files.contrasts] == ["b"]
+            assert [s.units for s in files.localizers["left"].values()] == [(("b", None),)] * 2
+            assert "ses-b" in str(files.surfaces["L"].path)
+            assert "Only maps of session b were used" in files.choices[0]
+        for session in "ab":  # on a template they are on one surface
+            firstlevel(bids, *both(ses=session, space="fsaverage"))
+            firstlevel(bids, *both(ses=session, space="fsaverage", stat="effect"))
+        files = chosen(bids, session_label=("b",), space="fsaverage")
+        assert len(files.localizers["left"]["L"].maps) == 2
 
     def test_a_linked_folder_is_no_second_folder(self, bids):
         freesurfer(bids, *retinotopy())
