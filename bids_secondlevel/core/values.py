@@ -57,6 +57,11 @@ STATUSES: Mapping[Status, str] = {
 """Every status of a row with its meaning, from the mildest to the one that wins over others."""
 
 
+NO_EFFECTS = frozenset(("p", "variance", "f", "chi2", "r2", "dof"))
+"""Statistics, in lower case, whose mean over runs is not one of all runs, and that are not
+expected to be 0 if there is no effect."""
+
+
 @dataclass(frozen=True)
 class ParticipantsTable:
     """What ``participants.tsv`` says about the participants; empty where there is no such file."""

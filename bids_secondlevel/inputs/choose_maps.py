@@ -10,7 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, groupby
 
-from bids_secondlevel.core.errors import AmbiguousInputError, DataError, InputMissingError
+from bids_secondlevel.core.errors import (
+    AmbiguousInputError,
+    DataError,
+    InputMissingError,
+    UsageError,
+)
 from bids_secondlevel.core.files import (
     Combination,
     Contrast,
@@ -29,6 +34,7 @@ from bids_secondlevel.core.files import (
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.spaces import OWN
+from bids_secondlevel.core.values import NO_EFFECTS
 from bids_secondlevel.core.words import in_words
 from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import real_path
@@ -445,6 +451,12 @@ def _ways(
     files: Sequence[IndexedFile], maps: _Maps, statistic: str
 ) -> tuple[MapSource | None, MapSource | None]:
     """Say how maps of one hemisphere can become one of a statistic: weighted, and not weighted."""
+    if len(files) > 1 and statistic.casefold() in {*NO_EFFECTS, "t"}:
+        raise UsageError(
+            f"--statistic {statistic}: {files[0].source.path} and {len(files) - 1} more are maps "
+            "of several runs, which are not combined: the mean of such values says nothing about "
+            "all runs. Measure effect or z, or choose one run with --bids-filter-file (estimates)."
+        )
     units = tuple(map(_unit, files))
     sources = tuple(file.source for file in files)
     weighted, unweighted = _COMBINATIONS.get(statistic, (None, "mean"))

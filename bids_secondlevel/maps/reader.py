@@ -16,6 +16,7 @@ from bids_secondlevel.core.files import (
     MapSource,
     ParticipantFiles,
     Plan,
+    RetinotopySource,
     SourceFile,
 )
 from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
@@ -26,7 +27,15 @@ from bids_secondlevel.maps.combine import combine_runs
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.files import check_present, read_json_object, read_text
 from bids_secondlevel.maps.meshes import Triangles, by_interpolation, vertex_areas
+from bids_secondlevel.maps.plausibility import (
+    check_not_thresholded,
+    check_polar_angle,
+    check_units,
+    check_visual_field,
+)
 from bids_secondlevel.maps.retinotopy import (
+    as_analyzeprf_wrote,
+    is_in_field,
     needed_maps,
     read_other_areas,
     read_polar_angle,
@@ -46,6 +55,9 @@ Maps = Bilateral[Array | Absent]
 
 
 _MAP_ENDINGS = (".gii", ".gii.gz", ".nii", ".nii.gz", ".mgz", ".mgh")
+
+_OF_Z = ("single", "stouffer")
+"""Combinations of z maps that are made of z maps themselves."""
 
 _LARGEST = 1e100
 """Squares of larger numbers are beyond what a computer can hold."""
@@ -259,7 +271,13 @@ class MapReader:
     def contrast(self, contrast: Contrast, cortex: Bilateral[Cortex]) -> MeasuredMaps:
         """Read the maps of a contrast, and bring them to the vertices of the ROIs."""
         read = {
-            (side, file): self._attempt(file, side, "missing_map", "unreadable_map")
+            (side, file): self._attempt(
+                file,
+                side,
+                "missing_map",
+                "unreadable_map",
+                is_z=self._plan.statistic in ("z", "t") and source.combination in _OF_Z,
+            )
             for side, source in contrast.maps.items()
             for file in source.files
         }
@@ -283,10 +301,19 @@ class MapReader:
         return MeasuredMaps(combined, {r: made_from(contrast.of_run(r)) for r in contrast.runs})
 
     def _attempt(
-        self, file: SourceFile, hemisphere: Hemisphere, missing: Status, unreadable: Status
+        self,
+        file: SourceFile,
+        hemisphere: Hemisphere,
+        missing: Status,
+        unreadable: Status,
+        *,
+        is_z: bool,
     ) -> Array | Absent:
         try:
-            return self._read(file, hemisphere)
+            values = self._read(file, hemisphere)
+            if is_z:
+                check_not_thresholded(file.path, values)
+            return values
         except InputMissingError as error:
             return Absent(missing, error)
         except DataError as error:
@@ -304,14 +331,51 @@ class MapReader:
         except DataError as error:
             return Absent("unreadable_retinotopy", error)
         areas = read_other_areas(self._files, side, self._plan.rois, own.eccentricity.size)
-        if source.polar_angle is None or own.polar_angle is not None:
-            return replace(own, other_areas=areas)
-        angle = None
-        try:  # it describes the ROIs even if it does not define them
-            angle = read_polar_angle(self._read, source, side, own)
-        except (DataError, InputMissingError) as error:
+        own = replace(own, other_areas=areas)
+        try:
+            check_units(needed, own, self._plan.rois)
+        except DataError as error:
+            return Absent("unreadable_retinotopy", error)
+        return own if source.polar_angle is None else self._with_angle(own, source, side)
+
+    def _with_angle(
+        self, own: Retinotopy, source: RetinotopySource, side: Hemisphere
+    ) -> Retinotopy:
+        """Read the polar angles if no ROI needs them, and find out how they are counted."""
+        assert source.polar_angle is not None
+        if own.polar_angle is None:
+            try:  # it describes the ROIs even if it does not define them
+                angle = read_polar_angle(self._read, source, side, own)
+                check_polar_angle(source.polar_angle.path, angle, own.inside)
+            except (DataError, InputMissingError) as error:
+                self.messages.append(f"polar angle is not used: {error}")
+                return own
+            own = replace(own, polar_angle=angle, is_in_field=is_in_field(source))
+        turned = as_analyzeprf_wrote(own, source.polar_angle, side)
+        if turned is None or self._plan.is_volume:
+            return own
+        self.messages.append(
+            f"{source.polar_angle.path}: polar angles are taken to be counter-clockwise from the "
+            "right horizontal meridian, as analyzePRF writes them: else the hemisphere would see "
+            "more of the wrong half of the visual field. A [[retinotopy]] table of --config can "
+            "say so (angle)."
+        )
+        return turned
+
+    def _in_view(self, retinotopy: Retinotopy | Absent, side: Hemisphere) -> Retinotopy | Absent:
+        """Check that a hemisphere sees its half of the visual field."""
+        if isinstance(retinotopy, Absent) or retinotopy.polar_angle is None:
+            return retinotopy
+        file = self._files.retinotopy[side].polar_angle
+        assert file is not None
+        try:
+            check_visual_field(file.path, retinotopy, side)
+        except DataError as error:
+            if any(roi.rule.polar_angle for roi in self._plan.rois):
+                return Absent("unreadable_retinotopy", error)
             self.messages.append(f"polar angle is not used: {error}")
-        return replace(own, other_areas=areas, polar_angle=angle)
+            return replace(retinotopy, polar_angle=None)
+        return retinotopy
 
     def _localizers(self, localizers: Localizers, side: Hemisphere) -> dict[str, Array | Absent]:
         """Read the z maps of a hemisphere on the surface they are on."""
@@ -322,7 +386,13 @@ class MapReader:
                 return gap
             source = localizers[contrast][side]
             read = [
-                self._attempt(file, side, "missing_localizer", "unreadable_localizer")
+                self._attempt(
+                    file,
+                    side,
+                    "missing_localizer",
+                    "unreadable_localizer",
+                    is_z=source.combination in _OF_Z,
+                )
                 for file in source.files
             ]
             return _combine(source, read)
@@ -333,7 +403,7 @@ class MapReader:
         self, side: Hemisphere, own: Retinotopy | Absent, z_maps: Mapping[str, Array | Absent]
     ) -> Cortex:
         alignment = self._align(side, own, z_maps)
-        retinotopy = resample_retinotopy(own, alignment, side)
+        retinotopy = self._in_view(resample_retinotopy(own, alignment, side), side)
         localizer = self._on_cortex(z_maps, self._files.localizers, side, alignment)
         areas, triangles = None, None
         if not isinstance(retinotopy, Absent) and alignment.grid is None:

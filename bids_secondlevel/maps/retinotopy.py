@@ -1,5 +1,6 @@
 """Read the retinotopic maps of a participant, and carry them to where the ROIs are defined."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -14,9 +15,12 @@ from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy, Status
 from bids_secondlevel.maps.files import check_present
 from bids_secondlevel.maps.meshes import angles_by_interpolation, by_interpolation, by_nearest
+from bids_secondlevel.maps.plausibility import contralateral_share
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.maps.surfaces import counted, read_area, whole_numbers
 from bids_secondlevel.maps.volumes import resample_nearest
+
+_ANALYZEPRF = re.compile(r"(?:^|[._])ang(?=\.|$)", re.IGNORECASE)
 
 Read = Callable[[SourceFile, Hemisphere], Array]
 """What reads a file."""
@@ -85,7 +89,7 @@ def read_retinotopy(read: Read, source: RetinotopySource, hemisphere: Hemisphere
         for file in (source.eccentricity, source.polar_angle, source.variance_explained)
     )
     assert eccentricity is not None
-    return Retinotopy(area, eccentricity, angle, explained, is_in_field=_is_in_field(source))
+    return Retinotopy(area, eccentricity, angle, explained, is_in_field=is_in_field(source))
 
 
 def relabelled(area: NDArray[np.int32], areas: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
@@ -125,7 +129,7 @@ def read_polar_angle(
     return _like(read, source.polar_angle, hemisphere, source.eccentricity, own.eccentricity)
 
 
-def _is_in_field(source: RetinotopySource) -> bool:
+def is_in_field(source: RetinotopySource) -> bool:
     """Tell whether the sign of polar angles says the half of the visual field."""
     return source.polar_angle is not None and source.polar_angle.reading.angle is not None
 
@@ -255,6 +259,38 @@ def to_clockwise(polar_angle: Array, convention: AngleConvention) -> Array:
     from_vertical = turned + (90 if start == "horizontal" else 0)
     wrapped: Array = (from_vertical + 180) % 360 - 180
     return wrapped
+
+
+def as_analyzeprf_wrote(
+    own: Retinotopy, file: SourceFile, hemisphere: Hemisphere
+) -> Retinotopy | None:
+    """Turn polar angles under analyzePRF's name (``ang``), if they are counted as that tool does.
+
+    It counts from the right horizontal meridian, counter-clockwise. Others convert angles and
+    keep the name, so that the visual field decides: with the right convention, more of it is
+    contralateral.
+
+    Parameters
+    ----------
+    own
+        Maps of one hemisphere, with angles as read from `file`.
+
+    Returns
+    -------
+    Retinotopy or None
+        With angles in the visual field; ``None`` if they are to be read as others are.
+    """
+    if own.polar_angle is None or file.reading.angle or not _ANALYZEPRF.search(file.path.name):
+        return None
+    usual = to_visual_field(own.polar_angle, own.inside, hemisphere)
+    turned = to_clockwise(own.polar_angle, "horizontal-counterclockwise")
+    as_usual, as_turned = (
+        contralateral_share(replace(own, polar_angle=angle), hemisphere)
+        for angle in (usual, turned)
+    )
+    if as_usual is None or as_turned is None or as_turned <= as_usual:
+        return None
+    return replace(own, polar_angle=turned, is_in_field=True)
 
 
 def to_visual_field(polar_angle: Array, visual_area: Array, hemisphere: Hemisphere) -> Array:

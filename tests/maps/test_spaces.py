@@ -209,11 +209,16 @@ def test_nobody_can_be_carried_where_there_are_no_spheres(study, output):
 
 def test_polar_angles_are_carried_on_the_circle(study, output):
     """A wedge across the lower vertical meridian, where angles jump from 180 to -180."""
+
+    def angles(coordinates, hemi):  # three quarters of them contralateral
+        around = np.rad2deg(np.arctan2(coordinates[:, 0], coordinates[:, 2]))
+        angle = 90 + around * 2 / 3
+        return ((angle if hemi == "L" else -angle) + 180) % 360 - 180
+
     surf = study / "derivatives" / "freesurfer" / "sub-01" / "surf"
     for hemi in "LR":
         coordinates, _ = own_sphere(hemi)
-        angle = np.rad2deg(np.arctan2(coordinates[:, 0], coordinates[:, 2]))
-        write_mgz(surf / f"{hemi.lower()}h.benson14_angle.mgz", angle)
+        write_mgz(surf / f"{hemi.lower()}h.benson14_angle.mgz", angles(coordinates, hemi))
     finished = run(
         *(study, output, "participant", "--no-report", "--polar-angle", "135", "-135"),
         *("--localizer-threshold", "-100"),
@@ -221,7 +226,7 @@ def test_polar_angles_are_carried_on_the_circle(study, output):
     assert finished.returncode == 0, finished.stderr
     for hemi in "LR":
         coordinates, _ = fsaverage5(hemi)
-        angle = np.rad2deg(np.arctan2(coordinates[:, 0], coordinates[:, 2]))
+        angle = angles(coordinates, hemi)
         e = eccentricity(coordinates)
         truth = (visual_area(coordinates) == 1) & (e > 0) & (e < 5) & (np.abs(angle) > 135)
         assert dice(mask_of(output, hemi, "fsaverage5"), truth) > 0.9

@@ -550,3 +550,24 @@ class TestFewRuns:
                     write_run(repeated, label, run, 0.0, session=session)
         assert level(repeated, tmp_path / "out") == 0
         assert self.flags(tmp_path / "out") == {label: ["small_roi"] * 2 for label in LABELS}
+
+
+class TestStatisticsThatAreNotCombined:
+    """The mean of the p values of two runs is not the p value of both."""
+
+    @pytest.mark.parametrize("statistic", ["p", "variance", "F", "t"])
+    def test_several_runs_are_refused(self, statistic, tmp_path, caplog):
+        study = make_study(tmp_path / "bids")
+        for run in (1, 2):
+            write_run(study, "01", run, 0.5, stat=statistic)
+        assert level(study, tmp_path / "out", "--statistic", statistic) == 64
+        assert f"--statistic {statistic.lower()}: " in caplog.text
+        assert "_run-1_" in caplog.text
+
+    @pytest.mark.parametrize("statistic", ["p", "variance", "F", "t"])
+    def test_a_single_map_is_measured(self, statistic, tmp_path):
+        study = make_study(tmp_path / "bids")
+        write_run(study, "01", None, 0.5, stat=statistic)
+        assert level(study, tmp_path / "out", "--statistic", statistic) == 0
+        row = estimates(tmp_path / "out")["main", "attend", "left", "L"]
+        assert (row["statistic"], row["status"]) == (statistic.lower(), "ok")
