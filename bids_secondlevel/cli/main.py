@@ -147,7 +147,7 @@ def _tell(message: str, *, verbose: bool) -> None:
 
 @contextmanager
 def temporary_files(output_dir: Path) -> Iterator[None]:
-    """Give worker processes and matplotlib a folder that they can write to, and remove it afterwards.
+    """Give workers and matplotlib a folder that they can write to, and remove it afterwards.
 
     If all folders for temporary files are read-only, as in a container without a writable
     ``/tmp``, it is made in the output folder. matplotlib also wants a folder of its own, and

@@ -177,7 +177,7 @@ class TestBadInput:
             path.rename(path.with_name(path.name.replace("task-loc", "task-quadrants")))
         assert main([str(study.root), str(output), "participant"]) == 66
         message = capsys.readouterr().err
-        assert "main, quadrants" in message
+        assert "tasks with z maps: quadrants; with other maps only: main" in message
         assert "--localizer-task" in message
 
     def test_output_over_input(self, study, capsys):
