@@ -14,7 +14,9 @@ from bids_secondlevel.cli.preview import (
     describe_datasets,
     describe_patterns,
     describe_run,
+    describe_study,
     find_gaps,
+    find_sphere_gaps,
 )
 from bids_secondlevel.core.errors import (
     DONE,
@@ -109,10 +111,17 @@ def run(settings: Settings) -> int:
     linked = [*datasets, *further_datasets(patterns, datasets)]
     outcomes: Generator[Outcome]
     if settings.dry_run:
-        print(describe_datasets(linked))
-        for line in describe_patterns(patterns, selected):
+        foreseen = _foresee(selected, study)
+        for line in (
+            *describe_study(foreseen, every_reason=settings.verbose > 0),
+            *describe_patterns(patterns, selected),
+            describe_datasets(linked),
+        ):
             print(line)
-        outcomes = (_attempt(label, study) for label in selected)
+        for chosen in (outcome.chosen for outcome in foreseen):
+            if chosen and settings.verbose:
+                print(describe_run(chosen.files, chosen.plan))
+        outcomes = (outcome for outcome in foreseen)
     else:
         write_dataset_files(settings.output_dir, linked, settings.bids_dir, description)
         _write_methods(study)
@@ -139,7 +148,7 @@ def run(settings: Settings) -> int:
 
 
 def preview_participant(label: str, study: Study) -> Outcome:
-    """Print what would be done for a participant, and find what is missing.
+    """Choose the files of a participant, and find what is missing.
 
     Raises
     ------
@@ -151,18 +160,31 @@ def preview_participant(label: str, study: Study) -> Outcome:
     folder = ParticipantFolder(study.settings.output_dir, label, plan.space, plan.session)
     origin = resume.origin_of(chosen, study.settings)
     is_up_to_date = resume.is_up_to_date(origin, folder)
-    print(describe_run(chosen.files, chosen.plan))
     is_measured = any(
         measured_gap(contrast, hemi) is None
         for contrast in chosen.files.contrasts
         for hemi in HEMISPHERES
     )
-    return summarize_outcome(
+    outcome = summarize_outcome(
         chosen,
         find_gaps(chosen.files, chosen.plan),
         is_measured=is_measured,
         summary="dry run, nothing written" + (f"; {UP_TO_DATE}" if is_up_to_date else ""),
     )
+    return replace(outcome, chosen=chosen)
+
+
+def _foresee(labels: Sequence[str], study: Study) -> list[Outcome]:
+    """Look at all participants, and at what it takes to bring their surfaces together."""
+    outcomes = [_attempt(label, study) for label in labels]
+    gaps = find_sphere_gaps([outcome.chosen for outcome in outcomes if outcome.chosen])
+    foreseen = []
+    for outcome in outcomes:
+        errors = [gap.error for gap in gaps.get(outcome.label, ()) if gap.error]
+        texts = dict.fromkeys((*outcome.errors, *map(str, errors)))
+        codes = [error.exit_code for error in errors] + [outcome.exit_code] * bool(outcome.errors)
+        foreseen.append(replace(outcome, errors=tuple(texts), exit_code=min(codes, default=DONE)))
+    return foreseen
 
 
 def _announce(study: Study, selected: Sequence[str]) -> None:

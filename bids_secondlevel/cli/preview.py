@@ -1,18 +1,36 @@
-"""Say what a run would do for a participant, without reading maps or writing anything."""
+"""Say what a run would do, without writing anything: for the study, and for a participant."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from bids_secondlevel.core.definition import in_a_line
 from bids_secondlevel.core.described import DescribedMaps
 from bids_secondlevel.core.errors import InputMissingError
-from bids_secondlevel.core.files import Dataset, MapSource, ParticipantFiles, Plan
+from bids_secondlevel.core.files import (
+    Dataset,
+    IndexedFile,
+    MapSource,
+    ParticipantFiles,
+    Plan,
+    SourceFile,
+)
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.spaces import OWN, spoken
 from bids_secondlevel.core.values import Absent
+from bids_secondlevel.core.words import counted
 from bids_secondlevel.inputs.described import Pattern
 from bids_secondlevel.inputs.patterns import Sought
+from bids_secondlevel.inputs.plan import same
+from bids_secondlevel.inputs.space_choice import is_in
+from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.combine import COMBINATIONS
-from bids_secondlevel.maps.reader import localizer_gap, measured_gap
+from bids_secondlevel.maps.reader import MapReader, localizer_gap, measured_gap
 from bids_secondlevel.maps.retinotopy import retinotopy_gap
+from bids_secondlevel.outputs.outcome import Outcome
+
+_MOST_REASONS = 8
+_LONGEST = 60
+"""Letters of a trouble in the table of participants."""
 
 
 def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
@@ -31,6 +49,192 @@ def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
             or (roi.rule.min_variance_explained is not None and explained)
         ]
     return [gap for gap in gaps if gap is not None]
+
+
+def find_sphere_gaps(chosen: Sequence[Chosen]) -> Mapping[str, list[Absent]]:
+    """List the spheres that it takes to bring maps and retinotopy together, and that are missing.
+
+    Their maps are read for the first participant who has both. What is missing of a template is
+    missing for everybody; the others need a sphere of their own if the first does.
+
+    Returns
+    -------
+    mapping
+        By the labels of participants.
+    """
+    in_need = [each for each in chosen if _is_carried(each)]
+    if not in_need:
+        return {}
+    first = in_need[0]
+    cortices = MapReader(first.files, first.plan).cortices()
+    alignments = {side: cortices[side].alignment for side in first.plan.sides}
+    found = [
+        gap
+        for alignment in alignments.values()
+        for gap in (alignment.no_retinotopy, alignment.no_maps)
+        if gap is not None
+    ]
+    gaps = {first.index.label: found}
+    for each in in_need[1:]:
+        own = {s.hemisphere for s in each.index.surfaces if s.kind == "registered"}
+        uses_own = any(
+            uri.startswith("bids:")  # those of templates have no such name
+            for alignment in alignments.values()
+            for uri in alignment.spheres
+        )
+        lacks = uses_own and not own.issuperset(each.plan.sides)
+        missing = f"no sphere registered to a template, as sub-{first.index.label} has one"
+        error = InputMissingError(
+            f"{missing}: expected surf/lh.sphere.reg and surf/rh.sphere.reg of FreeSurfer, or "
+            "..._desc-reg_sphere.surf.gii of fMRIPrep. Name its dataset with --derivatives."
+        )
+        gaps[each.index.label] = [Absent("vertex_mismatch", error)] if lacks else found
+    return gaps
+
+
+def _is_carried(chosen: Chosen) -> bool:
+    """Tell whether maps and retinotopy of a participant are on different surfaces."""
+    files, plan = chosen.files, chosen.plan
+    if plan.is_volume or not files.retinotopy or not any(files.localizers.values()):
+        return False
+    spaces = {plan.space or OWN, plan.maps_space or OWN}
+    spaces |= {source.space or OWN for source in files.retinotopy.values()}
+    return len(spaces) > 1
+
+
+def describe_study(outcomes: Sequence[Outcome], *, every_reason: bool = False) -> Iterator[str]:
+    """Say in a line per participant what there is, and in one per reason what is not used.
+
+    Parameters
+    ----------
+    outcomes
+        Of a dry run.
+    every_reason
+        Whether all reasons are listed, and not only those for most files.
+    """
+    chosen = [outcome.chosen for outcome in outcomes if outcome.chosen is not None]
+    tasks = list(
+        dict.fromkeys(
+            task
+            for each in chosen
+            for task, _ in each.plan.measured
+            if task != each.plan.localizer_task
+        )
+    )
+    localizer = next((each.plan.localizer_task for each in chosen), None) or "none"
+    rows = [["participant", "retinotopy", f"localizer {localizer}", *tasks, "troubles"]]
+    rows += [_row(outcome, tasks) for outcome in outcomes]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(map(str.ljust, row, widths)).rstrip()
+    for each in chosen[:1]:
+        yield from (f"ROI {roi.name}: {in_a_line(roi)}" for roi in each.plan.rois)
+    unused: dict[str, dict[SourceFile, str]] = {}
+    for each in chosen:
+        for reason, file in find_unused(each):
+            unused.setdefault(reason, {})[file] = each.index.label
+    reasons = sorted(unused, key=lambda reason: -len(unused[reason]))
+    shown = reasons if every_reason else reasons[:_MOST_REASONS]
+    if shown:
+        yield "Found and not used:"
+    for reason in shown:
+        files = unused[reason]
+        n_participants = len(set(files.values()))
+        yield (
+            f"  {counted(len(files), 'file')} of {counted(n_participants, 'participant')}: "
+            f"{reason} (such as {next(iter(files)).uri})"
+        )
+    if len(shown) < len(reasons):
+        yield f"  and {counted(len(reasons) - len(shown), 'more reason')} (-v lists them)"
+
+
+def _row(outcome: Outcome, tasks: Sequence[str]) -> list[str]:
+    trouble = "; ".join(map(_shortened, outcome.errors))
+    if not trouble and outcome.messages:
+        trouble = counted(len(outcome.messages), "warning")
+    chosen = outcome.chosen
+    if chosen is None:
+        return [f"sub-{outcome.label}", *["?"] * (len(tasks) + 2), trouble]
+    files, plan = chosen.files, chosen.plan
+    sides = [side for side in plan.sides if side in files.retinotopy]
+    retinotopy = files.retinotopy_source or "missing"
+    if sides and len(sides) < len(plan.sides):
+        retinotopy += f" ({sides[0]} only)"
+    return [
+        f"sub-{outcome.label}",
+        retinotopy,
+        _runs([*files.localizers.values()]) if files.localizers else "-",
+        *(_runs([each.maps for each in files.contrasts if each.task == task]) for task in tasks),
+        trouble or "-",
+    ]
+
+
+def _runs(contrasts: Sequence[Mapping[Hemisphere, MapSource]]) -> str:
+    """Say how many maps are combined for a contrast, and how many contrasts have any."""
+    there = [source for maps in contrasts for source in maps.values()]
+    if not there:
+        return "missing"
+    if not any(run for source in there for _, run in source.units):
+        text = "1 map"
+    else:
+        counts = sorted({len(source.maps) for source in there})
+        text = counted(counts[0], "run") if len(counts) == 1 else f"{counts[0]}-{counts[-1]} runs"
+    n_there = sum(map(bool, contrasts))
+    return text if n_there == len(contrasts) else f"{text}, {n_there} of {len(contrasts)} contrasts"
+
+
+def _shortened(error: str) -> str:
+    """Give the first clause of a message; the whole of it is told as well."""
+    clause = re.split(r"[.:;]\s", error)[0].rstrip(".")
+    return clause if len(clause) <= _LONGEST else f"{clause[: _LONGEST - 3]}..."
+
+
+def find_unused(chosen: Chosen) -> Iterator[tuple[str, SourceFile]]:
+    """List the files that were found and are not used, each with the reason."""
+    index, files, plan = chosen.index, chosen.files, chosen.plan
+    used = {file.path for file, _ in files.maps}
+    for miss in index.near_misses:
+        yield miss.reason, miss.source
+        used.add(miss.source.path)
+    for file in index.statistical_maps:
+        if file.source.path not in used:
+            yield _why_unused(file, plan), file.source
+    for file in index.retinotopic_maps:
+        if file.source.path in used:
+            continue
+        kind, source = file.entities["suffix"], file.entities["desc"]
+        if file.is_volume != plan.is_volume:
+            yield f"{'a volume' if file.is_volume else 'a surface'}; the maps are not", file.source
+        elif "retinotopy" not in file.queries:
+            yield "--bids-filter-file leaves it out", file.source
+        elif source != files.retinotopy_source:
+            used_source = files.retinotopy_source or "none"
+            yield f"retinotopy {source}; {used_source} is used", file.source
+        else:
+            yield f"{kind} of the retinotopy, which no ROI needs or is there already", file.source
+
+
+def _why_unused(file: IndexedFile, plan: Plan) -> str:
+    said = file.entities
+    task, statistic = said.get("task"), said.get("stat")
+    contrast, session = said.get("contrast"), said.get("session")
+    is_localizer = task is not None and same(plan.localizer_task, task)
+    wanted = {plan.statistic, "variance"} | ({"z", "effect"} if is_localizer else set())
+    asked = any(same(task, of_task) and same(contrast, c) for of_task, c in plan.measured)
+    where = f"{spoken(said.get('space'))}{' (a volume)' if file.is_volume else ''}"
+    of_session = not plan.session_labels or session in plan.session_labels
+    reasons = (
+        (not is_in(file, plan), f"space {where}; {spoken(plan.maps_space)} is used"),
+        (
+            statistic not in wanted,
+            f"stat-{statistic} of task {task}; stat-{plan.statistic} is measured",
+        ),
+        (not file.queries & {"localizer", "estimates"}, "--bids-filter-file leaves it out"),
+        (not of_session, f"session {session or 'not named'} was not asked for"),
+        (not asked and not is_localizer, "its task or contrast was not asked for"),
+        (True, f"stat-{statistic} of task {task}: other files (pooled ones, or z) are enough"),
+    )
+    return next(reason for is_true, reason in reasons if is_true)
 
 
 def describe_datasets(datasets: Sequence[Dataset]) -> str:

@@ -56,7 +56,7 @@ from bids_secondlevel.inputs.names import (
     with_statistic,
     without_participant,
 )
-from bids_secondlevel.inputs.near_misses import near_miss
+from bids_secondlevel.inputs.near_misses import incomplete, near_miss
 from bids_secondlevel.maps.cifti import describe
 
 Filters = Mapping[str, Mapping[str, Any]]
@@ -135,6 +135,13 @@ def index_participant(
             statistical += _contrasts_in(file)
         except (DataError, InputMissingError) as error:
             unreadable.setdefault(str(error), error)
+    roots = {dataset.name: dataset.root for dataset in datasets}
+    by_name = [file for file in statistical if file.source.dataset in roots]
+    lacking = (
+        incomplete(file, file.source.path.relative_to(roots[file.source.dataset]), label)
+        for file in by_name
+    )
+    near_misses += {miss.source.path: miss for miss in lacking if miss}.values()
     return ParticipantIndex(
         label=label,
         statistical_maps=tuple(_without_needless_z(statistical)),

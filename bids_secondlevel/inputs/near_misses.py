@@ -4,7 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
-from bids_secondlevel.core.files import Dataset, MapKind, NearMiss, ParticipantIndex, SourceFile
+from bids_secondlevel.core.files import (
+    Dataset,
+    IndexedFile,
+    MapKind,
+    NearMiss,
+    ParticipantIndex,
+    SourceFile,
+)
 from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.core.words import counted, in_words
 from bids_secondlevel.inputs.datasets import what_is_in
@@ -16,6 +23,7 @@ from bids_secondlevel.inputs.names import (
 )
 
 _SHOWN = 3
+_MEASURED = ("effect", "variance", "z", "t")
 _AFNI = ".niml.dset"
 _TIME_SERIES = ".dtseries.nii"
 _ENDINGS = (*SURFACE_EXTENSIONS, ".nii", ".gii.dset", _AFNI)
@@ -67,7 +75,6 @@ def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None
     ending = next((e for e in _ENDINGS if name.casefold().endswith(e)), None)
     if ending is None or _OTHER_FILES.search(name):
         return None
-    pattern = _SIDE.sub("{hemi}", str(path).replace(f"sub-{label}", "sub-{subject}"))
     kind: MapKind
     if _OF_PRFANALYZE.search(name) or (
         _RETINOTOPIC.search(name) and not re.search("stat-|statmap|contrast-", name)
@@ -85,7 +92,31 @@ def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None
             "if it means another thing"
         )
     is_certain = threshold is not None or re.search("_stat-|_statmap", name) is not None
-    return NearMiss(source=source, kind=kind, reason=reason, pattern=pattern, is_certain=is_certain)
+    return NearMiss(
+        source=source,
+        kind=kind,
+        reason=reason,
+        pattern=_pattern(path, label),
+        is_certain=is_certain,
+    )
+
+
+def incomplete(file: IndexedFile, path: PurePath, label: str) -> NearMiss | None:
+    """Say what a statistical map lacks in its name to be used; ``None`` if it lacks nothing."""
+    lacking = [name for name in ("task", "contrast") if name not in file.entities]
+    if not lacking or file.entities.get("stat") not in _MEASURED:
+        return None
+    return NearMiss(
+        source=file.source,
+        kind="map",
+        reason=f"its name has no {in_words([f'{name}-' for name in lacking], 'and no')}",
+        pattern=_pattern(path, label),
+        is_certain=True,
+    )
+
+
+def _pattern(path: PurePath, label: str) -> str:
+    return _SIDE.sub("{hemi}", path.as_posix().replace(f"sub-{label}", "sub-{subject}"))
 
 
 def _why_no_retinotopy(path: PurePath) -> str:

@@ -6,6 +6,7 @@ for. Where a surface cannot be had, the message says how to get it.
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -62,8 +63,7 @@ def template_surface(
     extension = ".shape.gii" if kind == "sulc" else ".surf.gii"
     what = (
         f"TemplateFlow's {kind} surface of {template}"
-        f"{f' in the coordinates of {registered_to}' if registered_to else ''}, density {density}, "
-        f"hemisphere {hemisphere}"
+        f"{f' in the coordinates of {registered_to}' if registered_to else ''}, density {density}"
     )
     how = (
         "On a computer with a network, get it into the same TEMPLATEFLOW_HOME with: templateflow "
@@ -80,10 +80,10 @@ def template_surface(
     try:
         found = _from_templateflow(template, query)
     except Exception as error:  # failures of the network, of its folder, and of its own
-        text = " ".join(str(error).split())
-        raise InputMissingError(
-            f"{what}, cannot be had ({type(error).__name__}: {text}). {how}"
-        ) from error
+        kind, text = type(error).__name__, " ".join(str(error).split())
+        is_of_network = re.search("Connect|Proxy|Timeout|SSL|HTTP", kind) is not None
+        cause = "there is no network to fetch it over" if is_of_network else f"{kind}: {text}"
+        raise InputMissingError(f"{what}, cannot be had ({cause}). {how}") from error
     if len(found) != 1:
         raise InputMissingError(
             f"{what}: found {len(found)} files of it, expected one. TEMPLATEFLOW_HOME may be "

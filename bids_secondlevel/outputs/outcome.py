@@ -32,6 +32,8 @@ class Outcome:
     """What should be looked at before the numbers are used."""
     errors: tuple[str, ...] = ()
     exit_code: int = DONE
+    chosen: Chosen | None = None
+    """What would be used, in a dry run."""
 
 
 def summarize_results(

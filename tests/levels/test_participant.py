@@ -383,7 +383,7 @@ def test_an_output_that_is_a_file(study, tmp_path, capsys):
 
 class TestDryRun:
     def test_it_names_every_file_and_writes_nothing(self, study, output):
-        finished = run(study.root, output, "participant", "--dry-run")
+        finished = run(study.root, output, "participant", "--dry-run", "-v")
         assert finished.returncode == 0
         assert not output.exists()
         used = [*study.firstlevel.rglob("*.gii"), *study.freesurfer.rglob("*.mgz")]

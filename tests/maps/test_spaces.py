@@ -292,6 +292,11 @@ class TestTemplateFlow:
         elif state == "read-only":
             home.parent.joinpath("file").write_text("")
             home.symlink_to(home.parent / "file")  # a folder that nobody can make, root included
+        else:
+            foreseen = run_apart(fslr_study, output, "participant", "--dry-run")
+            assert foreseen.returncode == 66
+            assert "there is no network" in foreseen.stderr
+            assert "templateflow get fsLR --density 32k" in foreseen.stderr
         finished = run_apart(fslr_study, output, "participant", "--no-report")
         assert finished.returncode == 66
         assert "TemplateFlow's sphere surface of fsLR in the coordinates of fsaverage" in (
