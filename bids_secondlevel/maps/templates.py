@@ -80,9 +80,9 @@ def template_surface(
     try:
         found = _from_templateflow(template, query)
     except Exception as error:  # failures of the network, of its folder, and of its own
-        kind, text = type(error).__name__, " ".join(str(error).split())
-        is_of_network = re.search("Connect|Proxy|Timeout|SSL|HTTP", kind) is not None
-        cause = "there is no network to fetch it over" if is_of_network else f"{kind}: {text}"
+        failure, text = type(error).__name__, " ".join(str(error).split())
+        is_of_network = re.search("Connect|Proxy|Timeout|SSL|HTTP", failure) is not None
+        cause = "there is no network to fetch it over" if is_of_network else f"{failure}: {text}"
         raise InputMissingError(f"{what}, cannot be had ({cause}). {how}") from error
     if len(found) != 1:
         raise InputMissingError(
