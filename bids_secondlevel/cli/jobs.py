@@ -28,7 +28,7 @@ from bids_secondlevel.core.errors import (
     OutputError,
     SecondLevelError,
 )
-from bids_secondlevel.core.files import ParticipantIndex, Plan, only_session
+from bids_secondlevel.core.files import Dataset, ParticipantIndex, Plan, only_session
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.results import definition_of
 from bids_secondlevel.core.settings import Settings
@@ -112,15 +112,7 @@ def run(settings: Settings) -> int:
     outcomes: Generator[Outcome]
     if settings.dry_run:
         foreseen = _foresee(selected, study)
-        for line in (
-            *describe_study(foreseen, every_reason=settings.verbose > 0),
-            *describe_patterns(patterns, selected),
-            describe_datasets(linked),
-        ):
-            print(line)
-        for chosen in (outcome.chosen for outcome in foreseen):
-            if chosen and settings.verbose:
-                print(describe_run(chosen.files, chosen.plan))
+        _print(foreseen, study, linked)
         outcomes = (outcome for outcome in foreseen)
     else:
         write_dataset_files(settings.output_dir, linked, settings.bids_dir, description)
@@ -185,6 +177,21 @@ def _foresee(labels: Sequence[str], study: Study) -> list[Outcome]:
         codes = [error.exit_code for error in errors] + [outcome.exit_code] * bool(outcome.errors)
         foreseen.append(replace(outcome, errors=tuple(texts), exit_code=min(codes, default=DONE)))
     return foreseen
+
+
+def _print(foreseen: Sequence[Outcome], study: Study, linked: Sequence[Dataset]) -> None:
+    """Print a dry run: the study, and with ``-v`` every file that would be used."""
+    is_verbose = study.settings.verbose > 0
+    labels = [outcome.label for outcome in foreseen]
+    for line in (
+        *describe_study(foreseen, every_reason=is_verbose),
+        *describe_patterns(study.patterns, labels),
+        describe_datasets(linked),
+    ):
+        print(line)
+    for chosen in (outcome.chosen for outcome in foreseen if is_verbose):
+        if chosen is not None:
+            print(describe_run(chosen.files, chosen.plan))
 
 
 def _announce(study: Study, selected: Sequence[str]) -> None:
