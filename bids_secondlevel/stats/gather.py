@@ -45,7 +45,7 @@ def gather(
     NothingSelectedError
         If there is nothing that the settings ask for.
     DataError
-        If two tables of a participant contradict each other.
+        If two tables of a participant contradict each other, or participants have other ROIs.
     """
     _check_labels(estimates, settings)
     wanted = select(estimates, settings)
@@ -54,6 +54,7 @@ def gather(
             "No estimates left: the tables hold none of the sessions, tasks, contrasts, ROIs or "
             "space asked for."
         )
+    _check_same_rois(wanted)
     return _screen(_complete(_merge(wanted, files), gaps), settings)
 
 
@@ -72,16 +73,12 @@ def common_definition(definitions: Mapping[Path, Definition]) -> Definition:
     """
     if not definitions:
         raise DataError("None of the participants' tables can be read; see the messages above.")
-    first: dict[str, tuple[Any, Path]] = {}
-    for path, definition in definitions.items():
-        for name, value in definition.decisive().items():
-            known, where = first.setdefault(name, (value, path))
-            if value != known:
-                raise DataError(
-                    f"ROIs were defined or measured differently: {name} is {known} in the "
-                    f"sidecar of {where}, and {value} in that of {path}. Run the "
-                    "participant level with the same settings for all, or into another folder."
-                )
+    differences = _differences(definitions)
+    if differences:
+        raise DataError(
+            f"ROIs were defined or measured differently: {'; '.join(differences[:3])}. Run the "
+            "participant level with the same settings for all, or into another folder."
+        )
     every = list(definitions.values())
     return replace(
         every[0],
@@ -92,6 +89,60 @@ def common_definition(definitions: Mapping[Path, Definition]) -> Definition:
         spheres=(),
         choices=_choices(definitions),
     )
+
+
+def _differences(definitions: Mapping[Path, Definition]) -> list[str]:
+    """Say in words what is not the same for all participants, the fewest first."""
+    described: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for path, definition in definitions.items():
+        for name, value in definition.decisive().items():
+            of_name = value if isinstance(value, Mapping) else {"": value}
+            described.setdefault(name, {})[path.name] = of_name
+    found: dict[str, None] = {}
+    for name, by_table in described.items():
+        for key in dict.fromkeys(key for of_table in by_table.values() for key in of_table):
+            whose: dict[str, dict[str, None]] = {}
+            for table, of_table in by_table.items():
+                said = _value_in_words(of_table.get(key))
+                whose.setdefault(said, {})[table.partition("_")[0]] = None
+            if len(whose) > 1:
+                what = f"{key} of ROI {name.removeprefix('Rois.')}" if key else name
+                fewest = sorted(whose.items(), key=lambda item: len(item[1]))
+                shown = ", and ".join(f"{said} for {listed(list(who), 5)}" for said, who in fewest)
+                found[f"{what} is {shown}"] = None
+    return list(found)
+
+
+def _value_in_words(value: object) -> str:
+    if value is None:
+        return "not given"
+    return ", ".join(map(str, value)) if isinstance(value, list | Mapping) else str(value)
+
+
+def _check_same_rois(estimates: "pd.DataFrame") -> None:
+    """Check that everybody has rows of the same ROIs and hemispheres.
+
+    The participant level writes a row for all that it is asked for. So there are other rows only
+    if it was asked for something else.
+    """
+    where = ["session", "space"]
+    for column, what, option in (
+        ("roi", "ROI", "--roi-contrasts"),
+        ("hemi", "hemisphere", "--hemi"),
+    ):
+        rows = estimates[["participant_id", *where, column]].drop_duplicates()
+        for _, of_place in rows.groupby(where, sort=False):
+            everyone = list(of_place["participant_id"].unique())
+            for label, of_label in of_place.groupby(column, sort=False):
+                with_it = list(of_label["participant_id"])
+                without = sorted(set(everyone) - set(with_it))
+                if without:
+                    raise DataError(
+                        f"Participants were processed with different settings: there are rows of "
+                        f"{what} {label} for {listed(with_it, 5)}, and none for "
+                        f"{listed(without, 5)}. Run the participant level with the same settings "
+                        f"for all, or choose what all have ({option})."
+                    )
 
 
 def _choices(definitions: Mapping[Path, Definition]) -> tuple[str, ...]:

@@ -228,9 +228,50 @@ def test_rois_defined_differently_are_not_mixed(processed, output, capsys):
     assert main([str(processed.root), str(output), *again]) == 0
     assert group(processed, output) == 65
     message = capsys.readouterr().err
-    assert "1.96" in message
-    assert "3.0" in message
-    assert "sub-02" in message
+    assert (
+        "LocalizerZGreaterThan of ROI left is 3.0 for sub-02, and 1.96 for sub-01, sub-03, sub-04; "
+        "LocalizerZGreaterThan of ROI right is 3.0 for" in message
+    )
+    assert "{" not in message
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--roi-contrasts", "left"], "rows of ROI right for sub-01, sub-03, sub-04, and none for"),
+        (["--hemi", "L"], "rows of hemisphere R for sub-01, sub-03, sub-04, and none for"),
+    ],
+)
+def test_a_participant_with_other_rois_is_refused(processed, output, capsys, options, said):
+    again = ["participant", "--participant-label", "02", *options]
+    assert main([str(processed.root), str(output), *again]) == 0
+    assert group(processed, output) == 65
+    assert f"{said} sub-02" in capsys.readouterr().err
+    assert group(processed, output, *options) == 0  # what all have
+    assert statistic(output, **{**ATTEND, "hemi": "L"})["n"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--visual-areas", "V1", "V2"],
+            "VisualAreas of ROI left is V1, V2 for sub-02, and V1 ",
+        ),
+        (["--polar-angle", "0", "90"], "of ROI left is 0.0, 90.0 for sub-02, and not given for"),
+        (["--summary", "median"], "Summary is median for sub-02, and mean for sub-01, sub-03"),
+        (["--exclusive"], "ExclusiveOf of ROI left is right for sub-02, and not given for sub-01"),
+    ],
+)
+def test_what_differs_between_participants_is_said_in_words(
+    processed, output, capsys, options, said
+):
+    again = ["participant", "--participant-label", "02", "--no-report", *options]
+    main([str(processed.root), str(output), *again])
+    assert group(processed, output) == 65
+    message = capsys.readouterr().err
+    assert said in message
+    assert not set("{}[]") & set(message)
 
 
 def test_dry_run_lists_the_tables_and_writes_nothing(processed, output, capsys):
