@@ -35,6 +35,8 @@ AngleConvention = Literal[
 ``vertical-clockwise`` is neuropythy's, and may count both hemispheres positive.
 """
 
+_CONSTANT = "what the pattern does not capture"
+_LABEL = "a label as a string, or a number"
 _CAPTURE = re.compile(r"\{([^{}]*)\}")
 _WILD = re.compile(r"\{[^{}]*\}|\*")
 _HEMISPHERES = ("l", "lh", "left", "r", "rh", "right")
@@ -80,12 +82,12 @@ class DescribedMaps:
     stat: str = option("effect, variance, z, t, or sig of FreeSurfer", default=MISSING)
     dataset: str | None = option("its name or path (default: BIDS_DIR and every dataset)")
     space: str | None = option("space that the maps are in")
-    subject: str | None = option("of what the pattern does not capture")
-    session: str | None = option("of what the pattern does not capture")
-    task: str | None = option("of what the pattern does not capture")
-    run: str | None = option("of what the pattern does not capture")
-    contrast: str | None = option("of what the pattern does not capture")
-    hemi: str | None = option("of what the pattern does not capture")
+    subject: str | int | None = option(_CONSTANT, expected=_LABEL)
+    session: str | int | None = option(_CONSTANT, expected=_LABEL)
+    task: str | int | None = option(_CONSTANT, expected=_LABEL)
+    run: str | int | None = option(_CONSTANT, expected=_LABEL)
+    contrast: str | int | None = option(_CONSTANT, expected=_LABEL)
+    hemi: str | None = option(_CONSTANT)
     df: float | str | None = option(
         "degrees of freedom of t, or a pattern of a file that holds them",
         expected="a number, or a pattern of a file as a string",
@@ -129,9 +131,9 @@ class DescribedRetinotopy:
     source: str = option("what --retinotopy-source calls it", default="described")
     dataset: str | None = option("its name or path (default: BIDS_DIR and every dataset)")
     space: str | None = option("surface of the files (default: the participant's own)")
-    subject: str | None = option("of what the pattern does not capture, or a template")
-    session: str | None = option("of what the pattern does not capture")
-    hemi: str | None = option("of what the pattern does not capture")
+    subject: str | int | None = option(f"{_CONSTANT}, or a template", expected=_LABEL)
+    session: str | int | None = option(_CONSTANT, expected=_LABEL)
+    hemi: str | None = option(_CONSTANT)
     array: int | str | None = option(
         "which of several arrays of a file", expected="a number from 0, or a name as a string"
     )
@@ -240,7 +242,7 @@ def _check_constants(described: Described, captured: frozenset[str]) -> None:
                 f"{name} = {value!r} is given, and the pattern captures {{{name}}}. Give one of "
                 "them."
             )
-        label_of(name, value)
+        label_of(name, str(value))
 
 
 def _check_array(array: int | str | None) -> None:

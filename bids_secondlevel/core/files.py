@@ -74,6 +74,11 @@ class Reading:
 
 AS_IT_IS = Reading()
 
+_ENDINGS = {
+    *(".gz", ".nii", ".gii", ".mgz", ".mgh"),
+    *(".func", ".shape", ".label", ".dscalar", ".dlabel", ".dtseries"),
+}
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -83,6 +88,14 @@ class SourceFile:
     uri: str
     kind: FileKind = "surface"
     reading: Reading = AS_IT_IS
+
+    @property
+    def sidecar(self) -> Path:
+        """The JSON file beside it that may describe it."""
+        stem = self.path
+        while stem.suffix.casefold() in _ENDINGS:
+            stem = stem.with_suffix("")
+        return stem.with_name(f"{stem.name}.json")
 
     @property
     def dataset(self) -> str:

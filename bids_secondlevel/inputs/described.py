@@ -62,14 +62,14 @@ class Pattern:
     @property
     def is_for_everybody(self) -> bool:
         """Whether its files are those of an atlas, and not of participants."""
-        of_template = self.described.subject and known_space(self.described.subject)
+        of_template = known_space(str(self.described.subject))
         names_nobody = "subject" not in captures_of(self.described.pattern)
         return bool(of_template) or (names_nobody and self.described.subject is None)
 
     def matches(self, sought: Sought = EVERY) -> Iterator["Match"]:
         """Find its files, each once."""
         own = None if self.is_for_everybody else self.described.subject
-        if own is not None and sought.label not in (None, label_of("subject", own)):
+        if own is not None and sought.label not in (None, label_of("subject", str(own))):
             return
         found: set[Path] = set()
         for dataset in self.datasets:
@@ -100,8 +100,8 @@ class Match:
     @property
     def subject(self) -> str:
         """Label of the participant."""
-        own = self.captured.get("subject") or self.pattern.described.subject or ""
-        return label_of("subject", own)
+        own = self.captured.get("subject", self.pattern.described.subject)
+        return label_of("subject", str(own))
 
     def labels(self) -> dict[str, str]:
         """Say the labels of what is captured, and of the constants.
@@ -114,9 +114,10 @@ class Match:
         described = self.pattern.described
         given = {name: getattr(described, name, None) for name in CAPTURES} | {**self.captured}
         if isinstance(described, DescribedMaps) and described.names:
-            given["contrast"] = described.names.get(given["contrast"] or "", given["contrast"])
+            contrast = given["contrast"]
+            given["contrast"] = described.names.get(str(contrast), contrast)
         try:
-            return {name: label_of(name, text) for name, text in given.items() if text is not None}
+            return {name: label_of(name, str(v)) for name, v in given.items() if v is not None}
         except UsageError as error:
             raise UsageError(f"{self.pattern.heading}: {self.path}: {error}") from error
 
@@ -256,21 +257,35 @@ def participants_of(patterns: Sequence[Pattern]) -> set[str]:
     return set()
 
 
-def described_maps(patterns: Iterable[Pattern], label: str) -> dict[str, list[IndexedFile]]:
-    """Find the files of a participant that patterns describe: statistical and retinotopic maps.
+@dataclass(frozen=True, kw_only=True)
+class DescribedFiles:
+    """What patterns describe of a participant."""
 
-    t values are listed as what they are, and as the z values that they become.
-    """
+    statistical: Sequence[IndexedFile]
+    """t values are listed as what they are, and as the z values that they become."""
+    retinotopic: Sequence[IndexedFile]
+    folders: Sequence[tuple[Dataset, Path]]
+    """Folders of the participant in which these lie, and other files may."""
+
+
+def described_files(patterns: Iterable[Pattern], label: str) -> DescribedFiles:
+    """Find the files of a participant that patterns describe."""
     statistical: list[IndexedFile] = []
     retinotopic: list[IndexedFile] = []
+    folders: dict[tuple[Dataset, Path], None] = {}
     for pattern in patterns:
         described = pattern.described
+        is_own = "{subject}" in described.pattern.rpartition("/")[0]
         for match in pattern.matches(Sought(label=label)):
             if isinstance(described, DescribedMaps):
                 statistical += _statistical(match, described)
             else:
                 retinotopic += _retinotopic(match, described)
-    return {"statistical": statistical, "retinotopic": _in_one_space(retinotopic)}
+            if is_own:
+                folders[match.dataset, match.path.parent] = None
+    return DescribedFiles(
+        statistical=statistical, retinotopic=_in_one_space(retinotopic), folders=tuple(folders)
+    )
 
 
 def _statistical(match: Match, described: DescribedMaps) -> Iterator[IndexedFile]:

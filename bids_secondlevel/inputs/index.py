@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -32,7 +32,7 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import FILTER_QUERIES
 from bids_secondlevel.core.spaces import OWN, surface_space
 from bids_secondlevel.inputs.datasets import participant_folders, refuse_folder
-from bids_secondlevel.inputs.described import Pattern, described_maps, uri_of
+from bids_secondlevel.inputs.described import Pattern, described_files, uri_of
 from bids_secondlevel.inputs.names import (
     RETINOTOPIC_MAPS,
     SPM_T,
@@ -98,11 +98,7 @@ def index_participant(
         for folder in participant_folders(dataset, label):
             paths = _files_below(folder)
             surfaces += _surface_files(dataset, paths)
-            areas += (
-                AreaFile(_source(dataset, path), *area)
-                for path in paths
-                if (area := area_of(path.name))
-            )
+            areas += _area_files(dataset, paths)
             # FreeSurfer's folder of volumes is no place to search, but neuropythy writes there.
             volumes = sorted((folder / "mri").glob("*"))
             named = dict.fromkeys((*paths, *volumes))
@@ -124,10 +120,19 @@ def index_participant(
                 )
                 and not any(pattern.describes(path) for pattern in patterns)
             )
-    for kind, described in described_maps(patterns, label).items():
-        of_kind = [_filtered(file, filters) for file in described]
+    described = described_files(patterns, label)
+    for kind, files_of_kind in (
+        ("statistical", described.statistical),
+        ("retinotopic", described.retinotopic),
+    ):
+        of_kind = [_filtered(file, filters) for file in files_of_kind]
         found[kind] += (file for file in of_kind if not _is_thresholded(file))
         near_misses += _thresholded(of_kind, label)
+    for dataset, folder in described.folders:
+        known = {s.source.path for s in surfaces} | {area.source.path for area in areas}
+        paths = _beside(folder, known)
+        surfaces += _surface_files(dataset, paths)
+        areas += _area_files(dataset, paths)
     statistical: list[IndexedFile] = []
     unreadable: dict[str, SecondLevelError] = {}
     for file in found["statistical"]:
@@ -177,6 +182,18 @@ def _surface_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[SurfaceF
     for path in paths:
         if surface := surface_of(path.name):
             yield SurfaceFile(_source(dataset, path), *surface)
+
+
+def _area_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[AreaFile]:
+    for path in paths:
+        if area := area_of(path.name):
+            yield AreaFile(_source(dataset, path), *area)
+
+
+def _beside(folder: Path, known: Collection[Path]) -> list[Path]:
+    """List the files of a folder, and of FreeSurfer's other one, that are not known yet."""
+    folders = (folder, folder.parent / "label") if folder.name == "surf" else (folder,)
+    return [path for each in folders for path in sorted(each.glob("[!.]*")) if path not in known]
 
 
 def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:

@@ -125,8 +125,8 @@ def degrees_of_freedom(file: SourceFile, hemisphere: Hemisphere, n_values: int) 
     elif given is not None:
         df = given
     else:
-        sidecar = file.path.with_name(f"{file.path.name.partition('.')[0]}.json")
-        said = read_json_object(sidecar).get("DegreesOfFreedom") if sidecar.is_file() else None
+        described = read_json_object(file.sidecar) if file.sidecar.is_file() else {}
+        said = described.get("DegreesOfFreedom")
         if isinstance(said, (int, float)):
             df = float(said)
         elif file.kind == "volume":
@@ -134,8 +134,8 @@ def degrees_of_freedom(file: SourceFile, hemisphere: Hemisphere, n_values: int) 
         else:
             raise DataError(
                 f"{file.path}: holds t values, and nothing says their degrees of freedom, which "
-                "turn them into z. Write DegreesOfFreedom into the JSON file beside it, or give df "
-                "in a [[maps]] table of --config."
+                f"turn them into z. Write DegreesOfFreedom into {file.sidecar}, or give df in a "
+                "[[maps]] table of --config."
             )
     if not np.any(np.asarray(df) > 0):
         raise DataError(f"{file.path}: its degrees of freedom are not above 0.")

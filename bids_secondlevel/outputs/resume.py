@@ -101,6 +101,8 @@ def _used(files: ParticipantFiles) -> Iterator[SourceFile]:
         yield file
         if isinstance(file.reading.df, SourceFile):
             yield file.reading.df
+        elif file.reading.made_z_from == "t" and file.reading.df is None:
+            yield SourceFile(file.sidecar, f"{file.uri}, degrees of freedom")
     yield from files.surfaces.values()
     for surfaces in (*files.views.values(), *files.spheres.values()):
         yield from (surface.source for surface in surfaces)

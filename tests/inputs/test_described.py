@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from study import describe, run_here, write_gifti, write_mgz
 
-N = 120
+N = 300
 RNG = np.random.default_rng(17)
 
 
@@ -80,7 +80,7 @@ def run(bids, config, *arguments, output="out"):
 
 
 def rows(output, label):
-    (path,) = output.rglob(f"sub-{label}_*_desc-roi_estimates.tsv")
+    (path,) = output.rglob(f"sub-{label}_*desc-roi_estimates.tsv")
     with path.open() as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
@@ -285,3 +285,285 @@ space = "fsnative"
     assert finished.returncode == 0, finished.stderr
     for label, known in people.items():
         assert estimate(tmp_path / "out", label, "L") == pytest.approx(known["L"].estimate())
+
+
+NAMES = {"P01": "P01", "S_003": "S003", "12345": "12345", "sub-01_ses-02_old": "01ses02old"}
+
+
+@pytest.mark.parametrize("has_participants", [True, False])
+def test_folders_of_participants_may_have_any_name(tmp_path, has_participants):
+    """FreeSurfer's surfaces beside the retinotopy are the participant's, whatever it is called."""
+    bids = tmp_path / "bids"
+    describe(bids, "study", "raw")
+    people = {folder: {hemi: truth(hemi) for hemi in "LR"} for folder in NAMES}
+    for folder, known in people.items():
+        if has_participants:
+            (bids / f"sub-{NAMES[folder]}").mkdir()
+        surf = tmp_path / f"subjects/{folder}/surf"
+        add_retinotopy(surf, known)
+        for hemi, of in known.items():
+            sphere = RNG.normal(size=(N, 3)).astype("f4")
+            triangles = np.arange(N // 3 * 3).reshape(-1, 3)
+            white = surf / f"{hemi.lower()}h.white"
+            nib.freesurfer.write_geometry(white, sphere, triangles)
+            for task, stat, values in (("loc", "z", of.z), ("main", "effect", of.effect)):
+                path = tmp_path / f"maps/{folder}/run1/{task}_face-body_{hemi.lower()}h_{stat}.mgz"
+                write_mgz(path, values)
+    (tmp_path / "maps/logs").mkdir()
+    config = "".join(
+        f"""
+[[maps]]
+dataset = "{tmp_path}/maps"
+pattern = "{{subject}}/run*/{{task}}_{{contrast}}_{{hemi}}_{stat}.mgz"
+stat = "{stat}"
+"""
+        for stat in ("z", "effect")
+    ) + "".join(
+        f"""
+[[retinotopy]]
+dataset = "{tmp_path}/subjects"
+pattern = "{{subject}}/surf/{{hemi}}.benson14_{kind}.mgz"
+map = "{kind}"
+"""
+        for kind in ("varea", "eccen")
+    )
+    finished = run(bids, config)
+    assert finished.returncode == 0, finished.stderr
+    assert {path.name for path in (tmp_path / "out").glob("sub-*") if path.is_dir()} == {
+        f"sub-{label}" for label in NAMES.values()
+    }
+    for folder, label in NAMES.items():
+        (left,) = [
+            row
+            for row in rows(tmp_path / "out", label)
+            if (row["task"], row["hemi"]) == ("main", "L")
+        ]
+        assert left["contrast"] == "facebody"
+        assert float(left["estimate"]) == pytest.approx(people[folder]["L"].estimate())
+        assert float(left["area_mm2"]) > 0
+
+
+def test_runs_of_the_localizer_are_held_out(study, tmp_path):
+    bids, people = study
+    runs = {}
+    for label, known in people.items():
+        for hemi in known:
+            for number in (1, 2, 10):
+                z, effect = RNG.normal(1, 2, (2, N)).astype("f4")
+                runs[label, hemi, number] = z, effect
+                for stat, values in (("z", z), ("effect", effect)):
+                    nifti(tmp_path / f"glm/{label}/loc/run{number:02}/{stat}.{hemi}.nii.gz", values)
+    config = "".join(
+        f"""
+[[maps]]
+dataset = "{tmp_path}/glm"
+pattern = "{{subject}}/{{task}}/run{{run}}/{stat}.{{hemi}}.nii.gz"
+contrast = "faces"
+stat = "{stat}"
+space = "fsnative"
+"""
+        for stat in ("z", "effect")
+    )
+    finished = run(bids, config, "--cross-validate")
+    assert finished.returncode == 0, finished.stderr
+    for label, known in people.items():
+        for hemi, of in known.items():
+            means = []
+            for left_out in (1, 2, 10):
+                z = sum(
+                    runs[label, hemi, other][0].astype("f8") for other in {1, 2, 10} - {left_out}
+                ) / np.sqrt(2)
+                roi = (of.varea == 1) & (of.eccen < 5) & (z > 1.96)
+                means.append(runs[label, hemi, left_out][1][roi].astype("f8").mean())
+            (row,) = [row for row in rows(tmp_path / "out", label) if row["hemi"] == hemi]
+            assert row["independence"] == "crossvalidated"
+            assert float(row["estimate"]) == pytest.approx(np.mean(means), rel=1e-6)
+
+
+def retinotopy_tables(source, name):
+    return "".join(
+        f"""
+[[retinotopy]]
+pattern = "{{subject}}/surf/{{hemi}}.{name}_{kind}.mgz"
+map = "{kind}"
+source = "{source}"
+"""
+        for kind in ("varea", "eccen")
+    )
+
+
+def test_a_described_retinotopy_is_used_unless_another_is_asked_for(study, tmp_path):
+    bids, people = study
+    add_named_maps(bids, people)
+    other = {label: {hemi: truth(hemi) for hemi in "LR"} for label in people}
+    for label, known in people.items():
+        for hemi, of in known.items():
+            of_other = other[label][hemi]
+            of_other.z, of_other.effect = of.z, of.effect
+        add_retinotopy(bids / f"sourcedata/freesurfer/sub-{label}/surf", other[label], "prf")
+    config = retinotopy_tables("fields", "prf")
+    finished = run(bids, config)
+    assert finished.returncode == 0, finished.stderr
+    assert "using fields, which a [[retinotopy]] table describes" in finished.stderr
+    asked = run(bids, config, "--retinotopy-source", "benson14", output="asked")
+    assert asked.returncode == 0, asked.stderr
+    for output, chosen in (("out", other), ("asked", people)):
+        for label, known in chosen.items():
+            for hemi, of in known.items():
+                assert estimate(tmp_path / output, label, hemi) == pytest.approx(of.estimate())
+
+
+def test_retinotopy_of_a_session_serves_the_maps_of_that_session(study, tmp_path):
+    bids, people = study
+    other = {label: {hemi: truth(hemi) for hemi in "LR"} for label in people}
+    for session, of_session in (("1", people), ("2", other)):
+        for label, known in of_session.items():
+            folder = tmp_path / f"data/{label}/s{session}"
+            add_retinotopy(folder, known, "prf")
+            for hemi, of in known.items():
+                of.z = people[label][hemi].z
+                write_gifti(folder / f"loc.{hemi}.z.gii", of.z, hemi)
+                write_gifti(folder / f"main.{hemi}.effect.gii", of.effect, hemi)
+    config = "".join(
+        f"""
+[[maps]]
+dataset = "{tmp_path}/data"
+pattern = "{{subject}}/s{{session}}/{{task}}.{{hemi}}.{stat}.gii"
+contrast = "faces"
+stat = "{stat}"
+space = "fsnative"
+"""
+        for stat in ("z", "effect")
+    ) + "".join(
+        f"""
+[[retinotopy]]
+dataset = "{tmp_path}/data"
+pattern = "{{subject}}/s{{session}}/{{hemi}}.prf_{kind}.mgz"
+map = "{kind}"
+"""
+        for kind in ("varea", "eccen")
+    )
+    finished = run(bids, config)
+    assert finished.returncode != 0
+    assert "Run one session at a time with --session-label" in finished.stderr
+    for session, of_session in (("1", people), ("2", other)):
+        finished = run(bids, config, "--session-label", session, "--localizer-threshold", 1)
+        assert finished.returncode == 0, finished.stderr
+        for label, known in of_session.items():
+            (path,) = (tmp_path / "out").glob(f"sub-{label}/ses-{session}/**/*roi_estimates.tsv")
+            with path.open() as file:
+                (row,) = [
+                    row
+                    for row in csv.DictReader(file, delimiter="\t")
+                    if (row["task"], row["hemi"]) == ("main", "L")
+                ]
+            of = known["L"]
+            z = of.z * np.sqrt(2)  # of two sessions with the same values
+            roi = (of.varea == 1) & (of.eccen < 5) & (z > 1)
+            assert float(row["estimate"]) == pytest.approx(of.effect[roi].astype("f8").mean())
+
+
+def test_filters_bind_described_files(study, tmp_path):
+    bids, people = study
+    for label, known in people.items():
+        for hemi, of in known.items():
+            for task, session, stat, values in (
+                ("loc", "a", "z", of.z),
+                ("loc", "b", "z", -of.z),
+                ("main", "a", "effect", of.effect),
+            ):
+                path = tmp_path / f"glm/{label}/{task}.{session}.{hemi}.{stat}.gii"
+                write_gifti(path, values, hemi)
+    filters = tmp_path / "filters.json"
+    filters.write_text('{"localizer": {"session": "a"}}')
+    config = "".join(
+        f"""
+[[maps]]
+dataset = "{tmp_path}/glm"
+pattern = "{{subject}}/{{task}}.{{session}}.{{hemi}}.{stat}.gii"
+contrast = "faces"
+stat = "{stat}"
+space = "fsnative"
+"""
+        for stat in ("z", "effect")
+    )
+    finished = run(bids, config, "--bids-filter-file", filters)
+    assert finished.returncode == 0, finished.stderr
+    for label, known in people.items():
+        for hemi, of in known.items():
+            assert estimate(tmp_path / "out", label, hemi) == pytest.approx(of.estimate())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        (
+            "sess{subject}/bold/{task}.{hemi}/{contrast}/zig.nii.gz",
+            ("sess01/bold/loc.lh/S-v-N it expects a file 'zig.nii.gz'", "S-v-N/sig.nii.gz"),
+        ),
+        (
+            "sess{subject}/bald/{task}.{hemi}/{contrast}/sig.nii.gz",
+            ("sess01 it expects a folder 'bald'", "sess01/bold"),
+        ),
+        ("subject{subject}/bold/sig.nii.gz", ("it expects a folder 'subject{subject}'", "sess01")),
+        (
+            "sess{subject}/{subject}/{task}.{contrast}.{hemi}.gii",
+            ("it expects a folder '{subject}'",),
+        ),
+        (
+            "{subject}/bold/{task}.{hemi}/{contrast}/sig.nii.gz",
+            ("are of participants that are not in this dataset (sub-sess01, sub-sess02", "sub-01"),
+        ),
+    ],
+)
+def test_a_pattern_that_fits_nothing_is_told_with_what_there_is(fsfast, pattern, told):
+    bids, _, config = fsfast
+    right = "sess{subject}/bold/{task}.{hemi}/{contrast}/sig.nii.gz"
+    finished = run(bids, config.replace(right, pattern))
+    assert finished.returncode == 66
+    for words in ("[[maps]] number 1", *told):
+        assert words in finished.stderr
+
+
+def test_the_dry_run_counts_what_patterns_match(fsfast, tmp_path):
+    bids, _, config = fsfast
+    finished = run(bids, config, "--dry-run")
+    assert "[[maps]] number 1 (sig)" in finished.stdout
+    assert "4 files of 2 participants" in finished.stdout
+    assert "fsfast/sess01/bold/loc.lh/S-v-N/sig.nii.gz" in finished.stdout
+    assert not (tmp_path / "out").exists()
+    one = run(bids, config, "--dry-run", "--participant-label", "02")
+    assert "2 files of 1 participant" in one.stdout
+
+
+def test_sidecars_say_degrees_of_freedom(study, tmp_path):
+    bids, people = study
+    for label, known in people.items():
+        for hemi, of in known.items():
+            folder = tmp_path / f"glm/{label}"
+            write_gifti(folder / f"loc.{hemi}.t.gii", of.z, hemi)
+            (folder / f"loc.{hemi}.t.json").write_text('{"DegreesOfFreedom": 12}')
+            write_gifti(folder / f"main.{hemi}.effect.gii", of.effect, hemi)
+    config = "".join(
+        f"""
+[[maps]]
+dataset = "{tmp_path}/glm"
+pattern = "{{subject}}/{{task}}.{{hemi}}.{stat}.*"
+contrast = "faces"
+stat = "{stat}"
+space = "fsnative"
+"""
+        for stat in ("t", "effect")
+    )
+    finished = run(bids, config)
+    assert finished.returncode == 0, finished.stderr
+    for label, known in people.items():
+        for hemi, of in known.items():
+            z = stats.norm.isf(stats.t.sf(of.z.astype("f8"), 12))
+            assert estimate(tmp_path / "out", label, hemi) == pytest.approx(of.estimate(z))
+    for path in tmp_path.glob("glm/*/*.json"):
+        path.unlink()
+    finished = run(bids, config)
+    assert finished.returncode == 65
+    assert "nothing says their degrees of freedom" in finished.stderr
+    assert "give df" in finished.stderr
