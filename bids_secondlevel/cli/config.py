@@ -13,7 +13,7 @@ from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.options import LEVELS, AnalysisLevel, Option, options_of
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.words import in_words
+from bids_secondlevel.core.words import did_you_mean, in_words
 
 Table = TypeVar("Table", DescribedMaps, DescribedRetinotopy)
 
@@ -83,6 +83,10 @@ def _it(options: Sequence[Option]) -> str:
     return "it" if len(options) == 1 else "them"
 
 
+_FEW = 20
+"""Keys that are listed also if one of them is nearly what was given."""
+
+
 def _hyphenated(argument: str) -> str:
     """Accept options spelled with underscores, as other BIDS Apps have them."""
     if not argument.startswith("--"):
@@ -134,7 +138,11 @@ def values_of(table: Mapping[str, Any], options: Iterable[Option], where: str) -
     for key, value in table.items():
         option = by_key.get(key.replace("_", "-"))
         if option is None:
-            raise UsageError(f"{where}: unknown key {key!r}; expected one of {', '.join(by_key)}.")
+            expected = f"expected one of {', '.join(by_key)}."
+            meant = did_you_mean(key, by_key)
+            if meant:
+                expected = meant if len(by_key) > _FEW else f"{meant} E{expected[1:]}"
+            raise UsageError(f"{where}: unknown key {key!r}; {expected}")
         kind = tuple[str, ...] if option.parse else option.hint
         try:  # as JSON, where lists are tuples and texts are paths, but no text is a number
             read = TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
@@ -205,7 +213,9 @@ def describe(
 def _check_needed(given: Container[str], options: Iterable[Option], where: str) -> None:
     for option in options:
         if option.default is MISSING and option.name not in given:
-            raise UsageError(f"{where}: has no {option.key}.")
+            empty = " Write contrasts = [] for a ROI by retinotopy alone."
+            advice = empty if option.name == "contrasts" else ""
+            raise UsageError(f"{where}: has no key {option.key}.{advice}")
 
 
 def define_rois(
@@ -219,9 +229,15 @@ def define_rois(
         If a key or the type of its value is wrong.
     """
     return tuple(
-        _define_roi(table, default, f"{where}: [[roi]] number {number}")
+        _define_roi(table, default, f"{where}: [[roi]] {_called(table, number)}")
         for number, table in enumerate(tables, 1)
     )
+
+
+def _called(table: Mapping[str, Any], number: int) -> str:
+    """Name a table by its key ``name``, or by its number if it has none."""
+    name = table.get("name")
+    return f'"{name}"' if isinstance(name, str) else f"number {number}"
 
 
 def _define_roi(table: Mapping[str, Any], default: RoiRule, where: str) -> RoiDefinition:

@@ -29,6 +29,9 @@ from bids_secondlevel.core.settings import Settings
 LOG = logging.getLogger("bids_secondlevel")
 
 
+_RESUMED = " Run the same command again to go on: participants who are finished are kept."
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with the arguments after its name, by default those of the process.
 
@@ -38,12 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code; see :mod:`bids_secondlevel.core.errors`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbose, is_printing = False, True
+    verbose, is_printing, is_resumed = False, True, False
     try:
         with _ended_by_sigterm():
             _ensure_home()
             settings = parse(arguments)
             verbose, is_printing = settings.verbose > 0, settings.dry_run
+            is_resumed = settings.analysis_level == "participant" and not is_printing
             _start_logging(settings.verbose)
             with nullcontext() if settings.dry_run else temporary_files(settings.output_dir):
                 return _run(settings)
@@ -54,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt as stop:
         is_term = isinstance(stop, _Terminated)
-        _tell("Terminated." if is_term else "Interrupted.", verbose=False)
+        said = "Terminated." if is_term else "Interrupted."
+        _tell(f"{said}{_RESUMED if is_resumed else ''}", verbose=False)
         return 128 + (signal.SIGTERM if is_term else signal.SIGINT)
     except Exception as error:  # noqa: BLE001 the last resort: one line, not a traceback
         if isinstance(error, BrokenPipeError) and is_printing:  # nobody reads what is printed

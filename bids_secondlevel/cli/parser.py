@@ -4,17 +4,30 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bids_secondlevel import __version__
 from bids_secondlevel.cli.descriptor import describe
 from bids_secondlevel.core.options import GROUPS, RUNNING, Option, options_of
 from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.words import did_you_mean
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose messages say what was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program, as its parent does."""
+        _, is_unknown, unknown = message.partition("unrecognized arguments: ")
+        options = [name.partition("=")[0] for name in unknown.split() if name.startswith("--")]
+        meant = [did_you_mean(name, self._option_string_actions) for name in options]
+        advice = "".join(f"; {text}" for text in meant if text) if is_unknown else ""
+        super().error(f"{message.replace('analysis_level', 'participant or group')}{advice}")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser; what is not given is not in its result."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bids_secondlevel",
         usage="%(prog)s BIDS_DIR OUTPUT_DIR {participant,group} [options]",
         description="Individual regions of interest from retinotopy and a functional localizer, "

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 def counted(n: int, what: str) -> str:
@@ -38,6 +39,21 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     """
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def did_you_mean(word: str, there: Iterable[str]) -> str:
+    """Ask whether another word was meant, if one is nearly the same.
+
+    Examples
+    --------
+    >>> did_you_mean("--contrast", ["--contrasts", "--space"]), did_you_mean("x", ["space"])
+    ('did you mean --contrasts?', '')
+    """
+    names = {name.casefold(): name for name in there}
+    near = get_close_matches(word.casefold(), names, n=1, cutoff=0.75)
+    begun = [name for name in names if name.startswith(word.casefold()) and len(word) > 3]
+    near = near or (begun if len(begun) == 1 else [])
+    return f"did you mean {names[near[0]]}?" if near else ""
 
 
 def shared(said: Iterable[tuple[str, str]], n_shown: int = 3) -> list[str]:

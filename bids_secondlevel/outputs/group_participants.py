@@ -13,6 +13,7 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import ParticipantsTable, Status
+from bids_secondlevel.core.words import counted, listed
 from bids_secondlevel.inputs.datasets import (
     list_participants,
     unknown_participants,
@@ -81,18 +82,20 @@ def choose_participants(settings: Settings) -> Participants:
             f"{settings.output_dir}; there are: {', '.join(found)}."
         )
     if len(labels) < len(known):
-        LOG.warning("--participant-label: %d of %d participants.", len(labels), len(known))
+        LOG.warning(
+            "Only %d of %s are analysed (--participant-label).",
+            len(labels),
+            counted(len(known), "participant"),
+        )
     _tell_missing(missing, study)
     strangers = [label for label in settings.exclusions if label not in known]
     if strangers:
         named = ", ".join(f"sub-{label}" for label in strangers)
-        there = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
         LOG.error(
-            "--exclude %s: no participant %s in this dataset, so that nobody is left out by it; "
-            "there are: %s.",
+            "--exclude %s: there is no participant %s; this has no effect. Participants: %s.",
             settings.exclude,
             named,
-            there,
+            listed(known),
         )
     if excluded:
         LOG.warning("Excluded: %s.", ", ".join(f"sub-{label}" for label in excluded))

@@ -232,3 +232,18 @@ def test_installed_command_has_no_surprises(tmp_path):
         "INFO: 1 participant: 0 ready, 1 to check (sub-01).",
     ]
     assert COMMAND.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("bids out participant --contrast a", "--contrast a; did you mean --contrasts?"),
+        ("bids out participant --cross-validat", "did you mean --cross-validate?"),
+        ("bids out participant --task main", "did you mean --task-label?"),
+        ("bids out group --analysis_nam x", "did you mean --analysis-name?"),
+        ("bids out", "required: participant or group"),
+    ],
+)
+def test_an_option_that_is_nearly_right_is_asked_about(arguments, told, capsys):
+    assert main(arguments.split()) == 64
+    assert told in capsys.readouterr().err

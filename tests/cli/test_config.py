@@ -240,7 +240,10 @@ def test_datasets_of_the_file_may_have_names(read):
         ("localizer-threshold = true", "localizer-threshold = True; expected a number."),
         ('localizer-threshold = "2"', "localizer-threshold = '2'; expected a number."),
         ("localizer-threshold = [2]", "localizer-threshold = [2]; expected a number."),
-        ("localiser-threshold = 2", "unknown key 'localiser-threshold'; expected one of "),
+        (
+            "localiser-threshold = 2",
+            "unknown key 'localiser-threshold'; did you mean localizer-threshold?",
+        ),
         ("n_procs = 2.0", "n_procs = 2.0; expected a whole number."),
         ('sweep = "yes"', "sweep = 'yes'; expected true or false."),
         ("sweep = 1", "sweep = 1; expected true or false."),
@@ -277,42 +280,49 @@ def test_datasets_of_the_file_may_have_names(read):
         ("roi = 5", "roi must be tables, each under a heading [[roi]]."),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\n[[roi]]\nname = "b"\ncontrasts = "UL"',
-            "[[roi]] number 2: contrasts = 'UL'; expected a list of strings, such as [\"...\"].",
+            '[[roi]] "b": contrasts = \'UL\'; expected a list of strings, such as ["..."].',
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = [1]',
-            '[[roi]] number 1: contrasts = [1]; expected a list of strings, such as ["..."].',
+            '[[roi]] "a": contrasts = [1]; expected a list of strings, such as ["..."].',
+        ),
+        (
+            '[[roi]]\nname = "a"\ncontrasts = []\ncombin = "any"',
+            "[[roi]] \"a\": unknown key 'combin'; did you mean combine? Expected one of name, ",
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\ncolour = "red"',
-            "[[roi]] number 1: unknown key 'colour'; expected one of name, contrasts, ",
+            "[[roi]] \"a\": unknown key 'colour'; expected one of name, contrasts, ",
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\nspace = "fsaverage"',
-            "[[roi]] number 1: unknown key 'space'; expected one of name, contrasts, ",
+            "[[roi]] \"a\": unknown key 'space'; expected one of name, contrasts, ",
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\nlocalizer-threshold = "high"',
-            "[[roi]] number 1: localizer-threshold = 'high'; expected a number.",
+            "[[roi]] \"a\": localizer-threshold = 'high'; expected a number.",
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\nthreshold-kind = "best"',
-            "[[roi]] number 1: threshold-kind = 'best'; expected one of \"z\", ",
+            '[[roi]] "a": threshold-kind = \'best\'; expected one of "z", ',
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\ncombine = "some"',
-            '[[roi]] number 1: combine = \'some\'; expected one of "all", "any".',
+            '[[roi]] "a": combine = \'some\'; expected one of "all", "any".',
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\nexclusive = "no"',
-            "[[roi]] number 1: exclusive = 'no'; expected true or false.",
+            "[[roi]] \"a\": exclusive = 'no'; expected true or false.",
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\nthreshold-kind = "fdr"',
-            "[[roi]] number 1: --threshold-kind fdr needs a --localizer-threshold beside it.",
+            '[[roi]] "a": --threshold-kind fdr needs a --localizer-threshold beside it.',
         ),
-        ('[[roi]]\ncontrasts = ["UL"]', "[[roi]] number 1: has no name."),
-        ('[[roi]]\nname = "a"', "[[roi]] number 1: has no contrasts."),
+        ('[[roi]]\ncontrasts = ["UL"]', "[[roi]] number 1: has no key name."),
+        (
+            '[[roi]]\nname = "a"',
+            '[[roi]] "a": has no key contrasts. Write contrasts = [] for a ROI by',
+        ),
         ("= nothing", "cannot be read as TOML"),
     ],
 )
