@@ -74,6 +74,12 @@ _COMBINATIONS: Mapping[str, tuple[Combination | None, Combination]] = {
 }
 
 
+_UNSTATED_SPACE = (
+    "The names of the maps say no space: they were taken to be in that of the participant's "
+    "anatomical image, as the retinotopy is. Maps in the space of functional images do not fit it."
+)
+
+
 def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
     """Choose the files of one participant for everything the plan asks for.
 
@@ -84,6 +90,8 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
     """
     source, retinotopy, messages = choose_retinotopy(index, plan)
     index, choices = _on_one_surface(index, retinotopy, plan)
+    if plan.is_volume and plan.space is None and retinotopy:
+        choices.append(_UNSTATED_SPACE)
     maps = [file for file in index.statistical_maps if is_in(file, plan)]
     defining = [file for file in maps if "localizer" in file.queries]
     grouped = _group(defining, plan.filtered.get("localizer", ()))

@@ -27,6 +27,8 @@ from bids_secondlevel.inputs.plan import (
     same,
     tie,
 )
+from bids_secondlevel.inputs.space_choice import is_in
+from bids_secondlevel.inputs.unstated_space import template_said
 
 # If one map lies there in several formats, the first of these is read.
 _EXTENSIONS = (
@@ -77,7 +79,8 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
     if found and not usable:
         messages.append(filtered_out("retinotopy", found, "maps of retinotopy"))
     if plan.is_volume:
-        usable, more = _in_volume(usable, plan.space)
+        maps = [file.source for file in index.statistical_maps if is_in(file, plan)]
+        usable, more = _in_volume(usable, plan.space, maps)
         messages += more
     asked = plan.retinotopy_source
     described = {file.entities["desc"] for file in usable if file.is_described}
@@ -135,7 +138,7 @@ def _of_sessions(maps: Sequence[IndexedFile], plan: Plan) -> list[IndexedFile]:
 
 
 def _in_volume(
-    maps: Sequence[IndexedFile], space: str | None
+    maps: Sequence[IndexedFile], space: str | None, measured: Sequence[SourceFile]
 ) -> tuple[list[IndexedFile], list[str]]:
     """Keep the volumes that lie in the same world as the maps, and say which do not."""
     usable = [
@@ -144,11 +147,13 @@ def _in_volume(
         if file.entities.get("space") == space
         or (is_head(space) and is_head(file.entities.get("space")))
     ]
-    if usable and space is None:
-        return usable, [
-            "The names of the maps say no space: they are taken to be in that of the participant's "
-            "anatomical image, as the retinotopy is. Maps in the space of functional images do "
-            "not fit it."
+    in_template = template_said(measured) if usable and space is None else None
+    if in_template is not None:
+        return [], [
+            f"{in_template}: it does not fit {usable[0].source.path}, which is in the space of the "
+            "participant's anatomical image. State the space of the maps in a table [[maps]] of "
+            '--config (space = "MNI152NLin2009cAsym"), and give retinotopy in it; or, if that is '
+            'wrong, space = "T1w".'
         ]
     if usable or not maps:
         return usable, []

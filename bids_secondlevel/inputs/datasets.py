@@ -39,7 +39,7 @@ def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
     if not bids_dir.is_dir():
         raise InputMissingError(f"{bids_dir}: there is no such folder; expected a BIDS dataset.")
     if settings.skip_bids_validation:
-        return _read_description(bids_dir)
+        return read_description(bids_dir)
     path = bids_dir / "dataset_description.json"
     hint = "(--skip-bids-validation goes on regardless)"
     if not (path.is_file() or path.is_symlink()):
@@ -114,7 +114,7 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
         if _participants_in(derivatives):
             named.insert(0, (None, derivatives))
         named.append((None, bids_dir / "sourcedata" / "freesurfer"))
-    if _read_description(bids_dir).get("DatasetType") == "derivative":
+    if read_description(bids_dir).get("DatasetType") == "derivative":
         named.insert(0, (None, bids_dir))
     for _, root in list(named):
         below = () if _holds_participants(root) else _searched(root)
@@ -341,7 +341,7 @@ def _is_our_own(root: Path) -> bool:
 
     A description may be lost or cut short where the power failed; it is written again.
     """
-    description = _read_description(root)
+    description = read_description(root)
     if not description:
         return any((root / "logs").glob("*_settings.toml"))
     generated_by = description.get("GeneratedBy")
@@ -349,7 +349,8 @@ def _is_our_own(root: Path) -> bool:
     return any(isinstance(tool, dict) and tool.get("Name") == _OWN_NAME for tool in tools)
 
 
-def _read_description(root: Path) -> Mapping[str, Any]:
+def read_description(root: Path) -> Mapping[str, Any]:
+    """Read ``dataset_description.json``; empty if it is not there or broken."""
     try:
         description = read_json(root / "dataset_description.json")
     except PermissionError:

@@ -159,6 +159,27 @@ def read_grid(path: Path, chosen: int | str | None = None) -> Grid:
         return _grid(path, read_header(path), chosen)
 
 
+_TEMPLATE_CODES = {3: "Talairach", 4: "MNI152", 5: "another template"}
+"""What the codes of a NIfTI header say of the space, but for the participant's own."""
+
+
+def template_in_header(path: Path) -> str | None:
+    """Tell the template that the header of a NIfTI file says its volume is in, if it does.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        As :func:`read_grid`.
+    """
+    with explained(path, "volume"):
+        header = read_header(path).header
+    for name in ("sform_code", "qform_code"):
+        code = int(header[name]) if name in header else 0
+        if code in _TEMPLATE_CODES:
+            return f"{_TEMPLATE_CODES[code]} ({name} {code})"
+    return None
+
+
 def read_volume(path: Path, chosen: int | str | None = None) -> tuple[Array, Grid]:
     """Read a volume: one value per voxel.
 

@@ -192,7 +192,8 @@ def volume_results(tmp_path_factory, request):
     """A study, its results of both levels, and what the program said on the way."""
     root = tmp_path_factory.mktemp("volumes")
     study, output = make_volume_study(root / "bids", request.param), root / "out"
-    participant, group = run(study, output, "participant"), run(study, output, "group")
+    participant = run(study, output, "participant", "--localizer-task", "loc")
+    group = run(study, output, "group")
     assert participant.returncode == 0, participant.stderr
     assert group.returncode == 0, group.stderr
     return study, output, participant.stderr
@@ -340,6 +341,26 @@ def test_maps_without_a_space_are_taken_to_be_in_that_of_the_head_and_this_is_to
     finished = run(volume_study, output, "participant", "--no-report")
     assert finished.returncode == 0, finished.stderr
     assert "names of the maps say no space" in finished.stderr
+    group = run(volume_study, output, "group", "--no-report")
+    assert group.returncode == 0, group.stderr
+    assert "names of the maps say no space" in group.stderr
+
+
+def test_maps_in_a_template_by_their_header_alone_are_refused(volume_study, output):
+    for path in volume_study.rglob("*.nii.gz"):
+        name = path.with_name(path.name.replace("_space-T1w", ""))
+        path.rename(name)
+        if "_statmap" in name.name:
+            image = nib.load(name)
+            values = np.asarray(image.dataobj)
+            written = nib.Nifti1Image(values, image.affine)
+            written.set_sform(image.affine, 4)
+            nib.save(written, name)
+    finished = run(volume_study, output, "participant", "--no-report")
+    assert finished.returncode == 66
+    assert "MNI152 (sform_code 4)" in finished.stderr
+    assert "[[maps]]" in finished.stderr
+    assert {row["status"] for row in estimates(output).values()} == {"missing_retinotopy"}
 
 
 @pytest.mark.parametrize(
@@ -406,7 +427,7 @@ class TestOtherNames:
         t[:, :2, :] = 2.3
         image = nib.Nifti1Image(t, AFFINE)
         image.header["descrip"] = b"SPM{T_[10.0]} - contrast 1: up"
-        name = "sub-01_task-{}_space-individual_desc-{}_label-0001_p-0050_k-000_MC-FWE_{}.nii"
+        name = "sub-01_task-{}_space-individual_desc-{}_label-0001_{}.nii"
         func.mkdir(parents=True)
         nib.save(image, func / name.format("loc", "up", "spmT"))
         save(func / name.format("loc", "up", "con"), t)
