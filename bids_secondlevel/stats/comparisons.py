@@ -102,6 +102,7 @@ def paired_tests(
             two = zip(compared["task"], compared["contrast"], versus, strict=True)
             why = (why_not_compared(dependences, *names) for names in two)
             untestable[:] = [f"not tested, as {found}" if found else "" for found in why]
+        untestable[compared["statistic"] == "p"] = "not tested: differences of p mean nothing"
         tests = run_tests(differences, together, everything, inference, untestable)
         tables.append(compared.assign(comparison=comparison, versus=versus).join(tests))
     return pd.concat(tables, ignore_index=True)[list(COMPARISON_COLUMNS)]

@@ -12,6 +12,7 @@ from bids_secondlevel.core.files import run_order
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema, frame_of_cells
 from bids_secondlevel.core.values import STATUSES, Array
 from bids_secondlevel.rois.estimates import INDEPENDENCE
+from bids_secondlevel.stats.scale import to_usual_size
 from bids_secondlevel.stats.tests import Numbers, places, spread
 
 if TYPE_CHECKING:
@@ -335,7 +336,7 @@ def _over_runs(cell: int, numbers: Numbers, runs: _Runs, k: int | None) -> _Repe
 
 def _coefficient(method: Coefficient, repeated: _Repeated) -> dict[str, Any]:
     """Compute a coefficient; what cannot be had is ``None``."""
-    numbers = repeated.numbers
+    numbers = to_usual_size(repeated.numbers)[0]
     n, agreement = len(numbers), None
     notes = [repeated.note] if repeated.note else []
     if n < MIN_PARTICIPANTS:

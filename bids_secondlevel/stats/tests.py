@@ -25,6 +25,7 @@ from bids_secondlevel.stats.evidence import (
     equivalence_tests,
 )
 from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
+from bids_secondlevel.stats.scale import to_usual_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,12 @@ FAMILY = (
     "pooled (if there is no row both: of the hemispheres that there are)"
 )
 
+
+NEVER_NEGATIVE = frozenset(
+    {"p", "variance", "var", "varcope", "sd", "std", "se", "stderr", "sem", "f", "zf"}
+    | {"chi2", "rsquare", "r2", "rsquared", "dof", "df", "tsnr", "residvar", "ess", "logp"}
+)
+"""Statistics, as maps are named after them, of which a mean of 0 is no hypothesis."""
 
 REASONS = (*STATUSES, "minor_hemisphere")
 """Why a participant has no number in a test."""
@@ -256,9 +263,12 @@ def one_sample_tests(estimates: "pd.DataFrame", inference: Inference = PLAIN) ->
     """
     cells, numbers = spread(estimates)
     is_corrected = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
-    return cells.join(
-        run_tests(numbers, families(cells, inference.family), is_corrected, inference)
-    )
+    is_untestable = cells["statistic"].str.casefold().isin(NEVER_NEGATIVE)
+    untestable = np.where(
+        is_untestable, "not tested: " + cells["statistic"] + " is never negative", ""
+    ).astype(object)
+    family = families(cells, inference.family)
+    return cells.join(run_tests(numbers, family, is_corrected, inference, untestable))
 
 
 def families(cells: "pd.DataFrame", kind: FamilyKind) -> NDArray[Any]:
@@ -379,7 +389,9 @@ def _describe(numbers: Numbers) -> "pd.DataFrame":
     from scipy import special
 
     # Summed one by one, as sums over a matrix with gaps would end in other digits.
-    samples = [of[there] for of, there in zip(numbers.values.T, numbers.there.T, strict=True)]
+    columns = zip(numbers.values.T, numbers.there.T, strict=True)
+    scaled = [to_usual_size(of[there]) for of, there in columns]
+    samples, exponents = [of for of, _ in scaled], np.array([exponent for _, exponent in scaled])
     n = np.array([sample.size for sample in samples], dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.array([sample.mean() if sample.size else np.nan for sample in samples])
@@ -387,6 +399,9 @@ def _describe(numbers: Numbers) -> "pd.DataFrame":
         ranges = np.array([np.ptp(sample) if sample.size else np.nan for sample in samples])
         sd = np.array([sample.std(ddof=1) if sample.size > 1 else np.nan for sample in samples])
         sizes = np.where(numbers.there, numbers.sizes, 0.0).max(axis=0, initial=0.0)
+        mean, median, ranges, sd = (
+            np.ldexp(of, exponents) if exponents.any() else of for of in (mean, median, ranges, sd)
+        )
         sd[(n > 1) & (ranges <= _ROUNDING * sizes)] = 0.0
         sem = sd / np.sqrt(n)
     half = np.where(sem > 0, special.stdtrit(np.maximum(n - 1, 1), 0.975) * sem, np.nan)

@@ -290,6 +290,28 @@ def test_hemispheres_that_were_asked_for_take_the_place_of_both(hemis):
     assert len(results) == 2 * len(hemis)
 
 
+@pytest.mark.parametrize("statistic", ["p", "variance", "F", "rsquare"])
+def test_what_is_never_negative_is_not_tested_against_0(statistic):
+    values = np.random.default_rng(4).uniform(0, 1, (8, 1))
+    rows = [replace(r, statistic=statistic) for r in many(values)]
+    result = result_of(rows)
+    assert result.mean == pytest.approx(values.mean())
+    assert result.sd == pytest.approx(values.std(ddof=1))
+    tested = ("t", "p", "p_permutation", "p_fwe", "q_fdr", "p_holm", "bf10", "family", "cohens_d")
+    assert [getattr(result, name) for name in tested] == [None] * len(tested)
+    assert result.note == f"not tested: {statistic} is never negative"
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, -540, -520, 500, 1000])
+def test_units_do_not_matter_however_small_or_large(exponent):
+    values = np.random.default_rng(6).normal(0.5, 1, (8, 1))
+    expected, found = result_of(many(values)), result_of(many(np.ldexp(values, exponent)))
+    for name in ("t", "p", "p_fwe", "cohens_d", "bf10", "note"):
+        assert getattr(found, name) == getattr(expected, name)
+    for name in ("mean", "median", "sd", "ci95_low"):
+        assert getattr(found, name) == np.ldexp(getattr(expected, name), exponent)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1))
 def test_false_discovery_rates_are_those_of_scipy(tests):
     p, in_family = (np.array(column) for column in zip(*tests, strict=True))

@@ -15,6 +15,7 @@ from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.words import counted
 from bids_secondlevel.stats.models.robust import ClusterRobust, cluster_robust
 from bids_secondlevel.stats.models.table import FitKind, ModelRow
+from bids_secondlevel.stats.scale import from_usual_size, to_usual_size
 from bids_secondlevel.stats.tests import noncentralities
 
 _BOUND = 1e-6
@@ -49,6 +50,8 @@ class Fit:
     """(n_columns, rank): times the parameters of `least_squares`, the coefficients."""
     variances: Mapping[str, float] = field(default_factory=dict)
     """Variance components of a mixed model."""
+    exponent: int = 0
+    """Of the power of 2 that the numbers were divided by before they were fitted."""
     robust: ClusterRobust | None = None
     """What tests are made of; ``None`` if they suppose equal variances."""
     note: str = ""
@@ -90,6 +93,15 @@ def fit_linear_model(
     errors
         Those of a mixed model are always robust.
     """
+    values, exponent = to_usual_size(values)
+    fit = _fit(values, design, participants, errors)
+    if not exponent or isinstance(fit, NoFit):
+        return fit
+    variances = {k: from_usual_size(v, 2 * exponent) for k, v in fit.variances.items()}
+    return replace(fit, exponent=exponent, variances=variances)
+
+
+def _fit(values: Array, design: Array, participants: Sequence[str], errors: Errors) -> Fit | NoFit:
     owner = np.unique(np.asarray(participants, dtype=str), return_inverse=True)[1]
     if kind_of(participants) == "mixed":
         return _fit_mixed(values, design, owner)
@@ -264,7 +276,7 @@ def t_test(row: ModelRow, fit: Fit, weights: Array) -> ModelRow:
 
     combination = weights @ fit.basis
     coefficient = float(combination @ fit.parameters)
-    row = replace(row, coefficient=coefficient)
+    row = replace(row, coefficient=from_usual_size(coefficient, fit.exponent))
     if fit.robust is None:
         variance, df = fit.variance * float(combination @ combination), float(fit.df_residual)
     elif (found := fit.robust.variance(combination)) is None:
@@ -277,9 +289,9 @@ def t_test(row: ModelRow, fit: Fit, weights: Array) -> ModelRow:
     t, half = coefficient / se, float(special.stdtrit(df, 0.975)) * se
     return replace(
         row,
-        se=se,
-        ci95_low=coefficient - half,
-        ci95_high=coefficient + half,
+        se=from_usual_size(se, fit.exponent),
+        ci95_low=from_usual_size(coefficient - half, fit.exponent),
+        ci95_high=from_usual_size(coefficient + half, fit.exponent),
         test="t",
         value=t,
         df_residual=df,
@@ -341,7 +353,7 @@ def with_effect_sizes(row: ModelRow, fit: Fit, *, is_difference: bool) -> ModelR
     df, df_residual = row.df or 1, row.df_residual
     f = row.value if row.test == "F" else row.value**2
     if is_difference and row.se is not None and row.coefficient is not None:
-        sd = float(np.sqrt(fit.variance))
+        sd = from_usual_size(float(np.sqrt(fit.variance)), fit.exponent)
         low, high = noncentralities(np.array([abs(row.value)]), np.array([df_residual]))[:, 0]
         low, high = (low, high) if row.value >= 0 else (-high, -low)
         row = replace(

@@ -1,0 +1,39 @@
+"""Numbers of any size are brought to a usual one, so that no square over- or underflows."""
+
+import numpy as np
+
+from bids_secondlevel.core.values import Array
+
+_USUAL = 300
+"""Between this power of 2 and its reciprocal, squares and their sums are exact enough."""
+
+
+def to_usual_size(values: Array) -> tuple[Array, int]:
+    """Divide numbers by a power of 2, which changes none of their digits.
+
+    Returns
+    -------
+    values : array
+    exponent : int
+        Of the power of 2 that they were divided by; 0 if they are of usual size.
+
+    Examples
+    --------
+    >>> to_usual_size(np.array([1e-200, -3e-200]))[0].round(3)
+    array([ 0.172, -0.515])
+    >>> to_usual_size(np.array([1.0, 3.0]))
+    (array([1., 3.]), 0)
+    """
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    exponent = int(np.frexp(largest)[1])
+    if not largest or abs(exponent) <= _USUAL:
+        return values, 0
+    return np.ldexp(values, -exponent), exponent
+
+
+def from_usual_size(value: float, exponent: int) -> float:
+    """Multiply with the power of 2 again; what is too large becomes infinite."""
+    if not exponent:
+        return value
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(value, exponent))
