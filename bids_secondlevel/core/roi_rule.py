@@ -30,6 +30,7 @@ VISUAL_AREAS: Mapping[str, int] = MappingProxyType(
 
 AREA_ENDINGS = (
     *(".label", ".annot", ".label.gii", ".func.gii", ".shape.gii", ".gii", ".mgz", ".mgh"),
+    ".dlabel.nii",
 )
 """Endings of files that may hold visual areas of their own."""
 

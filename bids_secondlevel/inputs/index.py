@@ -38,7 +38,7 @@ from bids_secondlevel.inputs.names import (
     SPM_T,
     STATMAP_NAME,
     SURFACE_EXTENSIONS,
-    area_of,
+    areas_of,
     entities_in,
     freesurfer_entities,
     in_bids,
@@ -186,7 +186,7 @@ def _surface_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[SurfaceF
 
 def _area_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[AreaFile]:
     for path in paths:
-        if area := area_of(path.name):
+        for area in areas_of(path.name):
             yield AreaFile(_source(dataset, path), *area)
 
 

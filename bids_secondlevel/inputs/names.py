@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bids_secondlevel.core.files import FileKind
-from bids_secondlevel.core.hemispheres import Hemisphere
+from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.roi_rule import AREA_ENDINGS
 from bids_secondlevel.core.spaces import OWN, surface_space
 
@@ -39,6 +39,7 @@ _AREA = re.compile(
     r"(?:(?P<side>[lr])h\.|sub-[^/]*_hemi-(?P<hemi>[LR])_)"
     rf"(?P<name>[^/]*(?:{'|'.join(map(re.escape, AREA_ENDINGS))}))"
 )
+_AREAS_OF_BOTH = re.compile(r"(?:sub-[0-9A-Za-z+]+[_.])?(?P<name>[^/]*\.dlabel\.nii)")
 STATMAP_NAME = re.compile(r"sub-[0-9A-Za-z+]+_(?:[A-Za-z]+-[0-9A-Za-z+]+_)*[0-9A-Za-z]+\.[^/]+")
 SURFACE_EXTENSIONS = (
     ".func.gii",
@@ -129,16 +130,21 @@ def surface_of(name: str) -> tuple[Hemisphere, str, str | None] | None:
     return hemisphere, kind, None if space == OWN else space
 
 
-def area_of(name: str) -> tuple[Hemisphere, str] | None:
-    """Tell hemisphere and name of a file that may hold a visual area of its own.
+def areas_of(name: str) -> list[tuple[Hemisphere, str]]:
+    """Tell hemispheres and name of a file that may hold visual areas of its own.
 
     Examples
     --------
-    >>> area_of("lh.V1_exvivo.thresh.label"), area_of("sub-01_hemi-R_desc-hMT_mask.label.gii")
-    (('L', 'V1_exvivo.thresh.label'), ('R', 'desc-hMT_mask.label.gii'))
+    >>> areas_of("lh.V1_exvivo.thresh.label"), areas_of("sub-01_hemi-R_desc-hMT_mask.label.gii")
+    ([('L', 'V1_exvivo.thresh.label')], [('R', 'desc-hMT_mask.label.gii')])
+    >>> areas_of("sub-01_space-fsLR_den-32k_areas.dlabel.nii")[0]
+    ('L', 'space-fsLR_den-32k_areas.dlabel.nii')
     """
     match = _AREA.fullmatch(name)
-    return match and (_hemisphere(match["side"] or match["hemi"]), match["name"])
+    if match is not None:
+        return [(_hemisphere(match["side"] or match["hemi"]), match["name"])]
+    of_both = _AREAS_OF_BOTH.fullmatch(name)
+    return [] if of_both is None else [(hemi, of_both["name"]) for hemi in HEMISPHERES]
 
 
 def is_localizer(task: str) -> bool:

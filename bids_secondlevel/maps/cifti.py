@@ -78,6 +78,27 @@ def describe(path: Path) -> CiftiContent:
         return _content(path, _load(path)[1])
 
 
+def label_tables(path: Path) -> tuple[Mapping[int, str], ...]:
+    """Read what the numbers of each map in a file of dense labels are called.
+
+    Returns
+    -------
+    tuple of mapping of int to str
+        Empty for maps of scalars.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        As :func:`describe`.
+    """
+    with explained(path, "CIFTI file"):
+        xml = _load(path)[1]
+        _content(path, xml)  # which says if it is another kind of file
+        header = _header(_LISTS.sub(b"", xml))
+        tables = (named.label_table or {} for named in header.get_index_map(0).named_maps)
+        return tuple({key: table[key].label or "" for key in table} for table in tables)
+
+
 def read_cortex(path: Path, hemisphere: Hemisphere, chosen: int | str | None = None) -> Array:
     """Read a map of one hemisphere from a file of dense scalars or labels.
 

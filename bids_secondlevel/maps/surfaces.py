@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask, Mesh
+from bids_secondlevel.maps.cifti import label_tables, read_cortex
 from bids_secondlevel.maps.files import (
     as_floats,
     chosen_frame,
@@ -18,6 +19,7 @@ from bids_secondlevel.maps.files import (
     index_of_array,
     read_header,
     read_image,
+    read_text,
 )
 
 STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
@@ -34,6 +36,7 @@ _MOST_VERTICES = 1_000_000
 _NO_AREA = {"???", "unknown", "background", "medial wall"}
 """Names of labels that stand for no area."""
 
+_LABELS_OF_BOTH = ".dlabel.nii"
 _NUMBER = re.compile("-?[0-9]+")
 
 _ROUNDING = 8 * np.finfo(np.float32).eps
@@ -126,21 +129,22 @@ def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -
     Parameters
     ----------
     path
-        FreeSurfer label (``.label``) or annotation (``.annot``), GIFTI labels, or a map of
-        whole numbers in any format that :func:`read_map` reads.
+        FreeSurfer label (``.label``) or annotation (``.annot``), GIFTI or CIFTI labels, or a
+        map of whole numbers in any format that :func:`read_map` reads, whose names are in a table
+        of FreeSurfer (``.ctab``) beside it, if there is one.
     hemisphere
         The one the file must belong to; only GIFTI files say which that is.
     label
         Which of the labels: the name of a structure or label (exact, else whatever its case),
-        or the number in a map or GIFTI file. Empty for a ``.label`` file, which holds one area,
-        and to take every label of a map or GIFTI file that is an area.
+        or the number in a map, GIFTI or CIFTI file. Empty for a ``.label`` file, which holds one
+        area, and to take every label of another file, but an annotation, that is an area.
     n_vertices
         Of the surface the area must be on.
 
     Returns
     -------
     (n_vertices,) array of bool
-        With at least one vertex.
+        With at least one vertex; of a CIFTI file, in one of the hemispheres.
 
     Raises
     ------
@@ -153,6 +157,8 @@ def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -
         mask = _in_label(path, label, n_vertices)
     elif path.suffix == ".annot":
         mask = _in_annotation(path, label)
+    elif path.name.endswith(_LABELS_OF_BOTH):
+        mask = _in_cifti(path, hemisphere, label)
     else:
         mask = _in_map(path, hemisphere, label)
     if mask.size != n_vertices:
@@ -160,7 +166,7 @@ def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -
             f"{path}: has {mask.size} vertices, but the maps have {n_vertices}; expected an "
             "area on the same surface."
         )
-    if not mask.any():
+    if not mask.any() and not path.name.endswith(_LABELS_OF_BOTH):
         raise DataError(
             f"{path}: no vertex has {f'the label {label!r}' if label else 'a label'}; expected "
             "an area with vertices."
@@ -216,6 +222,18 @@ def counted(path: Path, n_vertices: int) -> str:
     if sum(length > 1 for length in shape) > 1:
         return f"{n_vertices} values (an array of {_times(shape)}, which may be a volume)"
     return f"{n_vertices} vertices"
+
+
+def table_beside(path: Path) -> Path | None:
+    """Find the table of FreeSurfer that names the numbers of a map.
+
+    That of ``lh.areas.mgz`` is called ``lh.areas.mgz.ctab``, or without the hemisphere or the
+    ending of the map.
+    """
+    bare = path.name.removeprefix("lh.").removeprefix("rh.")
+    candidates = (path.name, path.stem, bare, bare.removesuffix(path.suffix))
+    tables = (path.with_name(f"{name}.ctab") for name in candidates)
+    return next((table for table in tables if table.is_file() or table.is_symlink()), None)
 
 
 def values_beside(path: Path) -> Path:
@@ -370,16 +388,58 @@ def _in_annotation(path: Path, label: str) -> Mask:
 
 def _in_map(path: Path, hemisphere: Hemisphere, label: str) -> Mask:
     numbers = whole_numbers(read_map(path, hemisphere), path)
-    names = _gifti_names(path) if _is_gifti(path) else {}
+    names = _gifti_names(path) if _is_gifti(path) else _names_beside(path)
+    return np.isin(numbers, _keys(path, label, names, numbers))
+
+
+def _in_cifti(path: Path, hemisphere: Hemisphere, label: str) -> Mask:
+    """Find a label in the map that has it; it may be in the other hemisphere only."""
+    tables = label_tables(path)
+    wanted = label.casefold()
+    rows = [
+        row
+        for row, names in enumerate(tables)
+        if len(tables) == 1 or wanted in map(str.casefold, names.values())
+    ]
+    if len(rows) != 1:
+        raise DataError(
+            f"{path}: holds {len(tables)} maps, and {len(rows)} of them have the label {label!r}; "
+            "expected one."
+        )
+    (row,) = rows
+    halves = [
+        whole_numbers(read_cortex(path, side, row), path)
+        for side in (hemisphere, *(other for other in STRUCTURES if other != hemisphere))
+    ]
+    keys = _keys(path, label, tables[row], np.concatenate(halves))
+    masks = [np.isin(numbers, keys) for numbers in halves]
+    if not any(mask.any() for mask in masks):
+        raise DataError(
+            f"{path}: no vertex has {f'the label {label!r}' if label else 'a label'}; expected "
+            "an area with vertices."
+        )
+    return masks[0]
+
+
+def _keys(path: Path, label: str, names: Mapping[int, str], numbers: Array) -> list[int]:
+    """Find the numbers that stand for a label, or for any area if no label is given."""
+    there = np.unique(numbers).tolist()
     if not label:
-        none = [number for number, name in names.items() if _is_no_area(name)]
-        return ~np.isin(numbers, [0, *none])
-    keys = sorted({*names, *np.unique(numbers).tolist()})
+        return [key for key in there if key != 0 and not _is_no_area(names.get(key, str(key)))]
+    keys = sorted({*names, *there})
     if label in names.values() or not _NUMBER.fullmatch(label):
-        key = _find(path, label, {key: names.get(key, str(key)) for key in keys})
-    else:
-        key = _find(path, str(int(label)), {key: str(key) for key in keys})
-    return np.asarray(numbers == key)
+        return [_find(path, label, {key: names.get(key, str(key)) for key in keys})]
+    return [_find(path, str(int(label)), {key: str(key) for key in keys})]
+
+
+def _names_beside(path: Path) -> Mapping[int, str]:
+    """Read the names of a map's numbers from a table of FreeSurfer, if one lies beside it."""
+    table = table_beside(path)
+    if table is None:
+        return {}
+    with explained(table, "colour table of FreeSurfer"):
+        lines = [line.split() for line in read_text(table).splitlines()]
+        return {int(line[0]): line[1] for line in lines if line and not line[0].startswith("#")}
 
 
 def _gifti_names(path: Path) -> Mapping[int, str]:

@@ -15,7 +15,7 @@ from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
 from bids_secondlevel.core.settings import Settings, participant_settings
 from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.files import read_json
-from bids_secondlevel.maps.surfaces import values_beside
+from bids_secondlevel.maps.surfaces import table_beside, values_beside
 from bids_secondlevel.maps.templates import surfaces_there
 from bids_secondlevel.outputs.files import Written, remove_files, write_json
 from bids_secondlevel.outputs.names import ESTIMATES, ParticipantFolder
@@ -128,14 +128,16 @@ def _stamp(path: Path) -> list[Any] | None:
     """Give size and time of modification; ``None`` for a file that is not there.
 
     Of links, also what they point to, as another file may be of the same size and time; of GIFTI
-    files, those of the file beside it that may have the values.
+    files, those of the file beside it that may have the values; of others, those of a table
+    beside it that names their numbers.
     """
     try:
         status = path.stat()
         target = [_hashed(str(path.readlink()))] if path.is_symlink() else []
     except OSError:
         return None
-    beside = _stamp(values_beside(path)) if path.suffix == ".gii" else None
+    other = values_beside(path) if path.suffix == ".gii" else table_beside(path)
+    beside = None if other is None else _stamp(other)
     return [status.st_size, status.st_mtime_ns, *target, *(beside or ())]
 
 

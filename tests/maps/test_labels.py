@@ -255,3 +255,87 @@ def test_rubbish_is_named(tmp_path, name, content):
 def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(InputMissingError, match=f"{name}: there is no such file"):
         read_area(tmp_path / name, "L", "", N)
+
+
+# --- Names in a colour table of FreeSurfer beside a map
+
+CTAB = "# by hand\n  0  Unknown  0 0 0 0\n  1  V1v  255 0 0 0\n\n 2 V1d 0 9 0 0\n 7 V7 0 0 1 0\n"
+AREAS = [0, 1, 2, 2, 0, 0, 1, 0, 0, 0, 0, 3]
+
+
+@pytest.fixture
+def areas(tmp_path):
+    return write_mgz(tmp_path / "lh.areas.mgz", AREAS, "i4")
+
+
+@pytest.mark.parametrize(
+    "table", ["lh.areas.mgz.ctab", "lh.areas.ctab", "areas.mgz.ctab", "areas.ctab"]
+)
+def test_names_of_a_colour_table(areas, table):
+    areas.with_name(table).write_text(CTAB)
+    assert vertices(read_area(areas, "L", "V1v", N)) == [1, 6]
+    assert vertices(read_area(areas, "L", "v1D", N)) == [2, 3]
+    assert vertices(read_area(areas, "L", "2", N)) == [2, 3]
+    assert vertices(read_area(areas, "L", "3", N)) == [11]
+    assert vertices(read_area(areas, "L", "", N)) == [1, 2, 3, 6, 11]
+
+
+def test_a_name_that_no_colour_table_has(areas):
+    areas.with_name("lh.areas.mgz.ctab").write_text(CTAB)
+    with pytest.raises(DataError, match=r"lh\.areas\.mgz: the label 'V9'.*'V1v', 'V1d', '3', 'V7'"):
+        read_area(areas, "L", "V9", N)
+    with pytest.raises(DataError, match=r"no vertex has the label 'V7'"):
+        read_area(areas, "L", "V7", N)
+
+
+def test_a_broken_colour_table_is_named(areas):
+    areas.with_name("lh.areas.mgz.ctab").write_text("1\n")
+    with pytest.raises(DataError, match=r"lh\.areas\.mgz\.ctab: cannot be read as a colour table"):
+        read_area(areas, "L", "V1v", N)
+
+
+# --- Labels of both hemispheres in CIFTI
+
+
+def write_dlabel(path, rows, tables):
+    models = nib.cifti2.BrainModelAxis.from_surface(np.arange(N), N, "CIFTI_STRUCTURE_CORTEX_LEFT")
+    models += nib.cifti2.BrainModelAxis.from_surface(
+        np.arange(N), N, "CIFTI_STRUCTURE_CORTEX_RIGHT"
+    )
+    named = [
+        {0: ("???", (0, 0, 0, 0)), **{k: (v, (1, 0, 0, 1)) for k, v in table.items()}}
+        for table in tables
+    ]
+    axis = nib.cifti2.LabelAxis([f"map{n}" for n in range(len(rows))], named)
+    header = nib.cifti2.Cifti2Header.from_axes((axis, models))
+    nib.save(nib.Cifti2Image(np.asarray(rows, "f4"), header=header), path)
+    return path
+
+
+def halves(**by_vertex):
+    left, right = np.zeros(N), np.zeros(N)
+    for side, values in by_vertex.items():
+        for vertex, value in values.items():
+            (left if side == "left" else right)[vertex] = value
+    return np.concatenate([left, right])
+
+
+def test_cifti_labels_by_name_and_number(tmp_path):
+    row = halves(left={1: 1, 2: 1}, right={3: 2, 4: 2, 5: 3})
+    path = write_dlabel(tmp_path / "areas.dlabel.nii", [row], [{1: "L_V1", 2: "R_V1", 3: "V2"}])
+    assert vertices(read_area(path, "L", "L_V1", N)) == [1, 2]
+    assert vertices(read_area(path, "R", "L_V1", N)) == []  # it is in the other hemisphere
+    assert vertices(read_area(path, "R", "r_v1", N)) == [3, 4]
+    assert vertices(read_area(path, "R", "3", N)) == [5]
+    assert vertices(read_area(path, "R", "", N)) == [3, 4, 5]
+
+
+def test_the_map_of_a_cifti_file_that_has_the_label(tmp_path):
+    rows = [halves(left={1: 1}), halves(left={5: 1}, right={5: 1})]
+    path = write_dlabel(tmp_path / "areas.dlabel.nii", rows, [{1: "V1"}, {1: "BA17", 2: "gone"}])
+    assert vertices(read_area(path, "L", "V1", N)) == [1]
+    assert vertices(read_area(path, "R", "BA17", N)) == [5]
+    with pytest.raises(DataError, match=r"areas\.dlabel\.nii: holds 2 maps, and 0 of them have"):
+        read_area(path, "L", "V9", N)
+    with pytest.raises(DataError, match=r"no vertex has the label 'gone'"):
+        read_area(path, "L", "gone", N)
