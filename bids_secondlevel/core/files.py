@@ -425,3 +425,5 @@ class ParticipantIndex:
     """Of the templates that FreeSurfer puts beside its participants."""
     unreadable: tuple[SecondLevelError, ...] = ()
     """Why files that hold several maps could not be listed."""
+    choices: tuple[str, ...] = ()
+    """What was taken of names that do not say it; both levels report it."""

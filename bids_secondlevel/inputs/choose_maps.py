@@ -121,7 +121,7 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
         views={} if plan.is_volume else _rank_views(index, space),
         spheres=_list_spheres(index),
         folds=folds,
-        choices=tuple(choices),
+        choices=(*index.choices, *choices),
         messages=(*messages, *notes),
     )
 

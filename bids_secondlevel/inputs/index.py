@@ -57,6 +57,7 @@ from bids_secondlevel.inputs.names import (
     without_participant,
 )
 from bids_secondlevel.inputs.near_misses import incomplete, near_miss
+from bids_secondlevel.inputs.pooled import with_task_of_runs
 from bids_secondlevel.maps.cifti import describe
 
 Filters = Mapping[str, Mapping[str, Any]]
@@ -141,6 +142,7 @@ def index_participant(
         except (DataError, InputMissingError) as error:
             unreadable.setdefault(str(error), error)
     roots = {dataset.name: dataset.root for dataset in datasets}
+    statistical, choices = with_task_of_runs(statistical)
     by_name = [file for file in statistical if file.source.dataset in roots]
     lacking = (
         incomplete(file, file.source.path.relative_to(roots[file.source.dataset]), label)
@@ -157,6 +159,7 @@ def index_participant(
         surfaces=tuple(surfaces),
         templates=tuple(templates),
         unreadable=tuple(unreadable.values()),
+        choices=tuple(choices),
     )
 
 

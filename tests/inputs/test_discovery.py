@@ -239,6 +239,38 @@ class TestStatisticalMaps:
             assert source.combination == "single"
             assert "run" not in source.maps[0].path.name
 
+    @pytest.mark.parametrize("says_space", [True, False])
+    def test_a_map_pooled_over_runs_wins_where_it_has_no_task(self, bids, says_space):
+        fitlins = bids / "derivatives" / "fitlins"
+        space = "_space-MNI152NLin2009cAsym"
+        for task, contrast in (("loc", "left"), ("main", "attend")):
+            for stat in ("z", "effect", "variance"):
+                end = f"{space}_contrast-{contrast}_stat-{stat}_statmap.nii.gz"
+                names_of_runs = [f"sub-01_task-{task}_run-{run}{end}" for run in "12"]
+                touch(fitlins, *(f"node-runLevel/sub-01/{name}" for name in names_of_runs))
+                pooled = end if says_space else end.removeprefix(space)
+                touch(fitlins, f"node-subjectLevel/sub-01/sub-01{pooled}")
+        files = chosen(bids)
+        sources = [files.localizers["left"]["L"], *(e.maps["R"] for e in files.contrasts)]
+        assert len(sources) == 4 - 1
+        for source in sources:
+            assert source.combination == "single"
+            assert source.maps[0].path.parts[-3] == "node-subjectLevel"
+        assert [choice.split(" (")[0] for choice in files.choices] == [
+            "Maps in fitlins/node-subjectLevel have no task in their names"
+        ] * 2
+        assert "pooled over the runs of task main" in " ".join(files.choices)
+
+    def test_a_map_without_a_task_is_of_none_if_two_have_its_contrast(self, bids):
+        for task in ("loc", "main"):
+            firstlevel(bids, *both(task=task, run="1"), *both(task=task, run="1", stat="effect"))
+        firstlevel(bids, *both(task=None, stat="effect"), *both(task=None))
+        files = chosen(bids)
+        assert "run-1" in names(files.localizers["left"]["L"].maps)[0]
+        assert files.choices == ()
+        index = index_participant(find_datasets(settings(bids)), "01", {})
+        assert {miss.reason for miss in index.near_misses} == {"its name has no task-"}
+
     def test_runs_are_combined_by_fixed_effects_where_there_are_variances(self, bids):
         kinds = [(stat, run) for stat in ("effect", "variance", "z") for run in ("01", "02", "10")]
         firstlevel(bids, *(name for stat, run in kinds for name in both(stat=stat, run=run)))
