@@ -128,7 +128,7 @@ def run(settings: Settings) -> int:
     participants = choose_participants(settings)
     tables = read_tables(participants.used)
     definition = common_definition(tables.definitions)
-    tell_definitions(tables.definitions, definition, settings)
+    tell_definitions(definition, settings)
     unreadable: dict[str, Status] = dict.fromkeys(tables.unreadable, "unreadable_table")
     gaps = {**participants.absent, **unreadable}
     results = analyse(tables, definition, gaps, participants.about, settings)

@@ -38,10 +38,12 @@ _OUTPUTS = (
     ("ParticipantEstimates", "Estimates", "sub-*/**/*_desc-roi_estimates.tsv"),
     ("ParticipantPages", "Page of a participant", "sub-*.html"),
     ("GroupEstimates", "Estimates of all participants", "group_estimates.tsv"),
+    ("GroupParticipants", "Who is ready, and why not", "group_participants.tsv"),
     ("GroupStatistics", "Tests across participants", "group_statistics.tsv"),
     ("GroupComparisons", "Paired tests", "group_comparisons.tsv"),
     ("GroupModel", "Model of the estimates", "group_model.tsv"),
     ("GroupPage", "Page of the group", "group.html"),
+    ("NamedAnalyses", "Group analyses with a name", "analyses"),
 )
 
 

@@ -22,6 +22,7 @@ from bids_secondlevel.core.files import (
 from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.core.values import Absent, Array, Mesh, Retinotopy, Status, worst
+from bids_secondlevel.core.words import listed
 from bids_secondlevel.maps.cifti import read_cortex
 from bids_secondlevel.maps.combine import combine_runs
 from bids_secondlevel.maps.cortex import Cortex
@@ -202,7 +203,9 @@ def localizer_gap(localizers: Localizers, contrast: str, hemisphere: Hemisphere)
     what = f"localizer contrast {contrast}"
     gap = _gap(localizers[contrast], hemisphere, what, "missing_localizer")
     if gap is not None and gap.error is None:
-        return Absent(gap.status, InputMissingError(f"{what}: no z map found."))
+        lacking = [name for name, maps in localizers.items() if not maps] or [contrast]
+        named = f"contrast{'s' if len(lacking) > 1 else ''} {listed(lacking)}"  # once for all
+        return Absent(gap.status, InputMissingError(f"localizer {named}: no z map found."))
     return gap
 
 

@@ -2,9 +2,7 @@
 
 import logging
 import tomllib
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from bids_secondlevel.core.definition import Definition
@@ -14,7 +12,7 @@ from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.roi_rule import RoiRule
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.words import counted, listed, shared
+from bids_secondlevel.core.words import counted, in_words, listed, shared
 from bids_secondlevel.maps.files import read_text
 from bids_secondlevel.outputs.names import GroupFolder, sidecar_of
 from bids_secondlevel.outputs.tables import read_sidecar
@@ -23,37 +21,38 @@ from bids_secondlevel.stats.models.table import ModelResults
 LOG = logging.getLogger("bids_secondlevel")
 
 
-def tell_definitions(
-    definitions: Mapping[Path, Definition], common: Definition, settings: Settings
-) -> None:
-    """Say what was chosen, what options would have defined otherwise, and of several sources.
+def tell_definitions(common: Definition, settings: Settings) -> None:
+    """Say what was chosen for the participants, and what settings would have done otherwise.
+
+    The command line refuses options that do nothing at group level, but a file may have them.
 
     Parameters
     ----------
-    definitions
-        By table of a participant.
     common
-        What they have in common.
+        How the ROIs of all participants were defined and measured.
     """
     rule = replace(settings.rule, min_vertices=RoiRule().min_vertices)  # which holds here too
     asked = rule.to_sidecar().items()
     there = [roi.to_sidecar(()).items() for roi in common.rois]
+    different = [
+        f"--{name} {given}, and not {used}"
+        for name, given, usual, used in (
+            ("statistic", settings.statistic, Settings.statistic, common.statistic),
+            ("summary", settings.summary, Settings.summary, common.summary),
+            ("localizer-task", settings.localizer_task, None, common.localizer_task),
+        )
+        if given not in (usual, used)
+    ]
     if rule != RoiRule() and not any(asked <= of_roi for of_roi in there):
+        different.append("another definition of the ROIs")
+    if different:
         LOG.warning(
-            "Options that define ROIs have no effect at group level, and differ from those the "
-            "participants' tables were made with."
+            "--config asks for %s, and the tables of the participants were made without. This "
+            "acts at participant level only; run that again to change the results.",
+            in_words(different),
         )
     for choice in common.choices:
         LOG.warning(choice)
-    by_source: dict[str, dict[str, None]] = {}
-    for path, definition in definitions.items():
-        for source in definition.sources:
-            by_source.setdefault(source, {})[path.name.partition("_")[0]] = None
-    if len(by_source) > 1:
-        shown = "; ".join(f"{source}: {', '.join(by_source[source])}" for source in by_source)
-        LOG.warning(
-            "Retinotopy from different sources (%s). --retinotopy-source makes it the same.", shown
-        )
 
 
 def tell_replaced(results: GroupResults, folder: GroupFolder) -> None:

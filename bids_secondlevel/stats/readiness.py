@@ -260,7 +260,8 @@ def _unlike_most(sources: Mapping[str, Sequence[str]]) -> dict[str, str]:
         return {}
     (usual, n), *_ = counts
     return {
-        who: f"retinotopy from {source}; {n} of {len(of)} have {usual}"
+        who: f"retinotopy from {source}, while {n} of {len(of)} have {usual} "
+        "(--retinotopy-source makes it the same if everybody has it)"
         for who, source in of.items()
         if source != usual
     }

@@ -524,3 +524,19 @@ def test_a_table_says_who_is_ready_and_why_not(processed, output, tmp_path):
     assert set(sidecar) >= set(found["sub-01"])
     assert set(sidecar["verdict"]["Levels"]) == {"ready", "check", "unusable"}
     assert "excluded (moved)" in (output / "group.html").read_text()
+
+
+def test_a_file_for_both_levels_that_asks_for_other_tables_is_warned_of(
+    processed, output, caplog, tmp_path
+):
+    path = tmp_path / "both.toml"
+    path.write_text('statistic = "effect"\nlocalizer-threshold = 1.96\nmin-coverage = 0.1\n')
+    assert group(processed, output, "--config", str(path)) == 0
+    assert "--config asks for" not in caplog.text
+    path.write_text('statistic = "z"\nsummary = "median"\n')
+    assert group(processed, output, "--config", str(path)) == 0
+    told = "--config asks for --statistic z, and not effect and --summary median, and not mean, and"
+    assert told in caplog.text
+    path.write_text("eccentricity = [1, 4]\n")
+    assert group(processed, output, "--config", str(path)) == 0
+    assert "--config asks for another definition of the ROIs, and the tables" in caplog.text

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -23,6 +24,8 @@ from study import (
 )
 
 from bids_secondlevel.cli.main import main
+from bids_secondlevel.outputs.results import read_participants
+from bids_secondlevel.reports.participant_page import participant_page
 
 
 def level(study, output, *options):
@@ -458,6 +461,12 @@ def test_a_run_ends_with_who_is_ready_and_who_is_not(group_study, output, caplog
     assert "sub-03: task loc, contrasts left, right: no map found" in caplog.text
     page = (output / "logs" / "sub-01_report.json").read_text()
     assert "few vertices in left (3), right (2)" in page
+    ((_, results),) = read_participants("01", output).items()
+    first, *_ = participant_page(results).sections  # what to look at first
+    assert first.notes[0] == "few vertices in left (3), right (2)"
+    assert first.text == ()
+    (fine,) = participant_page(replace(results, reasons=(), messages=())).sections[0].text
+    assert fine.startswith("Nothing went wrong")
     caplog.clear()
     assert level(group_study, output) == 1  # what is up to date is judged as before
     *_, summary = [record.getMessage() for record in caplog.records]
@@ -465,3 +474,11 @@ def test_a_run_ends_with_who_is_ready_and_who_is_not(group_study, output, caplog
         "4 participants: 0 ready, 3 to check (sub-01, sub-03, sub-04), 1 fail"
     )
     assert "; 3 of them up to date." in summary
+
+
+def test_a_localizer_without_maps_is_one_error(group_study, output, caplog):
+    for path in group_study.firstlevel.glob("sub-02/func/*task-loc*stat-z*"):
+        path.unlink()
+    assert level(group_study, output) == 1
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told == ["sub-02: localizer contrasts left, right: no z map found."]

@@ -132,7 +132,8 @@ def test_the_table_has_a_row_for_everybody():
         {
             "participant_id": "sub-02",
             "verdict": "check",
-            "reasons": "retinotopy from benson14; 2 of 3 have inferred",
+            "reasons": "retinotopy from benson14, while 2 of 3 have inferred "
+            "(--retinotopy-source makes it the same if everybody has it)",
             "retinotopy_source": "benson14",
             "rois": "UL 31, UR 50",
             "runs": "main 3",
