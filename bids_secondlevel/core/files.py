@@ -67,7 +67,7 @@ class Reading:
     scale: float | None = None
     """What the values are multiplied with."""
     angle: AngleConvention | None = None
-    """What polar angles are turned from; ``None`` for neuropythy's, in any sign."""
+    """How polar angles are counted, if the user says so; neuropythy's way may be in any sign."""
     areas: tuple[tuple[int, int], ...] = ()
     """Values of a map of visual areas and the labels that they stand for; none if they are."""
 

@@ -43,6 +43,8 @@ from bids_secondlevel.inputs.patterns import (
     find,
     nearest,
 )
+from bids_secondlevel.maps.cifti import describe
+from bids_secondlevel.maps.surfaces import array_names
 
 RAW = "raw"
 """What BIDS URIs call ``BIDS_DIR``."""
@@ -276,7 +278,8 @@ def described_files(patterns: Iterable[Pattern], label: str) -> DescribedFiles:
     for pattern in patterns:
         described = pattern.described
         is_own = "{subject}" in described.pattern.rpartition("/")[0]
-        for match in pattern.matches(Sought(label=label)):
+        matches = pattern.matches(Sought(label=label))
+        for match in _with_array(list(matches), described.array):
             if isinstance(described, DescribedMaps):
                 statistical += _statistical(match, described)
             else:
@@ -286,6 +289,22 @@ def described_files(patterns: Iterable[Pattern], label: str) -> DescribedFiles:
     return DescribedFiles(
         statistical=statistical, retinotopic=_in_one_space(retinotopic), folders=tuple(folders)
     )
+
+
+def _with_array(matches: list[Match], array: int | str | None) -> list[Match]:
+    """Leave out files without an array of the name asked for, unless none of them has it."""
+    if not isinstance(array, str) or len(matches) < 2:
+        return matches
+    return [match for match in matches if array in _names_in(match.path)] or matches
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    try:
+        if extension_of(path.name) in CIFTI_EXTENSIONS:
+            return describe(path).map_names
+        return array_names(path)
+    except (DataError, InputMissingError):  # said when the map is read
+        return ()
 
 
 def _statistical(match: Match, described: DescribedMaps) -> Iterator[IndexedFile]:
@@ -342,7 +361,7 @@ def _retinotopic(match: Match, described: DescribedRetinotopy) -> Iterator[Index
     reading = Reading(
         array=described.array,
         scale=described.scale,
-        angle=None if described.angle == "vertical-clockwise" else described.angle,
+        angle=described.angle,
         areas=described.area_labels,
     )
     yield from _on_sides(match, entities, space, reading)

@@ -439,4 +439,8 @@ def how_to_choose(files: Sequence[IndexedFile], query: str | None = None) -> str
         )
     if len({file.source.dataset for file in files}) > 1:
         ways.append("They lie in different datasets: choose with --derivatives.")
+    if any(file.is_described for file in files):
+        ways.append(
+            "Write more of the path into the pattern of the [[maps]] or [[retinotopy]] table."
+        )
     return " ".join(ways) or "Keep one of them where the program looks."

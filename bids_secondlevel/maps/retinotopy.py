@@ -131,7 +131,8 @@ def read_polar_angle(
 
 def is_in_field(source: RetinotopySource) -> bool:
     """Tell whether the sign of polar angles says the half of the visual field."""
-    return source.polar_angle is not None and source.polar_angle.reading.angle is not None
+    convention = source.polar_angle and source.polar_angle.reading.angle
+    return convention not in (None, "vertical-clockwise")
 
 
 def read_other_areas(

@@ -27,6 +27,8 @@ STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 
 _NIFTI = (".nii", ".nii.gz")
 _IMAGES = (".mgz", ".mgh", *_NIFTI)
+_AFNI = ".dset"
+"""What AFNI's ConvertDset adds to the names of GIFTI files."""
 _MESH_INTENTS = {"NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE"}
 _NEW_CURV = b"\xff\xff\xff"
 
@@ -174,6 +176,20 @@ def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -
     return mask
 
 
+def array_names(path: Path) -> tuple[str, ...]:
+    """List the names of the arrays of a GIFTI file; none of another file.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        If the file is not there, or cannot be read.
+    """
+    if not _is_gifti(path):
+        return ()
+    with explained(path, "surface map"):
+        return tuple(data.meta.get("Name") or "" for data in _gifti(path).darrays)
+
+
 def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
     """Take the values of a map of visual areas as labels; NaN is not an area.
 
@@ -258,11 +274,17 @@ def _times(shape: Iterable[int]) -> str:
 
 
 def _is_gifti(path: Path) -> bool:
-    return path.name.casefold().endswith((".gii", ".gii.gz"))
+    return path.name.casefold().endswith((".gii", ".gii.gz", f".gii{_AFNI}"))
+
+
+def _gifti(path: Path) -> nib.gifti.GiftiImage:
+    if path.suffix == _AFNI:
+        return nib.gifti.GiftiImage.from_bytes(path.read_bytes())
+    return nib.gifti.GiftiImage.from_filename(path)
 
 
 def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
-    image = nib.gifti.GiftiImage.from_filename(path)
+    image = _gifti(path)
     expected = values_beside(path).name
     for data in image.darrays:
         if data.ext_fname not in ("", expected):

@@ -1,9 +1,12 @@
 """Layouts of real studies and tools, built in small and described by tables.
 
-Every number equals that of an independent computation.
+Where the documentation has such tables, they are those. Every number equals that of an independent
+computation.
 """
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +18,7 @@ from study import describe, estimates, read_tsv, run_here, write_mgz
 N = 150
 SHAPE = (5, 6, 7)
 AFFINE = np.array([[-4, 0, 0, 8.0], [0, 4, 0, -12], [0, 0, 4, -12], [0, 0, 0, 1]])
+PAGE = (Path(__file__).parents[2] / "docs/howto/describe-files.md").read_text(encoding="utf-8")
 SIDE = {"L": "lh", "R": "rh"}
 RNG = np.random.default_rng(5)
 
@@ -139,7 +143,7 @@ class Layout:
     def found(self, label, hemi, contrast="faces", roi="UL", task="main"):
         return float(estimates(self.root / "out", label)[task, contrast, roi, hemi]["estimate"])
 
-    def check(self, contrast="faces", roi="UL", *, z=None):
+    def check(self, contrast="faces", roi="UL", *, z=None, task="main"):
         """Compare every estimate; `z` are the values to expect instead of those that are known."""
         for label, known in self.people.items():
             here = None if z is None else z[label]
@@ -149,7 +153,17 @@ class Layout:
                 expected = {h: of.mean(here and here[h]) for h, of in known.items()}
                 expected["both"] = pooled(known, here)
             for hemi, value in expected.items():
-                assert self.found(label, hemi, contrast, roi) == pytest.approx(value, abs=1e-9)
+                assert self.found(label, hemi, contrast, roi, task) == pytest.approx(
+                    value, abs=1e-9
+                )
+
+
+def documented(heading):
+    """Give the tables under a heading of the documentation."""
+    (block,) = re.findall(
+        rf"^###? {re.escape(heading)}\n[^#]*?```toml\n(.*?)```", PAGE, re.S | re.M
+    )
+    return block
 
 
 def tables(*given, **constants):
@@ -158,73 +172,7 @@ def tables(*given, **constants):
     return "".join(f"[[maps]]\npattern = '{p}'\nstat = '{stat}'\n{common}\n" for p, stat in given)
 
 
-def test_afni_arrays_by_name(tmp_path):
-    layout = Layout(tmp_path)
-    layout.add_freesurfer()
-    for label, hemi, of in layout.hemispheres():
-        folder = tmp_path / f"afni/sub-{label}"
-        noise = RNG.normal(size=N)
-        gifti(
-            folder / f"loc.results/stats.sub-{label}.{SIDE[hemi]}.gii",
-            *(noise, noise, of.z, noise),
-            names=["Full_Fstat", "UL#0_Coef", "UL#0_Tstat", "UL_Fstat"],
-        )
-        gifti(
-            folder / f"main.results/stats.sub-{label}.{SIDE[hemi]}.gii",
-            *(noise, of.effect),
-            names=["Full_Fstat", "faces#0_Coef"],
-        )
-    config = f"""
-derivatives = ["afni={tmp_path}/afni", "{layout.bids}/sourcedata/freesurfer"]
-""" + "".join(
-        f"""
-[[maps]]
-dataset = "afni"
-pattern = "{{subject}}/{task}.results/stats.*.{{hemi}}.gii"
-task = "{task}"
-array = "{contrast}#0_{array}"
-contrast = "{contrast}"
-stat = "{stat}"
-space = "fsnative"
-{"df = 180" if stat == "t" else ""}
-"""
-        for task, contrast, array, stat in (
-            ("loc", "UL", "Tstat", "t"),
-            ("main", "faces", "Coef", "effect"),
-        )
-    )
-    layout.run(config)
-    z = {
-        label: {hemi: to_z(of.z, 180) for hemi, of in known.items()}
-        for label, known in layout.people.items()
-    }
-    layout.check(z=z)
-
-
-def test_bidspm_takes_degrees_of_freedom_from_the_header(tmp_path):
-    layout = Layout(tmp_path, volume=True)
-    layout.add_volumes_of_retinotopy("T1w")
-    for label, of in layout.people.items():
-        folder = layout.bids / f"derivatives/bidspm-stats/sub-{label}"
-        loc, main = (folder / f"task-{t}_space-individual_FWHM-6" for t in ("visloc", "main"))
-        nifti(loc / "spmT_0001.nii", of.z, "SPM{T_[180.0]} - contrast 1: faces")
-        nifti(main / "con_0002.nii", of.effect, "SPM contrast - 2: attend")
-    start = "{subject}/task-{task}_space-individual_FWHM-6/"
-    layout.run(
-        tables(
-            (start + "spmT_{contrast}.nii", "t"),
-            (start + "con_{contrast}.nii", "effect"),
-            dataset='"bidspm-stats"',
-            space='"individual"',
-            names='{ "0001" = "faces", "0002" = "attend" }',
-        )
-    )
-    layout.check(
-        "attend", "faces", z={label: to_z(of.z, 180) for label, of in layout.people.items()}
-    )
-
-
-@pytest.mark.parametrize("df", ["dof", "tdof_t1.nii.gz", "../dof"])
+@pytest.mark.parametrize("df", ["dof", "../dof"])
 def test_feat_takes_degrees_of_freedom_from_files(tmp_path, df):
     layout = Layout(tmp_path, volume=True)
     space = "MNI152NLin6Asym"
@@ -254,109 +202,6 @@ def test_feat_takes_degrees_of_freedom_from_files(tmp_path, df):
     )
     layout.run(config)
     layout.check("1", "1", z=expected)
-
-
-def test_halfpipe_in_a_template(tmp_path):
-    layout = Layout(tmp_path, volume=True)
-    space = "MNI152NLin2009cAsym"
-    layout.add_volumes_of_retinotopy(space)
-    for label, of in layout.people.items():
-        for task, stat, values in (("visloc", "z", of.z), ("main", "effect", of.effect)):
-            folder = layout.bids / f"derivatives/halfpipe/sub-{label}/func/task-{task}"
-            start = f"sub-{label}_task-{task}_feature-a_taskcontrast-faceGtOther"
-            nifti(folder / f"{start}_stat-{stat}_statmap.nii.gz", values)
-            nifti(folder / f"{start}_stat-dof_statmap.nii.gz", values)
-            nifti(folder / f"{start}_mask.nii.gz", values)
-    pattern = "{{subject}}/func/task-{{task}}/*_taskcontrast-{{contrast}}_stat-{}_statmap.nii.gz"
-    layout.run(
-        tables(
-            *((pattern.format(stat), stat) for stat in ("z", "effect")),
-            dataset='"halfpipe"',
-            space=f'"{space}"',
-        )
-    )
-    layout.check("faceGtOther", "faceGtOther")
-
-
-def test_fitlins_subject_level(tmp_path):
-    layout = Layout(tmp_path, volume=True)
-    space = "MNI152NLin2009cAsym"
-    layout.add_volumes_of_retinotopy(space)
-    for label, of in layout.people.items():
-        for task, stat, values in (("floc", "z", of.z), ("main", "effect", of.effect)):
-            node = tmp_path / f"fitlins/task-{task}/node-subjectLevel/sub-{label}"
-            nifti(node / f"sub-{label}_contrast-A_stat-{stat}_statmap.nii.gz", values)
-            group = tmp_path / f"fitlins/task-{task}/node-onesampleT"
-            nifti(group / f"contrast-A_stat-{stat}_statmap.nii.gz", values)
-    pattern = (
-        "task-{{task}}/node-subjectLevel/sub-{{subject}}/sub-*_contrast-{{contrast}}"
-        "_stat-{}_statmap.nii.gz"
-    )
-    layout.run(
-        tables(
-            *((pattern.format(stat), stat) for stat in ("z", "effect")),
-            dataset=f'"{tmp_path}/fitlins"',
-            space=f'"{space}"',
-        )
-    )
-    layout.check("A", "A")
-
-
-def test_nilearn_on_surfaces_with_two_models(tmp_path):
-    """Runs of two sessions are combined by their variances, as named ones are."""
-    layout = Layout(tmp_path)
-    layout.add_freesurfer()
-    effects = {}
-    for label, hemi, _ in layout.hemispheres():
-        for model in ("RTDur", "NoRT"):
-            for task in ("floc", "main"):
-                for session, run in (("02", "1"), ("02", "2"), ("03", "1")):
-                    effect = RNG.normal(0.2, 1, N).astype("f4")
-                    variance = RNG.uniform(0.5, 2, N).astype("f4")
-                    if model == "RTDur":
-                        effects.setdefault((label, hemi, task), []).append(
-                            (session, effect.astype("f8"), variance.astype("f8"))
-                        )
-                    start = (
-                        tmp_path / f"lev1/sub-{label}/task-{task}/indiv_contrasts/sub-{label}"
-                        f"_ses-{session}_task-{task}_run-{run}_hemi-{hemi}_contrast-C"
-                        f"_rtmodel-{model}_stat-"
-                    )
-                    for stat, values in (
-                        ("effect_size", effect),
-                        ("effect_variance", variance),
-                        ("z_score", effect / np.sqrt(variance)),
-                    ):
-                        gifti(start.with_name(f"{start.name}{stat}.func.gii"), values)
-    pattern = (
-        "{{subject}}/task-{{task}}/indiv_contrasts/*_ses-{{session}}_*_run-{{run}}_hemi-{{hemi}}"
-        "_contrast-{{contrast}}_rtmodel-RTDur_stat-{}.func.gii"
-    )
-    layout.run(
-        tables(
-            (pattern.format("z_score"), "z"),
-            (pattern.format("effect_size"), "effect"),
-            (pattern.format("effect_variance"), "variance"),
-            dataset=f'"{tmp_path}/lev1"',
-            space='"fsnative"',
-        ),
-        *("--localizer-threshold", 0.5),
-    )
-    for label, hemi, of in layout.hemispheres():
-        weights = [1 / variance for _, _, variance in effects[label, hemi, "floc"]]
-        means = [e * w for (_, e, _), w in zip(effects[label, hemi, "floc"], weights, strict=True)]
-        z = np.sum(means, axis=0) / np.sqrt(np.sum(weights, axis=0))
-        roi = of.inside & (z > 0.5)
-        of_main = [(e, v) for s, e, v in effects[label, hemi, "main"] if s == "02"]
-        combined = sum(e / v for e, v in of_main) / sum(1 / v for _, v in of_main)
-        (path,) = (tmp_path / "out").glob(f"sub-{label}/**/*_desc-roi_estimates.tsv")
-        (row,) = [
-            row
-            for row in read_tsv(path)
-            if (row["session"], row["task"], row["hemi"]) == ("02", "main", hemi)
-        ]
-        assert float(row["estimate"]) == pytest.approx(combined[roi].mean())
-        assert row["n_runs"] == "2"
 
 
 def test_halves_of_the_runs_by_the_number_of_an_array(tmp_path):
@@ -450,105 +295,6 @@ def test_contrasts_are_the_maps_of_a_cifti_file(tmp_path):
     layout.check("bc", "UL")
 
 
-def test_one_atlas_for_everybody_and_participants_of_any_name(tmp_path):
-    """Averages of participants lie beside them; the atlas is in neuropythy's or other numbers."""
-    layout = Layout(tmp_path, labels=("100610", "P01"))
-    layout.add_named_maps()
-    atlas = {hemi: RNG.integers(100, 104, N) for hemi in "LR"}
-    for hemi in "LR":
-        write_mgz(tmp_path / f"prf/atlas/{SIDE[hemi]}.areas.mgz", atlas[hemi], "i4")
-    for label, hemi, of in layout.hemispheres():
-        of.varea = np.where((atlas[hemi] == 101) | (atlas[hemi] == 102), 1, 0)
-        for folder in (label, "999997"):
-            write_mgz(tmp_path / f"prf/results/{folder}/{SIDE[hemi]}.fit1_ecc.mgz", of.eccen / 0.08)
-            write_mgz(tmp_path / f"prf/results/{folder}/{SIDE[hemi]}.fit2_ecc.mgz", of.eccen)
-    layout.run(
-        f"""
-retinotopy-source = "fit1"
-derivatives = ["{layout.bids}/derivatives/glm", "prf={tmp_path}/prf"]
-
-[[retinotopy]]
-dataset = "prf"
-pattern = "results/{{subject}}/{{hemi}}.fit1_ecc.mgz"
-map = "eccen"
-source = "fit1"
-scale = 0.08
-
-[[retinotopy]]
-dataset = "prf"
-pattern = "atlas/{{hemi}}.areas.mgz"
-map = "varea"
-source = "fit1"
-areas = {{ V1 = [101, 102], v2 = 103 }}
-"""
-    )
-    layout.check()
-
-
-@pytest.mark.parametrize("how", ['subject = "fsaverage4"', 'space = "fsaverage4"'])
-def test_the_atlas_of_a_template(tmp_path, how):
-    layout = Layout(tmp_path)
-    for known in layout.people.values():
-        for hemi in "LR":
-            known[hemi] = Known((2562,))
-    for _, hemi, of in layout.hemispheres():
-        first = layout.people["01"][hemi]
-        of.varea, of.eccen = first.varea, first.eccen
-        surf = tmp_path / "fs/fsaverage4/surf"
-        write_mgz(surf / f"{SIDE[hemi]}.benson14_varea.v4_0.mgz", of.varea, "i4")
-        write_mgz(surf / f"{SIDE[hemi]}.benson14_eccen.v4_0.mgz", of.eccen)
-    layout.add_named_maps("fsaverage4")
-    layout.run(
-        f'derivatives = ["{layout.bids}/derivatives/glm"]\n'
-        + "".join(
-            f"""
-[[retinotopy]]
-dataset = "{tmp_path}/fs"
-pattern = "fsaverage4/surf/{{hemi}}.benson14_{kind}.v4_0.mgz"
-map = "{kind}"
-source = "benson14"
-{how}
-"""
-            for kind in ("varea", "eccen")
-        )
-    )
-    layout.check()
-
-
-def test_retinotopy_in_the_arrays_of_one_file(tmp_path):
-    """pRF parameters in the order of a list, and areas as floats in a file of their own."""
-    layout = Layout(tmp_path)
-    layout.add_named_maps()
-    for label, hemi, of in layout.hemispheres():
-        folder = tmp_path / f"pp_data/sub-{label}/fsnative"
-        noise = RNG.normal(size=N)
-        gifti(
-            folder
-            / f"prf/prf_derivatives/sub-{label}_task-pRF_hemi-{hemi}_prf-deriv_gauss.func.gii",
-            *(noise, of.eccen, noise),
-        )
-        gifti(folder / f"rois/sub-{label}_hemi-{hemi}_rois.func.gii", of.varea)
-    layout.run(
-        f"""
-derivatives = ["{layout.bids}/derivatives/glm", "pp={tmp_path}/pp_data"]
-
-[[retinotopy]]
-dataset = "pp"
-pattern = "{{subject}}/fsnative/prf/prf_derivatives/*_hemi-{{hemi}}_prf-deriv_gauss.func.gii"
-map = "eccen"
-array = 1
-source = "gauss"
-
-[[retinotopy]]
-dataset = "pp"
-pattern = "{{subject}}/fsnative/rois/*_hemi-{{hemi}}_rois.func.gii"
-map = "varea"
-source = "gauss"
-"""
-    )
-    layout.check()
-
-
 def test_one_folder_for_each_task(tmp_path):
     layout = Layout(tmp_path)
     layout.add_freesurfer()
@@ -569,5 +315,250 @@ def test_one_folder_for_each_task(tmp_path):
             space='"individual"',
         )
     )
+    layout.check("A", "A", task="att")
+
+
+def test_fsfast(tmp_path):
+    """Both statistics, and the variance of each of two runs, in shapes that FreeSurfer writes."""
+    layout = Layout(tmp_path)
+    layout.add_freesurfer()
     for label, hemi, of in layout.hemispheres():
-        assert layout.found(label, hemi, "A", "A", "att") == pytest.approx(of.mean())
+        bold = tmp_path / f"fsfast/sess{label}/bold"
+        p = np.log10(2) + stats.norm.logsf(np.abs(of.z.astype("f8"))) / np.log(10)
+        sig = (-np.sign(of.z) * p).reshape((30, 1, 5), order="F")
+        nifti(bold / f"loc.{SIDE[hemi]}/S-v-N/sig.nii.gz", sig)
+        nifti(bold / f"main.{SIDE[hemi]}/f-vs-o/ces.nii.gz", of.effect.reshape(N, 1, 1))
+        nifti(bold / f"main.{SIDE[hemi]}/f-vs-o/cesvar.nii.gz", of.effect.reshape(N, 1, 1))
+    datasets = ("-d", f"fsfast={tmp_path}/fsfast", layout.bids / "sourcedata/freesurfer")
+    layout.run(documented("FreeSurfer (FS-FAST)"), *datasets)
+    layout.check("fvso", "SvN")
+
+
+@pytest.mark.parametrize("ending", ["gii", "gii.dset"])
+def test_afni(tmp_path, ending):
+    """Arrays are chosen by their names; files without them are passed over."""
+    layout = Layout(tmp_path)
+    layout.add_freesurfer()
+    for label, hemi, of in layout.hemispheres():
+        folder, noise = tmp_path / f"afni/sub-{label}", RNG.normal(size=N)
+        gifti(
+            folder / f"loc.results/stats.sub-{label}.{SIDE[hemi]}.{ending}",
+            *(noise, noise, of.z, noise),
+            names=["Full_Fstat", "UL#0_Coef", "UL#0_Tstat", "UL_Fstat"],
+        )
+        gifti(
+            folder / f"main.results/stats.sub-{label}.{SIDE[hemi]}.{ending}",
+            *(noise, of.effect),
+            names=["Full_Fstat", "faces#0_Coef"],
+        )
+    layout.run(
+        documented("AFNI"),
+        *("-d", f"afni={tmp_path}/afni", layout.bids / "sourcedata/freesurfer"),
+    )
+    z = {
+        label: {hemi: to_z(of.z, 180) for hemi, of in known.items()}
+        for label, known in layout.people.items()
+    }
+    layout.check(z=z)
+
+
+def test_bidspm_takes_degrees_of_freedom_from_the_header(tmp_path):
+    layout = Layout(tmp_path, volume=True)
+    layout.add_volumes_of_retinotopy("T1w")
+    for label, of in layout.people.items():
+        folder = layout.bids / f"derivatives/bidspm/sub-{label}"
+        loc, main = (folder / f"task-{t}_space-individual_FWHM-6" for t in ("visloc", "main"))
+        nifti(loc / "spmT_0001.nii", of.z, "SPM{T_[180.0]} - contrast 1: faces")
+        nifti(main / "con_0002.nii", of.effect, "SPM contrast - 2: attend")
+    layout.run(documented("SPM and bidspm"))
+    z = {label: to_z(of.z, 180) for label, of in layout.people.items()}
+    layout.check("attend", "faces", z=z)
+
+
+def test_feat_as_documented(tmp_path):
+    layout = Layout(tmp_path, volume=True)
+    layout.add_volumes_of_retinotopy("MNI152NLin6Asym")
+    z = {}
+    for label, of in layout.people.items():
+        folder = layout.bids / f"derivatives/feat/sub-{label}"
+        loc, main = (
+            folder / f"sub-{label}_task-{t}.gfeat/cope1.feat/stats" for t in ("loc", "main")
+        )
+        df = RNG.uniform(5, 50, SHAPE).astype("f4")
+        nifti(loc / "tstat1.nii.gz", of.z)
+        nifti(loc / "tdof_t1.nii.gz", df)
+        nifti(main / "cope1.nii.gz", of.effect)
+        z[label] = to_z(of.z, df.astype("f8"))
+    layout.run(documented("FSL FEAT"))
+    layout.check("1", "1", z=z)
+
+
+def test_halfpipe_in_a_template(tmp_path):
+    layout = Layout(tmp_path, volume=True)
+    layout.add_volumes_of_retinotopy("MNI152NLin2009cAsym")
+    for label, of in layout.people.items():
+        for task, stat, values in (("visloc", "z", of.z), ("main", "effect", of.effect)):
+            folder = layout.bids / f"derivatives/halfpipe/sub-{label}/func/task-{task}"
+            start = f"sub-{label}_task-{task}_feature-a_taskcontrast-faceGtOther"
+            nifti(folder / f"{start}_stat-{stat}_statmap.nii.gz", values)
+            nifti(folder / f"{start}_stat-dof_statmap.nii.gz", values)
+            nifti(folder / f"{start}_mask.nii.gz", values)
+    layout.run(documented("HALFpipe"))
+    layout.check("faceGtOther", "faceGtOther")
+
+
+def test_fitlins_subject_level(tmp_path):
+    layout = Layout(tmp_path, volume=True)
+    layout.add_volumes_of_retinotopy("MNI152NLin2009cAsym")
+    for label, of in layout.people.items():
+        for task, stat, values in (("floc", "z", of.z), ("main", "effect", of.effect)):
+            node = tmp_path / f"fitlins/task-{task}/node-subjectLevel/sub-{label}"
+            nifti(node / f"sub-{label}_contrast-A_stat-{stat}_statmap.nii.gz", values)
+            group = tmp_path / f"fitlins/task-{task}/node-onesampleT"
+            nifti(group / f"contrast-A_stat-{stat}_statmap.nii.gz", values)
+    atlas = layout.bids / "derivatives/atlas"
+    layout.run(documented("FitLins, subject level"), "-d", f"fitlins={tmp_path}/fitlins", atlas)
+    layout.check("A", "A")
+
+
+def test_nilearn_on_surfaces_with_two_models(tmp_path):
+    """Runs of two sessions are combined by their variances, as named ones are."""
+    layout = Layout(tmp_path)
+    layout.add_freesurfer()
+    runs = {}
+    for label, hemi, _ in layout.hemispheres():
+        for task, session, run in (
+            *(("floc", "02", "1"), ("floc", "02", "2"), ("floc", "03", "1")),
+            *(("main", "02", "1"), ("main", "02", "2"), ("main", "03", "1")),
+        ):
+            for model in ("RTDur", "NoRT"):
+                effect = RNG.normal(0.2, 1, N).astype("f4")
+                variance = RNG.uniform(0.5, 2, N).astype("f4")
+                if model == "RTDur":
+                    pair = effect.astype("f8"), variance.astype("f8")
+                    runs.setdefault((label, hemi, task), []).append((session, *pair))
+                start = (
+                    f"sub-{label}_ses-{session}_task-{task}_run-{run}_hemi-{hemi}_contrast-C"
+                    f"_rtmodel-{model}_stat"
+                )
+                folder = tmp_path / f"lev1/sub-{label}/task-{task}/indiv_contrasts"
+                gifti(folder / f"{start}-effect_size.func.gii", effect)
+                gifti(folder / f"{start}-effect_variance.func.gii", variance)
+                gifti(folder / f"{start}-z_score.func.gii", effect / np.sqrt(variance))
+    layout.run(
+        documented("nilearn under names of your own"),
+        *("-d", f"lev1={tmp_path}/lev1", layout.bids / "sourcedata/freesurfer"),
+        *("--localizer-threshold", 0.5),
+    )
+    for label, hemi, of in layout.hemispheres():
+        localizer = runs[label, hemi, "floc"]
+        z = sum(e / v for _, e, v in localizer) / np.sqrt(sum(1 / v for _, _, v in localizer))
+        main = [(e, v) for session, e, v in runs[label, hemi, "main"] if session == "02"]
+        combined = sum(e / v for e, v in main) / sum(1 / v for _, v in main)
+        (path,) = (tmp_path / "out").glob(f"sub-{label}/**/*_desc-roi_estimates.tsv")
+        (row,) = [
+            row
+            for row in read_tsv(path)
+            if (row["session"], row["task"], row["hemi"]) == ("02", "main", hemi)
+        ]
+        assert float(row["estimate"]) == pytest.approx(combined[of.inside & (z > 0.5)].mean())
+        assert row["n_runs"] == "2"
+
+
+def test_cifti_of_one_frame(tmp_path):
+    layout = Layout(tmp_path, labels=("100610", "102311"))
+    for label, known in layout.people.items():
+        maps = [{h: getattr(of, kind) for h, of in known.items()} for kind in ("varea", "eccen")]
+        cifti(
+            tmp_path / f"prf/{label}/prf.dscalar.nii", maps, ScalarAxis(["areas", "eccentricity"])
+        )
+        for task, name, kind in (("FLOC", "zstat1", "z"), ("WM", "cope1", "effect")):
+            feat = f"tfMRI_{task}/tfMRI_{task}_hp200_level2.feat/GrayordinatesStats/cope9.feat"
+            cifti(
+                tmp_path / f"hcp/{label}/MNINonLinear/Results/{feat}/{name}.dtseries.nii",
+                [{h: getattr(of, kind) for h, of in known.items()}],
+                SeriesAxis(0, 1, 1),
+            )
+        for of in known.values():
+            of.varea[::3] = 0  # where these files have no value
+    layout.run(
+        documented("CIFTI of the Human Connectome Project"),
+        *("-d", f"hcp={tmp_path}/hcp", f"prf={tmp_path}/prf", "--localizer-task", "floc"),
+    )
+    layout.check("9", "9", task="WM")
+
+
+def test_numbers_units_and_conventions_of_retinotopy(tmp_path):
+    layout = Layout(tmp_path)
+    layout.add_named_maps()
+    numbers = {0: [0], 1: [1, 2], 2: [3, 4], 3: [5, 6]}
+    for label, hemi, of in layout.hemispheres():
+        folder = tmp_path / f"prf/sub-{label}/label"
+        area = np.array([RNG.choice(numbers[int(value)]) for value in of.varea])
+        angle = RNG.uniform(1, 179, N) * (1 if hemi == "L" else -1)  # clockwise from above
+        explained = RNG.uniform(0, 60, N).astype("f4")
+        write_mgz(folder / f"{SIDE[hemi]}.prf-visualrois.mgz", area, "i4")
+        write_mgz(folder / f"{SIDE[hemi]}.prf-ecc-pixels.mgz", of.eccen / 0.08)
+        write_mgz(folder / f"{SIDE[hemi]}.prf-ang.mgz", (90 - angle) % 360)
+        write_mgz(folder / f"{SIDE[hemi]}.prf-R2.mgz", explained)
+        chosen = (explained > 10) & (np.abs(angle) < 90)
+        of.varea[~chosen] = 0
+    layout.run(
+        documented("Areas of other numbers, pixels, and angles of analyzePRF"),
+        *("-d", layout.bids / "derivatives/glm", f"prf={tmp_path}/prf"),
+        *("--polar-angle", -90, 90, "--min-variance-explained", 0.1),
+    )
+    layout.check()
+
+
+def test_one_atlas_for_everybody(tmp_path):
+    """Averages of participants lie beside them, and are not processed."""
+    layout = Layout(tmp_path, labels=("100610", "P01"))
+    layout.add_named_maps()
+    atlas = {hemi: RNG.integers(0, 4, N) for hemi in "LR"}
+    for hemi in "LR":
+        write_mgz(tmp_path / f"prf/atlas/{SIDE[hemi]}.varea.mgz", atlas[hemi], "i4")
+    for label, hemi, of in layout.hemispheres():
+        of.varea = atlas[hemi]
+        for folder in (label, "999997"):
+            write_mgz(tmp_path / f"prf/results/{folder}/{SIDE[hemi]}.fit1_ecc.mgz", of.eccen)
+            write_mgz(tmp_path / f"prf/results/{folder}/{SIDE[hemi]}.fit2_ecc.mgz", of.eccen / 2)
+    datasets = ("-d", layout.bids / "derivatives/glm", f"prf={tmp_path}/prf")
+    layout.run(documented("One atlas for everybody"), *datasets)
+    layout.check()
+
+
+@pytest.mark.parametrize("how", ["space", "subject"])
+def test_the_atlas_of_a_template(tmp_path, how):
+    layout = Layout(tmp_path)
+    for known in layout.people.values():
+        for hemi in "LR":
+            known[hemi] = Known((10242,))
+    for _, hemi, of in layout.hemispheres():
+        first = layout.people["01"][hemi]
+        of.varea, of.eccen = first.varea, first.eccen
+        surf = tmp_path / "fs/fsaverage5/surf"
+        write_mgz(surf / f"{SIDE[hemi]}.benson14_varea.v4_0.mgz", of.varea, "i4")
+        write_mgz(surf / f"{SIDE[hemi]}.benson14_eccen.v4_0.mgz", of.eccen)
+    layout.add_named_maps("fsaverage5")
+    config = documented("The atlas of a template").replace("\nspace", f"\n{how}")
+    datasets = ("-d", layout.bids / "derivatives/glm", f"freesurfer={tmp_path}/fs")
+    layout.run(config, *datasets)
+    layout.check()
+
+
+def test_retinotopy_in_the_arrays_of_one_file(tmp_path):
+    layout = Layout(tmp_path)
+    layout.add_named_maps()
+    for label, hemi, of in layout.hemispheres():
+        folder = tmp_path / f"pp_data/sub-{label}/fsnative"
+        noise = RNG.normal(size=N)
+        gifti(
+            folder / f"prf/prf_derivatives/sub-{label}_task-pRF_hemi-{hemi}_fmriprep_dct_avg"
+            "_prf-deriv_gauss_gridfit.func.gii",
+            *(noise, of.eccen, noise),
+        )
+        gifti(folder / f"rois/sub-{label}_hemi-{hemi}_rois.func.gii", of.varea)
+    datasets = ("-d", layout.bids / "derivatives/glm", f"pp={tmp_path}/pp_data")
+    layout.run(documented("Several arrays in one file"), *datasets)
+    layout.check()
