@@ -57,9 +57,12 @@ STATUSES: Mapping[Status, str] = {
 """Every status of a row with its meaning, from the mildest to the one that wins over others."""
 
 
-NO_EFFECTS = frozenset(("p", "variance", "f", "chi2", "r2", "dof"))
-"""Statistics, in lower case, whose mean over runs is not one of all runs, and that are not
-expected to be 0 if there is no effect."""
+NEVER_NEGATIVE = frozenset(
+    {"p", "variance", "var", "varcope", "sd", "std", "se", "stderr", "sem", "f", "zf"}
+    | {"chi2", "rsquare", "r2", "rsquared", "dof", "df", "tsnr", "residvar", "ess", "logp"}
+)
+"""Statistics, as maps are named after them (in lower case), that are not effects: their mean over
+runs says nothing about all runs, and that over participants is not 0 without an effect."""
 
 
 @dataclass(frozen=True)

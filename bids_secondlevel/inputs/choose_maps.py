@@ -34,7 +34,7 @@ from bids_secondlevel.core.files import (
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.spaces import OWN
-from bids_secondlevel.core.values import NO_EFFECTS
+from bids_secondlevel.core.values import NEVER_NEGATIVE
 from bids_secondlevel.core.words import in_words
 from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import real_path
@@ -459,7 +459,7 @@ def _ways(
     files: Sequence[IndexedFile], maps: _Maps, statistic: str
 ) -> tuple[MapSource | None, MapSource | None]:
     """Say how maps of one hemisphere can become one of a statistic: weighted, and not weighted."""
-    if len(files) > 1 and statistic.casefold() in {*NO_EFFECTS, "t"}:
+    if len(files) > 1 and statistic.casefold() in {*NEVER_NEGATIVE, "t"}:
         raise UsageError(
             f"--statistic {statistic}: {files[0].source.path} and {len(files) - 1} more are maps "
             "of several runs, which are not combined: the mean of such values says nothing about "

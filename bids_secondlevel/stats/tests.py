@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.inference import PLAIN, FamilyKind, Inference
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema
-from bids_secondlevel.core.values import STATUSES, Array, Mask
+from bids_secondlevel.core.values import NEVER_NEGATIVE, STATUSES, Array, Mask
 from bids_secondlevel.rois.estimates import INDEPENDENCE
 from bids_secondlevel.rois.flags import has_flag
 from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family, holm
@@ -43,12 +43,6 @@ FAMILY = (
     "pooled (if there is no row both: of the hemispheres that there are)"
 )
 
-
-NEVER_NEGATIVE = frozenset(
-    {"p", "variance", "var", "varcope", "sd", "std", "se", "stderr", "sem", "f", "zf"}
-    | {"chi2", "rsquare", "r2", "rsquared", "dof", "df", "tsnr", "residvar", "ess", "logp"}
-)
-"""Statistics, as maps are named after them, of which a mean of 0 is no hypothesis."""
 
 REASONS = (*STATUSES, "minor_hemisphere")
 """Why a participant has no number in a test."""
