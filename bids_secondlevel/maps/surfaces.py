@@ -246,6 +246,8 @@ def table_beside(path: Path) -> Path | None:
     That of ``lh.areas.mgz`` is called ``lh.areas.mgz.ctab``, or without the hemisphere or the
     ending of the map.
     """
+    if path.suffix not in (".mgz", ".mgh"):
+        return None
     bare = path.name.removeprefix("lh.").removeprefix("rh.")
     candidates = (path.name, path.stem, bare, bare.removesuffix(path.suffix))
     tables = (path.with_name(f"{name}.ctab") for name in candidates)

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path, PurePosixPath
 
 import pytest
-from study import make_study, run_here
+from study import estimates, make_study, run_here
 
 from bids_secondlevel.core.files import Dataset, ParticipantIndex, SourceFile
 from bids_secondlevel.inputs.near_misses import near_miss, nearly_found
@@ -209,3 +209,46 @@ def test_suffixes_of_a_filter(study, tmp_path, suffix, z):
         assert done.returncode == 0
     else:
         assert "its maps hold: effect, zfoo" in done.stderr
+
+
+def tables_of(message):
+    """Take the tables out of a message, as a user would."""
+    lines = message.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("[["))
+    kept = []
+    for line in lines[first:]:
+        if line and not re.match(r"\[\[|\w+ = ", line):
+            break
+        kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "contrast", "roi"),
+    [
+        ([("contrast-", "contrast-x-")], "xattend", "xleft"),
+        ([("contrast-", "contrast-x_")], "xattend", "xleft"),
+        ([("_statmap", "_map")], "attend", "left"),
+    ],
+)
+def test_the_tables_of_a_message_make_the_study_run(study, tmp_path, pairs, contrast, roi):
+    for old, new in pairs:
+        rename(study.firstlevel, old, new)
+    config = tmp_path / "c.toml"
+    config.write_text(tables_of(told(study).stderr))
+    done = told(study, "--config", config)
+    assert done.returncode == 0, done.stderr
+    rows = estimates(tmp_path / "out")
+    assert rows["main", contrast, roi, "L"]["estimate"] == "11.5"
+    assert rows["main", contrast, roi, "R"]["estimate"] == "100.0"
+
+
+def test_the_tables_for_retinotopy_make_the_study_run(study, tmp_path):
+    rename(study.freesurfer, "_eccen", "_eccentricities")
+    rename(study.freesurfer, "_varea", "_visualareas")
+    config = tmp_path / "c.toml"
+    config.write_text(tables_of(told(study).stderr))
+    done = told(study, "--config", config)
+    assert done.returncode == 0, done.stderr
+    rows = estimates(tmp_path / "out")
+    assert rows["main", "attend", "left", "L"]["estimate"] == "11.5"

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from plans import plan
-from study import COMMAND, contents, fingerprint, make_study, write_gifti
+from study import AREA, COMMAND, contents, fingerprint, make_study, write_gifti, write_mgz
 
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.core.files import ParticipantFiles, ParticipantIndex
@@ -348,3 +348,25 @@ def test_surfaces_of_templates_redo_who_may_be_drawn_on_them(study, output, tmp_
     assert fetched != nothing
     later(surface)
     assert origin() != fetched
+
+
+def test_another_table_of_names_beside_a_map_redoes_it(study, output, caplog):
+    surf = study.surf("01")
+    for side, hemi in (("lh", "L"), ("rh", "R")):
+        write_mgz(surf / f"{side}.areas.mgz", AREA[hemi], "i4")
+        (surf / f"{side}.areas.mgz.ctab").write_text(
+            "0 none 0 0 0 0\n1 first 9 0 0 0\n2 b 1 1 1 0\n"
+        )
+    arguments = ("--no-report", "--visual-areas", "areas.mgz:first")
+    told = []
+    for names in ("first 9", "first 9", "other 9"):
+        for table in surf.glob("*.ctab"):
+            if names not in table.read_text():
+                table.write_text(
+                    table.read_text().replace("first 9", names).replace("2 b", "2 first")
+                )
+                later(table)
+        caplog.clear()
+        assert level(study, output, *arguments) == 0
+        told.append("up to date" in caplog.text)
+    assert told == [False, True, False]
