@@ -93,11 +93,11 @@ def check_eccentricity(
         If most of them are larger than the visual field is wide, or some are and its centre is
         missing (pixels), or if they are all smaller than 90 degrees in radians.
     """
-    values = _known(eccentricity, inside)
+    values = _known(eccentricity, inside & (eccentricity > 0))  # 0 is also what was not fitted
     if values.size < _ENOUGH:
         return
-    is_beyond = np.mean(values > _VISUAL_FIELD)
-    if is_beyond > 0.05 or (is_beyond > 0.001 and np.mean(values < _CENTRE) < 0.1):
+    beyond = np.mean(values > _VISUAL_FIELD)
+    if beyond > 0.05 or (beyond > 0.001 and np.mean(values < _CENTRE) < 0.1):
         raise DataError(
             f"{path}: eccentricities of the visual areas lie between {_range(values)}; expected "
             f"degrees of visual angle, which end at {_VISUAL_FIELD:g}. If they are pixels, say how "

@@ -529,8 +529,7 @@ def _combine(source: MapSource, read: Sequence[Array | Absent]) -> Array | Absen
 
 def _of_half(values: Array, inside: Array) -> Array:
     """Make the voxels of the other hemisphere NaN, which counts nowhere."""
-    kind = values.dtype if values.dtype.kind == "f" else np.float64
-    return np.where(inside, values, np.nan).astype(kind)
+    return np.where(inside, values, np.nan).astype(values.dtype)
 
 
 def _misfit(source: MapSource, grid: Grid) -> DataError | None:

@@ -52,6 +52,12 @@ class TestEccentricity:
         with pytest.raises(DataError, match=rf"lh\.a_map\.mgz.*{values.max() * factor:.4g}.*scale"):
             check_eccentricity(PATH, values * factor, everywhere)
 
+    def test_pixels_are_noticed_beside_what_was_not_fitted(self):
+        fitted = np.where(np.arange(N) % 3, UNIFORM * 10.5, 0)
+        assert np.quantile(fitted[INSIDE], 0.95) < 90
+        with pytest.raises(DataError, match="pixels"):
+            check_eccentricity(PATH, fitted, INSIDE)
+
     @pytest.mark.parametrize("values", [UNIFORM, BENSON, UNIFORM / 3])
     def test_radians_are_refused_unless_declared(self, values):
         radians = np.deg2rad(values)
