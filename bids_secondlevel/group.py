@@ -95,6 +95,7 @@ def analyse(
         min_vertices=settings.rule.min_vertices,
         min_coverage=settings.min_coverage,
         inference=settings.inference,
+        analysis=settings.analysis_name,
         settings=settings_text(settings),
         estimates=estimates,
         participants=participants_table(estimates, tables.sources, reasons, about),

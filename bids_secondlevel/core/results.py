@@ -86,6 +86,8 @@ class GroupResults:
     sweep: "pd.DataFrame"
     """No rows if the participants' tables have no sweep."""
     model: FittedModel | None = None
+    analysis: str | None = None
+    """Name of the analysis, if it has one."""
 
 
 def inputs_of(files: ParticipantFiles) -> tuple[tuple[str, str], ...]:

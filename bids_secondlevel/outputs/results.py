@@ -343,6 +343,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
             family=sidecar.get("FamilyKind", "contrast"),
             equivalence_bound=sidecar.get("EquivalenceBound"),
         ),
+        analysis=folder.analysis,
         settings=_read_text(folder.settings),
         estimates=read_table(folder.table("estimates"), ESTIMATE_COLUMNS),
         participants=_read_participants_table(folder.table("participants")),

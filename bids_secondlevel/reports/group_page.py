@@ -42,7 +42,8 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
     tested = results.statistics["p"].notna().sum()
     where = rows_in_words(main_rows(estimates["hemi"]))
     return Page(
-        "Group: estimates in individual regions of interest",
+        f"Group{f', {results.analysis}' if results.analysis else ''}: estimates in individual "
+        "regions of interest",
         f"{n_measured(estimates)} of {estimates['participant_id'].nunique()} participants have "
         f"estimates of {where}; {counted(len(results.definition.rois), 'ROI')}, "
         f"{counted(tested, 'test')}.",

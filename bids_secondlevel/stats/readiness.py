@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.rows import (
@@ -13,8 +13,8 @@ from bids_secondlevel.core.rows import (
     MISSING,
     Column,
     Schema,
+    each_row,
     frame_of_cells,
-    grouped,
 )
 from bids_secondlevel.core.values import STATUSES, ParticipantsTable
 from bids_secondlevel.core.words import counted, listed
@@ -72,17 +72,21 @@ def readiness(estimates: "pd.DataFrame") -> dict[str, Readiness]:
     dict
         By participant, in the order of the table.
     """
-    tested = _tested(estimates)
+    return _judged(_tested(estimates))
+
+
+def _judged(tested: "pd.DataFrame") -> dict[str, Readiness]:
     has_number = tested["estimate"].notna()
     is_usable = has_number.groupby(tested["participant_id"], sort=False).any()
-    reasons: dict[str, tuple[str, ...]] = {}
-    for participant, of_participant in grouped(_troubles(tested), "participant_id"):
-        kinds = dict(grouped(of_participant, "trouble"))
-        known = [*_WORDS, *(kind for kind in kinds if kind not in _WORDS)]
-        reasons[participant] = tuple(_reason(kind, kinds[kind]) for kind in known if kind in kinds)
+    troubles: dict[str, dict[str, list[Any]]] = {}
+    for row in each_row(_troubles(tested)):
+        of_participant = troubles.setdefault(row.participant_id, {})
+        of_participant.setdefault(row.trouble, []).append(row)
     judged: dict[str, Readiness] = {}
     for participant, usable in is_usable.items():
-        why = reasons.get(str(participant), ())
+        kinds = troubles.get(str(participant), {})
+        known = [*_WORDS, *(kind for kind in kinds if kind not in _WORDS)]
+        why = tuple(_reason(kind, kinds[kind]) for kind in known if kind in kinds)
         verdict: Verdict = "unusable" if not usable else "check" if why else "ready"
         judged[str(participant)] = Readiness(verdict, why)
     return judged
@@ -99,7 +103,7 @@ def found_in_words(estimates: "pd.DataFrame") -> str:
     coverage = tested["coverage"].min()
     if isnan(coverage) or coverage == 1:
         return text
-    (lowest,) = _rois_with_coverage(tested[tested["coverage"] == coverage].head(1))
+    (lowest,) = _rois_with_coverage(list(each_row(tested[tested["coverage"] == coverage].head(1))))
     return f"{text}; lowest coverage: {lowest}"
 
 
@@ -122,10 +126,11 @@ def participants_table(
     about
         Its columns are added to those of :data:`PARTICIPANT_COLUMNS`.
     """
-    judged = readiness(estimates)
+    tested = _tested(estimates)
+    judged = _judged(tested)
     odd = _unlike_most(sources)
-    sizes = _sizes(_tested(estimates))
-    coverage = _tested(estimates).groupby("participant_id")["coverage"].min()
+    sizes = _sizes(tested)
+    coverage = tested.groupby("participant_id")["coverage"].min()
     runs = _runs(estimates)
     added = {name: _column(name) for name in about.columns}
     schema = participant_schema([*PARTICIPANT_COLUMNS, *added.values()])
@@ -189,36 +194,47 @@ def _troubles(tested: "pd.DataFrame") -> "pd.DataFrame":
     return pd.concat([without, flags[flags["trouble"] != "minor_hemisphere"]])
 
 
-def _rois(rows: "pd.DataFrame") -> Iterator[str]:
-    yield from rows["roi"]
+def _rois(rows: Sequence[Any]) -> Iterator[str]:
+    for row in rows:
+        yield row.roi
 
 
-def _rois_with_sizes(rows: "pd.DataFrame") -> Iterator[str]:
-    for roi, of_roi in grouped(rows, "roi"):
-        yield f"{roi} ({of_roi['n_vertices'].min():g})"
+def _rois_with_sizes(rows: Sequence[Any]) -> Iterator[str]:
+    for row in _lowest(rows, "roi", "n_vertices"):
+        yield f"{row.roi} ({row.n_vertices:g})"
 
 
-def _rois_with_coverage(rows: "pd.DataFrame") -> Iterator[str]:
-    for roi, of_roi in grouped(rows, "roi"):
-        lowest = of_roi.sort_values("coverage", kind="stable").iloc[0]
-        yield f"{roi} ({100 * lowest['coverage']:.3g} %, {lowest['task']} {lowest['contrast']})"
+def _rois_with_coverage(rows: Sequence[Any]) -> Iterator[str]:
+    for row in _lowest(rows, "roi", "coverage"):
+        yield f"{row.roi} ({100 * row.coverage:.3g} %, {row.task} {row.contrast})"
 
 
-def _maps(rows: "pd.DataFrame") -> Iterator[str]:
-    for session, task, contrast in rows[["session", "task", "contrast"]].itertuples(index=False):
-        yield f"{'' if session == MISSING else f'session {session}, '}{task} {contrast}"
+def _maps(rows: Sequence[Any]) -> Iterator[str]:
+    for row in rows:
+        session = "" if row.session == MISSING else f"session {row.session}, "
+        yield f"{session}{row.task} {row.contrast}"
 
 
-def _tasks(rows: "pd.DataFrame") -> Iterator[str]:
-    for task, of_task in grouped(rows, "task"):
-        yield f"{task} ({of_task['n_runs'].min():g})"
+def _tasks(rows: Sequence[Any]) -> Iterator[str]:
+    for row in _lowest(rows, "task", "n_runs"):
+        yield f"{row.task} ({row.n_runs:g})"
 
 
-def _nothing(_: "pd.DataFrame") -> Iterator[str]:
+def _nothing(_: Sequence[Any]) -> Iterator[str]:
     yield from ()
 
 
-_WORDS: Mapping[str, tuple[str, Callable[["pd.DataFrame"], Iterator[str]]]] = {
+def _lowest(rows: Sequence[Any], of: str, column: str) -> Iterable[Any]:
+    """Keep the row with the lowest value for each ROI or task, in the order of the table."""
+    lowest: dict[str, Any] = {}
+    for row in rows:
+        known = lowest.setdefault(getattr(row, of), row)
+        if getattr(row, column) < getattr(known, column):
+            lowest[getattr(row, of)] = row
+    return lowest.values()
+
+
+_WORDS: Mapping[str, tuple[str, Callable[[Sequence[Any]], Iterator[str]]]] = {
     "excluded": ("excluded", _nothing),
     "missing_participant": ("no results of the participant level", _nothing),
     "unreadable_table": ("the table of the participant level cannot be read", _nothing),
@@ -242,7 +258,7 @@ _WORDS: Mapping[str, tuple[str, Callable[["pd.DataFrame"], Iterator[str]]]] = {
 """What is said of a status or a flag, and of what it is said; from the one that decides most."""
 
 
-def _reason(trouble: str, rows: "pd.DataFrame") -> str:
+def _reason(trouble: str, rows: Sequence[Any]) -> str:
     meaning = STATUSES.get(trouble, trouble)  # type: ignore[call-overload]
     words, what = _WORDS.get(trouble, (f"{meaning} ({{}})", _maps))
     return words.format(listed(list(dict.fromkeys(what(rows))), 5))
