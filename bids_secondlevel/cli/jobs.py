@@ -28,7 +28,13 @@ from bids_secondlevel.core.errors import (
     OutputError,
     SecondLevelError,
 )
-from bids_secondlevel.core.files import Dataset, ParticipantIndex, Plan, only_session
+from bids_secondlevel.core.files import (
+    Dataset,
+    ParticipantFiles,
+    ParticipantIndex,
+    Plan,
+    only_session,
+)
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.results import definition_of
 from bids_secondlevel.core.settings import Settings
@@ -260,12 +266,25 @@ def _write_methods(study: Study) -> None:
         return
     sources = {of.retinotopy_source for of in files if of.retinotopy_source}
     definition = definition_of(plan, files[0])
+    same = [set(definition_of(plan, of).combined) for of in files]
+    combined = tuple(way for way in definition.combined if all(way in of for of in same))
     text = describe_measurement(
-        replace(definition, sources=tuple(sorted(sources)), choices=plan.choices),
+        replace(
+            definition, sources=tuple(sorted(sources)), combined=combined, choices=plan.choices
+        ),
         plan.space,
-        cross_validated=any(of.folds for of in files),
+        independence=_independence(files, plan),
+        hemis=plan.hemi,
     )
     write_methods(text.markdown(), text.bibtex(), settings.output_dir / "logs")
+
+
+def _independence(files: Sequence[ParticipantFiles], plan: Plan) -> list[str]:
+    """Say what can be claimed of the localizer's own contrasts, if they are measured."""
+    if any(of.folds for of in files):
+        return ["crossvalidated"]
+    measured = {contrast.task for of in files for contrast in of.contrasts}
+    return ["circular"] if plan.localizer_task in measured else []
 
 
 def _process_all(labels: Sequence[str], study: Study, n_procs: int) -> Generator[Outcome]:

@@ -7,6 +7,7 @@ from bids_secondlevel.core.definition import in_a_line
 from bids_secondlevel.core.described import DescribedMaps
 from bids_secondlevel.core.errors import InputMissingError
 from bids_secondlevel.core.files import (
+    COMBINATIONS,
     Dataset,
     IndexedFile,
     MapSource,
@@ -23,7 +24,6 @@ from bids_secondlevel.inputs.patterns import Sought
 from bids_secondlevel.inputs.plan import same
 from bids_secondlevel.inputs.space_choice import is_in
 from bids_secondlevel.inputs.study import Chosen
-from bids_secondlevel.maps.combine import COMBINATIONS
 from bids_secondlevel.maps.reader import MapReader, localizer_gap, measured_gap
 from bids_secondlevel.maps.retinotopy import retinotopy_gap
 from bids_secondlevel.outputs.outcome import Outcome

@@ -26,6 +26,9 @@ class Definition:
     """How retinotopy or maps were carried to the space of the ROIs."""
     spheres: tuple[str, ...] = ()
     """URIs of the registered spheres that this was done with."""
+    combined: tuple[tuple[str, str], ...] = ()
+    """How maps of several runs became one: of what, and in which way; of a group, what is the same
+    for all."""
     choices: tuple[str, ...] = ()
     """Choices made on the user's behalf that decide the results, each in a sentence."""
 
@@ -58,6 +61,8 @@ class Definition:
             described["Resampling"] = list(self.resampling)
         if self.spheres:
             described["RegistrationSpheres"] = list(self.spheres)
+        if self.combined:
+            described["Combinations"] = dict(self.combined)
         if self.choices:
             described["Choices"] = list(self.choices)
         return described
@@ -69,6 +74,7 @@ class Definition:
             "RetinotopySources": list(self.sources),
             "MapsAre": self.maps_are,
             "Resampling": list(self.resampling),
+            "Combinations": dict(self.combined),
             "Choices": list(self.choices),
         }
 
@@ -108,6 +114,10 @@ class Definition:
                 maps_are=_text(sidecar.get("MapsAre", "surfaces")),
                 resampling=tuple(map(_text, sidecar.get("Resampling", ()))),
                 spheres=tuple(map(_text, sidecar.get("RegistrationSpheres", ()))),
+                combined=tuple(
+                    (_text(what), _text(how))
+                    for what, how in sidecar.get("Combinations", {}).items()
+                ),
                 choices=tuple(map(_text, sidecar.get("Choices", ()))),
             )
         except (AttributeError, LookupError, TypeError, ValueError, UsageError) as error:

@@ -28,6 +28,15 @@ def run_order(run: str) -> str:
 
 
 Combination = Literal["single", "fixed_effects", "mean", "fixed_effects_z", "stouffer"]
+
+COMBINATIONS: Mapping[Combination, str] = {
+    "single": "one map",
+    "fixed_effects": "mean weighted by inverse variance (fixed effects)",
+    "mean": "unweighted mean",
+    "fixed_effects_z": "z of the mean weighted by inverse variance (fixed effects)",
+    "stouffer": "sum of z divided by the root of their number (Stouffer)",
+}
+"""How the maps of several runs become one, in words."""
 """How the maps of several runs become one (:func:`~bids_secondlevel.rois.measure.combine_runs`)."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.definition import Definition
-from bids_secondlevel.core.files import ParticipantFiles, Plan
+from bids_secondlevel.core.files import COMBINATIONS, ParticipantFiles, Plan
 from bids_secondlevel.core.inference import Inference
 
 if TYPE_CHECKING:
@@ -125,5 +125,17 @@ def definition_of(
         maps_are="volumes" if plan.is_volume else "surfaces",
         resampling=tuple(dict.fromkeys(resampling)),
         spheres=tuple(dict.fromkeys(spheres)),
+        combined=_combined(plan, files),
         choices=(*plan.choices, *files.choices),
     )
+
+
+def _combined(plan: Plan, files: ParticipantFiles) -> tuple[tuple[str, str], ...]:
+    """Say how maps of several runs become one, for the localizer and for each task."""
+    localizer = [(f"localizer {plan.localizer_task}", maps) for maps in files.localizers.values()]
+    measured = [(f"task {contrast.task}", contrast.maps) for contrast in files.contrasts]
+    ways: dict[str, set[str]] = {}
+    for what, maps in (*localizer, *measured):
+        for source in maps.values():
+            ways.setdefault(what, set()).add(COMBINATIONS[source.combination])
+    return tuple((what, " and ".join(sorted(hows))) for what, hows in ways.items())

@@ -1,19 +1,11 @@
 """Combine the maps of several runs into one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from bids_secondlevel.core.files import Combination
 from bids_secondlevel.core.values import Array
-
-COMBINATIONS: Mapping[Combination, str] = {
-    "single": "one map",
-    "fixed_effects": "mean weighted by inverse variance (fixed effects)",
-    "mean": "unweighted mean",
-    "fixed_effects_z": "z of the mean weighted by inverse variance (fixed effects)",
-    "stouffer": "sum of z divided by the root of their number (Stouffer)",
-}
 
 
 def combine_runs(

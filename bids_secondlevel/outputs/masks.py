@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
+from bids_secondlevel.core.files import COMBINATIONS, ParticipantFiles, Plan, SourceFile
 from bids_secondlevel.core.hemispheres import Bilateral, Hemisphere
 from bids_secondlevel.core.roi_rule import MASK_COLOUR, OVERLAP_COLOUR, RoiDefinition, roi_colours
 from bids_secondlevel.core.spaces import is_template
 from bids_secondlevel.core.values import Mask, RoiMasks, Rois
 from bids_secondlevel.inputs.study import Chosen
-from bids_secondlevel.maps.combine import COMBINATIONS
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.spheres import Alignment
 from bids_secondlevel.outputs.files import json_bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError, InputMissingError
-from bids_secondlevel.core.files import Contrast
+from bids_secondlevel.core.files import COMBINATIONS, Contrast
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.inference import Inference
 from bids_secondlevel.core.results import FittedModel, GroupResults, ParticipantResults
@@ -16,7 +16,6 @@ from bids_secondlevel.core.rows import Schema, stacked
 from bids_secondlevel.core.settings import is_stats_model, model_as_given
 from bids_secondlevel.core.values import Rois
 from bids_secondlevel.inputs.study import Chosen
-from bids_secondlevel.maps.combine import COMBINATIONS
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.files import read_json, read_json_object
 from bids_secondlevel.outputs.files import (

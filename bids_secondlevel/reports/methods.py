@@ -2,7 +2,8 @@
 
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
-from bids_secondlevel.core.hemispheres import main_rows
+from bids_secondlevel.core.files import COMBINATIONS
+from bids_secondlevel.core.hemispheres import BOTH, main_rows
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import MISSING
-from bids_secondlevel.core.words import in_words
+from bids_secondlevel.core.words import counted, in_words, listed
 from bids_secondlevel.stats.models.table import FIT_KINDS
 
 if TYPE_CHECKING:
@@ -100,7 +102,12 @@ class MethodsText:
 
 
 def describe_measurement(
-    definition: Definition, space: str | None, *, cross_validated: bool
+    definition: Definition,
+    space: str | None,
+    *,
+    independence: Collection[str],
+    hemis: Collection[str],
+    sources: Mapping[str, int] | None = None,
 ) -> MethodsText:
     """Word how ROIs were defined and measured.
 
@@ -108,8 +115,12 @@ def describe_measurement(
     ----------
     space
         Of the ROIs.
-    cross_validated
-        Whether there are cross-validated estimates of the localizer.
+    independence
+        What there is of estimates: independent, cross-validated or circular ones.
+    hemis
+        The hemispheres that there are rows of.
+    sources
+        How many participants have retinotopic maps of each source, if there are several.
     """
     versions = software_versions()
     cited = ["gorgolewski2016", "gorgolewski2017", "yarkoni2019", "nibabel", "harris2020"]
@@ -117,7 +128,8 @@ def describe_measurement(
     maps = []
     for tag in definition.sources:
         meaning, key = SOURCES.get(tag, ("", ""))
-        maps.append(tag + (f" ({meaning}; {_cite(key)})" if key else ""))
+        n = f" for {counted(sources[tag], 'participant')}" if sources and tag in sources else ""
+        maps.append(tag + (f" ({meaning}; {_cite(key)})" if key else "") + n)
         cited += [key] if key else []
     units = definition.units
     if units == "voxels":
@@ -134,25 +146,27 @@ def describe_measurement(
         else "Visual areas and eccentricities were taken from retinotopic maps.",
         *(f"Carried to the space of the ROIs: {how}." for how in definition.resampling),
         *definition.sentences(),
+        *_combinations(definition),
     ]
     measured = [
         f"Within each ROI, the values of the {definition.statistic} maps of every contrast "
-        f"were {_SUMMARIES[definition.summary]} the {units} with a finite value, in each "
-        f"hemisphere or in both hemispheres pooled. ROIs without {units} gave no estimate."
+        f"were {_SUMMARIES[definition.summary]} the {units} with a finite value, "
+        f"{_hemispheres(hemis)}. ROIs without {units} gave no estimate."
     ]
-    if definition.localizer_task:
+    if not {"circular", "crossvalidated"}.isdisjoint(independence):
         cited.append("kriegeskorte2009")
-        if cross_validated:
+        if "crossvalidated" in independence:
             measured.append(
                 "Contrasts of the localizer were measured by cross-validation: in each run, ROIs "
                 "were defined on the other runs, and the estimates were averaged over runs "
                 f"({_cite('kriegeskorte2009')})."
             )
-        else:
+        if "circular" in independence:
+            but = " where this was not possible" if "crossvalidated" in independence else ""
             measured.append(
                 "Estimates of the localizer's own contrasts in the ROIs that they define are "
-                f"circular ({_cite('kriegeskorte2009')}); they served as a control and were not "
-                "tested."
+                f"circular ({_cite('kriegeskorte2009')}){but}; they served as a control and were "
+                "not tested."
             )
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     software = (
@@ -161,6 +175,33 @@ def describe_measurement(
         f"Versions: {libraries}."
     )
     return MethodsText((" ".join(sentences), " ".join(measured), software), tuple(cited))
+
+
+def _hemispheres(hemis: Collection[str]) -> str:
+    """Word which hemispheres are measured.
+
+    Examples
+    --------
+    >>> _hemispheres(["L", "R", "both"]), _hemispheres(["R"])
+    ('in each hemisphere and in both hemispheres pooled', 'in the right hemisphere')
+    """
+    names = {"L": "in the left hemisphere", "R": "in the right hemisphere"}
+    single = [name for hemi, name in names.items() if hemi in hemis]
+    parts = ["in each hemisphere"] if len(single) > 1 else single
+    return in_words([*parts, *(["in both hemispheres pooled"] if BOTH in hemis else [])])
+
+
+def _combinations(definition: Definition) -> list[str]:
+    """Word how maps of several runs became one."""
+    by_way: dict[str, list[str]] = {}
+    for what, how in definition.combined:
+        by_way.setdefault(how, []).append(what)
+    one = COMBINATIONS["single"]
+    return [
+        f"Maps of several runs became one within each participant ({in_words(whats)}): {how}."
+        for how, whats in by_way.items()
+        if how != one
+    ]
 
 
 def software_versions() -> dict[str, str]:
@@ -180,13 +221,22 @@ def group_methods(results: GroupResults) -> MethodsText:
     measured = describe_measurement(
         results.definition,
         " and ".join(spaces) or None,
-        cross_validated="crossvalidated" in estimates["independence"].unique(),
+        independence=estimates["independence"][estimates["estimate"].notna()].unique(),
+        hemis=estimates["hemi"].unique(),
+        sources=_sources(results),
     )
     tested = _describe_inference(results)
     return MethodsText(
         (*measured.paragraphs, *tested.paragraphs),
         tuple(dict.fromkeys((*measured.cited, *tested.cited))),
     )
+
+
+def _sources(results: GroupResults) -> dict[str, int]:
+    """Count the participants by the source of their retinotopy, if there are several."""
+    counts = Counter(str(tag) for tag in results.participants["retinotopy_source"])
+    del counts[MISSING]
+    return counts if len(counts) > 1 else {}
 
 
 def n_measured(estimates: "pd.DataFrame") -> int:
@@ -197,28 +247,43 @@ def n_measured(estimates: "pd.DataFrame") -> int:
 
 def _describe_inference(results: GroupResults) -> MethodsText:
     """Word how participants were tested."""
-    cited = ["hedges1981", "benjamini1995", "virtanen2020"]
-    excluded = [f"{who} ({why})" if why else who for who, why in results.exclusions.items()]
-    left_out = f" Excluded: {', '.join(excluded)}." if excluded else ""
+    estimates = results.estimates
+    cited = ["hedges1981", "benjamini1995", "holm1979", "virtanen2020"]
+    main = main_rows(estimates["hemi"])
     tests = [
-        f"Estimates of {n_measured(results.estimates)} participants were analysed.{left_out} For "
-        "every ROI, task "
-        "and contrast, the mean was tested against 0 with Student's t; differences between ROIs, "
-        "between contrasts and between hemispheres were tested with paired t tests (two-sided; "
-        f"SciPy, {_cite('virtanen2020')}). Effect sizes are Cohen's d and Hedges' g "
+        f"Estimates of {n_measured(estimates)} participants were analysed.{_left_out(results)}",
+        _tests_in_words(results),
+        "Effect sizes are Cohen's d and Hedges' g "
         f"({_cite('hedges1981')}), with 95 % confidence intervals from the noncentral t "
-        "distribution. Circular estimates were not tested."
+        "distribution.",
     ]
-    n_flips = results.inference.n_permutations
+    if (results.statistics["independence"] == "circular").any():
+        tests.append("Circular estimates were not tested.")
+    inference = results.inference
+    of = {
+        "contrast": "the tests of a contrast, in all ROIs",
+        "task": "all tests of a task",
+        "all": "all tests",
+    }[inference.family]
+    where = " and ".join(
+        {"both": "both hemispheres pooled", "L": "the left", "R": "the right hemisphere"}[hemi]
+        for hemi in main
+    )
+    where = "the left hemisphere" if main == ("L",) else where
+    n_flips = inference.n_permutations
     if n_flips:
         cited.append("nichols2002")
         tests.append(
             "In addition, the signs of participants were flipped (all flips where there are no "
-            f"more than {n_flips}, otherwise {n_flips} random ones), and p values "
-            "were corrected for the familywise error by the distribution of the largest |t| over "
-            f"all tests ({_cite('nichols2002')})."
+            f"more than {n_flips}, otherwise {n_flips} random ones), and p values were corrected "
+            "for the familywise error by the distribution of the largest |t| "
+            f"({_cite('nichols2002')})."
         )
-    tests.append(f"The false discovery rate was controlled after {_cite('benjamini1995')}.")
+    tests.append(
+        f"p values were also corrected after {_cite('holm1979')}, and the false discovery rate was "
+        f"controlled after {_cite('benjamini1995')}. Each correction was over {of}, in {where}; "
+        "tests against 0 and each kind of comparison were corrected apart."
+    )
     if results.model is not None:
         fits = results.model.fits
         how = in_words([FIT_KINDS[fit] for fit in fits["fit"].unique()])
@@ -234,6 +299,57 @@ def _describe_inference(results: GroupResults) -> MethodsText:
             )
         tests.append(f"The model “{results.model.given}” was fitted ({how}).{robust}")
     return MethodsText((" ".join(tests),), tuple(cited))
+
+
+def _left_out(results: GroupResults) -> str:
+    """Word who, and which numbers, are not in the statistics."""
+    excluded = [f"{who} ({why})" if why else who for who, why in results.exclusions.items()]
+    text = f" Excluded: {', '.join(excluded)}." if excluded else ""
+    units = results.definition.units
+    statuses = results.estimates["status"]
+    for status, least in (
+        ("below_min_coverage", f"with data in less than {results.min_coverage:.0%} of their"),
+        ("below_min_vertices", f"of fewer than {results.min_vertices}"),
+    ):
+        whose = list(results.estimates.loc[statuses == status, "participant_id"].unique())
+        if whose:
+            text += f" Estimates in ROIs {least} {units} were left out ({listed(whose, 10)})."
+    return text
+
+
+def _tests_in_words(results: GroupResults) -> str:
+    """Word which tests were made."""
+    kinds = {
+        "roi": "between ROIs",
+        "contrast": "between contrasts",
+        "hemi": "between hemispheres",
+    }
+    comparisons = results.comparisons
+    made = set(comparisons["comparison"][comparisons["p"].notna()])
+    parts = []
+    if results.statistics["p"].notna().any():
+        parts.append(
+            "For every ROI, task and contrast, the mean was tested against 0 with Student's t"
+        )
+    compared = [words for kind, words in kinds.items() if kind in made]
+    if compared:
+        parts.append(f"differences {in_words(compared)} were tested with paired t tests")
+    if not parts:
+        return "No test could be made."
+    text = f"{'; '.join(parts)} (two-sided; SciPy, {_cite('virtanen2020')})."
+    text = text[0].upper() + text[1:]
+    minor = comparisons["excluded"].str.contains("minor_hemisphere", regex=False)
+    if (minor & (comparisons["comparison"] == "hemi")).any():
+        text += (
+            " ROIs of which less than 10 % lay in one of the hemispheres were left out of the "
+            "comparisons of hemispheres."
+        )
+    if results.dependences:
+        text += (
+            f" Contrasts were not compared with what they are made of "
+            f"({'; '.join(results.dependences)})."
+        )
+    return text
 
 
 def reference_list(keys: Iterable[str]) -> list[str]:

@@ -182,6 +182,7 @@ def _methods_section(results: ParticipantResults) -> Section:
     text = describe_measurement(
         results.definition,
         results.space,
-        cross_validated="crossvalidated" in set(results.estimates["independence"]),
+        independence=results.estimates["independence"].unique(),
+        hemis=results.estimates["hemi"].unique(),
     )
     return Section("Methods", text=(*text.paragraphs, *reference_list(text.cited)))

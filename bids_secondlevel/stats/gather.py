@@ -80,6 +80,7 @@ def common_definition(definitions: Mapping[Path, Definition]) -> Definition:
             "participant level with the same settings for all, or into another folder."
         )
     every = list(definitions.values())
+    same, different = _combinations(definitions)
     return replace(
         every[0],
         rois=tuple({roi.name: roi for of in every for roi in of.rois}.values()),
@@ -87,7 +88,8 @@ def common_definition(definitions: Mapping[Path, Definition]) -> Definition:
         maps_are=" and ".join(sorted({of.maps_are for of in every})),
         resampling=tuple(sorted({how for of in every for how in of.resampling})),
         spheres=(),
-        choices=_choices(definitions),
+        combined=tuple(same.items()),
+        choices=(*_choices(definitions), *different),
     )
 
 
@@ -143,6 +145,22 @@ def _check_same_rois(estimates: "pd.DataFrame") -> None:
                         f"{listed(without, 5)}. Run the participant level with the same settings "
                         f"for all, or choose what all have ({option})."
                     )
+
+
+def _combinations(definitions: Mapping[Path, Definition]) -> tuple[dict[str, str], list[str]]:
+    """Say how runs were combined if it is the same for all, and whose were combined otherwise."""
+    ways: dict[str, dict[str, dict[str, None]]] = {}
+    for path, definition in definitions.items():
+        for what, how in definition.combined:
+            ways.setdefault(what, {}).setdefault(how, {})[path.name.partition("_")[0]] = None
+    same = {what: next(iter(by_way)) for what, by_way in ways.items() if len(by_way) == 1}
+    different = []
+    for what, by_way in ways.items():
+        if what not in same:
+            fewest = sorted(by_way.items(), key=lambda item: len(item[1]))
+            shown = "; ".join(f"{how} for {listed(list(who), 5)}" for how, who in fewest)
+            different.append(f"Maps of {what} were not combined in the same way for all: {shown}.")
+    return same, different
 
 
 def _choices(definitions: Mapping[Path, Definition]) -> tuple[str, ...]:

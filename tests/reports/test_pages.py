@@ -348,6 +348,33 @@ def test_the_methods_text_says_what_was_done(results, group_study):
     assert "participants were analysed" in (results / "logs" / "CITATION.md").read_text()
 
 
+def methods_of(output):
+    return " ".join((output / "logs" / "CITATION.md").read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "unsaid"),
+    [
+        ([], "tests of a contrast, in all ROIs, in both hemispheres pooled", "all tests of a task"),
+        (["--family", "task"], "over all tests of a task, in both hemispheres", "of a contrast"),
+        (["--hemi", "R"], "in all ROIs, in the right hemisphere;", "both hemispheres pooled"),
+        (["--hemi", "L"], "was tested against 0", "between hemispheres"),
+        (["--task-label", "main"], "with Student's t", "circular"),
+        ([], "circular", "median"),
+        (["--min-vertices", "3"], "of fewer than 3 vertices were left out (sub-01, sub-02", "%"),
+    ],
+)
+def test_the_methods_text_says_what_was_done_and_nothing_else(
+    results, group_study, options, said, unsaid
+):
+    common = [str(group_study.root), str(results), "group", "--no-report"]
+    assert main([*common, *options]) == 0
+    text = methods_of(results).replace("95 % confidence", "").replace("FDR", "")
+    assert "Estimates of 4 participants were analysed" in text
+    assert said in text
+    assert unsaid not in text.partition("# References")[0]
+
+
 def test_the_methods_text_of_other_rules(study, output):
     options = ["--tail", "less", "--summary", "median", "--eccentricity", "1", "4", "--no-report"]
     assert main([str(study.root), str(output), "participant", *options]) == 0
