@@ -103,11 +103,12 @@ class DescribedMaps:
     def __post_init__(self) -> None:
         captured = _checked_pattern(self.pattern)
         _check_constants(self, captured)
-        if "subject" not in captured and self.subject is None:
-            raise UsageError(
-                f"pattern = {self.pattern!r} does not say the participant. Put {{subject}} in the "
-                "place of its label."
-            )
+        for name, given in (("subject", self.subject), ("task", self.task)):
+            if name not in captured and given is None:
+                raise UsageError(
+                    f"pattern = {self.pattern!r} does not say the {name}. Put {{{name}}} in its "
+                    "place, or give it as a constant."
+                )
         object.__setattr__(self, "stat", label_of("stat", self.stat))
         if isinstance(self.df, str):
             _checked_pattern(self.df)
@@ -166,13 +167,10 @@ class DescribedRetinotopy:
                 f"areas: there is no visual area {', '.join(unknown)}; expected some of "
                 f"{', '.join(VISUAL_AREAS)}."
             )
-        if self.scale is not None and (
-            self.map == "varea" or not (self.scale and isfinite(self.scale))
-        ):
-            raise UsageError(
-                f"scale = {self.scale:g}; expected a number other than 0, and no scale for visual "
-                "areas."
-            )
+        if self.scale is not None and self.map == "varea":
+            raise UsageError("scale is given for visual areas, which are not numbers to multiply.")
+        if self.scale is not None and not (self.scale and isfinite(self.scale)):
+            raise UsageError(f"scale = {self.scale:g}; expected a number other than 0.")
         if self.angle is not None and self.map != "angle":
             raise UsageError(f'angle is given, and map is {self.map!r}; expected map = "angle".')
         if self.angle is not None and self.angle not in get_args(AngleConvention):

@@ -491,8 +491,9 @@ def _as_toml(value: Any) -> Any:
 
 def _table_as_toml(described: Described) -> dict[str, Any]:
     table = as_table(described)
-    dataset = Path(described.dataset or "")
-    if len(dataset.parts) > 1 and dataset.is_dir():  # else the name of a dataset
+    # Path.expanduser ends where there is no home.
+    dataset = Path(os.path.expanduser(described.dataset or ""))  # noqa: PTH111
+    if os.sep in (described.dataset or "") and dataset.is_dir():  # else a name, or in BIDS_DIR
         table["dataset"] = _absolute(dataset)
     return table
 

@@ -154,7 +154,7 @@ def patterns_of(settings: Settings, datasets: Sequence[Dataset]) -> tuple[Patter
                 datasets=_datasets_of(described, raw, datasets, heading),
                 folders=folders,
             )
-            _check_maps(pattern)
+            _check_df(pattern)
             patterns.append(pattern)
     return tuple(patterns)
 
@@ -170,7 +170,7 @@ def _datasets_of(
     if named:
         return tuple(named)
     given = Path(os.path.expanduser(asked))  # noqa: PTH111 Path.expanduser ends without a home
-    for path in (given.absolute(), raw.root / given):
+    for path in (given.absolute(), raw.root / given)[0 if os.sep in asked else 1 :]:
         if path.is_dir():
             same = [dataset for dataset in known if dataset.root == path]
             taken = {dataset.name for dataset in known}
@@ -180,27 +180,16 @@ def _datasets_of(
             return tuple(same) or (Dataset(name, path),)
     raise UsageError(
         f"{heading}: dataset = {asked!r} is neither the name of a dataset nor a folder; the "
-        f"datasets are {', '.join(dataset.name for dataset in known)}. Name its folder with "
-        f"--derivatives {asked}=PATH, or give the path."
+        f"datasets are {', '.join(dataset.name for dataset in datasets) or 'none'}. Name its "
+        f"folder with --derivatives {asked}=PATH, or give the path."
     )
 
 
-def _check_maps(pattern: Pattern) -> None:
+def _check_df(pattern: Pattern) -> None:
     described = pattern.described
-    if not isinstance(described, DescribedMaps):
-        return
-    if described.df is not None and _statistic(described) != "t":
+    if isinstance(described, DescribedMaps) and described.df and _statistic(described) != "t":
         raise UsageError(
             f'{pattern.heading}: df is given, and stat is {described.stat!r}; expected stat = "t".'
-        )
-    if (
-        described.task is None
-        and "task" not in captures_of(described.pattern)
-        and not any(dataset.task for dataset in pattern.datasets)
-    ):
-        raise UsageError(
-            f"{pattern.heading}: pattern = {described.pattern!r} does not say the task. Put "
-            '{task} in its place, or add task = "..." to the table.'
         )
 
 
@@ -309,8 +298,6 @@ def _names_in(path: Path) -> tuple[str, ...]:
 
 def _statistical(match: Match, described: DescribedMaps) -> Iterator[IndexedFile]:
     entities = match.labels()
-    if match.dataset.task is not None:
-        entities.setdefault("task", match.dataset.task)
     entities |= {"suffix": "statmap", "extension": extension_of(match.path.name)}
     entities = with_pooled_run(entities)
     plain = Reading(array=described.array)
@@ -374,15 +361,19 @@ def _on_sides(
 
     Raises
     ------
-    DataError
-        If nothing says the hemisphere of a map of one.
+    UsageError
+        If nothing says the hemisphere of a map of one, or its contrast.
     """
     kind = _kind_of(entities)
-    if kind == "surface" and "hemi" not in entities:
-        raise DataError(
-            f"{match.pattern.heading}: {match.path}: nothing says the hemisphere. Put {{hemi}} in "
-            'its place in the pattern, or add hemi = "L" to the table.'
-        )
+    for name, is_needed in (
+        ("hemi", kind == "surface"),
+        ("contrast", entities["suffix"] == "statmap" and kind != "cifti"),
+    ):
+        if is_needed and name not in entities:
+            raise UsageError(
+                f"{match.pattern.heading}: {match.path}: nothing says {name}. Put {{{name}}} in "
+                f'its place in the pattern, or add {name} = "..." to the table.'
+            )
     source = SourceFile(match.path, uri_of(match.dataset, match.path), kind, reading)
     if space is not None:
         entities = {**entities, "space": _space_label(space, kind)}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def read_participants(bids_dir: Path) -> ParticipantsTable:
         label = cells.pop(_ID)
         if label is None:
             raise DataError(f"{path}: a row has no {_ID} ({', '.join(filter(None, line))}).")
-        participant = f"sub-{label.removeprefix('sub-')}"
+        # As folders of participants become labels in the tables of a config file.
+        participant = f"sub-{re.sub('[^0-9A-Za-z+]', '', label.removeprefix('sub-'))}"
         if participant in values:
             raise DataError(f"{path}: {participant} is there more than once; keep one row.")
         values[participant] = cells

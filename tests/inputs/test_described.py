@@ -505,7 +505,10 @@ space = "fsnative"
             "sess{subject}/bald/{task}.{hemi}/{contrast}/sig.nii.gz",
             ("sess01 it expects a folder 'bald'", "sess01/bold"),
         ),
-        ("subject{subject}/bold/sig.nii.gz", ("it expects a folder 'subject{subject}'", "sess01")),
+        (
+            "subject{subject}/{task}/sig.nii.gz",
+            ("it expects a folder 'subject{subject}'", "sess01"),
+        ),
         (
             "sess{subject}/{subject}/{task}.{contrast}.{hemi}.gii",
             ("it expects a folder '{subject}'",),
@@ -567,3 +570,63 @@ space = "fsnative"
     assert finished.returncode == 65
     assert "nothing says their degrees of freedom" in finished.stderr
     assert "give df" in finished.stderr
+
+
+def test_both_levels_take_the_same_file(fsfast, tmp_path):
+    bids, _, config = fsfast
+    assert run(bids, config).returncode == 0
+    (bids / "participants.tsv").write_text("participant_id\tage\n01\t20\n02\t30\n")
+    grouped = run_here(
+        *(bids, tmp_path / "out", "group", "--config", tmp_path / "config.toml"), "--no-report"
+    )
+    assert grouped.returncode == 0, grouped.stderr
+    with (tmp_path / "out/group_estimates.tsv").open() as file:
+        found = [row for row in csv.DictReader(file, delimiter="\t") if row["task"] == "main"]
+    assert [row["participant_id"] for row in found if row["hemi"] == "L"] == ["sub-01", "sub-02"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("{task}", "*", "does not say the task. Put {task} in its place"),
+        ("{hemi}/{contrast}", "{hemi}/*", "nothing says contrast. Put {contrast} in its place"),
+        ("sess{subject}", "sess*", "does not say the subject. Put {subject}"),
+        ("{task}", "{tsk}", "has {tsk}; expected some of {subject} {session} {task}"),
+        ("sess{subject}", "/sess{subject}", "expected a path relative to the dataset"),
+        ("sess{subject}", "../sess{subject}", "expected a path relative to the dataset"),
+        ('fsfast"\npattern', 'fsfats"\npattern', "neither the name of a dataset nor a folder"),
+        ('stat = "sig"', 'stat = "sig"\ndf = 5', 'expected stat = "t"'),
+        ('stat = "sig"', 'stat = "t"\ndf = 0', "df = 0; expected a number above 0"),
+        ('stat = "sig"', 'stat = "sig"\narray = -1', "array = -1; expected a number from 0"),
+        ('stat = "sig"', 'stat = "sig"\ntask = "loc"', "and the pattern captures {task}"),
+        ('stat = "sig"', 'stat = "sig"\nrun = "-"', "run is '-'; expected a letter or a digit"),
+        ('stat = "sig"', "", "has no key stat"),
+    ],
+)
+def test_a_table_that_cannot_be_is_told_with_what_to_do(fsfast, old, new, told):
+    bids, _, config = fsfast
+    finished = run(bids, config.replace(old, new, 1))
+    assert finished.returncode == 64
+    assert told in finished.stderr
+    assert "[[maps]] number 1" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('map = "ecc"', "map = 'ecc'; expected one of \"varea\""),
+        ('map = "eccen"\nareas = { V1 = 1 }', 'expected map = "varea"'),
+        ('map = "varea"\nareas = { V9 = 1 }', "there is no visual area V9"),
+        ('map = "varea"\nareas = { V1 = "a" }', "expected whole numbers by the names of areas"),
+        ('map = "varea"\nscale = 2', "scale is given for visual areas"),
+        ('map = "eccen"\nscale = 0', "scale = 0; expected a number other than 0"),
+        ('map = "eccen"\nangle = "vertical-clockwise"', 'expected map = "angle"'),
+        ('map = "angle"\nangle = "clockwise"', 'expected one of "vertical-clockwise"'),
+    ],
+)
+def test_a_table_of_retinotopy_that_cannot_be(study, lines, told):
+    bids, _ = study
+    table = f'[[retinotopy]]\npattern = "{{subject}}/surf/{{hemi}}.benson14_eccen.mgz"\n{lines}\n'
+    finished = run(bids, table)
+    assert finished.returncode == 64
+    assert told in finished.stderr
