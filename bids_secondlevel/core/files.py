@@ -411,6 +411,8 @@ class NearMiss:
     """Its path in the dataset, with ``{subject}`` and ``{hemi}`` in their places."""
     is_certain: bool
     """Whether its name says that it is a statistical map."""
+    is_describable: bool = True
+    """Whether a table in the config could say what its name does not."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ from bids_secondlevel.inputs.names import PARTICIPANT_FOLDER
 from bids_secondlevel.maps.files import check_present, read_json, read_json_object
 
 _OWN_NAME = "bids_secondlevel"
-_NEVER_SEARCHED = {"sourcedata", "derivatives", "rawdata", "code", "logs", "figures", "surf", "mri"}
+NEVER_SEARCHED = {"sourcedata", "derivatives", "rawdata", "code", "logs", "figures", "surf", "mri"}
+"""Folders that hold no folders of participants."""
 _MOST_SEARCHED = 50
 
 
@@ -307,7 +308,7 @@ def _searched(folder: Path) -> list[Path]:
     children = [
         child
         for child in folders_in(folder)
-        if child.name not in _NEVER_SEARCHED and not _is_our_own(child)
+        if child.name not in NEVER_SEARCHED and not _is_our_own(child)
     ]
     return children if len(children) <= _MOST_SEARCHED else []
 

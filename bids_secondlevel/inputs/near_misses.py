@@ -1,8 +1,11 @@
 """Files that are nearly maps: why they are not understood, and what in a config would take them."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePath
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path, PurePath
 
 from bids_secondlevel.core.files import (
     Dataset,
@@ -14,7 +17,11 @@ from bids_secondlevel.core.files import (
 )
 from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.core.words import counted, in_words
-from bids_secondlevel.inputs.datasets import what_is_in
+from bids_secondlevel.inputs.datasets import (
+    NEVER_SEARCHED,
+    participant_folders,
+    what_is_in,
+)
 from bids_secondlevel.inputs.names import (
     RETINOTOPIC_MAPS,
     SURFACE_EXTENSIONS,
@@ -23,6 +30,10 @@ from bids_secondlevel.inputs.names import (
 )
 
 _SHOWN = 3
+_MOST_LOOKED_AT = 5000
+_UNSAID = "the name does not say it"
+_NUMBERED = re.compile("(con|spmT)_[0-9]+")
+_BARE = re.compile("sig|ces|cesvar|t")
 _MEASURED = ("effect", "variance", "z", "t")
 _AFNI = ".niml.dset"
 _TIME_SERIES = ".dtseries.nii"
@@ -98,6 +109,7 @@ def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None
         reason=reason,
         pattern=_pattern(path, label),
         is_certain=is_certain,
+        is_describable=threshold is None and ending != _AFNI and not _OF_PRFANALYZE.search(name),
     )
 
 
@@ -116,7 +128,46 @@ def incomplete(file: IndexedFile, path: PurePath, label: str) -> NearMiss | None
 
 
 def _pattern(path: PurePath, label: str) -> str:
-    return _SIDE.sub("{hemi}", path.as_posix().replace(f"sub-{label}", "sub-{subject}"))
+    text = path.as_posix()
+    if f"sub-{label}" in text:
+        return _SIDE.sub("{hemi}", text.replace(f"sub-{label}", "sub-{subject}"))
+    # The folder of a participant has the label in its name, or else any number.
+    said = next((part for part in path.parts[:-1] if label in part), None)
+    said = said or next((part for part in path.parts[:-1] if re.search("[0-9]", part)), None)
+    if said is not None:
+        pattern = said.replace(label, "{subject}", 1) if label in said else "{subject}"
+        text = text.replace(said, pattern)
+    return _SIDE.sub("{hemi}", text)
+
+
+def _in_other_folders(dataset: Dataset, label: str) -> list[NearMiss]:
+    """Look for maps in folders that are not called after a participant as BIDS does.
+
+    Those of the participant are listed, if the label is in their paths; else all. Datasets may be
+    large: only the first files are looked at.
+    """
+    found = []
+    for path in islice(_ordinary_files(dataset.root), _MOST_LOOKED_AT):
+        source = SourceFile(path, f"bids:{dataset.name}:{path}")
+        miss = near_miss(source, path.relative_to(dataset.root), label)
+        if miss is not None:
+            folder = f"it is not in a folder called sub-{label}"
+            found.append(replace(miss, reason=folder) if miss.is_describable else miss)
+    folders = len(dataset.root.parts)
+    own = [miss for miss in found if label in "/".join(miss.source.path.parts[folders:-1])]
+    return own or found
+
+
+def _ordinary_files(root: Path) -> Iterator[Path]:
+    """List the files below a dataset, but for those in folders that BIDS knows."""
+    for parent, folders, names in os.walk(root):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith((".", "sub-", "fsaverage"))
+            and (name not in NEVER_SEARCHED or name in ("surf", "mri"))
+        )
+        yield from (Path(parent) / name for name in sorted(names))
 
 
 def _why_no_retinotopy(path: PurePath) -> str:
@@ -214,7 +265,11 @@ def nearly_found(
     str
         Lines that follow a message.
     """
+    label = indexes[0].label if indexes else None
     misses = [miss for index in indexes for miss in index.near_misses if miss.kind == kind]
+    for dataset in datasets:
+        if label is not None and not participant_folders(dataset, label):
+            misses += [miss for miss in _in_other_folders(dataset, label) if miss.kind == kind]
     groups = grouped({miss.source: miss for miss in misses}.values())
     lines = []
     if groups:
@@ -225,11 +280,11 @@ def nearly_found(
         ]
         n_rest = sum(map(len, groups[_SHOWN:]))
         lines += [f"  and {counted(n_rest, 'more file')}."] if n_rest else []
-    label = indexes[0].label if indexes else None
     lines.append(f"Searched for sub-{label}:" if label else "Searched:")
     lines += [f"  {what_is_in(dataset, label)}" for dataset in datasets]
-    described = (miss for miss in misses if threshold_in(miss.source.path.name) is None)
-    tables = list(dict.fromkeys(map(_table, described)))[:_SHOWN]
+    described = (miss for miss in misses if miss.is_describable)
+    written = sorted(dict.fromkeys(map(_table, described)), key=lambda table: table.count(_UNSAID))
+    tables = written[:_SHOWN]
     if tables:
         lines.append("These lines in a file for --config would describe such names:")
         lines += [f"\n{table}" for table in tables]
@@ -254,13 +309,18 @@ def _table(miss: NearMiss) -> str:
         )
     for key, capture in keys.items():
         folder = re.sub(f"(?<![0-9A-Za-z]){key}-[^/_]+", f"{key}-{{{capture}}}", folder)
+    if miss.kind == "map" and _NUMBERED.fullmatch(stem):  # SPM
+        stem = _NUMBERED.sub(r"\1_{contrast}", stem)
+    elif miss.kind == "map" and _BARE.fullmatch(stem) and "/" in folder:  # FSFAST
+        folder = re.sub(r"(?<=/)[^/{}]+\.\{hemi\}(?=/)", "{task}.{hemi}", folder)
+        folder = re.sub(r"/[^/{}]+$", "/{contrast}", folder)
     pattern = f"{folder}{slash}{stem}{dot}{ending}"
     if miss.kind == "retinotopy":
         source = re.search(r"(?:^|\{hemi\}\.|_desc-|_atlas-)(?!sub-)([0-9A-Za-z]+)_", name)
         words = _word_of(name, _RETINOTOPIC_WORDS)
         given = {"map": words, "source": source[1] if source else "prf"}
         return _as_toml("retinotopy", pattern, given)
-    space = re.search("_space-([0-9A-Za-z+]+)", stem)
+    space = re.search("_space-([0-9A-Za-z+]+)", pattern)
     given = {
         **{key: "" for key in ("task", "contrast") if f"{{{key}}}" not in pattern},
         "stat": _word_of(name, _STATISTICS),
@@ -275,10 +335,7 @@ def _word_of(name: str, words: Sequence[tuple[str, str]]) -> str:
 
 def _as_toml(table: str, pattern: str, given: dict[str, str]) -> str:
     lines = [f"[[{table}]]", f'pattern = "{pattern}"']
-    lines += [
-        f'{k} = "{v}"' if v else f'{k} = "..."  # the name does not say it'
-        for k, v in given.items()
-    ]
+    lines += [f'{k} = "{v}"' if v else f'{k} = "..."  # {_UNSAID}' for k, v in given.items()]
     return "\n".join(lines)
 
 

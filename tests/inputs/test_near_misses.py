@@ -1,10 +1,14 @@
 """What is said of files that are nearly maps: which, why not, where, and what would take them."""
 
 import re
+import shutil
 import tomllib
 from pathlib import Path, PurePosixPath
 
+import nibabel as nib
+import numpy as np
 import pytest
+from scipy.stats import norm
 from study import estimates, make_study, run_here
 
 from bids_secondlevel.core.files import Dataset, ParticipantIndex, SourceFile
@@ -95,16 +99,17 @@ def test_the_table_describes_the_file(path, captured, given):
 def test_a_table_says_what_a_name_does_not():
     miss = miss_of("sub-01/bold/UL/sig.nii.gz")
     text = nearly_found((ParticipantIndex(label="01", near_misses=(miss,)),), (), "map")
-    for key in ("task", "contrast", "space"):
+    for key in ("task", "space"):
         assert f'{key} = "..."' in text
+    assert "{contrast}/sig.nii.gz" in text
     assert 'stat = "sig"' in text
 
 
-def test_three_reasons_are_shown_and_the_rest_counted():
+def test_three_reasons_are_shown_and_the_rest_counted(tmp_path):
     paths = [f"{BIDS}_contrast-a-{n}_stat-z_statmap.func.gii" for n in range(5)]
     paths += [path.replace("hemi-L", "hemi-R") for path in paths]
     index = ParticipantIndex(label="01", near_misses=tuple(map(miss_of, paths)))
-    text = nearly_found((index,), (Dataset("glm", Path("/")),), "map")
+    text = nearly_found((index,), (Dataset("glm", tmp_path),), "map")
     assert text.count("and 1 file like it") == 3
     assert "and 4 more files." in text
 
@@ -252,3 +257,67 @@ def test_the_tables_for_retinotopy_make_the_study_run(study, tmp_path):
     assert done.returncode == 0, done.stderr
     rows = estimates(tmp_path / "out")
     assert rows["main", "attend", "left", "L"]["estimate"] == "11.5"
+
+
+def test_the_tables_for_folders_of_fsfast_make_the_study_run(study, tmp_path):
+    words = {"z": "sig", "effect": "ces"}
+    for path in sorted(study.firstlevel.rglob("*.func.gii")):
+        said = dict(re.findall("([a-z]+)-([0-9A-Za-z]+)", path.name))
+        values = np.asarray(nib.load(path).darrays[0].data, "f8")
+        if said["stat"] == "z":  # FreeSurfer's sig is log10 of the two-sided p, with its sign
+            values = np.where(np.isclose(values, 1.96), 1.0, values)
+            values = -np.sign(values) * np.log10(2 * norm.sf(np.abs(values)))
+        folder = (
+            f"sess{said['sub']}/bold/{said['task']}.{said['hemi'].lower()}h/x-v-{said['contrast']}"
+        )
+        target = study.firstlevel / folder / f"{words[said['stat']]}.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(values.astype("f4").reshape(-1, 1, 1), np.eye(4)), target)
+        path.unlink()
+    for label in study.offsets:
+        shutil.rmtree(study.firstlevel / f"sub-{label}")
+    message = told(study).stderr
+    assert "sess01/bold/loc.lh/x-v-left/" in message
+    assert "it is not in a folder called sub-01" in message
+    config = tmp_path / "c.toml"
+    config.write_text(tables_of(message))
+    assert told(study, "--config", config).returncode == 0
+    rows = estimates(tmp_path / "out")
+    assert float(rows["main", "xvattend", "xvleft", "L"]["estimate"]) == 11.5
+    rows = estimates(tmp_path / "out", "02")
+    assert float(rows["main", "xvattend", "xvleft", "R"]["estimate"]) == 101.0
+
+
+def test_the_tables_for_folders_by_other_names_make_the_study_run(study, tmp_path):
+    for label in study.offsets:
+        (study.freesurfer / f"sub-{label}").rename(study.freesurfer / f"P{label}_old")
+    message = told(study).stderr
+    config = tmp_path / "c.toml"
+    config.write_text(tables_of(message))
+    assert 'pattern = "P{subject}_old/surf/{hemi}.benson14_varea.mgz"' in config.read_text()
+    assert told(study, "--config", config).returncode == 0
+    assert estimates(tmp_path / "out")["main", "attend", "left", "L"]["estimate"] == "11.5"
+
+
+def test_what_no_table_can_describe_gets_none(study):
+    rename(study.firstlevel, "_statmap", "_map")
+    func = study.firstlevel / "sub-01" / "func"
+    for path in list(study.firstlevel.rglob("*_map.func.gii")):
+        path.unlink()
+    (func / "stats.sub-01.lh.niml.dset").touch()
+    message = told(study).stderr
+    assert "ConvertDset" in message
+    assert "[[maps]]\npattern" not in message
+
+
+def test_a_table_for_spm_has_the_contrast_by_its_number():
+    folder = "sub-01/task-visloc_space-individual_FWHM-6"
+    misses = tuple(map(miss_of, (f"{folder}/beta_0001.nii", f"{folder}/spmT_0001.nii")))
+    text = nearly_found((ParticipantIndex(label="01", near_misses=misses),), (), "map")
+    first, second = tomllib.loads(text[text.index("[[") :])["maps"]
+    assert first == {
+        "pattern": "sub-{subject}/task-{task}_space-individual_FWHM-6/spmT_{contrast}.nii",
+        "stat": "t",
+        "space": "individual",
+    }
+    assert second["contrast"] == "..."
