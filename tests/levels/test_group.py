@@ -322,7 +322,7 @@ def test_everybody_excluded(processed, output, tmp_path, capsys):
 def test_a_stranger_among_the_excluded_is_told(processed, output, tmp_path, caplog):
     options = exclusions(tmp_path / "out.tsv", "77\tmoved", "  \t")
     assert group(processed, output, *options) == 1
-    assert "no participant sub-77 in this dataset" in caplog.text
+    assert "there is no participant sub-77; this has no effect" in caplog.text
     assert statistic(output, **ATTEND)["n"] == "4"
 
 
