@@ -10,7 +10,7 @@ from typing import Any
 from bids_secondlevel.core.errors import DataError, InputMissingError, UsageError
 from bids_secondlevel.core.roi_rule import checked_label
 from bids_secondlevel.core.values import ParticipantsTable
-from bids_secondlevel.maps.files import read_bytes, read_json_object, read_text
+from bids_secondlevel.maps.files import read_json_object, read_text
 
 _ID = "participant_id"
 _MISSING = {"", "n/a", "na", "nan"}
@@ -125,12 +125,11 @@ def _read_cells(path: Path) -> list[list[str | None]]:
     try:
         # A quotation mark that is not closed must not swallow the lines below it.
         table = pd.read_csv(
-            io.BytesIO(read_bytes(path)),
+            io.StringIO(read_text(path)),
             sep="\t",
             header=None,
             dtype=str,
             keep_default_na=False,
-            encoding="utf-8-sig",
             quoting=csv.QUOTE_NONE,
         )
     except (OSError, ValueError) as error:

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -142,3 +143,14 @@ def test_the_file_of_a_stats_model(tmp_path):
         read_stats_model(path)
     with pytest.raises(InputMissingError, match="there is no such file"):
         read_stats_model(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("utf-16", "the text is in UTF-16"), ("latin-1", "not in UTF-8 (line 2)")],
+)
+def test_another_encoding_is_named(tmp_path, encoding, told):
+    text = "participant_id\tname\nsub-01\tJ\u00f6rg\n"
+    (tmp_path / "participants.tsv").write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match=re.escape(told)):
+        read_participants(tmp_path)
