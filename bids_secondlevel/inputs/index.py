@@ -221,7 +221,9 @@ def _freesurfer_maps(
             yield from _by_hemisphere(IndexedFile(_source(dataset, path), entities, queries))
 
 
-def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Iterator[IndexedFile]:
+def _bids_maps(
+    dataset: Dataset, paths: Collection[Path], filters: Filters
+) -> Iterator[IndexedFile]:
     suffixes = _suffixes(filters)
     named_like_maps = re.compile(rf"[^/]*_(?:{'|'.join(suffixes)})\.(?!json$)[^/]+")
     for path in paths:
@@ -249,8 +251,23 @@ def _bids_maps(dataset: Dataset, paths: Iterable[Path], filters: Filters) -> Ite
                 entities.setdefault("task", task)
             entities = with_pooled_run(entities)
         source = replace(_source(dataset, path), reading=reading)
-        file = IndexedFile(source, entities, _passed(as_named, filters))
-        yield from _by_hemisphere(_filtered(file, filters))
+        file = _filtered(IndexedFile(source, entities, _passed(as_named, filters)), filters)
+        yield from _by_hemisphere(file)
+        if entities.get("stat") == "t":
+            yield from _by_hemisphere(_as_z(file, dataset, paths))
+
+
+def _as_z(file: IndexedFile, dataset: Dataset, paths: Collection[Path]) -> IndexedFile:
+    """Make z of a map of t, by the degrees of freedom in a map beside it, or else as it says."""
+    path = file.source.path
+    beside = path.with_name(re.sub("_stat-[^_.]+", "_stat-dof", path.name))
+    df = _source(dataset, beside) if beside != path and beside in paths else None
+    reading = replace(file.source.reading, made_z_from="t", df=df)
+    return replace(
+        file,
+        source=replace(file.source, reading=reading),
+        entities={**file.entities, "stat": "z"},
+    )
 
 
 def _filtered(file: IndexedFile, filters: Filters) -> IndexedFile:

@@ -223,8 +223,10 @@ def read_degrees_of_freedom(path: Path) -> float:
     match = re.match(rb"SPM\{T_\[(\d+(?:\.\d+)?)\]\}", described)
     if match is None or not float(match[1]):
         raise DataError(
-            f"{path}: expected a map of t values by SPM, whose header says the degrees of freedom "
-            f"(SPM{{T_[123.0]}} ...), to turn them into z; it says {described.decode('latin-1')!r}."
+            f"{path}: holds t values, which their degrees of freedom turn into z. Expected them in "
+            f"the header, as SPM writes them (SPM{{T_[123.0]}} ...); it says "
+            f"{described.decode('latin-1')!r}. Write DegreesOfFreedom into the JSON file beside "
+            "it, or give df in a [[maps]] table of --config."
         )
     return float(match[1])
 

@@ -628,7 +628,7 @@ class TestChoices:
 
     @pytest.mark.parametrize("main", ["block", "velocity", "WedgeClock", "locomotion"])
     def test_letters_of_a_task_make_no_localizer(self, bids, main):
-        firstlevel(bids, *both(task="quadrants"), *both(task=main), *both(task="rest", stat="t"))
+        firstlevel(bids, *both(task="quadrants"), *both(task=main), *both(task="rest", stat="p"))
         with pytest.raises(InputMissingError, match=f"z maps: (?=.*{main}).*quadrants.*: rest"):
             chosen(bids)
 
@@ -649,8 +649,8 @@ class TestChoices:
         assert chosen(bids, localizer_task="motionloc").localizers
 
     def test_a_localizer_without_z_maps_lists_what_it_has(self, bids):
-        firstlevel(bids, *both(stat="t"), *both(stat="effect"))
-        with pytest.raises(InputMissingError, match=r"no z maps.*effect, t"):
+        firstlevel(bids, *both(stat="p"), *both(stat="effect"))
+        with pytest.raises(InputMissingError, match=r"no z maps.*effect, p"):
             chosen(bids)
 
     @pytest.mark.parametrize(
