@@ -194,8 +194,9 @@ def find_unused(chosen: Chosen) -> Iterator[tuple[str, SourceFile]]:
     index, files, plan = chosen.index, chosen.files, chosen.plan
     used = {file.path for file, _ in files.maps}
     for miss in index.near_misses:
-        yield miss.reason, miss.source
-        used.add(miss.source.path)
+        if miss.source.path not in used:
+            yield miss.reason, miss.source
+            used.add(miss.source.path)
     for file in index.statistical_maps:
         if file.source.path not in used:
             yield _why_unused(file, plan), file.source

@@ -32,7 +32,8 @@ _FREESURFER_MAP = re.compile(
     r"(?P<extension>(?i:\.mgz|\.mgh|(?:\.func|\.shape|\.label)?\.gii(?:\.gz)?|\.nii\.gz|\.curv|))"
 )
 _FREESURFER_VOLUME = re.compile(
-    rf"(?!sub-|[lr]h\.)(?P<tag>[^/]+)_(?P<suffix>{'|'.join(RETINOTOPIC_MAPS)}){_VERSION}"
+    rf"(?!sub-|[lr]h\.)(?P<tag>[^/]+)_(?P<suffix>{'|'.join((*RETINOTOPIC_MAPS, 'eccentricity'))})"
+    rf"{_VERSION}"
     r"(?P<extension>(?i:\.mgz|\.mgh|\.nii|\.nii\.gz))"
 )
 _AREA = re.compile(
@@ -91,7 +92,7 @@ _THRESHOLDS = {"p", "k", "q", "mc", "thr", "cutoff", "cluster", "fdr", "fwe", "f
 _TOLD_BY = {"desc", "label", "proc", "rec", "stat", "res", "model"}
 _THRESHOLDED = re.compile("(?<!un)(?<!un-)(?<!non)thresh|^(?:thr|fdr|fwer?|clustered|corrp)[0-9]*$")
 _LETTERS: Mapping[str, Hemisphere] = {"L": "L", "lh": "L", "R": "R", "rh": "R"}
-_SIDES = {"l": "L", "left": "L", "LH": "lh", "r": "R", "right": "R", "RH": "rh"}
+_SIDES = {**dict.fromkeys(("l", "lh", "left"), "L"), **dict.fromkeys(("r", "rh", "right"), "R")}
 # What nilearn's ``compute_contrast(output_type="all")`` calls statistics: no labels of BIDS.
 _OF_NILEARN = {
     "effect_size": "effect",
@@ -187,8 +188,10 @@ def in_bids(name: str) -> str:
         stem = stem.replace("_contrast-intercept", "")
         if "_contrast-" not in stem:
             stem = stem.replace("_taskcontrast-", "_contrast-")
-    for spelled, side in _SIDES.items():
-        stem = re.sub(f"(?i:_hemi)-{spelled}(?=_)", f"_hemi-{side}", stem)
+    side = re.search("_hemi-([A-Za-z]+)(?=_)", stem)
+    if side is not None and side[1] not in _LETTERS and side[1].casefold() in _SIDES:
+        stem = f"{stem[: side.start()]}_hemi-{_SIDES[side[1].casefold()]}{stem[side.end() :]}"
+    stem = re.sub("_eccentricity$", "_eccen", stem)
     return stem + dot + extension.casefold()
 
 

@@ -115,15 +115,20 @@ def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None
 
 def incomplete(file: IndexedFile, path: PurePath, label: str) -> NearMiss | None:
     """Say what a statistical map lacks in its name to be used; ``None`` if it lacks nothing."""
-    lacking = [name for name in ("task", "contrast") if name not in file.entities]
-    if not lacking or file.entities.get("stat") not in _MEASURED:
+    statistic = file.entities.get("stat", "")
+    lacking = [f"{name}-" for name in ("task", "contrast") if name not in file.entities]
+    if statistic not in _MEASURED:
+        reason = f"stat-{statistic} is not one of {in_words(_MEASURED)}"
+    elif lacking:
+        reason = f"its name has no {in_words(lacking, 'and no')}"
+    else:
         return None
     return NearMiss(
         source=file.source,
         kind="map",
-        reason=f"its name has no {in_words([f'{name}-' for name in lacking], 'and no')}",
+        reason=reason if statistic else "its name has no stat-",
         pattern=_pattern(path, label),
-        is_certain=True,
+        is_certain=statistic in _MEASURED,
     )
 
 

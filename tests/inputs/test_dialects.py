@@ -44,6 +44,7 @@ def study(tmp_path):
         (("hemi-L", "hemi-left"), ("hemi-R", "hemi-right")),
         (("hemi-L", "hemi-LH"), ("hemi-R", "hemi-RH")),
         (("hemi-L", "hemi-l"), ("hemi-R", "hemi-r")),
+        (("hemi-L", "hemi-Left"), ("hemi-R", "hemi-RIGHT")),
         (("_contrast-", "_taskcontrast-"),),
         (
             ("_contrast-", "_taskcontrast-"),
@@ -81,6 +82,19 @@ def test_compressed_gifti(study, tmp_path, ending):
 def test_retinotopy_of_other_dialects(study, tmp_path, pairs):
     rename(study.freesurfer, *pairs)
     assert measured(study, tmp_path / "out") == RIGHT
+
+
+def test_eccentricity_in_a_name_of_bids(study, tmp_path):
+    for path in sorted(study.freesurfer.rglob("*.mgz")):
+        side, kind = path.name[0].upper(), path.name.removesuffix(".mgz").split("_")[1]
+        kind = kind.replace("eccen", "eccentricity")
+        path.rename(path.with_name(f"sub-01_hemi-{side}_desc-mine_{kind}.MGZ"))
+    assert measured(study, tmp_path / "out") == RIGHT
+
+
+def test_eccentricity_in_the_name_of_a_volume():
+    entities = freesurfer_entities(Path("mri/benson14_eccentricity.v4_0.mgz"))
+    assert entities == {"desc": "benson14", "suffix": "eccen", "extension": ".mgz"}
 
 
 def test_retinotopy_in_files_that_end_in_curv(study, tmp_path):

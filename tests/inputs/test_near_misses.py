@@ -201,6 +201,14 @@ def test_a_localizer_whose_z_maps_have_no_contrast(study):
     assert "says no contrast" in done.stderr
 
 
+def test_a_statistic_that_is_not_known_is_named(study):
+    rename(study.firstlevel, "stat-z", "stat-zz")
+    message = told(study).stderr
+    assert "its maps hold: effect, zz" in message
+    assert "_stat-zz_statmap.func.gii and 7 files like it: stat-zz is not one of effect" in message
+    assert 'stat = "..."' in message or 'stat = "z"' in message
+
+
 @pytest.mark.parametrize(("suffix", "z"), [("zscore", "z"), ("zfoo", "zfoo")])
 def test_suffixes_of_a_filter(study, tmp_path, suffix, z):
     rename(study.firstlevel, "_stat-z_statmap", f"_{suffix}")
