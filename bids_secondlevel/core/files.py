@@ -1,6 +1,6 @@
 """Which files are used for what: values that pass from discovery to reading."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,13 @@ from typing import Literal
 from bids_secondlevel.core.described import AngleConvention
 from bids_secondlevel.core.errors import SecondLevelError
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, Hemisphere
-from bids_secondlevel.core.roi_rule import HemisphereRow, RoiDefinition, RoiRule, SummaryKind
+from bids_secondlevel.core.roi_rule import (
+    HemisphereRow,
+    RoiDefinition,
+    RoiRule,
+    RunWeights,
+    SummaryKind,
+)
 from bids_secondlevel.core.variants import Variant
 from bids_secondlevel.core.visual_field import FieldBins
 
@@ -226,6 +232,19 @@ class Contrast:
         return replace(self, maps={hemi: only for hemi, only in maps.items() if only is not None})
 
 
+def ways_of_combination(
+    localizers: Localizers, contrasts: Iterable[Contrast], localizer_task: str | None
+) -> tuple[tuple[str, str], ...]:
+    """Say how maps of several runs become one, for the localizer and for each task."""
+    every = [(f"localizer {localizer_task}", maps) for maps in localizers.values()]
+    every += [(f"task {contrast.task}", contrast.maps) for contrast in contrasts]
+    ways: dict[str, set[str]] = {}
+    for what, maps in every:
+        for source in maps.values():
+            ways.setdefault(what, set()).add(COMBINATIONS[source.combination])
+    return tuple((what, " and ".join(sorted(hows))) for what, hows in ways.items())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fold:
     """One run of the localizer left out."""
@@ -277,6 +296,8 @@ class Plan:
     """Bins of the profiles over the visual field; ``None`` if none are asked for."""
     retinotopy_source: str | None
     """The source of retinotopy asked for, if one was."""
+    run_weights: RunWeights
+    """How runs are weighted where several are combined."""
     cross_validate: bool
     """Whether the localizer's own contrasts are measured in ROIs that other runs define."""
     filtered: Mapping[str, frozenset[str]]

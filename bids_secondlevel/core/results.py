@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.definition import Definition
-from bids_secondlevel.core.files import COMBINATIONS, ParticipantFiles, Plan
+from bids_secondlevel.core.files import ParticipantFiles, Plan, ways_of_combination
 from bids_secondlevel.core.inference import Inference
 
 if TYPE_CHECKING:
@@ -125,17 +125,6 @@ def definition_of(
         maps_are="volumes" if plan.is_volume else "surfaces",
         resampling=tuple(dict.fromkeys(resampling)),
         spheres=tuple(dict.fromkeys(spheres)),
-        combined=_combined(plan, files),
+        combined=ways_of_combination(files.localizers, files.contrasts, plan.localizer_task),
         choices=(*plan.choices, *files.choices),
     )
-
-
-def _combined(plan: Plan, files: ParticipantFiles) -> tuple[tuple[str, str], ...]:
-    """Say how maps of several runs become one, for the localizer and for each task."""
-    localizer = [(f"localizer {plan.localizer_task}", maps) for maps in files.localizers.values()]
-    measured = [(f"task {contrast.task}", contrast.maps) for contrast in files.contrasts]
-    ways: dict[str, set[str]] = {}
-    for what, maps in (*localizer, *measured):
-        for source in maps.values():
-            ways.setdefault(what, set()).add(COMBINATIONS[source.combination])
-    return tuple((what, " and ".join(sorted(hows))) for what, hows in ways.items())

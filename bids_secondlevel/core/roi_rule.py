@@ -43,6 +43,8 @@ Combine = Literal["all", "any"]
 HemisphereRow = Literal["L", "R", "both"]
 HEMISPHERE_ROWS: tuple[HemisphereRow, ...] = get_args(HemisphereRow)
 SummaryKind = Literal["mean", "median", "area-weighted-mean"]
+RunWeights = Literal["auto", "variance", "equal"]
+"""Whether the maps of runs are weighted by their variances: if every run has one, always, never."""
 
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 _AREA_FILE = re.compile(rf"[^/\s:]+(?:{'|'.join(map(re.escape, AREA_ENDINGS))})(?::[^/:]+)?")

@@ -35,6 +35,7 @@ from bids_secondlevel.core.roi_rule import (
     HemisphereRow,
     RoiDefinition,
     RoiRule,
+    RunWeights,
     SummaryKind,
     checked_label,
 )
@@ -161,6 +162,13 @@ class Settings:
         "(default: {default})",
         MEASURED,
         default="mean",
+    )
+    run_weights: RunWeights = option(
+        "how the maps of several runs are combined: weighted by their inverse variances if every "
+        "run has a map of these, else equally (auto); by variances, or not at all; or equally "
+        "(default: {default})",
+        MEASURED,
+        default="auto",
     )
     cross_validate: bool = option(
         "measure the localizer in each of its runs, in ROIs defined on the other runs, where "

@@ -4,7 +4,7 @@ Two maps that could both be meant are an error that names them and the option th
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +14,7 @@ from bids_secondlevel.core.errors import (
     AmbiguousInputError,
     DataError,
     InputMissingError,
+    SecondLevelError,
     UsageError,
 )
 from bids_secondlevel.core.files import (
@@ -31,8 +32,10 @@ from bids_secondlevel.core.files import (
     SurfaceFile,
     Unit,
     run_order,
+    ways_of_combination,
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.roi_rule import RunWeights
 from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.core.values import NEVER_NEGATIVE
 from bids_secondlevel.core.words import in_words
@@ -93,15 +96,9 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
     if plan.is_volume and plan.space is None and retinotopy:
         choices.append(_UNSTATED_SPACE)
     maps = [file for file in index.statistical_maps if is_in(file, plan)]
-    defining = [file for file in maps if "localizer" in file.queries]
-    grouped = _group(defining, plan.filtered.get("localizer", ()))
-    task = (plan.localizer_task or "").casefold()
-    localizers = {
-        contrast: _choose_localizer(grouped[task, contrast.casefold()])
-        for contrast in dict.fromkeys(chain.from_iterable(roi.needed for roi in plan.rois))
-    }
+    localizers = _choose_localizers(maps, plan)
     participant = f"sub-{index.label}"
-    folds = _choose_folds(defining, participant, localizers, plan)
+    folds = _choose_folds(maps, participant, localizers, plan)
     if plan.cross_validate and not folds:
         messages.append(
             "--cross-validate: there are no maps of at least two runs of the localizer in which "
@@ -182,6 +179,7 @@ class _Maps:
     """By hemisphere and statistic, and then by session and run."""
     filtered: frozenset[str] = frozenset()
     """The entities that the filter for these maps names."""
+    weights: RunWeights = "auto"
 
     def one_each(self, hemisphere: Hemisphere, statistic: str) -> dict[Unit, IndexedFile]:
         """Give the map of each session and run, in their order.
@@ -258,10 +256,11 @@ def _check_labels(entity: str, by_label: Mapping[str, Sequence[IndexedFile]]) ->
 
 
 def _group(
-    maps: Iterable[IndexedFile], filtered: Iterable[str] = ()
+    maps: Iterable[IndexedFile], query: str, plan: Plan
 ) -> defaultdict[tuple[str, str], _Maps]:
     """Group maps by task and contrast, in lower case: nilearn writes contrasts so."""
-    new = partial(_Maps, filtered=frozenset(filtered))
+    filtered = plan.filtered.get(query, frozenset())
+    new = partial(_Maps, filtered=filtered, weights=plan.run_weights)
     grouped: defaultdict[tuple[str, str], _Maps] = defaultdict(new)
     for file in maps:
         labels = (file.entities.get(name, "") for name in ("task", "contrast", "stat"))
@@ -279,6 +278,18 @@ def _unit(file: IndexedFile) -> Unit:
 def _in_order(unit: Unit) -> tuple[str, str]:
     session, run = unit
     return session or "", run_order(run or "")
+
+
+def _choose_localizers(
+    maps: Iterable[IndexedFile], plan: Plan
+) -> dict[str, dict[Hemisphere, MapSource]]:
+    """Choose the z maps of every localizer contrast that is needed."""
+    grouped = _group((f for f in maps if "localizer" in f.queries), "localizer", plan)
+    task = (plan.localizer_task or "").casefold()
+    return {
+        contrast: _choose_localizer(grouped[task, contrast.casefold()])
+        for contrast in dict.fromkeys(chain.from_iterable(roi.needed for roi in plan.rois))
+    }
 
 
 def _choose_localizer(maps: _Maps) -> dict[Hemisphere, MapSource]:
@@ -300,13 +311,13 @@ def _choose_contrasts(
     of_statistic = [f for f in maps if same(f.entities.get("stat"), plan.statistic)]
     of_localizer = {name: tuple(sources.values()) for name, sources in localizers.items()}
     by_session = {
-        session: _group(of_session, plan.filtered.get("estimates", ()))
+        session: _group(of_session, "estimates", plan)
         for session, of_session in _by_session(maps).items()
     }
     contrasts = []
     for task, contrast in plan.measured:
         for session in _sessions_of_contrast(of_statistic, task, contrast, plan):
-            grouped = by_session.get(session, _group(()))
+            grouped = by_session.get(session, _group((), "estimates", plan))
             of_contrast = grouped[task.casefold(), contrast.casefold()]
             chosen = {
                 hemi: _over_runs(of_contrast.one_each(hemi, plan.statistic)) for hemi in HEMISPHERES
@@ -357,8 +368,12 @@ def _choose_folds(
     measured = [contrast for of_task, contrast in plan.measured if same(of_task, task)]
     if not (plan.cross_validate and measured):
         return ()
-    in_runs = [f for f in maps if same(f.entities.get("task"), task) and f.entities.get("run")]
-    grouped = _group(in_runs, plan.filtered.get("localizer", ()))
+    in_runs = [
+        f
+        for f in maps
+        if "localizer" in f.queries and same(f.entities.get("task"), task) and "run" in f.entities
+    ]
+    grouped = _group(in_runs, "localizer", plan)
     defining = {name: grouped[task.casefold(), name.casefold()] for name in localizers}
     held_out = {name: grouped[task.casefold(), name.casefold()] for name in measured}
     wanted = [(maps, "z") for maps in defining.values()]
@@ -442,12 +457,20 @@ def _combine(
     ------
     AmbiguousInputError
         If maps were processed in different ways: a smoothed run does not go with another.
+    InputMissingError
+        If runs are to be weighted by variances, and one has none.
     """
     ways = {hemi: _ways(files, maps, statistic) for hemi, files in chosen.items() if files}
     used = sorted(chain.from_iterable(chosen.values()), key=lambda file: file.source.path)
     if len({_processing(file) for file in used}) > 1:
         raise AmbiguousInputError(tie(used))
-    is_weighted = all(weighted for weighted, _ in ways.values())
+    can_be_weighted = all(weighted for weighted, _ in ways.values())
+    if maps.weights == "variance" and not can_be_weighted and statistic in _COMBINATIONS:
+        raise InputMissingError(
+            f"{used[0].source.path} and {len(used) - 1} more: --run-weights variance, and not "
+            "every run has effect and variance. Give these maps, or use --run-weights auto."
+        )
+    is_weighted = can_be_weighted and maps.weights != "equal"
     best = {
         hemi: weighted if is_weighted or plain is None else plain
         for hemi, (weighted, plain) in ways.items()
@@ -482,6 +505,42 @@ def _ways(
         return None, plain
     effect_files = tuple(file.source for file in effects)
     return MapSource(effect_files, weighted, tuple(f.source for f in variances), units), plain
+
+
+def otherwise_combined(
+    index: ParticipantIndex, files: ParticipantFiles, plan: Plan, others: Iterable[ParticipantIndex]
+) -> Iterator[str]:
+    """Say what is combined otherwise than it is for most of the first participants."""
+    mine = ways_of_combination(files.localizers, files.contrasts, plan.localizer_task)
+    found: dict[str, Counter[str]] = {}
+    for other in others:
+        for what, way in mine if other is index else _combined(other, plan):
+            found.setdefault(what, Counter())[way] += 1
+    for what, way in mine:
+        usual, _ = max(found.get(what, Counter()).items(), key=_by_number, default=(way, 0))
+        if way != usual:
+            yield (
+                f"The maps of {what} were combined otherwise than those of the first participants: "
+                f"{way}, and not {usual}. --run-weights equal, or a filter for runs, makes it the "
+                "same."
+            )
+
+
+def _by_number(counted_way: tuple[str, int]) -> tuple[int, bool]:
+    """Rank a way by how many have it; of equally many, the weighted one."""
+    way, n = counted_way
+    return n, "weighted by inverse variance" in way
+
+
+def _combined(index: ParticipantIndex, plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Say how maps of another participant are combined; nothing if nothing can be chosen."""
+    maps = [file for file in index.statistical_maps if is_in(file, plan)]
+    try:
+        localizers = _choose_localizers(maps, plan)
+        contrasts = _choose_contrasts(maps, index.label, localizers, plan)
+    except SecondLevelError:
+        return ()
+    return ways_of_combination(localizers, contrasts, plan.localizer_task)
 
 
 def _subcortex_notes(used: Iterable[Mapping[Hemisphere, MapSource]]) -> Iterator[str]:

@@ -102,6 +102,7 @@ def _make_plan(
         if settings.visual_field
         else None,
         retinotopy_source=settings.retinotopy_source,
+        run_weights=settings.run_weights,
         cross_validate=settings.cross_validate,
         filtered={query: frozenset(of) for query, of in settings.bids_filters.items()},
         choices=() if task is None or settings.localizer_task else (_by_name(task),),

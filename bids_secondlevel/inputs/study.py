@@ -1,7 +1,7 @@
 """What is known of a study before a participant is looked at, and what is chosen for one."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from bids_secondlevel.core.errors import (
@@ -12,7 +12,7 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.files import Dataset, MapKind, ParticipantFiles, ParticipantIndex, Plan
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.choose_maps import otherwise_combined, select_files
 from bids_secondlevel.inputs.described import Pattern
 from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.near_misses import nearly_found
@@ -60,7 +60,11 @@ def choose(label: str, study: Study) -> Chosen:
         study.datasets, label, study.settings.bids_filters, study.patterns
     )
     plan = plan_for(study, (index,))
-    return Chosen(index=index, plan=plan, files=select_files(index, plan))
+    files = select_files(index, plan)
+    differing = otherwise_combined(index, files, plan, study.reference)
+    return Chosen(
+        index=index, plan=plan, files=replace(files, messages=(*files.messages, *differing))
+    )
 
 
 def plan_for(study: Study, others: Sequence[ParticipantIndex]) -> Plan:

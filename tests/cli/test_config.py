@@ -54,6 +54,7 @@ eccentricity = [1, 4.5]
 polar-angle = [-90, 0]
 min-variance-explained = 0.1
 summary = "median"
+run-weights = "equal"
 cross-validate = true
 sweep = true
 sweep-thresholds = [2, 3]
@@ -88,7 +89,8 @@ verbose = 2
         f"--bids-filter-file {filters} --localizer-task floc --roi-contrasts faces "
         "--localizer-threshold 20 --threshold-kind top-n --tail two-sided --exclusive "
         "--min-vertices 4 --visual-areas V1 V2 --eccentricity 1 4.5 --polar-angle -90 0 "
-        "--min-variance-explained 0.1 --summary median --cross-validate --sweep "
+        "--min-variance-explained 0.1 --summary median --run-weights equal "
+        "--cross-validate --sweep "
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--no-visual-field --eccentricity-bins 0 2 8 --polar-angle-bins 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
