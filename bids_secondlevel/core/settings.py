@@ -296,7 +296,8 @@ class Settings:
         at_both_levels=True,
     )
     dry_run: bool = option(
-        "print which files would be used for what, and what is missing; write nothing",
+        "print a line per participant, what is missing, and what is found and not used (with -v, "
+        "every file); write nothing",
         RUNNING,
         default=False,
     )
