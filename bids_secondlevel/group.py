@@ -22,7 +22,7 @@ from bids_secondlevel.core.values import ParticipantsTable, Status
 from bids_secondlevel.inputs.datasets import check_bids_dir, check_output_dir
 from bids_secondlevel.inputs.participants import read_participants, read_stats_model
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
-from bids_secondlevel.outputs.files import remove_files
+from bids_secondlevel.outputs.files import remove_files, write_files
 from bids_secondlevel.outputs.group_outcome import (
     tell_definitions,
     tell_model,
@@ -41,13 +41,22 @@ from bids_secondlevel.outputs.results import write_group, write_model, write_pag
 from bids_secondlevel.reports.group_page import group_page
 from bids_secondlevel.reports.methods import group_methods
 from bids_secondlevel.reports.page import render
+from bids_secondlevel.reports.sentences import (
+    LEGEND,
+    as_markdown,
+    family_notes,
+    sentences_of,
+)
+from bids_secondlevel.stats.anova import analyses_of_variance
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.dependence import dependent_contrasts
 from bids_secondlevel.stats.gather import common_definition, gather, select
+from bids_secondlevel.stats.groups import Groups, groups_of
 from bids_secondlevel.stats.models.by_formula import check_formula, fit_formula
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
 from bids_secondlevel.stats.models.specification import StatsModel, check_stats_model
 from bids_secondlevel.stats.models.table import ModelResults, summarize_models
+from bids_secondlevel.stats.planned import as_estimates, planned_tests
 from bids_secondlevel.stats.readiness import participants_table
 from bids_secondlevel.stats.reliability import reliability
 from bids_secondlevel.stats.tests import one_sample_tests, with_reasons
@@ -78,12 +87,21 @@ def analyse(
     """
     # The same rows for everybody: an estimate, or why there is none.
     everyone: dict[str, Status] = {**dict.fromkeys(tables.files, "missing_map"), **gaps}
-    estimates = gather(tables.estimates, tuple(tables.definitions), everyone, settings)
+    paths = tuple(tables.definitions)
+    estimates = gather(tables.estimates, paths, everyone, settings)
 
     # Each cell against 0; ROIs, contrasts and hemispheres against each other.
-    statistics = one_sample_tests(estimates, settings.inference)
+    inference, groups = settings.inference, _groups(settings, about, estimates)
+    statistics = one_sample_tests(estimates, inference, groups)
     dependences = dependent_contrasts(estimates)
-    comparisons = paired_tests(estimates, settings.inference, dependences)
+    comparisons = paired_tests(estimates, inference, dependences, groups)
+
+    # What was planned, of anything that was measured; and factors together.
+    anything = replace(settings, task_label=(), contrasts=(), roi_contrasts=())
+    whole = gather(tables.estimates, paths, everyone, anything) if settings.planned else estimates
+    of_planned = as_estimates(settings.planned, whole)
+    planned = planned_tests(settings.planned, whole, inference, groups)
+    anova = analyses_of_variance(estimates, settings.anova or (), groups)
 
     # How well the estimates of several sessions, or of the runs of one, agree.
     agreement = reliability(estimates, read_runs(tables.files, estimates))
@@ -94,18 +112,34 @@ def analyse(
         exclusions=reasons,
         min_vertices=settings.rule.min_vertices,
         min_coverage=settings.min_coverage,
-        inference=settings.inference,
         analysis=settings.analysis_name,
+        inference=inference,
+        groups=dict(groups.of) if groups else {},
         settings=settings_text(settings),
         estimates=estimates,
         participants=participants_table(estimates, tables.sources, reasons, about),
         statistics=with_reasons(statistics, reasons),
         dependences=tuple(map(str, dependences)),
         comparisons=with_reasons(comparisons, reasons),
+        planned=with_reasons(planned, reasons),
+        planned_estimates=of_planned,
+        anova=with_reasons(anova, reasons),
         reliability=with_reasons(agreement, reasons),
         quality=select(tables.quality, settings).drop_duplicates(ignore_index=True),
         sweep=read_sweeps(tables.files, settings),
     )
+
+
+def _groups(
+    settings: Settings, about: ParticipantsTable, estimates: "pd.DataFrame"
+) -> Groups | None:
+    """Divide participants into the groups that were asked for, if any were."""
+    if settings.group_by is None:
+        return None
+    groups = groups_of(settings.group_by, about, estimates["participant_id"])
+    for message in groups.messages:
+        LOG.warning(message)
+    return groups
 
 
 def run(settings: Settings) -> int:
@@ -139,7 +173,7 @@ def run(settings: Settings) -> int:
     if settings.dry_run:
         print("\n".join(f"would read {path}" for path in tables.definitions))
         if settings.model is not None:
-            for message in fit_model(settings.model, results.estimates, settings).messages:
+            for message in fit_model(settings.model, results, settings).messages:
                 LOG.warning("--model: %s", message)
     else:
         write_group(results, folder)
@@ -164,7 +198,7 @@ def _fit_and_write(results: GroupResults, settings: Settings, folder: GroupFolde
     """Fit the model that was asked for, if one was."""
     if settings.model is None:
         return results
-    model = fit_model(settings.model, results.estimates, settings)
+    model = fit_model(settings.model, results, settings)
     summary = summarize_models(model)
     fitted = FittedModel(given=settings.model, fits=model.table, summary=summary)
     write_model(fitted, results, folder)
@@ -178,6 +212,8 @@ def _report(results: GroupResults, settings: Settings, folder: GroupFolder) -> b
         remove_files(folder.pages())
         text = group_methods(results)
         write_methods(text.markdown(), text.bibtex(), folder.logs)
+        words = as_markdown(sentences_of(results), [LEGEND, *family_notes(results)])
+        write_files({folder.words: words.encode()})
         if settings.report:
             write_group_page(results, folder)
     except OutputError:
@@ -212,10 +248,12 @@ def check_model(model: str, settings: Settings) -> None:
     if is_stats_model(model):
         _specified(model)
     else:
-        check_formula(model, read_participants(settings.bids_dir))
+        check_formula(
+            model, read_participants(settings.bids_dir), has_planned=bool(settings.planned)
+        )
 
 
-def fit_model(model: str, estimates: "pd.DataFrame", settings: Settings) -> ModelResults:
+def fit_model(model: str, group: GroupResults, settings: Settings) -> ModelResults:
     """Fit a formula, or the BIDS Stats Model of a file whose name ends in ``.json``.
 
     Raises
@@ -225,9 +263,9 @@ def fit_model(model: str, estimates: "pd.DataFrame", settings: Settings) -> Mode
     """
     participants = read_participants(settings.bids_dir)
     if is_stats_model(model):
-        results = fit_stats_model(_specified(model), estimates, participants)
+        results = fit_stats_model(_specified(model), group.estimates, participants)
     else:
-        results = fit_formula(model, estimates, participants)
+        results = fit_formula(model, group.estimates, participants, group.planned_estimates)
     return replace(results, table=with_reasons(results.table, _reasons(settings)))
 
 

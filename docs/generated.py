@@ -23,8 +23,10 @@ from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
 from bids_secondlevel.rois.runs import RUN_COLUMNS
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
 from bids_secondlevel.rois.visual_field import VISUAL_FIELD_COLUMNS
+from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
+from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
@@ -41,6 +43,8 @@ TABLES = {
     "`*_desc-visualfield_estimates.tsv`": VISUAL_FIELD_COLUMNS,
     "`group_statistics.tsv`": STATISTIC_COLUMNS,
     "`group_comparisons.tsv`": COMPARISON_COLUMNS,
+    "`group_planned.tsv`": PLANNED_COLUMNS,
+    "`group_anova.tsv`": ANOVA_COLUMNS,
     "`group_model.tsv`": MODEL_COLUMNS,
     "`group_reliability.tsv`": RELIABILITY_COLUMNS,
 }

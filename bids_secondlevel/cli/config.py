@@ -11,11 +11,12 @@ from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core.described import DescribedMaps, DescribedRetinotopy
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.options import LEVELS, AnalysisLevel, Option, options_of
+from bids_secondlevel.core.planned import PlannedContrast
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.words import did_you_mean, in_words
 
-Table = TypeVar("Table", DescribedMaps, DescribedRetinotopy)
+Table = TypeVar("Table", DescribedMaps, DescribedRetinotopy, PlannedContrast)
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -39,6 +40,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     tables = tables_of(content, "roi", where)
     maps = describe(DescribedMaps, content, "maps", where)
     retinotopy = describe(DescribedRetinotopy, content, "retinotopy", where)
+    planned = describe(PlannedContrast, content, "planned", where)
     named = [option for option in options_of(Settings) if option.group is not None]
     given = {**values_of(content, named, where), **given}
     if given.get("bids_filter_file") is not None:
@@ -49,7 +51,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         given["exclusions"] = read_exclusions(given["exclude"])
     rule = _changed(RoiRule(), given, "options")
     rois = define_rois(tables, rule, where)
-    return Settings(**given, rule=rule, rois=rois, maps=maps, retinotopy=retinotopy)
+    described: dict[str, Any] = {"maps": maps, "retinotopy": retinotopy, "planned": planned}
+    return Settings(**given, **described, rule=rule, rois=rois)
 
 
 def _check_level(given: Container[str], level: AnalysisLevel) -> None:
@@ -190,7 +193,7 @@ def tables_of(content: dict[str, Any], name: str, where: str) -> list[dict[str, 
 def describe(
     declaring: type[Table], content: dict[str, Any], name: str, where: str
 ) -> tuple[Table, ...]:
-    """Turn the ``[[maps]]`` or ``[[retinotopy]]`` tables of a file into descriptions of files.
+    """Turn the ``[[maps]]``, ``[[retinotopy]]`` or ``[[planned]]`` tables of a file into values.
 
     Raises
     ------

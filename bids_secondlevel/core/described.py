@@ -201,7 +201,7 @@ def is_literal(pattern: str) -> bool:
     return _WILD.search(pattern) is None
 
 
-def as_table(described: Described) -> dict[str, object]:
+def as_table(described: object) -> dict[str, object]:
     """Say a table by its keys, without those that are not given."""
     given: dict[str, object] = {}
     for declared in options_of(cast("type", type(described))):

@@ -20,3 +20,9 @@ class Inference:
 
 PLAIN = Inference()
 """Without sign flips, and with nothing that has to be asked for."""
+
+EVERYBODY = "all"
+"""Value of the column ``group`` in rows of all participants."""
+
+AnovaFactor = Literal["roi", "contrast", "hemi", "session"]
+"""Columns that may be factors within participants."""

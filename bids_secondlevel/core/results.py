@@ -81,10 +81,18 @@ class GroupResults:
     dependences: tuple[str, ...]
     """Contrasts that follow from others, each in words; not compared with these."""
     quality: "pd.DataFrame"
+    groups: Mapping[str, str]
+    """Of the participants (with ``sub-``); empty if they are not divided."""
+    planned: "pd.DataFrame"
+    """No rows without planned contrasts."""
+    anova: "pd.DataFrame"
+    """No rows if none was asked for."""
     reliability: "pd.DataFrame"
     """No rows if participants have one session and one run."""
     sweep: "pd.DataFrame"
     """No rows if the participants' tables have no sweep."""
+    planned_estimates: "pd.DataFrame | None" = None
+    """Numbers of planned contrasts, like a table of estimates; not read back."""
     model: FittedModel | None = None
     analysis: str | None = None
     """Name of the analysis, if it has one."""

@@ -19,7 +19,7 @@ from bids_secondlevel.core.described import (
     as_table,
 )
 from bids_secondlevel.core.errors import UsageError
-from bids_secondlevel.core.inference import FamilyKind, Inference
+from bids_secondlevel.core.inference import AnovaFactor, FamilyKind, Inference
 from bids_secondlevel.core.options import (
     GROUP_LEVEL,
     MEASURED,
@@ -31,6 +31,7 @@ from bids_secondlevel.core.options import (
     option,
     options_of,
 )
+from bids_secondlevel.core.planned import PlannedContrast
 from bids_secondlevel.core.roi_rule import (
     HemisphereRow,
     RoiDefinition,
@@ -272,6 +273,18 @@ class Settings:
         check=lambda bound: isfinite(bound) and bound > 0,
         expected="a number above 0",
     )
+    group_by: str | None = option(
+        "column of participants.tsv: statistics, comparisons and figures for each of its levels",
+        GROUP_LEVEL,
+        metavar="COLUMN",
+    )
+    anova: tuple[AnovaFactor, ...] | None = option(
+        "repeated-measures analysis of variance over these columns, with the groups of --group-by "
+        "as a factor between participants",
+        GROUP_LEVEL,
+        check=lambda factors: len(set(factors)) == len(factors),
+        expected="each factor once",
+    )
     model: str | None = option(
         "fit a model to the estimates: a formula such as 'estimate ~ roi * contrast + age' "
         "with columns of the estimates table and of participants.tsv, or a BIDS Stats Model "
@@ -341,6 +354,8 @@ class Settings:
     """From its ``[[maps]]`` tables."""
     retinotopy: tuple[DescribedRetinotopy, ...] = ()
     """From its ``[[retinotopy]]`` tables."""
+    planned: tuple[PlannedContrast, ...] = ()
+    """From its ``[[planned]]`` tables."""
     density: str | None = field(default=None, init=False)
     """Split off from a `space` such as ``fsLR-59k``."""
 
@@ -366,6 +381,9 @@ class Settings:
         names = [roi.name.casefold() for roi in self.rois]
         if len(set(names)) < len(names):
             raise UsageError("[[roi]]: two ROIs have the same name.")
+        of_planned = [contrast.name.casefold() for contrast in self.planned]
+        if len(set(of_planned)) < len(of_planned):
+            raise UsageError("[[planned]]: two contrasts have the same name.")
         if sum((bool(self.rois), bool(self.roi_contrasts), self.retinotopy_only)) > 1:
             raise UsageError(
                 "ROIs are defined by --roi-contrasts, by --retinotopy-only, or by [[roi]] tables "
@@ -473,9 +491,10 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
     ]
     for name, tables in (("maps", settings.maps), ("retinotopy", settings.retinotopy)):
         options[name] = [_table_as_toml(table) for table in tables]
+    options["planned"] = [as_table(contrast) for contrast in settings.planned]
     if settings.analysis_level == "group":
         acting = {o.key for o in options_of(Settings) if "group" in o.levels}
-        options = {key: value for key, value in options.items() if key in acting}
+        options = {key: value for key, value in options.items() if key in {*acting, "planned"}}
     return {key: value for key, value in options.items() if value not in (None, [])}
 
 

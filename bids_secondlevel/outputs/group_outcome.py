@@ -8,6 +8,7 @@ from typing import Any
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.roi_rule import RoiRule
 from bids_secondlevel.core.rows import MISSING
@@ -113,7 +114,7 @@ def tell_results(results: GroupResults, folder: GroupFolder) -> None:
             "%s, in all participants. A contrast is not compared with what it is made of.",
             "; ".join(results.dependences),
         )
-    tests = results.statistics
+    tests = results.statistics[results.statistics["group"] == EVERYBODY]
     is_circular = tests["independence"] == "circular"
     is_tested = tests["p"].notna()
     n_pooled = (is_tested & (tests["hemi"] == BOTH)).sum()

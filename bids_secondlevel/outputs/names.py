@@ -26,6 +26,8 @@ _OF_GROUP = (
     "sweep",
     "statistics",
     "comparisons",
+    "planned",
+    "anova",
     "reliability",
     "model",
 )
@@ -234,6 +236,11 @@ class GroupFolder:
     def model(self) -> Path:
         """The fitted model in words."""
         return self.logs / "group_model.txt"
+
+    @property
+    def words(self) -> Path:
+        """The results in sentences."""
+        return self.logs / "results.md"
 
     def numbers(self) -> list[Path]:
         """List the tables that are there, with what belongs to them."""

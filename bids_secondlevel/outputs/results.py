@@ -44,10 +44,12 @@ from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
 from bids_secondlevel.rois.runs import RUN_COLUMNS
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
 from bids_secondlevel.rois.visual_field import VISUAL_FIELD_COLUMNS
-from bids_secondlevel.stats import comparisons
+from bids_secondlevel.stats import comparisons, planned
 from bids_secondlevel.stats import tests as stats
+from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
+from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, participant_schema
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS, describe_tests
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_OPTIONAL = (SWEEP, RUNS, VISUAL_FIELD, "reliability", "sweep")
+_OPTIONAL = (SWEEP, RUNS, VISUAL_FIELD, "planned", "anova", "reliability", "sweep")
 """Tables that are there only if they have rows."""
 
 
@@ -264,7 +266,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
     """
     participants = participant_schema(map(str, results.participants))
     defined = {**results.definition.to_group_sidecar(), "SoftwareVersion": __version__}
-    estimated = {**defined, **_selection(results)}
+    estimated = {**defined, **_selection(results), **_groups(results)}
     tested = {**estimated, **describe_tests(results.inference, stats.FAMILY)}
     compared = {
         **estimated,
@@ -273,12 +275,15 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
         "DependentContrasts": list(results.dependences),
         **describe_tests(results.inference, comparisons.FAMILY),
     }
+    as_planned = {**estimated, **describe_tests(results.inference, planned.FAMILY)}
     tables = _encode_tables(
         folder,
         ("quality", results.quality, QUALITY_COLUMNS, defined),
         ("estimates", results.estimates, ESTIMATE_COLUMNS, estimated),
         ("participants", results.participants, participants, estimated),
         ("comparisons", results.comparisons, COMPARISON_COLUMNS, compared),
+        ("planned", results.planned, PLANNED_COLUMNS, as_planned),
+        ("anova", results.anova, ANOVA_COLUMNS, estimated),
         ("reliability", results.reliability, RELIABILITY_COLUMNS, estimated),
         ("sweep", results.sweep, SWEEP_COLUMNS, estimated),
         ("statistics", results.statistics, STATISTIC_COLUMNS, tested),
@@ -286,6 +291,10 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
     as_run = {folder.settings: results.settings.encode()}
     remove_leftovers(folder.folders)
     replace_files(folder.numbers(), {**as_run, **tables})
+
+
+def _groups(results: GroupResults) -> dict[str, Any]:
+    return {"Groups": dict(results.groups)} if results.groups else {}
 
 
 def _selection(results: GroupResults) -> dict[str, Any]:
@@ -343,6 +352,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
             equivalence_bound=sidecar.get("EquivalenceBound"),
         ),
         analysis=folder.analysis,
+        groups=sidecar.get("Groups", {}),
         settings=_read_text(folder.settings),
         estimates=read_table(folder.table("estimates"), ESTIMATE_COLUMNS),
         participants=_read_participants_table(folder.table("participants")),
@@ -351,6 +361,8 @@ def read_group(folder: GroupFolder) -> GroupResults:
         dependences=tuple(
             read_sidecar(compared).get("DependentContrasts", ()) if compared.exists() else ()
         ),
+        planned=_read_optional(folder.table("planned"), PLANNED_COLUMNS),
+        anova=_read_optional(folder.table("anova"), ANOVA_COLUMNS),
         quality=_read_optional(folder.table("quality"), QUALITY_COLUMNS),
         reliability=_read_optional(folder.table("reliability"), RELIABILITY_COLUMNS),
         sweep=_read_optional(folder.table("sweep"), SWEEP_COLUMNS),

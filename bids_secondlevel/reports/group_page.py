@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
+from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
 from bids_secondlevel.core.values import STATUSES
@@ -15,8 +16,11 @@ from bids_secondlevel.reports.charts.rois import draw_coverage, draw_group_sizes
 from bids_secondlevel.reports.methods import group_methods, n_measured, reference_list
 from bids_secondlevel.reports.page import Hyperlink, Page, Section, Table, table_of
 from bids_secondlevel.reports.participant_page import sweep_section
+from bids_secondlevel.reports.sentences import LEGEND, family_notes, sentences_of
+from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
+from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, VERDICTS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
 
 _FLAGGED = Column(str, "participants whose number has a flag, by flag")
 _KEY = "session task contrast roi hemi"
-_TESTED = "n mean ci95_low ci95_high p p_fwe q_fdr t df p_permutation hedges_g cohens_d"
+_MOST_SENTENCES = 40
+_MORE = "More of them are in logs/results.md."
+_TESTED = "n mean ci95_low ci95_high p p_fwe p_holm q_fdr t df bf10 p_equivalence hedges_g cohens_d"
 
 
 def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
@@ -48,6 +54,7 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
         f"estimates of {where}; {counted(len(results.definition.rois), 'ROI')}, "
         f"{counted(tested, 'test')}.",
         [
+            *_planned_section(results),
             _left_out_section(estimates, results.exclusions),
             Section(
                 "Estimates and tests",
@@ -58,7 +65,7 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
                     "that have a flag, for a reason not to use them as they are, are hollow "
                     "points, and counted in the column flagged.",
                 ),
-                charts=draw_group_estimates(estimates, results.statistics),
+                charts=draw_group_estimates(estimates, results.statistics, results.groups),
                 tables=_statistics_tables(_with_flags(results.statistics, estimates)),
             ),
             Section(
@@ -72,7 +79,9 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
                     f"{found}, in all participants: not compared with what it is made of."
                     for found in results.dependences
                 ],
-                charts=draw_contralateral(estimates, results.comparisons, results.quality),
+                charts=draw_contralateral(
+                    estimates, results.comparisons, results.quality, results.groups
+                ),
                 tables=_comparison_tables(results.comparisons),
             ),
             Section(
@@ -80,6 +89,8 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
                 text=results.definition.sentences(),
                 charts=[*draw_group_sizes(results.quality), *draw_coverage(estimates)],
             ),
+            *_words_section(results),
+            *_anova_section(results.anova),
             *_model_section(results),
             *sweep_section(results.sweep, results.definition),
             *_reliability_section(results.reliability),
@@ -92,6 +103,50 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
             Section("Methods", text=(*methods.paragraphs, *reference_list(methods.cited))),
         ],
     )
+
+
+def _planned_section(results: GroupResults) -> list[Section]:
+    """Show what was planned, first of all."""
+    planned = results.planned
+    if planned.empty:
+        return []
+    table = planned.assign(excluded=planned["excluded"].map(_count_reasons))
+    columns = f"name group versus n_group n_versus {_TESTED} bf10 detectable_d excluded note"
+    shown = table_of("Planned contrasts", table, PLANNED_COLUMNS, columns)
+    n_all = int((planned["group"] == EVERYBODY).sum())
+    text = (
+        f"{counted(n_all, 'contrast')} of the config, each one number per participant: the sum of "
+        "its weights times the estimates. They are corrected together, for their own number.",
+    )
+    return [Section("Planned contrasts", text=text, tables=(shown,))]
+
+
+def _words_section(results: GroupResults) -> list[Section]:
+    """Say tests in sentences, as papers have them."""
+    said = sentences_of(results)
+    if not said:
+        return []
+    lines = [f"{heading}: {line}" for heading, of in said.items() for line in of[:_MOST_SENTENCES]]
+    more = [] if all(len(of) <= _MOST_SENTENCES for of in said.values()) else [_MORE]
+    text = (LEGEND, *family_notes(results), *lines, *more)
+    return [Section("In words", text=text)]
+
+
+def _anova_section(anova: "pd.DataFrame") -> list[Section]:
+    if anova.empty:
+        return []
+    columns = f"{_KEY} term n f df df_residual p epsilon_gg p_gg partial_eta2 generalized_eta2"
+    table = table_of(
+        "Analysis of variance",
+        anova.assign(excluded=anova["excluded"].map(_count_reasons)),
+        ANOVA_COLUMNS,
+        f"{columns} excluded note",
+    )
+    text = (
+        "Repeated-measures analysis of variance of participants with all numbers (type III). p_gg "
+        "is corrected for a lack of sphericity after Greenhouse and Geisser.",
+    )
+    return [Section("Analysis of variance", text=text, tables=(table,))]
 
 
 def _left_out_section(estimates: "pd.DataFrame", exclusions: Mapping[str, str]) -> Section:
@@ -137,7 +192,7 @@ def _statistics_tables(statistics: "pd.DataFrame") -> list[Table]:
     main = main_rows(statistics["hemi"])
     is_main = statistics["hemi"].isin(main)
     where = "both hemispheres pooled" if BOTH in main else rows_in_words(main)
-    columns = f"{_KEY} {_TESTED} flagged excluded note"
+    columns = f"{_KEY} group {_TESTED} flagged excluded note"
     described = f"{_KEY} n mean median sd ci95_low ci95_high flagged excluded"
     return _tables(
         statistics.assign(excluded=statistics["excluded"].map(_count_reasons)),
@@ -164,13 +219,15 @@ def _with_flags(statistics: "pd.DataFrame", estimates: "pd.DataFrame") -> "pd.Da
 def _comparison_tables(comparisons: "pd.DataFrame") -> list[Table]:
     is_tested = (comparisons["n"] > 0) & (comparisons["independence"] != "circular")
     kind = comparisons["comparison"]
-    columns = f"{_KEY} versus {_TESTED} excluded note"
+    columns = f"{_KEY} group versus {_TESTED} excluded note"
     return _tables(
         comparisons.assign(excluded=comparisons["excluded"].map(_count_reasons)),
         COMPARISON_COLUMNS,
         ("Two ROIs, in the same contrast", is_tested & (kind == "roi"), columns),
         ("Two contrasts, in the same ROI", is_tested & (kind == "contrast"), columns),
         ("Left against right hemisphere", is_tested & (kind == "hemi"), columns),
+        ("Two sessions, in the same ROI and contrast", is_tested & (kind == "session"), columns),
+        ("Two groups of participants (Welch's t)", is_tested & (kind == "group"), columns),
     )
 
 

@@ -1,4 +1,4 @@
-"""Paired tests: between ROIs, between contrasts, and between hemispheres."""
+"""Comparisons: of ROIs, contrasts, hemispheres and sessions in participants, and of groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,18 +11,33 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
 from bids_secondlevel.core.inference import PLAIN, Inference
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, Column, Schema
+from bids_secondlevel.core.values import Mask
 from bids_secondlevel.stats.dependence import Dependence, why_not_compared
-from bids_secondlevel.stats.tests import REASONS, TEST_COLUMNS, Numbers, families, run_tests, spread
+from bids_secondlevel.stats.groups import Groups
+from bids_secondlevel.stats.tests import (
+    GROUP_COLUMN,
+    N_OF_GROUPS,
+    REASONS,
+    TEST_COLUMNS,
+    Families,
+    Numbers,
+    family_names,
+    hedges_correction,
+    spread,
+    tests_of_groups,
+)
+from bids_secondlevel.stats.welch import welch_tests
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Comparison = Literal["roi", "contrast", "hemi"]
+Comparison = Literal["roi", "contrast", "hemi", "session"]
 
 COMPARISONS: Mapping[Comparison, str] = {
     "roi": "two ROIs, in the same contrast",
     "contrast": "two contrasts of a task, in the same ROI",
     "hemi": "left against right hemisphere, in the same ROI and contrast",
+    "session": "two sessions, in the same ROI and contrast",
 }
 
 DIFFERENCES = (
@@ -46,24 +61,38 @@ FAMILY = (
 
 COMPARISON_COLUMNS: Schema = {
     "comparison": Column(
-        str, "which column names the first of the two that are compared", levels=COMPARISONS
+        str,
+        "which column names the first of the two that are compared",
+        levels={**COMPARISONS, "group": "two groups of participants, by Welch's t test"},
     ),
     **CELL_COLUMNS,
+    "group": GROUP_COLUMN,
     "versus": Column(
         str,
-        "the ROI, contrast or hemisphere whose estimates are subtracted from those of the first",
+        "the ROI, contrast, hemisphere, session or group whose estimates are subtracted from those "
+        "of the first",
     ),
+    **N_OF_GROUPS,
     **TEST_COLUMNS,
+    "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a where there is no t"),
+    "d_av": Column(
+        float,
+        "Cohen's d of the mean difference, divided by the root of the mean of both variances; can "
+        "be compared with d of independent groups",
+    ),
+    "g_av": Column(float, "d_av without its bias in small samples"),
+    "r": Column(float, "Pearson's correlation of the two that are compared"),
 }
-"""A paired test across participants."""
+"""A comparison across participants, or of two groups."""
 
 
 def paired_tests(
     estimates: "pd.DataFrame",
     inference: Inference = PLAIN,
     dependences: Sequence[Dependence] = (),
+    groups: Groups | None = None,
 ) -> "pd.DataFrame":
-    """Test differences between ROIs, between contrasts of a task, and between hemispheres.
+    """Test differences between ROIs, contrasts of a task, hemispheres, sessions, and groups.
 
     Parameters
     ----------
@@ -75,6 +104,8 @@ def paired_tests(
         in all ROIs are corrected together.
     dependences
         Contrasts that follow from others. They are not tested against their parts.
+    groups
+        Each is tested for itself, too; then each is compared with each other.
 
     Returns
     -------
@@ -95,17 +126,71 @@ def paired_tests(
         pairs = compared
         if comparison == "contrast":
             pairs = compared.assign(contrast=compared["contrast"] + " - " + versus)
-        together = f"{comparison}: " + families(pairs, inference.family)
-        everything = np.full(first.size, fill_value=True)
+        together = f"{comparison}: " + family_names(pairs, inference.family)
         untestable = np.full(first.size, "", dtype=object)
         if comparison == "contrast" and dependences:
             two = zip(compared["task"], compared["contrast"], versus, strict=True)
             why = (why_not_compared(dependences, *names) for names in two)
             untestable[:] = [f"not tested, as {found}" if found else "" for found in why]
         untestable[compared["statistic"] == "p"] = "not tested: differences of p mean nothing"
-        tests = run_tests(differences, together, everything, inference, untestable)
-        tables.append(compared.assign(comparison=comparison, versus=versus).join(tests))
-    return pd.concat(tables, ignore_index=True)[list(COMPARISON_COLUMNS)]
+        compared = compared.assign(comparison=comparison, versus=versus)
+        families = Families(
+            names=together,
+            is_corrected=np.full(first.size, fill_value=True),
+            untestable=untestable,
+        )
+        tests = tests_of_groups(compared, differences, families, inference, groups)
+        sizes = [_effect_sizes(numbers, first, second, differences.there)]
+        for _, of in groups.each(differences) if groups else ():
+            who = np.isin(numbers.participants, of.participants)
+            sizes.append(_effect_sizes(numbers.of(who), first, second, of.there))
+        tables.append(tests.join(pd.concat(sizes, ignore_index=True).where(tests["p"].notna())))
+    tables += _group_differences(cells, numbers, inference, groups) if groups else []
+    return pd.concat(tables, ignore_index=True).reindex(columns=list(COMPARISON_COLUMNS))
+
+
+def _effect_sizes(
+    numbers: Numbers, first: NDArray[np.intp], second: NDArray[np.intp], there: Mask
+) -> "pd.DataFrame":
+    """Compare the size of differences with the spread of what is compared.
+
+    Parameters
+    ----------
+    there : (n_participants, n_tests) array of bool
+        Who takes part in a test.
+
+    References
+    ----------
+    Cumming (2012), Understanding the new statistics, chapter 11.
+    """
+    import pandas as pd
+
+    found = []
+    for a, b, who in zip(first, second, there.T, strict=True):
+        both = numbers.values[np.ix_(who, [a, b])]
+        spreads = both.std(axis=0, ddof=1) if len(both) > 1 else np.zeros(2)
+        if not (spreads > 0).all():
+            found.append((np.nan, np.nan, np.nan))
+            continue
+        d = (both[:, 0] - both[:, 1]).mean() / np.sqrt(np.mean(spreads**2))
+        correction = hedges_correction(np.array([float(len(both))]))[0]
+        found.append((d, d * correction, np.corrcoef(both.T)[0, 1]))
+    return pd.DataFrame(found, columns=["d_av", "g_av", "r"], dtype=np.float64)
+
+
+def _group_differences(
+    cells: "pd.DataFrame", numbers: Numbers, inference: Inference, groups: Groups
+) -> "list[pd.DataFrame]":
+    """Compare each group with each other in every cell."""
+    is_corrected = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
+    tables = []
+    for (one, of_one), (other, of_other) in combinations(groups.each(numbers), 2):
+        names = f"group {one} - {other}: " + family_names(cells, inference.family)
+        families = Families(names=names, is_corrected=is_corrected)
+        tests = welch_tests(of_one, of_other, families, inference)
+        compared = cells.assign(comparison="group", group=one, versus=other)
+        tables.append(compared.join(tests))
+    return tables
 
 
 def _pairs(cells: "pd.DataFrame", comparison: Comparison) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.rows import CELL
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.stats.tests import spread
@@ -88,6 +89,28 @@ def dependent_contrasts(estimates: "pd.DataFrame") -> tuple[Dependence, ...]:
         values[:, place, codes] = numbers.values[:, of_task.index]
         found += _of_task(str(task), list(labels), values)
     return tuple(found)
+
+
+def check_independent(estimates: "pd.DataFrame", what: str) -> None:
+    """Refuse contrasts of which one follows from others: its numbers are no new ones.
+
+    Parameters
+    ----------
+    what
+        What has contrast as a factor.
+
+    Raises
+    ------
+    DataError
+        If one does.
+    """
+    for found in dependent_contrasts(estimates):
+        raise DataError(
+            f"{what} has contrast as a factor, and {found} in all participants (task "
+            f"{found.task}). A model of contrasts that depend on each other takes the same numbers "
+            f"for two observations. Leave one out: --contrasts {' '.join(sorted(found.parts))}"
+            " fits the others."
+        )
 
 
 def why_not_compared(

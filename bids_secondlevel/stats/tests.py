@@ -5,14 +5,14 @@ differences with the same :func:`run_tests`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import main_rows
-from bids_secondlevel.core.inference import PLAIN, FamilyKind, Inference
+from bids_secondlevel.core.inference import EVERYBODY, PLAIN, FamilyKind, Inference
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema
 from bids_secondlevel.core.values import NEVER_NEGATIVE, STATUSES, Array, Mask
 from bids_secondlevel.rois.estimates import INDEPENDENCE
@@ -29,6 +29,8 @@ from bids_secondlevel.stats.scale import to_usual_size
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bids_secondlevel.stats.groups import Groups
 
 FAMILIES: Mapping[FamilyKind, tuple[str, ...]] = {
     "contrast": ("task", "contrast", "space", "statistic"),
@@ -165,8 +167,18 @@ TEST_COLUMNS: Schema = {
 """A test of a mean against 0 across participants; several tables have these columns."""
 
 
+GROUP_COLUMN = Column(
+    str, "participants that were tested: all, or those of a level of the column --group-by"
+)
+
+N_OF_GROUPS: Schema = {
+    "n_group": Column(int, "participants of the group, if it is compared", is_optional=True),
+    "n_versus": Column(int, "participants of the group in versus", is_optional=True),
+}
+
 STATISTIC_COLUMNS: Schema = {
     **CELL_COLUMNS,
+    "group": GROUP_COLUMN,
     **TEST_COLUMNS,
 }
 """A one-sample test across participants."""
@@ -189,6 +201,17 @@ class Numbers:
     minor: Mask
     """Whether it is of a hemisphere in which only a small part of the ROI lies."""
 
+    def of(self, who: Mask) -> "Numbers":
+        """Give those of some participants."""
+        return Numbers(
+            participants=self.participants[who],
+            values=self.values[who],
+            sizes=self.sizes[who],
+            gaps=self.gaps[who],
+            claims=self.claims[who],
+            minor=self.minor[who],
+        )
+
     @property
     def there(self) -> Mask:
         """Who has a number."""
@@ -202,6 +225,22 @@ class Numbers:
         weakest = np.where(counts, self.claims, 0).max(axis=0, initial=0)
         names: NDArray[Any] = np.array(list(INDEPENDENCE), dtype=object)[weakest]
         return names
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Families:
+    """Which tests are corrected together; arrays of shape ``(n_tests,)``."""
+
+    names: NDArray[Any]
+    """Of each test's family. What is measured beside a family has no influence on it."""
+    is_corrected: Mask
+    """Which tests count in their family, if they can be made."""
+    untestable: NDArray[Any] | None = None
+    """Why a test is not made, as a note; empty if it is."""
+
+    def of(self, whom: str) -> "Families":
+        """Give families of their own to some participants."""
+        return replace(self, names=self.names + whom)
 
 
 def spread(estimates: "pd.DataFrame") -> tuple["pd.DataFrame", Numbers]:
@@ -242,13 +281,17 @@ def places(texts: "pd.Series[str]", levels: Mapping[Any, str]) -> NDArray[np.int
     return pd.Categorical(texts, categories=list(levels)).codes.astype(np.intp)
 
 
-def one_sample_tests(estimates: "pd.DataFrame", inference: Inference = PLAIN) -> "pd.DataFrame":
+def one_sample_tests(
+    estimates: "pd.DataFrame", inference: Inference = PLAIN, groups: "Groups | None" = None
+) -> "pd.DataFrame":
     """Test every ROI x hemisphere x task x contrast (x session) against zero.
 
     Parameters
     ----------
     estimates
         Of all participants. Those without a number stay out, and are named in `excluded`.
+    groups
+        Each is tested for itself, too.
 
     Returns
     -------
@@ -261,11 +304,39 @@ def one_sample_tests(estimates: "pd.DataFrame", inference: Inference = PLAIN) ->
     untestable = np.where(
         is_untestable, "not tested: " + cells["statistic"] + " is never negative", ""
     ).astype(object)
-    family = families(cells, inference.family)
-    return cells.join(run_tests(numbers, family, is_corrected, inference, untestable))
+    families = Families(
+        names=family_names(cells, inference.family),
+        is_corrected=is_corrected,
+        untestable=untestable,
+    )
+    return tests_of_groups(cells, numbers, families, inference, groups)
 
 
-def families(cells: "pd.DataFrame", kind: FamilyKind) -> NDArray[Any]:
+def tests_of_groups(
+    cells: "pd.DataFrame",
+    numbers: Numbers,
+    families: Families,
+    inference: Inference,
+    groups: "Groups | None",
+) -> "pd.DataFrame":
+    """Test all participants together, then each group for itself, with families of its own.
+
+    Parameters
+    ----------
+    cells
+        What is tested, a row for each test.
+    """
+    import pandas as pd
+
+    tests = run_tests(numbers, families, inference)
+    tables = [cells.assign(group=EVERYBODY).join(tests)]
+    for name, of_group in groups.each(numbers) if groups else ():
+        tests = run_tests(of_group, families.of(f", group {name}"), inference)
+        tables.append(cells.assign(group=name).join(tests))
+    return pd.concat(tables, ignore_index=True)
+
+
+def family_names(cells: "pd.DataFrame", kind: FamilyKind) -> NDArray[Any]:
     """Name the family of each test, by what its members have in common."""
     names = [
         name for name in FAMILIES[kind] if name in ("task", "contrast") or cells[name].nunique() > 1
@@ -294,25 +365,13 @@ def with_reasons(table: "pd.DataFrame", reasons: Mapping[str, str]) -> "pd.DataF
     return table.assign(excluded=excluded)
 
 
-def run_tests(
-    numbers: Numbers,
-    family: NDArray[Any],
-    is_corrected: Mask,
-    inference: Inference,
-    untestable: NDArray[Any] | None = None,
-) -> "pd.DataFrame":
+def run_tests(numbers: Numbers, families: Families, inference: Inference) -> "pd.DataFrame":
     """Describe numbers and test their means against 0, corrected for the number of tests.
 
     Parameters
     ----------
     numbers
         Circular ones are described, not tested.
-    family : (n_tests,) array of str
-        What is measured beside the tests of a family has no influence on them.
-    is_corrected : (n_tests,) array of bool
-        Which tests count in their family, if they can be made.
-    untestable : (n_tests,) array of str, optional
-        Why a test is not made, as a note; empty if it is.
 
     Returns
     -------
@@ -323,9 +382,11 @@ def run_tests(
 
     tests = _describe(numbers)
     is_circular = numbers.independence == "circular"
-    reasons = np.full(len(tests), "", dtype=object) if untestable is None else untestable
+    family, reasons = families.names, families.untestable
+    if reasons is None:
+        reasons = np.full(len(tests), "", dtype=object)
     tested = (tests["sem"] > 0).to_numpy() & ~is_circular & (reasons == "")
-    is_corrected = is_corrected & tested
+    is_corrected = families.is_corrected & tested
     tests.loc[tested, list(_T_TEST)] = _t_test(tests[tested], inference)
     for name in dict.fromkeys(family[tested]):
         of = np.flatnonzero(tested & (family == name))
@@ -338,7 +399,7 @@ def run_tests(
     tests["q_fdr"] = by_family(benjamini_hochberg, p, family, is_corrected)
     tests["family"] = pd.Series(np.where(is_corrected, family, MISSING), dtype="str")
     tests["independence"] = pd.Series(numbers.independence, dtype="str")
-    tests["excluded"] = pd.Series(_name_gaps(numbers), dtype="str")
+    tests["excluded"] = pd.Series(name_gaps(numbers), dtype="str")
     notes = {
         "no participant has a number": tests["n"] == 0,
         "the numbers are too large to compute with": (tests["n"] > 0) & tests["mean"].isna(),
@@ -351,7 +412,7 @@ def run_tests(
         & tests["p_fwe"].isna(),
     }
     notes |= {reason: (tests["n"] > 0) & (reasons == reason) for reason in set(reasons) - {""}}
-    tests["note"] = pd.Series(_join_notes(notes, len(tests)), dtype="str")
+    tests["note"] = pd.Series(join_notes(notes, len(tests)), dtype="str")
     return tests
 
 
@@ -519,7 +580,7 @@ def noncentralities(t: Array, df: Array) -> Array:
     )
 
 
-def _name_gaps(numbers: Numbers) -> list[str]:
+def name_gaps(numbers: Numbers) -> list[str]:
     """Name the participants without a number, each with the status of its row."""
     named = [MISSING] * numbers.values.shape[1]
     missing = ~numbers.there & (numbers.gaps >= 0)
@@ -530,6 +591,7 @@ def _name_gaps(numbers: Numbers) -> list[str]:
     return named
 
 
-def _join_notes(notes: Mapping[str, Any], n_tests: int) -> list[str]:
+def join_notes(notes: Mapping[str, Any], n_tests: int) -> list[str]:
+    """Put together which notes hold for each test."""
     told = [[note for note, holds in notes.items() if holds[test]] for test in range(n_tests)]
     return ["; ".join(of_test) or MISSING for of_test in told]

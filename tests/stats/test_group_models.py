@@ -177,3 +177,74 @@ def test_a_bids_stats_model(processed, output, tmp_path):
     described = json.loads((output / "group_model.json").read_text())
     assert described["ModelSpecification"] == specification
     assert group(processed, output, "--model", str(tmp_path / "none.json")) == 66
+
+
+def test_planned_contrasts_groups_and_anova(processed, output, tmp_path):
+    config = tmp_path / "planned.toml"
+    config.write_text(
+        'group-by = "group"\nanova = ["roi"]\nequivalence-bound = 5\n'
+        '[[planned]]\nname = "right - left"\nroi = { Right = 1, LEFT = -1 }\n'
+        'contrast = "attend"\ntask = "main"\n'
+    )
+    options = ["--config", str(config), "--model", "planned ~ age"]
+    # A planned contrast may name what is not selected.
+    chosen = [*options, "--roi-contrasts", "left"]
+    assert group(processed, output, *options) == 0
+    rows = read_tsv(output / "group_planned.tsv")
+    assert [(r["name"], r["group"], r["versus"]) for r in rows] == [
+        ("right - left", "all", "n/a"),
+        ("right - left", "1", "n/a"),
+        ("right - left", "2", "n/a"),
+        ("right - left", "1", "2"),
+    ]
+    # Left holds vertices with 11, 12 and 100, right those with 100 and 102, in everybody.
+    assert [float(r["mean"]) for r in rows[:3]] == pytest.approx([60.0] * 3)
+    statistics = read_tsv(output / "group_statistics.tsv")
+    assert {r["group"] for r in statistics} == {"all", "1", "2"}
+    assert {r["n"] for r in statistics if r["group"] == "1" and r["task"] == "main"} == {"4"}
+    compared = read_tsv(output / "group_comparisons.tsv")
+    assert [r for r in compared if (r["comparison"], r["versus"]) == ("group", "2")]
+    (term,) = [r for r in read_tsv(output / "group_anova.tsv") if r["term"] == "roi"]
+    assert term["n"] == "8"
+    assert model_rows(output)[0]["contrast"] == "right - left"
+    words = (output / "logs" / "results.md").read_text()
+    assert "- attend, left: M = " in words
+    described = json.loads((output / "group_statistics.json").read_text())
+    assert described["EquivalenceBound"] == 5
+    assert described["Groups"]["sub-00"] == "1"
+    assert group(processed, output, *chosen, "--analysis-name", "left") == 0
+    named = output / "analyses" / "left"
+    assert read_tsv(named / "group_planned.tsv") == rows
+    # They go with what asked for them.
+    assert group(processed, output) == 0
+    assert not (output / "group_planned.tsv").exists()
+    assert not (output / "group_anova.tsv").exists()
+
+
+def test_the_page_has_what_was_planned_first_and_groups_apart(processed, output, tmp_path):
+    config = tmp_path / "planned.toml"
+    config.write_text(
+        'group-by = "group"\n[[planned]]\nname = "only left"\nroi = "left"\ncontrast = "attend"\n'
+        'task = "main"\n'
+    )
+    arguments = [str(processed.root), str(output), "group", "--config", str(config)]
+    assert main(arguments) == 0
+    page = (output / "group.html").read_text()
+    assert page.index("Planned contrasts") < page.index("Who is left out")
+    assert "only left: M = " in page
+    assert "The tests against 0 are" in page
+    again = [str(processed.root), str(output), "group", "--config", str(config), "--reports-only"]
+    assert main(again) == 0
+    assert (output / "group.html").read_text() == page
+
+
+def test_a_planned_contrast_of_what_is_not_there(processed, output, tmp_path, capsys):
+    config = tmp_path / "planned.toml"
+    config.write_text('[[planned]]\nname = "x"\nroi = "top"\ncontrast = "attend"\ntask = "main"\n')
+    assert group(processed, output, "--config", str(config)) == 64
+    assert "[[planned]] 'x': there is no roi top; there are left, right" in capsys.readouterr().err
+    config.write_text('[[planned]]\nname = "x"\nroi = { left = "a" }\n')
+    assert group(processed, output, "--config", str(config)) == 64
+    assert "[[planned]] number 1: roi = {'left': 'a'}; expected" in capsys.readouterr().err
+    assert group(processed, output, "--group-by", "weight") == 64
+    assert "participants.tsv has no such column; there are age, group" in capsys.readouterr().err

@@ -3,14 +3,16 @@
 Means and intervals of the group are those of the tables of statistics and comparisons.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
-from bids_secondlevel.core.rows import CELL, KEY, MISSING, each_row
+from bids_secondlevel.core.inference import EVERYBODY
+from bids_secondlevel.core.rows import CELL, MISSING, each_row
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.reports.charts.layout import (
     Part,
@@ -134,7 +136,11 @@ def _tell_estimates(rows: "pd.DataFrame") -> str:
     )
 
 
-def draw_group_estimates(estimates: "pd.DataFrame", statistics: "pd.DataFrame") -> list[Chart]:
+def draw_group_estimates(
+    estimates: "pd.DataFrame",
+    statistics: "pd.DataFrame",
+    groups: Mapping[str, str] = MappingProxyType({}),
+) -> list[Chart]:
     """Draw the estimates of all participants, with mean and confidence interval.
 
     Parameters
@@ -143,6 +149,8 @@ def draw_group_estimates(estimates: "pd.DataFrame", statistics: "pd.DataFrame") 
         Of all participants.
     statistics : DataFrame
         One-sample tests of these estimates.
+    groups
+        Of the participants; each has panels of its own.
 
     Returns
     -------
@@ -150,7 +158,8 @@ def draw_group_estimates(estimates: "pd.DataFrame", statistics: "pd.DataFrame") 
         For each session and task, circular estimates apart and last; several if there are
         many contrasts. Hemispheres are apart only if there is nothing pooled.
     """
-    cells = pooled_or_apart(_coloured(statistics), "mean").reset_index(drop=True)
+    estimates, tests = _of_groups(estimates, statistics, groups)
+    cells = pooled_or_apart(_coloured(tests), "mean").reset_index(drop=True)
     return _draw_cells(
         cells,
         _by_participant(estimates, cells),
@@ -164,7 +173,10 @@ def draw_group_estimates(estimates: "pd.DataFrame", statistics: "pd.DataFrame") 
 
 
 def draw_contralateral(
-    estimates: "pd.DataFrame", comparisons: "pd.DataFrame", quality: "pd.DataFrame"
+    estimates: "pd.DataFrame",
+    comparisons: "pd.DataFrame",
+    quality: "pd.DataFrame",
+    groups: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Chart]:
     """Draw how much larger estimates are in the hemisphere that sees an ROI's side of the field.
 
@@ -176,6 +188,8 @@ def draw_contralateral(
         Paired tests of these estimates; those of hemispheres are drawn.
     quality : DataFrame
         Of the ROIs of all participants: it tells the side of each ROI.
+    groups
+        Of the participants; each has panels of its own.
 
     Returns
     -------
@@ -185,7 +199,8 @@ def draw_contralateral(
     """
     rois = list(comparisons["roi"].unique())
     sides = {roi: contralateral_hemisphere(roi, quality) for roi in rois}
-    cells = _coloured(comparisons).assign(side=comparisons["roi"].map(sides))
+    estimates, tests = _of_groups(estimates, comparisons, groups)
+    cells = _coloured(tests).assign(side=tests["roi"].map(sides))
     is_drawn = (cells["comparison"] == "hemi") & cells["side"].notna() & (cells["n"] >= 2)
     cells = cells[is_drawn].reset_index(drop=True)
     sign = np.where(cells["hemi"] == cells["side"], 1, -1)
@@ -247,10 +262,26 @@ def contralateral_hemisphere(roi: str, quality: "pd.DataFrame") -> Hemisphere | 
     return None if (fields == hemisphere).mean() >= 0.5 else hemisphere
 
 
+def _of_groups(
+    estimates: "pd.DataFrame", tests: "pd.DataFrame", groups: Mapping[str, str]
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Choose the tests of groups if there are any, else those of all participants.
+
+    Returns
+    -------
+    estimates, tests : DataFrame
+        Both have the column ``group``.
+    """
+    of = estimates["participant_id"].map(groups) if groups else EVERYBODY
+    chosen = tests[(tests["group"] == EVERYBODY) != bool(groups)].reset_index(drop=True)
+    return estimates.assign(group=of), chosen
+
+
 def _by_participant(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame":
     """Give estimates a row for each participant who has one, and a column for each cell."""
-    there = estimates[[*KEY, "estimate"]].dropna()
-    found = there.merge(cells[[*CELL]].reset_index(names="cell"), on=CELL)
+    key = [*CELL, "group"]
+    there = estimates[["participant_id", *key, "estimate"]].dropna()
+    found = there.merge(cells[key].reset_index(names="cell"), on=key)
     by_participant = found.pivot(index="participant_id", columns="cell", values="estimate")
     return by_participant.reindex(columns=cells.index)
 
@@ -260,6 +291,10 @@ def _flagged(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame"
     flagged = estimates["flags"] != MISSING
     numbers = estimates.assign(estimate=flagged.where(estimates["estimate"].notna()).astype(float))
     return _by_participant(numbers, cells) > 0
+
+
+def _whom(group: str) -> str:
+    return "" if group == EVERYBODY else f", {group}"
 
 
 def _draw_cells(
@@ -284,7 +319,7 @@ def _draw_cells(
     """
     where = {hemi: "" if hemi == BOTH else f", {name}" for hemi, name in HEMISPHERE_NAMES.items()}
     rows = cells.assign(
-        panel=cells["contrast"] + cells["hemi"].map(where),
+        panel=cells["contrast"] + cells["hemi"].map(where) + cells["group"].map(_whom),
         is_control=cells["independence"] == "circular",
     )
     marked = flagged.reindex(values.index, fill_value=False)

@@ -11,7 +11,7 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
 from bids_secondlevel.core.rows import CELL, frame_of
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
-from bids_secondlevel.stats.dependence import dependent_contrasts
+from bids_secondlevel.stats.dependence import check_independent
 from bids_secondlevel.stats.models.fit import (
     Fit,
     NoFit,
@@ -24,6 +24,7 @@ from bids_secondlevel.stats.models.fit import (
 )
 from bids_secondlevel.stats.models.formula import Design, ModelFormula, make_design, parse_formula
 from bids_secondlevel.stats.models.observations import (
+    PLANNED,
     RESPONSES,
     Observations,
     check_variables,
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 
 
 def fit_formula(
-    formula: str, estimates: "pd.DataFrame", participants: ParticipantsTable
+    formula: str,
+    estimates: "pd.DataFrame",
+    participants: ParticipantsTable,
+    planned: "pd.DataFrame | None" = None,
 ) -> ModelResults:
     """Fit a linear model, given as a formula, to the estimates of all participants.
 
@@ -65,6 +69,8 @@ def fit_formula(
         Such as ``estimate ~ roi * contrast + age + group``.
     estimates : DataFrame
         Columns as :class:`~bids_secondlevel.rois.estimates.EstimateRow` declares them.
+    planned
+        Numbers of planned contrasts, see :func:`~.planned.as_estimates`; one model for each.
 
     Raises
     ------
@@ -74,7 +80,10 @@ def fit_formula(
         If one of several contrasts follows from the others, there is nothing but circular
         estimates, or a column does not vary or is n/a for more than half of the participants.
     """
-    parsed = check_formula(formula, participants)
+    has_planned = planned is not None and not planned.empty
+    parsed = check_formula(formula, participants, has_planned=has_planned)
+    if planned is not None and parsed.response == PLANNED:
+        estimates = planned
     found = [find_variable(name, participants) for name in parsed.names]
     variables = [variable for variable, _ in found]
     hemis = HEMISPHERES if "hemi" in parsed.names else main_rows(estimates["hemi"])
@@ -86,7 +95,7 @@ def fit_formula(
         )
     usable, said = without_circular(rows, parsed.response)
     if "contrast" in parsed.names:
-        _check_dependence(usable)
+        check_independent(usable, "The model")
     observed = observe(usable, parsed.response, variables)
     check_variables(observed)
     levels = {
@@ -119,18 +128,9 @@ def fit_formula(
     return ModelResults(corrected(frame_of(results, ModelRow)), tuple(messages))
 
 
-def _check_dependence(estimates: "pd.DataFrame") -> None:
-    """Refuse contrasts of which one follows from others: its numbers are no new ones."""
-    for found in dependent_contrasts(estimates):
-        raise DataError(
-            f"The model has contrast as a factor, and {found} in all participants (task "
-            f"{found.task}). A model of contrasts that depend on each other takes the same numbers "
-            f"for two observations. Leave one out: --contrasts {' '.join(sorted(found.parts))}"
-            " fits the others."
-        )
-
-
-def check_formula(formula: str, participants: ParticipantsTable) -> ModelFormula:
+def check_formula(
+    formula: str, participants: ParticipantsTable, *, has_planned: bool = False
+) -> ModelFormula:
     """Parse a formula; all that can be said of it without the estimates.
 
     Raises
@@ -142,7 +142,9 @@ def check_formula(formula: str, participants: ParticipantsTable) -> ModelFormula
         "the estimates table": [name for name in ESTIMATE_COLUMNS if name != "participant_id"],
         "participants.tsv": participants.columns,
     }
-    return parse_formula(formula, tables, RESPONSES)
+    if has_planned:
+        tables["the planned contrasts"] = [PLANNED]
+    return parse_formula(formula, tables, (*RESPONSES, PLANNED) if has_planned else RESPONSES)
 
 
 def _fit(

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 RESPONSES = tuple(name for name, declared in ESTIMATE_COLUMNS.items() if declared.is_number)
 """Columns of the estimates table that hold numbers."""
 
+PLANNED = "planned"
+"""The response that stands for the numbers of planned contrasts."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?(\d*,\d+|\d{1,3}([.,'\u2019\s]\d{3})+([.,]\d+)?)([eE][+-]?\d+)?")
 """A number with a decimal comma, or with marks between thousands."""
