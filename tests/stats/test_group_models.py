@@ -201,7 +201,8 @@ def test_planned_contrasts_groups_and_anova(processed, output, tmp_path):
     assert [float(r["mean"]) for r in rows[:3]] == pytest.approx([60.0] * 3)
     statistics = read_tsv(output / "group_statistics.tsv")
     assert {r["group"] for r in statistics} == {"all", "1", "2"}
-    assert {r["n"] for r in statistics if r["group"] == "1" and r["task"] == "main"} == {"4"}
+    of_one = [r for r in statistics if (r["group"], r["hemi"]) == ("1", "both")]
+    assert {r["n"] for r in of_one} == {"4"}
     compared = read_tsv(output / "group_comparisons.tsv")
     assert [r for r in compared if (r["comparison"], r["versus"]) == ("group", "2")]
     (term,) = [r for r in read_tsv(output / "group_anova.tsv") if r["term"] == "roi"]
