@@ -415,6 +415,6 @@ def _in_one_space(files: Sequence[IndexedFile]) -> list[IndexedFile]:
 
 
 def further_datasets(patterns: Iterable[Pattern], datasets: Sequence[Dataset]) -> list[Dataset]:
-    """List the datasets of patterns that are not searched by names, but for ``BIDS_DIR``."""
+    """List the datasets of patterns that are not searched by names."""
     every = chain.from_iterable(pattern.datasets for pattern in patterns)
-    return [d for d in dict.fromkeys(every) if d not in datasets and d.name != RAW]
+    return [dataset for dataset in dict.fromkeys(every) if dataset not in datasets]

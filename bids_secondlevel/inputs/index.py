@@ -57,6 +57,7 @@ from bids_secondlevel.inputs.names import (
     without_participant,
 )
 from bids_secondlevel.inputs.near_misses import incomplete, near_miss
+from bids_secondlevel.inputs.patterns import NO_NAME
 from bids_secondlevel.inputs.pooled import with_task_of_runs
 from bids_secondlevel.maps.cifti import describe
 
@@ -67,7 +68,6 @@ _TEMPLATES = ("fsaverage", "fsaverage5", "fsaverage6")
 # What FreeSurfer keeps beside surf/ and label/: many files, none of them on a surface.
 _PRUNED_FOLDERS = {"mri", "scripts", "stats", "touch", "tmp", "trash", "figures", "log"}
 _MAX_DEPTH = 4
-_NO_NAME = re.compile(r"^\.|[\udc80-\udcff]")  # hidden, or bytes that are not UTF-8
 _ANY = ("*", "Query.ANY", "Query.REQUIRED")
 _NONE = (None, "Query.NONE")
 
@@ -170,10 +170,10 @@ def _files_below(folder: Path) -> list[Path]:
         is_deepest = parent.count(os.sep) - str(folder).count(os.sep) == _MAX_DEPTH
         pruned = _PRUNED_FOLDERS if {"surf", "mri"} <= {*folders} else ()
         folders[:] = (
-            name for name in folders if not (is_deepest or name in pruned or _NO_NAME.search(name))
+            name for name in folders if not (is_deepest or name in pruned or NO_NAME.search(name))
         )
         here = Path(parent)
-        paths += (here / name for name in names if not _NO_NAME.search(name))
+        paths += (here / name for name in names if not NO_NAME.search(name))
     return sorted(paths)
 
 

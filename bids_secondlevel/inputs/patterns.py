@@ -8,6 +8,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import islice
@@ -15,11 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bids_secondlevel.core.described import is_literal, label_of
-from bids_secondlevel.core.errors import UsageError
+from bids_secondlevel.core.errors import DataError, UsageError
 from bids_secondlevel.inputs.datasets import refuse_folder
 
 Captured = Mapping[str, str]
 """Parts of a path by what they were captured as, as they are written there."""
+
+NO_NAME = re.compile(r"^\.|[\udc80-\udcff]")
+"""What begins a name that is hidden, or is in one whose bytes are not UTF-8."""
 
 _PIECE = re.compile(r"\{(\w+)\}|\*+")
 _HEMI = "(?i:left|right|lh|rh|l|r)"
@@ -83,7 +87,7 @@ class Folders:
         try:
             with os.scandir(folder) as found:
                 for entry in found:
-                    if not entry.name.startswith(".") and entry.name not in left_out:
+                    if not NO_NAME.search(entry.name) and entry.name not in left_out:
                         yield Entry(entry.name, entry.is_dir())
         except FileNotFoundError:
             return
@@ -178,9 +182,15 @@ def _below(
         path = folder / entry.name
         if rest and entry.is_folder:
             below = _below(path, rest, folders, sought, {**captured, **found})
-            yield from islice(below, 1) if sought.one_each and "subject" in found else below
+            yield from _first(below) if sought.one_each and "subject" in found else below
         elif not rest and not entry.is_folder and not entry.name.endswith(_SIDECAR):
             yield path, {**captured, **found}
+
+
+def _first(found: Iterator[tuple[Path, Captured]]) -> Iterator[tuple[Path, Captured]]:
+    """Give the first file of a participant; that a folder cannot be read is said of each."""
+    with suppress(DataError):
+        yield from islice(found, 1)
 
 
 def _matching(

@@ -630,3 +630,46 @@ def test_a_table_of_retinotopy_that_cannot_be(study, lines, told):
     finished = run(bids, table)
     assert finished.returncode == 64
     assert told in finished.stderr
+
+
+def test_everything_may_lie_in_the_folder_of_the_study(tmp_path):
+    """No derivatives, no participants' folders, and links to content that is not there."""
+    bids = tmp_path / "bids"
+    describe(bids, "study", "raw")
+    people = {label: {hemi: truth(hemi) for hemi in "LR"} for label in ("A1", "B2")}
+    for label, known in people.items():
+        for hemi, of in known.items():
+            folder = bids / f"results/{label}"
+            write_gifti(folder / f"loc_{hemi}_z.gii", of.z, hemi)
+            write_gifti(folder / f"main_{hemi}_effect.gii", of.effect, hemi)
+            write_mgz(folder / f"{hemi}.areas.mgz", of.varea, "i4")
+            write_mgz(folder / f"{hemi}.ecc.mgz", of.eccen)
+    lost = bids / "results/B2/main_R_effect.gii"
+    lost.unlink()
+    lost.symlink_to("../../.git/annex/objects/nothing")
+    config = "".join(
+        f"""
+[[maps]]
+pattern = "results/{{subject}}/{{task}}_{{hemi}}_{stat}.gii"
+contrast = "faces"
+stat = "{stat}"
+"""
+        for stat in ("z", "effect")
+    ) + "".join(
+        f"""
+[[retinotopy]]
+pattern = "results/{{subject}}/{{hemi}}.{name}.mgz"
+map = "{kind}"
+"""
+        for name, kind in (("areas", "varea"), ("ecc", "eccen"))
+    )
+    assert "4 files of 2 participants" in run(bids, config, "--dry-run").stdout
+    finished = run(bids, config)
+    assert finished.returncode == 1
+    assert f"datalad get {lost}" in finished.stderr
+    for hemi, of in people["A1"].items():
+        assert estimate(tmp_path / "out", "A1", hemi) == pytest.approx(of.estimate())
+    described = (tmp_path / "out/dataset_description.json").read_text()
+    assert '"raw"' in described
+    (written,) = (tmp_path / "out").rglob("sub-A1_*roi_estimates.json")
+    assert "bids:raw:results/A1/main_L_effect.gii" in written.read_text()
