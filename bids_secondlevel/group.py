@@ -28,6 +28,7 @@ from bids_secondlevel.outputs.group_outcome import (
     tell_model,
     tell_replaced,
     tell_results,
+    tell_unequal,
 )
 from bids_secondlevel.outputs.group_participants import choose_participants
 from bids_secondlevel.outputs.names import GroupFolder
@@ -169,6 +170,7 @@ def run(settings: Settings) -> int:
     results = analyse(tables, definition, gaps, participants.about, settings)
     is_complete = True
     folder = GroupFolder(settings.output_dir, settings.analysis_name)
+    tell_unequal(select(tables.estimates, settings))
     tell_replaced(results, folder)
     if settings.dry_run:
         print("\n".join(f"would read {path}" for path in tables.definitions))

@@ -3,7 +3,7 @@
 import logging
 import tomllib
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError
@@ -18,6 +18,9 @@ from bids_secondlevel.maps.files import read_text
 from bids_secondlevel.outputs.names import GroupFolder, sidecar_of
 from bids_secondlevel.outputs.tables import read_sidecar
 from bids_secondlevel.stats.models.table import ModelResults
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOG = logging.getLogger("bids_secondlevel")
 
@@ -54,6 +57,33 @@ def tell_definitions(common: Definition, settings: Settings) -> None:
         )
     for choice in common.choices:
         LOG.warning(choice)
+
+
+def tell_unequal(estimates: "pd.DataFrame") -> None:
+    """Say it if some participants have no rows of what others have.
+
+    The participant level writes a row for all that it is asked for, also if a map is missing.
+
+    Parameters
+    ----------
+    estimates
+        The rows of the participants' tables that are asked for.
+    """
+    everyone = list(dict.fromkeys(estimates["participant_id"]))
+    columns = ["task", "contrast", "participant_id"]
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    for what, rows in estimates[columns].drop_duplicates().groupby(columns[:2], sort=False):
+        having = set(rows["participant_id"])
+        without = tuple(who for who in everyone if who not in having)
+        if without:
+            lacking.setdefault(without, []).append(" ".join(map(str, what)))
+    for without, contrasts in lacking.items():
+        LOG.warning(
+            "%s: the tables have no rows of %s, which others have: processed with other tasks or "
+            "contrasts, or when there were no such maps of anybody. They count as missing_map.",
+            listed(list(without), 5),
+            listed(contrasts, 5),
+        )
 
 
 def tell_replaced(results: GroupResults, folder: GroupFolder) -> None:

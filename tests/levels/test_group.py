@@ -156,7 +156,19 @@ def test_maps_are_never_read(processed, output):
     assert group(processed, output) == 0
 
 
-def test_a_cell_that_one_participant_lacks_is_completed(processed, output):
+def test_a_participant_processed_with_fewer_tasks_is_named(processed, output, caplog):
+    again = ["participant", "--participant-label", "02", "--task-label", "main"]
+    assert main([str(processed.root), str(output), *again]) == 0
+    caplog.clear()
+    assert group(processed, output) == 0
+    said = "sub-02: the tables have no rows of loc left, loc right, which others have"
+    assert caplog.text.count(said) == 1
+    caplog.clear()
+    assert group(processed, output, "--task-label", "main") == 0
+    assert "no rows of" not in caplog.text
+
+
+def test_a_cell_that_one_participant_lacks_is_completed(processed, output, caplog):
     # A contrast that only participant 04 has, and that the first participants do not tell of.
     for hemi, effect in EFFECT.items():
         path = processed.map_path("04", "main", hemi, "ignore", "effect")
@@ -166,6 +178,8 @@ def test_a_cell_that_one_participant_lacks_is_completed(processed, output):
     (path,) = output.glob("sub-01/func/*_desc-roi_estimates.tsv")
     assert "ignore" not in {row["contrast"] for row in read_tsv(path)}
     assert group(processed, output) == 0
+    said = "sub-01, sub-02, sub-03: the tables have no rows of main ignore, which others have"
+    assert said in caplog.text
     rows = [row for row in rows_of(output) if row["contrast"] == "ignore"]
     assert {row["participant_id"]: row["status"] for row in rows if row["hemi"] == "both"} == {
         "sub-01": "missing_map",

@@ -424,3 +424,28 @@ def test_the_text_names_nodes_and_rois():
     assert text.count("== node dataset, task main") == 2
     assert text.count("== node other, task main") == 2
     assert "any difference  F(2, 10) = " in text
+
+
+def with_column(table, name, cells):
+    values = {
+        who: {**of, name: cell} for (who, of), cell in zip(table.values.items(), cells, strict=True)
+    }
+    return replace(table, columns=(*table.columns, name), values=values)
+
+
+def test_what_becomes_categories_is_reported_with_its_levels():
+    rows, table = study()
+    factor = {"Name": "Factor", "Input": ["group"]}
+    said = fit(model(node([1, "group.2"], factor)), rows, table).messages
+    assert sum("Factor makes categories of group: 3 levels (1, 2, 3)." in of for of in said) == 1
+
+
+def test_commas_units_and_codes_for_missing_values():
+    rows, table = study()
+    for cells in (["0,5", "1,5"] * 7, ["12 kg", "15 kg"] * 7):
+        with pytest.raises(DataError, match=f"weight: '{cells[0]}' .* Write "):
+            fit(model(node([1, "weight"])), rows, with_column(table, "weight", cells))
+    coded = with_column(table, "weight", ["50", "61", "-999", *["72"] * 11])
+    said = fit(model(node([1, "weight"])), rows, coded).messages
+    code = "weight: -999 in participants.tsv lies far from all other numbers (50 to 72)"
+    assert sum(code in of for of in said) == 1
