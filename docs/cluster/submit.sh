@@ -1,8 +1,8 @@
 #!/bin/bash
 # Hand in a study to Slurm: an array of participants, and the group level after it.
 #   ./submit.sh BIDS_DIR OUTPUT_DIR [options]
-# Options are handed to both levels, such as --config settings.toml; paths are best
-# absolute. The list of participants is made anew unless LIST names one. At most 50
+# Options are handed to both levels: put those of one level into a file, which both
+# take (--config settings.toml). Paths are best absolute. The list of participants is made anew unless LIST names one. At most 50
 # tasks run at a time.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

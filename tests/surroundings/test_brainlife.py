@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,8 @@ def test_singularity_is_used_where_there_is_one(task):
         str(data),
         "output",
         "participant",
-        "--derivatives",
-        "glm=../data/derivatives/firstlevel",
+        "--config",
+        "options.toml",
     ]
+    content = tomllib.loads((task / "options.toml").read_text())
+    assert content == {"derivatives": ["glm=../data/derivatives/firstlevel"]}
