@@ -94,7 +94,8 @@ def analyse(
     # Each cell against 0; ROIs, contrasts and hemispheres against each other.
     inference, groups = settings.inference, _groups(settings, about, estimates)
     statistics = one_sample_tests(estimates, inference, groups)
-    dependences = dependent_contrasts(estimates)
+    testable = estimates[estimates["independence"] != "circular"]
+    dependences = [of for of in dependent_contrasts(testable) if not of.is_balanced]
     comparisons = paired_tests(estimates, inference, dependences, groups)
 
     # What was planned, of anything that was measured; and factors together.

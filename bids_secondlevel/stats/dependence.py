@@ -52,13 +52,28 @@ class Dependence:
     >>> parts = {"attend": Fraction(1), "ignore": Fraction(-1)}
     >>> print(Dependence(task="main", contrast="effect", parts=parts))
     effect is attend - ignore
+    >>> parts = {"UR": Fraction(-1), "LL": Fraction(-1)}
+    >>> print(Dependence(task="main", contrast="UL", parts=parts))
+    UL + UR + LL is 0
     """
 
     task: str
     contrast: str
     parts: Mapping[str, Fraction]
 
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the contrasts cancel each other, so that none of them is made of the others.
+
+        Each condition against the mean of all is such a set. They may well be compared.
+        """
+        return len(self.parts) > 1 and all(factor < 0 for factor in self.parts.values())
+
     def __str__(self) -> str:
+        if self.is_balanced:
+            sizes = ("" if factor == -1 else f"{-factor} " for factor in self.parts.values())
+            named = (f"{size}{part}" for size, part in zip(sizes, self.parts, strict=True))
+            return f"{' + '.join((self.contrast, *named))} is 0"
         text = ""
         for part, factor in self.parts.items():
             sign = "-" if factor < 0 else "+" if text else ""
@@ -117,7 +132,7 @@ def why_not_compared(
     dependences: Sequence[Dependence], task: str, first: str, second: str
 ) -> Dependence | None:
     """Say why contrasts of a task are not compared: one is a part or a multiple of the other."""
-    of_task = {d.contrast: d for d in dependences if d.task == task}
+    of_task = {d.contrast: d for d in dependences if d.task == task and not d.is_balanced}
     for one, other in ((first, second), (second, first)):
         if one in of_task and other in of_task[one].parts:
             return of_task[one]

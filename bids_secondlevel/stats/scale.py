@@ -20,7 +20,7 @@ def to_usual_size(values: Array) -> tuple[Array, int]:
     Examples
     --------
     >>> to_usual_size(np.array([1e-200, -3e-200]))[0].round(3)
-    array([ 0.172, -0.515])
+    array([ 0.191, -0.574])
     >>> to_usual_size(np.array([1.0, 3.0]))
     (array([1., 3.]), 0)
     """

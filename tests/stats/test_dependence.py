@@ -142,6 +142,18 @@ def test_tasks_are_apart():
     assert [d.task for d in dependent_contrasts(again)] == ["main", "rest"]
 
 
+def test_contrasts_against_the_mean_of_all_may_be_compared():
+    conditions = found_in(dict.fromkeys("abcd", 1))
+    mean = conditions.groupby(["participant_id", "roi", "hemi"])["estimate"].transform("mean")
+    frame = conditions.assign(estimate=conditions["estimate"] - mean)
+    (found,) = dependent_contrasts(frame)
+    assert found.is_balanced
+    assert str(found).endswith(" is 0")
+    assert {found.contrast, *found.parts} == set("abcd")
+    pairs = [("a", "b"), ("a", "d"), ("c", "d")]
+    assert not any(why_not_compared([found], "main", *pair) for pair in pairs)
+
+
 def test_what_is_not_compared():
     contrasts = {
         **dict.fromkeys("abc", 1),
