@@ -26,6 +26,7 @@ from bids_secondlevel.outputs.files import remove_files, write_files
 from bids_secondlevel.outputs.group_outcome import (
     tell_definitions,
     tell_model,
+    tell_participants,
     tell_replaced,
     tell_results,
     tell_unequal,
@@ -186,6 +187,7 @@ def run(settings: Settings) -> int:
             results = _fit_and_write(results, settings, folder)
         finally:
             is_complete = _report(results, settings, folder)
+    tell_participants(results)
     if results.estimates["estimate"].isna().all():
         raise InputMissingError(
             "No participant has a single estimate; the statuses in group_estimates.tsv say why."

@@ -122,23 +122,7 @@ def _given(value: Any) -> str:
 
 
 def tell_results(results: GroupResults, folder: GroupFolder) -> None:
-    """Sum up who is ready and who is not, each reason once, and what was tested."""
-    people = results.participants
-    said = people.loc[people["reasons"] != MISSING, ["participant_id", "reasons"]]
-    for message in shared(said.itertuples(index=False, name=None)):
-        LOG.warning(message)
-    words = {"ready": "ready", "check": "to check", "unusable": "unusable"}
-    parts = []
-    for verdict, word in words.items():
-        of = list(people.loc[people["verdict"] == verdict, "participant_id"])
-        named = f" ({listed(of)})" if verdict != "ready" else ""
-        parts += [f"{len(of)} {word}{named}"] if of else []
-    LOG.info(
-        "%s: %s; see %s.",
-        counted(len(people), "participant"),
-        ", ".join(parts),
-        folder.table("participants"),
-    )
+    """Sum up what was tested."""
     if results.dependences:
         LOG.warning(
             "%s, in all participants. A contrast is not compared with what it is made of.",
@@ -158,6 +142,25 @@ def tell_results(results: GroupResults, folder: GroupFolder) -> None:
         f"; {counted(n_untested, 'other row')} without a test (column note)" if n_untested else "",
         folder.table("statistics"),
     )
+
+
+def tell_participants(results: GroupResults) -> None:
+    """Sum up who is ready and who is not, each reason once.
+
+    Whose table is missing or cannot be read has been named when the tables were read.
+    """
+    estimates, people = results.estimates, results.participants
+    is_told = estimates["status"].isin(("missing_participant", "unreadable_table"))
+    is_new = ~people["participant_id"].isin(estimates.loc[is_told, "participant_id"])
+    said = people.loc[is_new & (people["reasons"] != MISSING), ["participant_id", "reasons"]]
+    for message in shared(said.itertuples(index=False, name=None)):
+        LOG.warning(message)
+    parts = []
+    for verdict, word in (("ready", "ready"), ("check", "to check"), ("unusable", "unusable")):
+        of = list(people.loc[people["verdict"] == verdict, "participant_id"])
+        named = f" ({listed(of)})" if verdict != "ready" else ""
+        parts += [f"{len(of)} {word}{named}"] if of or verdict == "ready" else []
+    LOG.info("%s: %s.", counted(len(people), "participant"), ", ".join(parts))
 
 
 def tell_model(model: ModelResults, given: str, folder: GroupFolder) -> None:

@@ -97,8 +97,6 @@ def choose_participants(settings: Settings) -> Participants:
             named,
             listed(known),
         )
-    if excluded:
-        LOG.warning("Excluded: %s.", ", ".join(f"sub-{label}" for label in excluded))
     absent: dict[str, Status] = {
         **dict.fromkeys(missing, "missing_participant"),
         **dict.fromkeys(excluded, "excluded"),

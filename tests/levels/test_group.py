@@ -555,3 +555,21 @@ def test_a_file_for_both_levels_that_asks_for_other_tables_is_warned_of(
     path.write_text("eccentricity = [1, 4]\n")
     assert group(processed, output, "--config", str(path)) == 0
     assert "--config asks for another definition of the ROIs, and the tables" in caplog.text
+
+
+def test_a_run_ends_with_who_is_ready(processed, output, caplog, tmp_path):
+    (processed.root / "sub-09").mkdir()
+    options = exclusions(tmp_path / "out.tsv", "03\tmoved")
+    for dry_run in ([], ["--dry-run"]):
+        caplog.clear()
+        assert group(processed, output, *options, *dry_run) == 0
+        *_, last = [record.getMessage() for record in caplog.records]
+        assert last == (
+            "5 participants: 0 ready, 3 to check (sub-01, sub-02, sub-04), "
+            "2 unusable (sub-03, sub-09)."
+        )
+        told = caplog.text
+        assert told.count("sub-01, sub-02, sub-04: few vertices in left (3), right (2)") == 1
+        assert told.count("sub-03: excluded (moved)") == 1
+        assert told.count("No results of sub-09") == 1
+        assert "sub-09: no results" not in told
