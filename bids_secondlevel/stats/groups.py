@@ -64,8 +64,11 @@ def groups_of(column: str, table: ParticipantsTable, participants: Iterable[str]
             "Numbers such as an age belong into --model."
         )
     unknown = [who for who in people if who not in of]
+    levels = sorted(set(of.values()))
+    counts = [f"{level}: {list(of.values()).count(level)}" for level in levels]
+    made = f"--group-by {column} makes {len(levels)} groups ({listed(counts, 10)})."
     said = (
         f"--group-by {column}: not known of {listed(unknown, 5)}; they are in no group, and only "
         "in the rows of all participants.",
     )
-    return Groups(column=column, of=of, messages=said if unknown else ())
+    return Groups(column=column, of=of, messages=(*(said if unknown else ()), made))

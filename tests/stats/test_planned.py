@@ -194,6 +194,7 @@ def test_who_is_in_no_group_is_named():
     people = participants(sex=["F", "M", "F", "M", None, None])
     groups = groups_of("sex", people, cells()["participant_id"])
     assert "not known of sub-05, sub-06" in groups.messages[0]
+    assert groups.messages[1].startswith("--group-by sex makes 2 groups (")
     found = one_sample_tests(cells(), groups=groups)
     assert found.groupby("group")["n"].max().to_dict() == {"all": 6, "F": 2, "M": 2}
 
