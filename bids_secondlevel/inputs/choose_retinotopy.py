@@ -1,12 +1,12 @@
 """Choose the retinotopic maps of a participant: one source, one folder, all maps from there."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from bids_secondlevel.core.errors import AmbiguousInputError
+from bids_secondlevel.core.errors import AmbiguousInputError, SecondLevelError
 from bids_secondlevel.core.files import (
     AreaFile,
     IndexedFile,
@@ -108,6 +108,34 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
         areas = _find_areas(of_hemisphere, names, source.eccentricity.path)
         retinotopy[hemi] = replace(source, areas=areas)
     return tag, retinotopy, messages
+
+
+def otherwise_sourced(
+    index: ParticipantIndex, source: str | None, plan: Plan, others: Iterable[ParticipantIndex]
+) -> Iterator[str]:
+    """Say that the retinotopy comes from another source than for most of the first participants."""
+    if source is None or plan.retinotopy_source is not None:
+        return
+    found: Counter[str] = Counter()
+    have_it = True
+    for other in others:
+        try:
+            of_other = source if other is index else choose_retinotopy(other, plan)[0]
+        except SecondLevelError:
+            continue
+        if of_other is not None:
+            found[of_other] += 1
+            have_it = have_it and source in labels_of(other.retinotopic_maps, "desc")
+    usual = max(found, key=lambda tag: (found[tag], tag == "inferred"), default=source)
+    if not same(source, usual):
+        yield (
+            f"Retinotopy {source} is used, and {usual} for the first participants. "
+            + (
+                f"They have {source}, too: --retinotopy-source {source} makes it the same."
+                if have_it
+                else "No option makes it the same, as not all of them have both."
+            )
+        )
 
 
 def _of_sessions(maps: Sequence[IndexedFile], plan: Plan) -> list[IndexedFile]:

@@ -13,6 +13,7 @@ from bids_secondlevel.core.errors import (
 from bids_secondlevel.core.files import Dataset, MapKind, ParticipantFiles, ParticipantIndex, Plan
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.inputs.choose_maps import otherwise_combined, select_files
+from bids_secondlevel.inputs.choose_retinotopy import otherwise_sourced
 from bids_secondlevel.inputs.described import Pattern
 from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.near_misses import nearly_found
@@ -61,7 +62,10 @@ def choose(label: str, study: Study) -> Chosen:
     )
     plan = plan_for(study, (index,))
     files = select_files(index, plan)
-    differing = otherwise_combined(index, files, plan, study.reference)
+    differing = (
+        *otherwise_sourced(index, files.retinotopy_source, plan, study.reference),
+        *otherwise_combined(index, files, plan, study.reference),
+    )
     return Chosen(
         index=index, plan=plan, files=replace(files, messages=(*files.messages, *differing))
     )

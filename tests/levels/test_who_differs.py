@@ -1,4 +1,6 @@
-"""Participants whose runs are combined in another way than those of others."""
+"""Participants who differ from others in how runs are combined, or in the source of retinotopy."""
+
+import shutil
 
 import numpy as np
 import pytest
@@ -68,3 +70,22 @@ def test_a_pooled_map_for_one_and_runs_for_others(study, tmp_path, caplog):
     assert process(study, tmp_path / "out") == 0
     assert "sub-04: The maps of task main were combined otherwise" in caplog.text
     assert "one map, and not mean weighted by inverse variance" in caplog.text
+
+
+@pytest.mark.parametrize("have_both", [True, False])
+def test_who_has_another_source_of_retinotopy_is_told(study, tmp_path, caplog, have_both):
+    for label in ("01", "02", "03"):
+        for path in sorted(study.surf(label).glob("*benson14*")):
+            shutil.copy(path, path.with_name(path.name.replace("benson14", "inferred")))
+            if not have_both:
+                path.unlink()
+    assert process(study, tmp_path / "out") == 0
+    said = "sub-04: Retinotopy benson14 is used, and inferred for the first participants. "
+    advice = "--retinotopy-source benson14 makes it the same" if have_both else "No option makes"
+    assert said in caplog.text
+    assert advice in caplog.text
+    if have_both:
+        caplog.clear()
+        output = tmp_path / "same"
+        assert process(study, output, "--retinotopy-source", "benson14") == 0
+        assert "and inferred for" not in caplog.text
