@@ -30,17 +30,15 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.files import (
     Dataset,
+    MapKind,
     ParticipantFiles,
-    ParticipantIndex,
     Plan,
     only_session,
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.results import definition_of
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.words import in_words
 from bids_secondlevel.inputs.choose_maps import select_files
-from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
 from bids_secondlevel.inputs.datasets import (
     check_bids_dir,
     check_output_dir,
@@ -60,7 +58,7 @@ from bids_secondlevel.inputs.described import (
 )
 from bids_secondlevel.inputs.near_misses import nearly_found, unused_datasets
 from bids_secondlevel.inputs.plan import make_plan
-from bids_secondlevel.inputs.study import Study, choose, plan_for, survey
+from bids_secondlevel.inputs.study import Study, choose, index_of, plan_for, survey
 from bids_secondlevel.maps.reader import measured_gap
 from bids_secondlevel.outputs import resume
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
@@ -71,6 +69,9 @@ from bids_secondlevel.participant import process_participant
 from bids_secondlevel.reports.methods import describe_measurement
 
 LOG = logging.getLogger("bids_secondlevel")
+
+_LOOKED_AT = 3
+"""Participants whose files are looked at again to say what was nearly found."""
 
 
 def run(settings: Settings) -> int:
@@ -135,6 +136,7 @@ def run(settings: Settings) -> int:
                     LOG.error("Stopped at the first failure (--stop-on-first-crash).")
                     outcomes.close()
                     break
+        _tell_nearly_found(done, study)
     finally:  # also if the run was interrupted
         if unknown:
             LOG.error(unknown_participants(unknown, everyone))
@@ -229,11 +231,6 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
         where = what_is_in(dataset, surveyed[0].label)
         level = logging.WARNING if is_empty(dataset) else logging.INFO
         LOG.log(level, "No statistical or retinotopic maps recognised in %s.", where)
-    blind = [index for index in surveyed if _lacks_retinotopy(index, plan)]
-    if blind:
-        named = in_words([f"sub-{index.label}" for index in blind])
-        near = nearly_found(blind, study.datasets, "retinotopy")
-        LOG.warning("No retinotopic maps were found for %s.\n%s", named, near)
     LOG.info(
         "Space %s; localizer task %s; ROIs %s.",
         plan.space or "(none in the names)",
@@ -242,11 +239,15 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
     )
 
 
-def _lacks_retinotopy(index: ParticipantIndex, plan: Plan) -> bool:
-    try:
-        return not choose_retinotopy(index, plan)[1]
-    except SecondLevelError:  # there are several; said when the participant is processed
-        return False
+def _tell_nearly_found(done: Sequence[Outcome], study: Study) -> None:
+    """Say what is nearly a map of what participants lack, and where it was looked for."""
+    kinds: dict[MapKind, str] = {"retinotopy": "retinotopy", "map": "maps of the localizer"}
+    for kind, what in kinds.items():
+        labels = [outcome.label for outcome in done if kind in outcome.missing]
+        indexes = [index_of(label, study) for label in labels[:_LOOKED_AT]]
+        if indexes:
+            near = nearly_found(indexes, study.datasets, kind)
+            LOG.warning("About the %s that sub-%s lacks:\n%s", what, labels[0], near)
 
 
 def _write_methods(study: Study) -> None:

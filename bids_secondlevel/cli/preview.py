@@ -200,6 +200,7 @@ def find_unused(chosen: Chosen) -> Iterator[tuple[str, SourceFile]]:
     for file in index.statistical_maps:
         if file.source.path not in used:
             yield _why_unused(file, plan), file.source
+            used.add(file.source.path)  # t maps are also listed as the z that is made of them
     for file in index.retinotopic_maps:
         if file.source.path in used:
             continue

@@ -212,6 +212,12 @@ def participant_folders(dataset: Dataset, label: str) -> list[Path]:
     ]
 
 
+def holder_of(path: Path) -> Path | None:
+    """Find the folder that holds the participant's folder in which a file lies."""
+    folders = [part for part in path.parents if PARTICIPANT_FOLDER.fullmatch(part.name)]
+    return folders[0].parent if folders else None
+
+
 def what_is_in(dataset: Dataset, label: str | None) -> str:
     """Say where a participant was looked for in a dataset and, if in vain, what is there.
 

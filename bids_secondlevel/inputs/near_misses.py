@@ -32,7 +32,8 @@ from bids_secondlevel.inputs.names import (
 _SHOWN = 3
 _MOST_LOOKED_AT = 5000
 _UNSAID = "the name does not say it"
-_NUMBERED = re.compile("(con|spmT)_[0-9]+")
+_NUMBERED = re.compile("((?:con|spmT)_|(?:var)?cope|[zt]stat)[0-9]+")
+_OF_FEAT = re.compile(r"(?<=/cope)[0-9]+(?=\.feat)")
 _BARE = re.compile("sig|ces|cesvar|t")
 _MEASURED = ("effect", "variance", "z", "t")
 _AFNI = ".niml.dset"
@@ -244,19 +245,13 @@ def grouped(misses: Iterable[NearMiss]) -> list[tuple[NearMiss, ...]]:
     return [tuple(group) for group in ordered]
 
 
-def in_words_for_one(index: ParticipantIndex, kinds: Iterable[MapKind]) -> list[str]:
-    """Say what is not understood of the files of a participant, in the same words for everybody.
-
-    Parameters
-    ----------
-    kinds
-        What is missing. What is a map for certain is named in any case.
-    """
-    told = [miss for miss in index.near_misses if miss.is_certain or miss.kind in kinds]
+def in_words_for_one(index: ParticipantIndex) -> list[str]:
+    """Say which maps of a participant are not understood, in the same words for everybody."""
+    certain = [miss for miss in index.near_misses if miss.is_certain]
     return [
         f"{group[0].source.dataset}/{group[0].pattern} is not used"
         f"{f' ({len(group)} files like it)' if len(group) > 1 else ''}: {group[0].reason}."
-        for group in grouped(told)[:_SHOWN]
+        for group in grouped(certain)[:_SHOWN]
     ]
 
 
@@ -313,9 +308,11 @@ def _table(miss: NearMiss) -> str:
             r"(?<=contrast-).+?(?=_[A-Za-z]+-|_[0-9A-Za-z]+$|$)", "{contrast}", stem, count=1
         )
     for key, capture in keys.items():
-        folder = re.sub(f"(?<![0-9A-Za-z]){key}-[^/_]+", f"{key}-{{{capture}}}", folder)
-    if miss.kind == "map" and _NUMBERED.fullmatch(stem):  # SPM
-        stem = _NUMBERED.sub(r"\1_{contrast}", stem)
+        folder = re.sub(f"(?<![0-9A-Za-z]){key}-[^/_.]+", f"{key}-{{{capture}}}", folder)
+    if miss.kind == "map" and (of_contrast := _OF_FEAT.search(folder)):
+        folder = f"{folder[: of_contrast.start()]}{{contrast}}{folder[of_contrast.end() :]}"
+    elif miss.kind == "map" and _NUMBERED.fullmatch(stem):  # SPM, FEAT
+        stem = _NUMBERED.sub(r"\1{contrast}", stem)
     elif miss.kind == "map" and _BARE.fullmatch(stem) and "/" in folder:  # FSFAST
         folder = re.sub(r"(?<=/)[^/{}]+\.\{hemi\}(?=/)", "{task}.{hemi}", folder)
         folder = re.sub(r"/[^/{}]+$", "/{contrast}", folder)

@@ -21,6 +21,7 @@ from bids_secondlevel.core.spaces import OWN, family, spoken
 from bids_secondlevel.core.variants import sweep_variants
 from bids_secondlevel.core.visual_field import FieldBins
 from bids_secondlevel.core.words import counted
+from bids_secondlevel.inputs.datasets import holder_of
 from bids_secondlevel.inputs.names import is_localizer, statistic_of
 from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
 
@@ -438,8 +439,13 @@ def how_to_choose(files: Sequence[IndexedFile], query: str | None = None) -> str
         ways.append(
             f"Choose with --bids-filter-file{given}; they differ in: {', '.join(differing)}."
         )
+    holders = list(dict.fromkeys(filter(None, (holder_of(file.source.path) for file in files))))
     if len({file.source.dataset for file in files}) > 1:
         ways.append("They lie in different datasets: choose with --derivatives.")
+    elif len(holders) > 1:
+        ways.append(
+            f"They lie in different folders of a dataset: choose with --derivatives {holders[0]}."
+        )
     if any(file.is_described for file in files):
         ways.append(
             "Write more of the path into the pattern of the [[maps]] or [[retinotopy]] table."

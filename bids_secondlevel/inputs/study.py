@@ -56,10 +56,7 @@ def choose(label: str, study: Study) -> Chosen:
     SecondLevelError
         If nothing could be decided.
     """
-    known = next((index for index in study.reference if index.label == label), None)
-    index = known or index_participant(
-        study.datasets, label, study.settings.bids_filters, study.patterns
-    )
+    index = index_of(label, study)
     plan = plan_for(study, (index,))
     files = select_files(index, plan)
     differing = (
@@ -68,6 +65,14 @@ def choose(label: str, study: Study) -> Chosen:
     )
     return Chosen(
         index=index, plan=plan, files=replace(files, messages=(*files.messages, *differing))
+    )
+
+
+def index_of(label: str, study: Study) -> ParticipantIndex:
+    """Find the files of a participant."""
+    known = next((index for index in study.reference if index.label == label), None)
+    return known or index_participant(
+        study.datasets, label, study.settings.bids_filters, study.patterns
     )
 
 

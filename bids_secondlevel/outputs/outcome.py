@@ -32,6 +32,8 @@ class Outcome:
     """What should be looked at before the numbers are used."""
     errors: tuple[str, ...] = ()
     exit_code: int = DONE
+    missing: tuple[MapKind, ...] = ()
+    """What was not found at all, but for maps to be measured."""
     chosen: Chosen | None = None
     """What would be used, in a dry run."""
 
@@ -86,8 +88,8 @@ def summarize_outcome(
     elif not errors and not is_measured:
         errors.append(InputMissingError("no map could be measured."))
     missing = list(_missing_maps(files)) if index.statistical_maps else []
-    kinds: list[MapKind] = [] if files.retinotopy else ["retinotopy"]
-    kinds += ["map"] if errors and (missing or not all(files.localizers.values())) else []
+    not_found: list[MapKind] = [] if files.retinotopy else ["retinotopy"]
+    not_found += [] if all(files.localizers.values()) else ["map"]
     codes = {error.exit_code for error in errors}
     return Outcome(
         label=index.label,
@@ -96,12 +98,13 @@ def summarize_outcome(
             *files.choices,
             *files.messages,
             *messages,
-            *in_words_for_one(index, kinds),
+            *in_words_for_one(index),
             *_unlike_hemispheres(files),
         ),
         reasons=(*missing, *reasons),
         errors=tuple(dict.fromkeys(str(error) for error in errors)),
         exit_code=min(codes, default=DONE),
+        missing=tuple(not_found),
     )
 
 

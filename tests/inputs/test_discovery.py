@@ -1,6 +1,7 @@
 """Which files are found, and which of them are chosen, in trees as tools write them."""
 
 import json
+import re
 import shutil
 import sys
 from contextlib import contextmanager
@@ -1016,6 +1017,16 @@ class TestDeeperFolders:
         fmriprep = bids / "derivatives" / "fmriprep" / "analysis-01"
         touch(fmriprep / "sourcedata" / "freesurfer", *retinotopy())
         assert chosen(bids).retinotopy_source == "benson14"
+
+    def test_several_of_them_need_a_choice_and_the_advice_works(self, bids):
+        root = bids / "derivatives" / "l1"
+        self.maps(root / "analysis-01")
+        self.maps(root / "analysis-02")
+        with pytest.raises(UsageError) as error:
+            chosen(bids)
+        advised = re.search("--derivatives (.*analysis-0[12])", str(error.value))[1]
+        path, _ = self.used(bids, derivatives=(DerivativePath(Path(advised)),))
+        assert path.startswith("l1/analysis-0")
 
     def test_our_own_results_are_not_looked_into(self, bids):
         older = bids / "derivatives" / "results" / "v1"
