@@ -562,3 +562,73 @@ def test_retinotopy_in_the_arrays_of_one_file(tmp_path):
     datasets = ("-d", layout.bids / "derivatives/glm", f"pp={tmp_path}/pp_data")
     layout.run(documented("Several arrays in one file"), *datasets)
     layout.check()
+
+
+def test_values_of_t_and_one_table_for_each_hemisphere(tmp_path):
+    """Frames of MGZ files by number, hemispheres as constants, and runs that are pooled."""
+    layout = Layout(tmp_path)
+    layout.add_freesurfer()
+    noise = RNG.normal(size=N)
+    for label, hemi, of in layout.hemispheres():
+        side = "links" if hemi == "L" else "rechts"
+        frames = np.stack([noise, of.z], axis=-1).reshape(N, 1, 1, 2)
+        path = tmp_path / f"nsd/subj{label}/{side}/floc-facestval.mgz"
+        write_mgz(path, frames, shape=frames.shape)
+        nifti(
+            path.with_name("main-attend.nii.gz"),
+            np.stack([of.effect, noise], axis=-1).reshape(N, 1, 1, 2),
+        )
+    dataset = f'"{tmp_path}/nsd"'
+    config = "".join(
+        tables(
+            (f"subj{{subject}}/{side}/{{task}}-{{contrast}}tval.mgz", "tstat"),
+            dataset=dataset,
+            df=20,
+            array=1,
+            hemi=f'"{hemi}"',
+        )
+        + tables(
+            (f"subj{{subject}}/{side}/{{task}}-{{contrast}}.nii.gz", "beta"),
+            dataset=dataset,
+            array=0,
+            hemi=f'"{hemi}"',
+        )
+        for hemi, side in (("left", "links"), ("R", "rechts"))
+    )
+    layout.run(config)
+    z = {
+        label: {hemi: to_z(of.z, 20) for hemi, of in known.items()}
+        for label, known in layout.people.items()
+    }
+    layout.check("attend", "faces", z=z)
+
+
+def test_one_volume_of_an_atlas_for_everybody(tmp_path):
+    layout = Layout(tmp_path, volume=True)
+    first = layout.people["01"]
+    for label, of in layout.people.items():
+        of.varea, of.eccen = first.varea, first.eccen
+        folder = layout.bids / f"derivatives/glm/sub-{label}/func"
+        for task, stat, values in (("loc", "z", of.z), ("main", "effect", of.effect)):
+            name = f"sub-{label}_task-{task}_space-MNI152NLin6Asym_contrast-A_stat-{stat}_statmap"
+            nifti(folder / f"{name}.nii.gz", values)
+    nifti(tmp_path / "atlas/areas.nii.gz", first.varea * 10)
+    nifti(tmp_path / "atlas/ecc.nii.gz", first.eccen)
+    layout.run(
+        "".join(
+            f"""
+[[retinotopy]]
+dataset = "{tmp_path}/atlas"
+pattern = "{name}.nii.gz"
+map = "{kind}"
+source = "atlas"
+space = "MNI152NLin6Asym"
+{more}
+"""
+            for name, kind, more in (
+                ("areas", "varea", "areas = { V1 = 10, V2 = [20] }"),
+                ("ecc", "eccen", ""),
+            )
+        )
+    )
+    layout.check("A", "A")
