@@ -257,8 +257,9 @@ def describe_patterns(patterns: Sequence[Pattern], labels: Sequence[str]) -> Ite
         }
         n_files = sum(map(len, found.values()))
         n_participants = sum(map(bool, found.values()))
-        whose = "everybody" if pattern.is_for_everybody else f"{n_participants} participants"
-        yield f"  {n_files} files of {whose}"
+        people = counted(n_participants, "participant")
+        whose = "everybody" if pattern.is_for_everybody else people
+        yield f"  {counted(n_files, 'file')} of {whose}"
         example = next((match for of in found.values() for match in of), None)
         if example is not None:
             labels_there = ", ".join(f"{k} {v}" for k, v in example.labels().items())

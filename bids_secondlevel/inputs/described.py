@@ -236,16 +236,15 @@ def participants_of(patterns: Sequence[Pattern]) -> set[str]:
     """Find the participants that patterns of maps find; if there are none, those of retinotopy."""
     of_maps = [p for p in patterns if isinstance(p.described, DescribedMaps)]
     of_retinotopy = [p for p in patterns if not isinstance(p.described, DescribedMaps)]
+    found: set[str] = set()
     for chosen in (of_maps, of_retinotopy):
-        found = {
-            match.subject
-            for pattern in chosen
-            if not pattern.is_for_everybody
-            for match in pattern.matches(Sought(one_each=True))
-        }
+        for pattern in chosen:
+            if not pattern.is_for_everybody:
+                sought = Sought(one_each=True, without=frozenset(found))
+                found |= {match.subject for match in pattern.matches(sought)}
         if found:
-            return found
-    return set()
+            break
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -142,6 +142,8 @@ class Sought:
     """The participant's, if the pattern captures it; ``None`` for all."""
     one_each: bool = False
     """Whether one file of each participant is enough."""
+    without: frozenset[str] = frozenset()
+    """Participants who are not looked for."""
 
 
 EVERY = Sought()
@@ -209,8 +211,9 @@ def _matching(
     elif sought.label is not None:
         yield from folders.by_label(folder, part, captured).get(sought.label, ())
     else:
-        for of_participant in folders.by_label(folder, part, captured).values():
-            yield from of_participant[:1] if sought.one_each and not rest else of_participant
+        for label, of_participant in folders.by_label(folder, part, captured).items():
+            if label not in sought.without:
+                yield from of_participant[:1] if sought.one_each and not rest else of_participant
 
 
 def nearest(root: Path, pattern: str, folders: Folders) -> str:

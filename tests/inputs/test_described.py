@@ -1,6 +1,7 @@
 """Files under foreign names, described by tables: numbers equal those of an independent one."""
 
 import csv
+import os
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -8,6 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 from study import describe, run_here, write_gifti, write_mgz
+
+from bids_secondlevel.cli.config import parse
+from bids_secondlevel.inputs.datasets import find_datasets
+from bids_secondlevel.inputs.described import patterns_of
+from bids_secondlevel.inputs.index import index_participant
 
 N = 300
 RNG = np.random.default_rng(17)
@@ -673,3 +679,25 @@ map = "{kind}"
     assert '"raw"' in described
     (written,) = (tmp_path / "out").rglob("sub-A1_*roi_estimates.json")
     assert "bids:raw:results/A1/main_L_effect.gii" in written.read_text()
+
+
+def test_one_participant_is_found_without_walking_the_others(fsfast, tmp_path, monkeypatch):
+    bids, _, config = fsfast
+    (tmp_path / "config.toml").write_text(config)
+    settings = parse(
+        [str(bids), str(tmp_path / "out"), "participant", "--config", str(tmp_path / "config.toml")]
+    )
+    datasets = find_datasets(settings)
+    patterns = patterns_of(settings, datasets)
+    listed = []
+    scandir = os.scandir
+
+    def recording(path):
+        listed.append(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", recording)
+    index = index_participant(datasets, "02", {}, patterns)
+    assert len(index.statistical_maps) == 4
+    assert [path for path in listed if "sess02" in path]
+    assert [path for path in listed if "sess01" in path] == []
