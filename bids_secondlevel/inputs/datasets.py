@@ -126,7 +126,7 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
         absolute = root.absolute()
         if absolute in (output, *datasets) or not root.is_dir() or _is_our_own(root):
             continue
-        name_in_uris = _unique_name(name, root, datasets.values())
+        name_in_uris = unique_name(name, root, datasets.values())
         task = name if name and name.isalnum() else None  # else no task could be called so
         datasets[absolute] = Dataset(name_in_uris, absolute, task, _deeper(absolute))
     if not datasets and not (settings.maps or settings.retinotopy):
@@ -333,7 +333,7 @@ def _given(given: DerivativePath) -> list[tuple[str | None, Path]]:
     return [(None, child) for child in children]
 
 
-def _unique_name(name: str | None, root: Path, others: Iterable[Dataset]) -> str:
+def unique_name(name: str | None, root: Path, others: Iterable[Dataset]) -> str:
     """Name a dataset as BIDS URIs can: letters, digits, point, hyphen and underscore."""
     taken = {"raw", *(dataset.name for dataset in others)}  # raw is BIDS_DIR
     if name is not None and name in taken:

@@ -18,7 +18,6 @@ from bids_secondlevel.core.described import (
     label_of,
 )
 from bids_secondlevel.core.errors import (
-    AmbiguousInputError,
     DataError,
     InputMissingError,
     UsageError,
@@ -27,6 +26,7 @@ from bids_secondlevel.core.files import Dataset, FileKind, IndexedFile, Reading,
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import known_space, surface_space
+from bids_secondlevel.inputs.datasets import unique_name
 from bids_secondlevel.inputs.names import (
     CIFTI_EXTENSIONS,
     SPM_T,
@@ -138,6 +138,8 @@ def patterns_of(settings: Settings, datasets: Sequence[Dataset]) -> tuple[Patter
         If a dataset is not known, or nothing says the task of a map.
     """
     raw = Dataset(RAW, settings.bids_dir.absolute())
+    searched = (raw, *datasets)
+    known = list(searched)
     inner = (raw.root / name for name in ("derivatives", "sourcedata"))
     folders = Folders(frozenset({settings.output_dir.absolute(), *inner}))
     patterns = []
@@ -148,40 +150,34 @@ def patterns_of(settings: Settings, datasets: Sequence[Dataset]) -> tuple[Patter
     for kind, tables in every.items():
         for number, described in enumerate(tables, 1):
             heading = f"[[{kind}]] number {number}"
+            chosen = searched
+            if described.dataset is not None:
+                dataset = _dataset(described.dataset, known, heading)
+                known += [] if dataset in known else [dataset]
+                chosen = (dataset,)
             pattern = Pattern(
-                heading=heading,
-                described=described,
-                datasets=_datasets_of(described, raw, datasets, heading),
-                folders=folders,
+                heading=heading, described=described, datasets=chosen, folders=folders
             )
             _check_df(pattern)
             patterns.append(pattern)
     return tuple(patterns)
 
 
-def _datasets_of(
-    described: Described, raw: Dataset, datasets: Sequence[Dataset], heading: str
-) -> tuple[Dataset, ...]:
-    asked = described.dataset
-    known = (raw, *datasets)
-    if asked is None:
-        return known
-    named = [dataset for dataset in known if dataset.name == asked]
-    if named:
-        return tuple(named)
+def _dataset(asked: str, known: Sequence[Dataset], heading: str) -> Dataset:
+    """Find the dataset of a table by its name, or by its path; the first of `known` is raw."""
+    named = next((dataset for dataset in known if dataset.name == asked), None)
+    if named is not None:
+        return named
     given = Path(os.path.expanduser(asked))  # noqa: PTH111 Path.expanduser ends without a home
-    for path in (given.absolute(), raw.root / given)[0 if os.sep in asked else 1 :]:
+    for path in (given.absolute(), known[0].root / given)[0 if os.sep in asked else 1 :]:
         if path.is_dir():
-            same = [dataset for dataset in known if dataset.root == path]
-            taken = {dataset.name for dataset in known}
-            name = re.sub("[^0-9A-Za-z._-]", "-", path.name) or "described"
-            while name in taken:
-                name += "-2"
-            return tuple(same) or (Dataset(name, path),)
+            same = next((dataset for dataset in known if dataset.root == path), None)
+            return same or Dataset(unique_name(None, path, known), path)
+    names = [dataset.name for dataset in known[1:]]
     raise UsageError(
         f"{heading}: dataset = {asked!r} is neither the name of a dataset nor a folder; the "
-        f"datasets are {', '.join(dataset.name for dataset in datasets) or 'none'}. Name its "
-        f"folder with --derivatives {asked}=PATH, or give the path."
+        f"datasets are {', '.join(names) or 'none'}. Name its folder with --derivatives "
+        f"{asked}=PATH, or give the path."
     )
 
 
@@ -329,9 +325,9 @@ def _df_of(match: Match, pattern: str) -> SourceFile:
         return SourceFile(chosen[0], uri_of(dataset, chosen[0]))
     where = f"{match.pattern.heading}: df = {pattern!r}, for {match.path}:"
     if not chosen:
-        raise InputMissingError(f"{where} no such file in {dataset.root}. Correct the pattern.")
+        raise DataError(f"{where} no such file in {dataset.root}. Correct the pattern.")
     shown = "".join(f"\n  {path}" for path in chosen[:6])
-    raise AmbiguousInputError(f"{where} several files fit:{shown}\nWrite more of the path.")
+    raise DataError(f"{where} several files fit:{shown}\nWrite more of the path.")
 
 
 def _retinotopic(match: Match, described: DescribedRetinotopy) -> Iterator[IndexedFile]:

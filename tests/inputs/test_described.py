@@ -1,6 +1,7 @@
 """Files under foreign names, described by tables: numbers equal those of an independent one."""
 
 import csv
+import json
 import os
 from dataclasses import dataclass
 
@@ -701,3 +702,33 @@ def test_one_participant_is_found_without_walking_the_others(fsfast, tmp_path, m
     assert len(index.statistical_maps) == 4
     assert [path for path in listed if "sess02" in path]
     assert [path for path in listed if "sess01" in path] == []
+
+
+def test_datasets_given_by_paths_have_names_of_their_own(study, tmp_path):
+    """Two folders of one name, and degrees of freedom that one participant lacks."""
+    bids, people = study
+    for label, known in people.items():
+        for hemi, of in known.items():
+            write_gifti(tmp_path / f"a/glm/{label}/loc.{hemi}.gii", of.z, hemi)
+            write_gifti(tmp_path / f"b/glm/{label}/main.{hemi}.gii", of.effect, hemi)
+    (tmp_path / "a/glm/01/dof").write_text("30")
+    config = "".join(
+        f"""
+[[maps]]
+dataset = "{tmp_path}/{folder}/glm"
+pattern = "{{subject}}/{{task}}.{{hemi}}.gii"
+contrast = "faces"
+space = "fsnative"
+{more}
+"""
+        for folder, more in (("a", 'stat = "t"\ndf = "{subject}/dof"'), ("b", 'stat = "effect"'))
+    )
+    finished = run(bids, config)
+    assert finished.returncode == 1
+    assert "df = '{subject}/dof'" in finished.stderr
+    for hemi, of in people["01"].items():
+        z = stats.norm.isf(stats.t.sf(of.z.astype("f8"), 30))
+        assert estimate(tmp_path / "out", "01", hemi) == pytest.approx(of.estimate(z))
+    links = json.loads((tmp_path / "out/dataset_description.json").read_text())["DatasetLinks"]
+    found = {name: (tmp_path / "out" / path).resolve() for name, path in links.items()}
+    assert {tmp_path / "a/glm", tmp_path / "b/glm"} < set(found.values())
