@@ -88,9 +88,14 @@ _POOLED = re.compile(
     r"(?:ses(?:sions?|s)?|runs?)?"
 )
 # Keys that say how a map was thresholded, and those whose labels may say that it was.
-_THRESHOLDS = {"p", "k", "q", "mc", "thr", "cutoff", "cluster", "fdr", "fwe", "fwer"}
+_THRESHOLDS = {
+    *("p", "pval", "pvalue", "k", "q", "mc", "thr", "pthr", "zthr", "tthr", "cutoff", "cluster"),
+    *("fdr", "fwe", "fwer", "correction", "corrected"),
+}
 _TOLD_BY = {"desc", "label", "proc", "rec", "stat", "res", "model"}
-_THRESHOLDED = re.compile("(?<!un)(?<!un-)(?<!non)thresh|^(?:thr|fdr|fwer?|clustered|corrp)[0-9]*$")
+_THRESHOLDED = re.compile(
+    "(?<!un)(?<!un-)(?<!non)thresh|^(?:[ptz]?thr|fdr|fwer?|cluster(?:ed)?|corrp)[0-9]*$"
+)
 _LETTERS: Mapping[str, Hemisphere] = {"L": "L", "lh": "L", "R": "R", "rh": "R"}
 _SIDES = {**dict.fromkeys(("l", "lh", "left"), "L"), **dict.fromkeys(("r", "rh", "right"), "R")}
 # What nilearn's ``compute_contrast(output_type="all")`` calls statistics: no labels of BIDS.

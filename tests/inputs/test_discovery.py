@@ -492,6 +492,7 @@ class TestStatisticalMaps:
         [
             *("p-0pt001_k-10_MC-none", "cutoff-3", "desc-thresh", "thresh-2pt3", "desc-FDR05"),
             *("label-zThresholded", "voxelthresh-001", "desc-clustered", "MC-FWE"),
+            *("desc-cluster05", "correction-FWE", "zthr-3", "desc-pthr001"),
         ],
     )
     def test_thresholded_maps_are_refused_by_name(self, bids, part):
