@@ -227,6 +227,7 @@ def _comparison_tables(comparisons: "pd.DataFrame") -> list[Table]:
         ("Two contrasts, in the same ROI", is_tested & (kind == "contrast"), columns),
         ("Left against right hemisphere", is_tested & (kind == "hemi"), columns),
         ("Two sessions, in the same ROI and contrast", is_tested & (kind == "session"), columns),
+        ("Two tasks, in contrasts of the same name", is_tested & (kind == "task"), columns),
         ("Two groups of participants (Welch's t)", is_tested & (kind == "group"), columns),
     )
 

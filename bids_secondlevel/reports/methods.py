@@ -284,6 +284,9 @@ def _describe_inference(results: GroupResults) -> MethodsText:
         f"controlled after {_cite('benjamini1995')}. Each correction was over {of}, in {where}; "
         "tests against 0 and each kind of comparison were corrected apart."
     )
+    asked = _asked_in_words(results)
+    tests += asked.paragraphs
+    cited += asked.cited
     if results.model is not None:
         fits = results.model.fits
         how = in_words([FIT_KINDS[fit] for fit in fits["fit"].unique()])
@@ -299,6 +302,44 @@ def _describe_inference(results: GroupResults) -> MethodsText:
             )
         tests.append(f"The model “{results.model.given}” was fitted ({how}).{robust}")
     return MethodsText((" ".join(tests),), tuple(cited))
+
+
+def _asked_in_words(results: GroupResults) -> MethodsText:
+    """Word the evidence of tests, and what is done only if it is asked for."""
+    cited = ["rouder2009"]
+    text = [
+        f"Bayes factors are those of t tests ({_cite('rouder2009')}) with a Cauchy prior of scale "
+        "0.707."
+    ]
+    bound = results.inference.equivalence_bound
+    if bound is not None:
+        cited.append("schuirmann1987")
+        text.append(
+            f"Equivalence was tested by two one-sided tests ({_cite('schuirmann1987')}) with "
+            f"bounds of -{bound:g} and {bound:g}."
+        )
+    n_planned = results.planned["name"].nunique()
+    if n_planned:
+        text.append(
+            f"{counted(n_planned, 'planned contrast')}, each one weighted sum of estimates per "
+            "participant, formed a family of their own."
+        )
+    if results.groups:
+        cited.append("welch1947")
+        sizes = Counter(results.groups.values())
+        text.append(
+            f"Groups ({', '.join(f'{name}: {n}' for name, n in sorted(sizes.items()))}) were "
+            f"tested for themselves, and compared by Welch's t test ({_cite('welch1947')}); "
+            "Hedges' g is relative to the pooled standard deviation."
+        )
+    if not results.anova.empty:
+        cited += ["greenhouse1959", "olejnik2003"]
+        text.append(
+            "Repeated-measures analyses of variance (type III sums of squares, participants with "
+            "all numbers) were corrected for a lack of sphericity "
+            f"({_cite('greenhouse1959')}), with generalized eta squared ({_cite('olejnik2003')})."
+        )
+    return MethodsText(tuple(text), tuple(cited))
 
 
 def _left_out(results: GroupResults) -> str:
@@ -323,6 +364,8 @@ def _tests_in_words(results: GroupResults) -> str:
         "roi": "between ROIs",
         "contrast": "between contrasts",
         "hemi": "between hemispheres",
+        "session": "between sessions",
+        "task": "between tasks",
     }
     comparisons = results.comparisons
     made = set(comparisons["comparison"][comparisons["p"].notna()])

@@ -31,13 +31,14 @@ from bids_secondlevel.stats.welch import welch_tests
 if TYPE_CHECKING:
     import pandas as pd
 
-Comparison = Literal["roi", "contrast", "hemi", "session"]
+Comparison = Literal["roi", "contrast", "hemi", "session", "task"]
 
 COMPARISONS: Mapping[Comparison, str] = {
     "roi": "two ROIs, in the same contrast",
     "contrast": "two contrasts of a task, in the same ROI",
     "hemi": "left against right hemisphere, in the same ROI and contrast",
     "session": "two sessions, in the same ROI and contrast",
+    "task": "two tasks, in the same ROI and in contrasts of the same name",
 }
 
 DIFFERENCES = (
@@ -52,10 +53,10 @@ HEMISPHERES_COMPARED = (
 )
 
 FAMILY = (
-    "p_fwe and q_fdr are corrected for the tests with the same value in the column family, each "
-    "kind of comparison apart. Only tests of independent or crossvalidated estimates are "
-    "corrected. ROIs and contrasts are compared in both hemispheres pooled (if there is no row "
-    "both: in the hemispheres that there are)"
+    "p_fwe, p_holm and q_fdr are corrected for the tests with the same value in the column family, "
+    "each kind of comparison apart. Only tests of independent estimates are corrected, never those "
+    "of crossvalidated or circular ones. ROIs and contrasts are compared in both hemispheres "
+    "pooled (if there is no row both: in the hemispheres that there are)"
 )
 
 
@@ -69,8 +70,8 @@ COMPARISON_COLUMNS: Schema = {
     "group": GROUP_COLUMN,
     "versus": Column(
         str,
-        "the ROI, contrast, hemisphere, session or group whose estimates are subtracted from those "
-        "of the first",
+        "the ROI, contrast, hemisphere, session, task or group whose estimates are subtracted from "
+        "those of the first",
     ),
     **N_OF_GROUPS,
     **TEST_COLUMNS,
@@ -136,7 +137,7 @@ def paired_tests(
         compared = compared.assign(comparison=comparison, versus=versus)
         families = Families(
             names=together,
-            is_corrected=np.full(first.size, fill_value=True),
+            is_corrected=differences.independence == "independent",
             untestable=untestable,
         )
         tests = tests_of_groups(compared, differences, families, inference, groups)
@@ -182,7 +183,8 @@ def _group_differences(
     cells: "pd.DataFrame", numbers: Numbers, inference: Inference, groups: Groups
 ) -> "list[pd.DataFrame]":
     """Compare each group with each other in every cell."""
-    is_corrected = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
+    is_main = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
+    is_corrected = is_main & (numbers.independence == "independent")
     tables = []
     for (one, of_one), (other, of_other) in combinations(groups.each(numbers), 2):
         names = f"group {one} - {other}: " + family_names(cells, inference.family)

@@ -40,9 +40,10 @@ FAMILIES: Mapping[FamilyKind, tuple[str, ...]] = {
 """Columns whose values tests that are corrected together have in common."""
 
 FAMILY = (
-    "p_fwe and q_fdr are corrected for the tests with the same value in the column family. Only "
-    "tests of independent or crossvalidated estimates are corrected, and of both hemispheres "
-    "pooled (if there is no row both: of the hemispheres that there are)"
+    "p_fwe, p_holm and q_fdr are corrected for the tests with the same value in the column family. "
+    "Only tests of independent estimates are corrected, never those of crossvalidated or circular "
+    "ones, and of both hemispheres pooled (if there is no row both: of the hemispheres that there "
+    "are)"
 )
 
 
@@ -299,7 +300,8 @@ def one_sample_tests(
         With :data:`STATISTIC_COLUMNS`, in the order in which the cells first appear.
     """
     cells, numbers = spread(estimates)
-    is_corrected = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
+    is_main = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
+    is_corrected = is_main & (numbers.independence == "independent")
     is_untestable = cells["statistic"].str.casefold().isin(NEVER_NEGATIVE)
     untestable = np.where(
         is_untestable, "not tested: " + cells["statistic"] + " is never negative", ""

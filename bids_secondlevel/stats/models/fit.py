@@ -21,7 +21,7 @@ from bids_secondlevel.stats.tests import noncentralities
 _BOUND = 1e-6
 """Ratio of the variances of random intercepts and residuals that counts as 0."""
 
-_RATIOS = np.arange(-6.0, 15.0, 0.5)
+_RATIOS = np.arange(-6.0, 15.0)
 """Logarithms of ratios (to base 10) among which the best is looked for first."""
 
 Errors = Literal["robust", "equal"]
@@ -159,9 +159,13 @@ def _variance_ratio(values: Array, design: Array, owner: Array) -> float:
     means = _means(data, owner)
     within = np.linalg.qr(data - means, mode="r")
     between = means[np.unique(owner, return_index=True)[1]] * np.sqrt(sizes)[:, np.newaxis]
+    kinds = np.unique(sizes)  # participants with as many numbers are shrunk alike
+    alike = [np.linalg.qr(between[sizes == size], mode="r") for size in kinds]
+    size_of = np.repeat(kinds, [len(rows) for rows in alike])
+    between = np.vstack(alike)
 
     def criterion(ratio: float) -> float:
-        shrunk = between / np.sqrt(1 + sizes * ratio)[:, np.newaxis]
+        shrunk = between / np.sqrt(1 + size_of * ratio)[:, np.newaxis]
         diagonal = np.abs(np.diag(np.linalg.qr(np.vstack([within, shrunk]), mode="r")))
         logs = np.log(np.maximum(diagonal, np.finfo(float).tiny))
         df = len(values) - n_columns
@@ -170,7 +174,7 @@ def _variance_ratio(values: Array, design: Array, owner: Array) -> float:
     best = _RATIOS[np.argmin([criterion(10**log) for log in _RATIOS])]
     found = minimize_scalar(
         lambda log: criterion(10**log),
-        bounds=(best - 0.5, best + 0.5),
+        bounds=(best - 1.0, best + 1.0),
         method="bounded",
         options={"xatol": 1e-9},
     )

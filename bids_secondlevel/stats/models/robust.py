@@ -17,6 +17,12 @@ from bids_secondlevel.core.values import Array
 _SINGULAR = 1e-10
 """Eigenvalues of the share of a participant that the others leave open, that count as 0."""
 
+_STEEP = 1e4
+"""Largest variance of a participant's mean, relative to the residuals, that may be squared."""
+
+_BLOCK = 128
+"""Participants whose matrices are computed at a time."""
+
 _EXACT = 1e-6
 """How far the variance that is expected may be from that of the model, as a share of it."""
 
@@ -72,7 +78,8 @@ class ClusterRobust:
         tuple or None
             ``None`` if a participant alone determines the combination.
         """
-        if not self._is_exact(weights[:, np.newaxis]):
+        working = self._working(weights[:, np.newaxis])
+        if not working.is_exact:
             return None
         variance = self.covariance(weights[:, np.newaxis]).item()
         if self.groups is not None:
@@ -80,9 +87,7 @@ class ClusterRobust:
             sizes = np.bincount(self.groups)[shares > 0]
             df = variance**2 / np.sum(shares[shares > 0] ** 2 / (sizes - 1))
             return variance, float(df)
-        own, shared = self._working(weights[:, np.newaxis])
-        joint = _products(own, shared)
-        return variance, float(self._expected(own, shared).item() ** 2 / joint.squares)
+        return variance, working.expected.item() ** 2 / working.squares
 
     def joint_test(self, estimates: Array, weights: Array) -> JointTest | None:
         """Test orthonormal combinations of coefficients together against 0.
@@ -99,7 +104,7 @@ class ClusterRobust:
             alone determines a combination.
         """
         n_combinations = weights.shape[1]
-        if n_combinations >= len(self.scores) or not self._is_exact(weights):
+        if n_combinations >= len(self.scores):
             return None
         covariance, effects = self.covariance(weights), estimates @ weights
         if np.linalg.matrix_rank(covariance, hermitian=True) < n_combinations:
@@ -108,61 +113,56 @@ class ClusterRobust:
         if n_combinations == 1:
             found = self.variance(weights[:, 0])
             return None if found is None else JointTest(q, 1, found[1])
-        joint = _products(*self._working(weights))
-        eta = n_combinations * (n_combinations + 1) / (joint.traces + joint.squares)
+        working = self._working(weights)
+        eta = n_combinations * (n_combinations + 1) / (working.traces + working.squares)
         df_residual = eta - n_combinations + 1
-        if df_residual <= _EXACT:
+        if df_residual <= _EXACT or not working.is_exact:
             return None
         return JointTest(q * df_residual / (eta * n_combinations), n_combinations, df_residual)
 
-    def _working(self, weights: Array) -> tuple[Array, Array]:
-        """Give what the variances of the model imply for combinations, by participant.
+    def _working(self, weights: Array) -> "_Working":
+        """Sum up what the variances of the model imply for combinations.
 
-        Returns
-        -------
-        own : (n_participants, n_combinations, n_combinations) array
-        shared : (n_participants, rank, n_combinations) array
-            The covariance of what participants i and j add is that of `own`, if they are the same,
-            minus the product of `shared` of i and `shared` of j.
+        What participants i and j add to combinations s and t has the covariance ``own_i`` (if i is
+        j) minus the product of ``shared_is`` and ``shared_jt``. Sums over all pairs of
+        participants are made from sums over participants.
         """
-        rows = self.adjusted @ weights
-        return rows.swapaxes(1, 2) @ rows, self.design.swapaxes(1, 2) @ rows
-
-    def _expected(self, own: Array, shared: Array) -> Array:
-        """Give the CR2 covariance that is expected if the variances of the model hold."""
-        expected: Array = own.sum(axis=0) - np.einsum("ias,iat->st", shared, shared)
-        return expected
-
-    def _is_exact(self, weights: Array) -> bool:
-        """Tell whether CR2 is without bias, which it is unless a participant is alone."""
-        found = self._expected(*self._working(weights))
+        n_participants, n_combinations = len(self.scores), weights.shape[1]
+        expected = np.zeros((n_combinations, n_combinations))
+        traces = squares = 0.0
+        shared = np.empty((n_combinations, n_participants, self.design.shape[2]))
+        for start in range(0, n_participants, _BLOCK):
+            here = slice(start, start + _BLOCK)
+            rows = self.adjusted[here] @ weights
+            of_design = self.design[here].swapaxes(1, 2) @ rows
+            own = rows.swapaxes(1, 2) @ rows
+            cross = of_design.swapaxes(1, 2) @ of_design
+            expected += (own - cross).sum(axis=0)
+            trace, of_cross = (np.trace(part, axis1=1, axis2=2) for part in (own, cross))
+            traces += float(np.sum(trace * (trace - 2 * of_cross)))
+            squares += float(np.sum(own * (own - 2 * cross)))
+            shared[:, here] = of_design.transpose(2, 0, 1)
+        for s in range(n_combinations):
+            between = shared[s].T @ shared[: s + 1]
+            times = np.where(np.arange(s + 1) == s, 1.0, 2.0)  # s with t, and t with s
+            traces += float(times @ np.sum(between**2, axis=(1, 2)))
+            squares += float(times @ np.sum(between * between.swapaxes(1, 2), axis=(1, 2)))
         wanted = weights.T @ weights
-        return bool(np.abs(found - wanted).max() <= _EXACT * np.abs(wanted).max())
+        is_exact = np.abs(expected - wanted).max() <= _EXACT * np.abs(wanted).max()
+        return _Working(expected, traces, squares, is_exact=bool(is_exact))
 
 
-class _Products(NamedTuple):
-    """Sums over all pairs of participants of products of covariances."""
+class _Working(NamedTuple):
+    """What the variances of the model imply for combinations of coefficients."""
 
+    expected: Array
+    """The CR2 covariance that is expected."""
     traces: float
-    """Of the products of the traces."""
+    """Sum over pairs of participants of the product of the traces of their covariances."""
     squares: float
-    """Of the traces of the products."""
-
-
-def _products(own: Array, shared: Array) -> _Products:
-    """Sum over pairs of participants without a table of all pairs."""
-    cross = np.einsum("ias,iat->ist", shared, shared)
-    traces = np.trace(own, axis1=1, axis2=2)
-    cross_traces = np.trace(cross, axis1=1, axis2=2)
-    of_traces = np.sum(traces * (traces - 2 * cross_traces))
-    of_squares = np.sum(own * (own - 2 * cross))
-    for s in range(own.shape[1]):
-        for t in range(s + 1):
-            between = shared[:, :, s].T @ shared[:, :, t]
-            times = 1 if s == t else 2
-            of_traces += times * np.sum(between**2)
-            of_squares += times * np.sum(between * between.T)
-    return _Products(float(of_traces), float(of_squares))
+    """Sum over pairs of participants of the trace of the product of their covariances."""
+    is_exact: bool
+    """Whether CR2 is without bias, which it is unless a participant is alone."""
 
 
 def cluster_robust(
@@ -190,32 +190,59 @@ def cluster_robust(
     order = np.argsort(owner, kind="stable")
     sizes = np.bincount(owner)
     place = np.arange(owner.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    padded = np.zeros((sizes.size, sizes.max(), design.shape[1] + 2))
-    rows = np.column_stack([np.ones(owner.size), design, residuals])
-    padded[owner[order], place] = rows[order]
-    reduced: Array = np.asarray(np.linalg.qr(padded, mode="r"))
-    one, of_design, left = reduced[:, :, :1], reduced[:, :, 1:-1], reduced[:, :, -1]
-    # The polar factor of PHI B^(1/2), times B^(-1/2): no square of a number is lost in another.
-    identity = np.eye(reduced.shape[1])
-    open_share = identity - of_design @ of_design.swapaxes(1, 2)
-    values, vectors = np.linalg.eigh(open_share)
-    is_open = values > _SINGULAR
-    roots = np.sqrt(np.where(is_open, values, 0.0))[:, np.newaxis]
-    inverse_roots = np.where(is_open[:, np.newaxis], 1 / np.where(roots > 0, roots, 1.0), 0.0)
-    back = vectors.swapaxes(1, 2)
-    if ratio > 0:
-        phi = identity + ratio * (one @ one.swapaxes(1, 2))
-        first, _, last = np.linalg.svd(phi @ ((vectors * roots) @ back))
-        adjust = first @ last @ ((vectors * inverse_roots) @ back)
-    else:
-        adjust = (vectors * inverse_roots) @ back
-    adjusted = adjust.swapaxes(1, 2) @ of_design
+    rows = np.column_stack([np.ones(owner.size), design, residuals])[order]
+    ends = np.cumsum(sizes)
+    k = min(int(sizes.max()), rows.shape[1])
+    shape = (sizes.size, k, design.shape[1])
+    of_design, adjusted, scores = np.empty(shape), np.empty(shape), np.empty(shape[::2])
+    for start in range(0, sizes.size, _BLOCK):
+        here = slice(start, start + _BLOCK)
+        first, last = ends[start] - sizes[start], ends[here][-1]
+        padded = np.zeros((sizes[here].size, sizes.max(), rows.shape[1]))
+        padded[owner[order][first:last] - start, place[first:last]] = rows[first:last]
+        reduced = np.asarray(np.linalg.qr(padded, mode="r"))
+        of_design[here] = reduced[:, :, 1:-1]
+        adjust = _adjustment(of_design[here], reduced[:, :, :1], ratio)
+        adjusted[here] = adjust.swapaxes(1, 2) @ of_design[here]
+        scores[here] = np.einsum("iks,ik->is", adjusted[here], reduced[:, :, -1])
     return ClusterRobust(
         design=of_design,
         adjusted=adjusted,
-        scores=np.einsum("iks,ik->is", adjusted, left),
+        scores=scores,
         groups=_groups_of(design) if sizes.max() == 1 else None,
     )
+
+
+def _adjustment(design: Array, one: Array, ratio: float) -> Array:
+    """Compute the matrices of CR2 for whitened residuals of some participants.
+
+    Parameters
+    ----------
+    design : (n_participants, k, rank) array
+    one : (n_participants, k, 1) array
+        What became of a column of 1.
+    """
+    identity = np.eye(design.shape[1])
+    phi = identity + ratio * (one @ one.swapaxes(1, 2))
+    open_share = identity - design @ design.swapaxes(1, 2)
+    if ratio * np.max(one**2, initial=0.0) < _STEEP:
+        values, vectors = np.linalg.eigh(phi @ open_share @ phi)
+        symmetric: Array = (vectors * _inverse_roots(values)) @ vectors.swapaxes(1, 2)
+        return symmetric @ phi
+    # The polar factor of PHI B^(1/2), times B^(-1/2): no square of a number is lost in another.
+    values, vectors = np.linalg.eigh(open_share)
+    back = vectors.swapaxes(1, 2)
+    roots = np.sqrt(np.maximum(values, 0.0))[:, np.newaxis]
+    first, _, last = np.linalg.svd(phi @ ((vectors * roots) @ back))
+    adjusted: Array = first @ last @ ((vectors * _inverse_roots(values)) @ back)
+    return adjusted
+
+
+def _inverse_roots(values: Array) -> Array:
+    """Take one over the roots of eigenvalues; 0 for those that are 0."""
+    limit = np.maximum(_SINGULAR, 1e-14 * values.max(axis=-1, keepdims=True, initial=0.0))
+    roots = np.sqrt(np.where(values > limit, values, np.inf))
+    return np.asarray(1 / roots)[:, np.newaxis]
 
 
 def _groups_of(design: Array) -> NDArray[np.intp] | None:
