@@ -421,18 +421,20 @@ def map_labels(names: Sequence[str], entities: Mapping[str, str]) -> list[str]:
     >>> map_labels(["faces > houses"], {"subject": "01", "task": "loc"})
     ['faceshouses']
     """
+    whole = [re.sub("[^0-9A-Za-z]", "", name) for name in names]
     participant = _participant(entities["subject"])
     if not any(map(participant.search, names)):
-        return [re.sub("[^0-9A-Za-z]", "", name) for name in names]
+        return whole
     said = {entities.get(name, "").casefold() for name in _REPEATED} | _REPEATED
     every = [re.split("[^0-9A-Za-z]+", participant.sub("_", name)) for name in names]
     words = [[word for word in of if word.casefold() not in said] for of in every]
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
-    return ["".join(word for word in name if word not in common) for name in words]
+    labels = ["".join(word for word in name if word not in common) for name in words]
+    return labels if all(labels) else whole
 
 
 def _participant(label: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![0-9A-Za-z])(?i:{_PARTICIPANT}){re.escape(label)}(?![0-9A-Za-z])")
+    return re.compile(rf"(?<![0-9A-Za-z])(?i:{_PARTICIPANT}{re.escape(label)})(?![0-9A-Za-z])")
 
 
 def kind_of_both(name: str, entities: Mapping[str, str]) -> FileKind | None:

@@ -128,6 +128,8 @@ def test_tags_keep_what_names_no_participant():
     assert without("prf_run_01", "01") == "prf_run_01"
     assert without("02_inferred", "01") == "02_inferred"
     assert without("full_TOME3001", "TOME3001") == "full"
+    assert without("tome3001_full", "TOME3001") == "full"
+    assert without("prf_subj01_fit", "01") == "prf_fit"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,8 @@ def test_tags_keep_what_names_no_participant():
         (["sub-01 glm faces", "sub-01 glm houses"], ["faces", "houses"]),
         (["UL-S01", "UR-S01"], ["UL", "UR"]),
         (["01_task-loc_UL"], ["UL"]),
+        (["UL (01)", "UR (01)"], ["UL", "UR"]),
+        (["01", "01 loc"], ["01", "01loc"]),  # nothing else would be left
         (["faces > houses", "faces > scenes"], ["faceshouses", "facesscenes"]),
         (["loc_UL", "loc_UR"], ["locUL", "locUR"]),
     ],
