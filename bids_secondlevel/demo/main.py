@@ -60,8 +60,8 @@ def simulate_and_analyse(folder: Path) -> int:
     for number, participant in enumerate(participants, 1):
         _say(f"Simulating and fitting sub-{participant.label} ({number} of {len(participants)})")
         simulate_participant(bids_dir, participant, flat)
-    for level in ("participant", "group"):
-        arguments = [str(bids_dir), str(output_dir), level]
+    for level, *options in (("participant", "--localizer-task", "loc"), ("group",)):
+        arguments = [str(bids_dir), str(output_dir), level, *options]
         _say(f"Running: bids_secondlevel {' '.join(arguments)}")
         code = cli.main(arguments)
         if code != DONE:
