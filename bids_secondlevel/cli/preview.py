@@ -54,8 +54,8 @@ def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
 def find_sphere_gaps(chosen: Sequence[Chosen]) -> Mapping[str, list[Absent]]:
     """List the spheres that it takes to bring maps and retinotopy together, and that are missing.
 
-    Their maps are read for the first participant who has both. What is missing of a template is
-    missing for everybody; the others need a sphere of their own if the first does.
+    Maps are read for one participant, who has spheres if anybody has. What is missing of a
+    template is missing for everybody; the others need a sphere of their own if this one does.
 
     Returns
     -------
@@ -65,31 +65,33 @@ def find_sphere_gaps(chosen: Sequence[Chosen]) -> Mapping[str, list[Absent]]:
     in_need = [each for each in chosen if _is_carried(each)]
     if not in_need:
         return {}
-    first = in_need[0]
+    first = next(filter(_has_spheres, in_need), in_need[0])
     cortices = MapReader(first.files, first.plan).cortices()
-    alignments = {side: cortices[side].alignment for side in first.plan.sides}
+    alignments = [cortices[side].alignment for side in first.plan.sides]
     found = [
         gap
-        for alignment in alignments.values()
+        for alignment in alignments
         for gap in (alignment.no_retinotopy, alignment.no_maps)
         if gap is not None
     ]
-    gaps = {first.index.label: found}
-    for each in in_need[1:]:
-        own = {s.hemisphere for s in each.index.surfaces if s.kind == "registered"}
-        uses_own = any(
-            uri.startswith("bids:")  # those of templates have no such name
-            for alignment in alignments.values()
-            for uri in alignment.spheres
-        )
-        lacks = uses_own and not own.issuperset(each.plan.sides)
-        missing = f"no sphere registered to a template, as sub-{first.index.label} has one"
-        error = InputMissingError(
-            f"{missing}: expected surf/lh.sphere.reg and surf/rh.sphere.reg of FreeSurfer, or "
-            "..._desc-reg_sphere.surf.gii of fMRIPrep. Name its dataset with --derivatives."
-        )
-        gaps[each.index.label] = [Absent("vertex_mismatch", error)] if lacks else found
-    return gaps
+    # Those of templates have no such names.
+    uses_own = any(uri.startswith("bids:") for each in alignments for uri in each.spheres)
+    error = InputMissingError(
+        f"no sphere registered to a template, as sub-{first.index.label} has one: expected "
+        "surf/lh.sphere.reg and surf/rh.sphere.reg of FreeSurfer, or ..._desc-reg_sphere.surf.gii "
+        "of fMRIPrep. Name its dataset with --derivatives."
+    )
+    return {
+        each.index.label: [Absent("vertex_mismatch", error)]
+        if uses_own and not _has_spheres(each)
+        else found
+        for each in in_need
+    }
+
+
+def _has_spheres(chosen: Chosen) -> bool:
+    own = {each.hemisphere for each in chosen.index.surfaces if each.kind == "registered"}
+    return own.issuperset(chosen.plan.sides)
 
 
 def _is_carried(chosen: Chosen) -> bool:
