@@ -99,12 +99,15 @@ def expression_of(part: str, captured: Captured | None = None) -> str:
     """Write a pattern, or a part of one, as a regular expression.
 
     The shortest text is captured that fits, and what has been captured before must come again.
+    A run right behind another capture is a number.
 
     Examples
     --------
     >>> re.fullmatch(expression_of("{subject}_{task}_*.gii"), "P1_loc_a_b.gii").groupdict()
     {'subject': 'P1', 'task': 'loc'}
     >>> re.fullmatch(expression_of("{subject}_{task}", {"subject": "P1"}), "P2_loc")
+    >>> re.fullmatch(expression_of("{task}{run}.{hemi}"), "loc12.LH").groupdict()
+    {'task': 'loc', 'run': '12', 'hemi': 'LH'}
     """
     captured = captured or {}
     written: list[str] = []
@@ -121,7 +124,9 @@ def expression_of(part: str, captured: Captured | None = None) -> str:
             written.append(f"(?P={name})")
         else:
             seen.add(name)
-            written.append(f"(?P<{name}>{_HEMI if name == 'hemi' else '[^/]+?'})")
+            is_joined = name == "run" and written[-1:] == [""] and len(written) > 1
+            text = _HEMI if name == "hemi" else "[0-9]+" if is_joined else "[^/]+?"
+            written.append(f"(?P<{name}>{text})")
     return "".join((*written, re.escape(part[end:])))
 
 
