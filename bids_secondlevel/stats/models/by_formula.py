@@ -80,6 +80,8 @@ def fit_formula(
         If one of several contrasts follows from the others, there is nothing but circular
         estimates, or a column does not vary or is n/a for more than half of the participants.
     """
+    from threadpoolctl import threadpool_limits
+
     has_planned = planned is not None and not planned.empty
     parsed = check_formula(formula, participants, has_planned=has_planned)
     if planned is not None and parsed.response == PLANNED:
@@ -111,12 +113,14 @@ def fit_formula(
         n_models += 1
         cases = complete_cases(observed.at(of_group.index), inside)
         row = with_counts(ModelRow(parsed.text, kind_of(cases.participants), **keys), cases)
-        try:
-            fitted = _fit(parsed, cases, levels)
-        except UsageError as error:
-            refused.append(error)
-            fitted = NoFit(str(error))
-        results += _as_rows(row, fitted)
+        # Matrices are small and many: threads would wait for each other.
+        with threadpool_limits(limits=1, user_api="blas"):
+            try:
+                fitted = _fit(parsed, cases, levels)
+            except UsageError as error:
+                refused.append(error)
+                fitted = NoFit(str(error))
+            results += _as_rows(row, fitted)
     if refused and all(row.quantity is None for row in results):
         raise refused[0]
     messages = [*(message for _, of_variable in found for message in of_variable), *said]

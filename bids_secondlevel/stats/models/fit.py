@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.words import counted
@@ -40,10 +41,9 @@ class Fit:
 
     parameters: Array
     """(rank,) of that basis."""
-    design: Array
-    """(n_rows, rank) that basis, of the whitened data."""
-    residuals: Array
-    """(n_rows,) of the whitened numbers."""
+    variance: float
+    """Of the residuals."""
+    df_residual: int
     loadings: Array
     """(rank, n_columns)"""
     basis: Array
@@ -55,16 +55,6 @@ class Fit:
     robust: ClusterRobust | None = None
     """What tests are made of; ``None`` if they suppose equal variances."""
     note: str = ""
-
-    @property
-    def df_residual(self) -> int:
-        """Degrees of freedom of the residuals."""
-        return len(self.residuals) - len(self.parameters)
-
-    @property
-    def variance(self) -> float:
-        """Of the residuals."""
-        return float(self.residuals @ self.residuals) / self.df_residual
 
 
 @dataclass(frozen=True)
@@ -111,21 +101,20 @@ def _fit(values: Array, design: Array, participants: Sequence[str], errors: Erro
             f"{counted(len(values), 'number')} for {counted(rank, 'coefficient')}: no residual "
             "degrees of freedom"
         )
-    fit = _least_squares(values, design)
-    if _is_nothing(np.linalg.norm(fit.residuals), values):
+    solved = _least_squares(values, design)
+    if _is_nothing(np.linalg.norm(solved.residuals), values):
         return NoFit("no variation is left by the model, so nothing can be tested")
-    return fit if errors == "equal" else _with_robust_tests(fit, owner, ratio=0.0)
-
-
-def _with_robust_tests(fit: Fit, owner: Array, ratio: float) -> Fit:
-    return replace(fit, robust=cluster_robust(fit.design, fit.residuals, owner, ratio))
+    return solved.fit if errors == "equal" else solved.with_robust_tests(owner, ratio=0.0)
 
 
 def _fit_mixed(values: Array, design: Array, owner: Array) -> Fit | NoFit:
     """Fit random intercepts by REML; the one thing to find is the ratio of the variances."""
     n_participants = owner.max() + 1
-    inside, within = whiten(values, design, owner, ratio=np.inf)  # only what differs within them
-    n_within = rank_of(within)
+    # Only what differs within participants, as its triangular factor.
+    both = np.column_stack([design, values])
+    triangle = np.asarray(np.linalg.qr(both - _means(both, owner), mode="r"))
+    inside, within = triangle[:, -1], triangle[:, :-1]
+    n_within = int(np.linalg.matrix_rank(within / _sizes(design), tol=_ROUNDING))
     if n_participants - (rank_of(design) - n_within) < 1:
         return NoFit(f"too few participants ({n_participants}) to tell their variance")
     left = inside - within @ np.linalg.lstsq(within, inside, rcond=None)[0]
@@ -140,9 +129,10 @@ def _fit_mixed(values: Array, design: Array, owner: Array) -> Fit | NoFit:
             "numbers were of different participants; tests take participants as the sample "
             "nevertheless"
         )
-    fit = _least_squares(*whiten(values, design, owner, ratio))
-    variances = {"participant_id": ratio * fit.variance, "residual": fit.variance}
-    return replace(_with_robust_tests(fit, owner, ratio), variances=variances, note=note)
+    solved = _least_squares(*whiten(values, design, owner, ratio))
+    residual = solved.fit.variance
+    variances = {"participant_id": ratio * residual, "residual": residual}
+    return replace(solved.with_robust_tests(owner, ratio), variances=variances, note=note)
 
 
 def _variance_ratio(values: Array, design: Array, owner: Array) -> float:
@@ -216,7 +206,23 @@ def _means(values: Array, owner: Array) -> Array:
     return means
 
 
-def _least_squares(values: Array, design: Array) -> Fit:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _LeastSquares:
+    """A fit, with what is as large as the data."""
+
+    fit: Fit
+    design: Array
+    """(n_rows, rank), orthonormal."""
+    residuals: Array
+    """(n_rows,)"""
+
+    def with_robust_tests(self, owner: NDArray[np.intp], ratio: float) -> Fit:
+        """Give the fit with tests that take participants as the sample."""
+        robust = cluster_robust(self.design, self.residuals, owner, ratio)
+        return replace(self.fit, robust=robust)
+
+
+def _least_squares(values: Array, design: Array) -> _LeastSquares:
     """Solve least squares; what is a rounding error does not depend on the units of columns."""
     scale = _sizes(design)
     orthonormal, triangle = np.linalg.qr(design / scale)
@@ -226,13 +232,16 @@ def _least_squares(values: Array, design: Array) -> Fit:
     orthonormal = orthonormal @ left[:, :rank]
     loadings = orthonormal.T @ design
     parameters = orthonormal.T @ values
-    return Fit(
+    residuals = values - orthonormal @ parameters
+    df_residual = len(values) - rank
+    fit = Fit(
         parameters=parameters,
-        design=orthonormal,
-        residuals=values - orthonormal @ parameters,
+        variance=float(residuals @ residuals) / df_residual if df_residual else np.nan,
+        df_residual=df_residual,
         loadings=loadings,
         basis=np.linalg.pinv(loadings / scale, rcond=0) / scale[:, np.newaxis],
     )
+    return _LeastSquares(fit=fit, design=orthonormal, residuals=residuals)
 
 
 def _is_nothing(residuals: Any, values: Array) -> bool:

@@ -190,16 +190,19 @@ def cluster_robust(
     order = np.argsort(owner, kind="stable")
     sizes = np.bincount(owner)
     place = np.arange(owner.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    rows = np.column_stack([np.ones(owner.size), design, residuals])[order]
     ends = np.cumsum(sizes)
-    k = min(int(sizes.max()), rows.shape[1])
+    n_columns = design.shape[1] + 2
+    k = min(int(sizes.max()), n_columns)
     shape = (sizes.size, k, design.shape[1])
     of_design, adjusted, scores = np.empty(shape), np.empty(shape), np.empty(shape[::2])
     for start in range(0, sizes.size, _BLOCK):
         here = slice(start, start + _BLOCK)
         first, last = ends[start] - sizes[start], ends[here][-1]
-        padded = np.zeros((sizes[here].size, sizes.max(), rows.shape[1]))
-        padded[owner[order][first:last] - start, place[first:last]] = rows[first:last]
+        rows = order[first:last]
+        padded = np.zeros((sizes[here].size, sizes.max(), n_columns))
+        padded[owner[rows] - start, place[first:last]] = np.column_stack(
+            [np.ones(rows.size), design[rows], residuals[rows]]
+        )
         reduced = np.asarray(np.linalg.qr(padded, mode="r"))
         of_design[here] = reduced[:, :, 1:-1]
         adjust = _adjustment(of_design[here], reduced[:, :, :1], ratio)
