@@ -14,6 +14,8 @@ class Inference:
     """The greatest number of sign flips; 0 for none."""
     family: FamilyKind = "contrast"
     """Which tests are corrected together."""
+    is_robust: bool = False
+    """Whether there are tests that a few extreme participants do not decide."""
     equivalence_bound: float | None = None
     """Smallest effect of interest, in the units of the maps; ``None`` for no equivalence tests."""
 

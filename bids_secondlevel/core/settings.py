@@ -273,6 +273,11 @@ class Settings:
         check=lambda bound: isfinite(bound) and bound > 0,
         expected="a number above 0",
     )
+    robust: bool = option(
+        "add Wilcoxon's and Yuen's tests, which a few extreme participants do not decide",
+        GROUP_LEVEL,
+        default=False,
+    )
     group_by: str | None = option(
         "column of participants.tsv: statistics, comparisons and figures for each of its levels",
         GROUP_LEVEL,
@@ -365,6 +370,7 @@ class Settings:
         return Inference(
             n_permutations=self.n_permutations,
             family=self.family,
+            is_robust=self.robust,
             equivalence_bound=self.equivalence_bound,
         )
 

@@ -25,6 +25,7 @@ from bids_secondlevel.stats.evidence import (
     equivalence_tests,
 )
 from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
+from bids_secondlevel.stats.robust_tests import robust_tests
 from bids_secondlevel.stats.scale import to_usual_size
 
 if TYPE_CHECKING:
@@ -137,6 +138,23 @@ TEST_COLUMNS: Schema = {
         "sign flips behind p_permutation; 2^n where these are all there are, otherwise random "
         "ones beside the data as they are",
     ),
+    "p_wilcoxon": Column(
+        float,
+        "two-sided p value of Wilcoxon's test of signed ranks (exact for up to 50 participants), "
+        "not corrected",
+        is_optional=True,
+    ),
+    "trimmed_mean": Column(
+        float,
+        "mean without the highest and the lowest fifth of the participants",
+        units="those of the maps",
+        is_optional=True,
+    ),
+    "t_yuen": Column(
+        float, "Yuen's t of trimmed_mean against 0, with the winsorized variance", is_optional=True
+    ),
+    "df_yuen": Column(int, "degrees of freedom of t_yuen", is_optional=True),
+    "p_yuen": Column(float, "two-sided p value of t_yuen, not corrected", is_optional=True),
     "family": Column(
         str, "tests that are corrected together have the same value; n/a for tests that are not"
     ),
@@ -390,6 +408,9 @@ def run_tests(numbers: Numbers, families: Families, inference: Inference) -> "pd
     tested = (tests["sem"] > 0).to_numpy() & ~is_circular & (reasons == "")
     is_corrected = families.is_corrected & tested
     tests.loc[tested, list(_T_TEST)] = _t_test(tests[tested], inference)
+    if inference.is_robust:
+        found = robust_tests(numbers.values[:, tested])
+        tests.loc[tested, list(found._fields)] = np.column_stack(found)
     for name in dict.fromkeys(family[tested]):
         of = np.flatnonzero(tested & (family == name))
         flips = sign_flip_tests(numbers.values[:, of], is_corrected[of], inference.n_permutations)

@@ -76,6 +76,7 @@ analysis-name = "second"
 family = "all"
 equivalence-bound = 0.2
 group-by = "sex"
+robust = true
 anova = ["contrast", "roi"]
 n-procs = 3
 force = true
@@ -100,7 +101,7 @@ verbose = 2
         "--n-procs 3 --force --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
     of_group = f"--exclude {exclude} --min-coverage 0.25 --n-permutations 99 --family all"
-    of_group += " --equivalence-bound 0.2 --group-by sex --anova contrast roi"
+    of_group += " --equivalence-bound 0.2 --group-by sex --robust --anova contrast roi"
     of_group = [*of_group.split(), "--analysis-name", "second", "--model", "estimate ~ age"]
     from_file = parse([*POSITIONALS, "--config", str(config)])
     given = parse([*POSITIONALS, *arguments])
