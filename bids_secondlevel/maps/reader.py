@@ -205,7 +205,9 @@ def localizer_gap(localizers: Localizers, contrast: str, hemisphere: Hemisphere)
     if gap is not None and gap.error is None:
         lacking = [name for name, maps in localizers.items() if not maps] or [contrast]
         named = f"contrast{'s' if len(lacking) > 1 else ''} {listed(lacking)}"  # once for all
-        return Absent(gap.status, InputMissingError(f"localizer {named}: no z map found."))
+        rois = "Their ROIs" if len(lacking) > 1 else "Its ROI"
+        message = f"localizer {named}: no z map found. {rois} cannot be defined."
+        return Absent(gap.status, InputMissingError(message))
     return gap
 
 

@@ -87,7 +87,9 @@ def summarize_outcome(
         errors = [InputMissingError("no statistical surface maps found at all.")]
     elif not errors and not is_measured:
         errors.append(InputMissingError("no map could be measured."))
-    missing = list(_missing_maps(files)) if index.statistical_maps else []
+    missing = (
+        list(_missing_maps(files, chosen.plan.localizer_task)) if index.statistical_maps else []
+    )
     not_found: list[MapKind] = [] if files.retinotopy else ["retinotopy"]
     not_found += [] if all(files.localizers.values()) else ["map"]
     codes = {error.exit_code for error in errors}
@@ -108,11 +110,12 @@ def summarize_outcome(
     )
 
 
-def _missing_maps(files: ParticipantFiles) -> Iterator[str]:
-    """Say which contrasts have no map at all, task by task."""
+def _missing_maps(files: ParticipantFiles, localizer_task: str | None) -> Iterator[str]:
+    """Say which contrasts have no map at all, task by task; an error says it of the localizer."""
     lacking: dict[str, dict[str, None]] = {}
+    told = {(localizer_task, name) for name, maps in files.localizers.items() if not maps}
     for contrast in files.contrasts:
-        if not contrast.maps:
+        if not contrast.maps and (contrast.task, contrast.contrast) not in told:
             session = f"session {contrast.session}, " if contrast.session else ""
             of_task = lacking.setdefault(f"{session}task {contrast.task}", {})
             of_task[contrast.contrast] = None

@@ -481,4 +481,16 @@ def test_a_localizer_without_maps_is_one_error(group_study, output, caplog):
         path.unlink()
     assert level(group_study, output) == 1
     told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert told == ["sub-02: localizer contrasts left, right: no z map found."]
+    assert told == [
+        "sub-02: localizer contrasts left, right: no z map found. Their ROIs cannot be defined."
+    ]
+
+
+def test_a_participant_without_the_localizer_is_one_error(group_study, output, caplog):
+    for path in group_study.firstlevel.glob("sub-02/func/*task-loc*"):
+        path.unlink()
+    assert level(group_study, output) == 1
+    told = [text for r in caplog.records if "sub-02: " in (text := r.getMessage())]
+    assert [text for text in told if "found" in text] == [
+        "sub-02: localizer contrasts left, right: no z map found. Their ROIs cannot be defined."
+    ]
