@@ -204,7 +204,7 @@ def find_unused(chosen: Chosen) -> Iterator[tuple[str, SourceFile]]:
             yield _why_unused(file, plan), file.source
             used.add(file.source.path)  # t maps are also listed as the z that is made of them
     for file in index.retinotopic_maps:
-        if file.source.path in used:
+        if file.source.path in used or file.is_of_template:
             continue
         kind, source = file.entities["suffix"], file.entities["desc"]
         if file.is_volume != plan.is_volume:

@@ -381,6 +381,8 @@ class IndexedFile:
     """The queries of ``--bids-filter-file`` that it passes."""
     is_described: bool = False
     """Whether a table of the user says what it is, and not its name."""
+    is_of_template: bool = False
+    """Whether it lies in the folder of a template beside the participants, and serves everybody."""
 
     @property
     def is_volume(self) -> bool:
@@ -414,6 +416,7 @@ class AreaFile:
     source: SourceFile
     hemisphere: Hemisphere
     name: str
+    is_of_template: bool = False
 
 
 MapKind = Literal["map", "retinotopy"]

@@ -84,7 +84,11 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
         messages += more
     asked = plan.retinotopy_source
     described = {file.entities["desc"] for file in usable if file.is_described}
-    there = [_complete(maps, needs_areas=needs_areas) for maps in _by_space(usable, plan)]
+    own = [file for file in usable if not file.is_of_template]
+    atlases = [file for file in usable if file.is_of_template and _is_on_template(file, plan)]
+    usable = [*own, *atlases]
+    grouped = chain(_by_space(own, plan), _by_space(atlases, plan))
+    there = [_complete(maps, needs_areas=needs_areas) for maps in grouped]
     fitting = [c for c in there if any(asked is None or same(asked, tag) for tag in c)]
     of_tables = [c for c in fitting if asked is None and described & set(c)]
     complete = next(iter((*of_tables, *fitting, *reversed(there))), {})
@@ -102,12 +106,28 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
         return None, {}, messages
     chosen = complete[tag][_one_folder(tag, complete[tag], usable, plan)]
     names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.other_areas)
+    used = {source.eccentricity for source in chosen.values()}
+    of_template = [file for file in atlases if file.source in used]
+    if of_template:
+        messages.append(
+            f"There is no retinotopy of the participant's own: {of_template[0].source.path} is "
+            f"used, which is the same for everybody in {of_template[0].entities['space']}."
+        )
     retinotopy = {}
     for hemi, source in chosen.items():
-        of_hemisphere = [file for file in index.area_files if file.hemisphere == hemi]
+        of_hemisphere = [
+            file
+            for file in index.area_files
+            if file.hemisphere == hemi and file.is_of_template == bool(of_template)
+        ]
         areas = _find_areas(of_hemisphere, names, source.eccentricity.path)
         retinotopy[hemi] = replace(source, areas=areas)
     return tag, retinotopy, messages
+
+
+def _is_on_template(file: IndexedFile, plan: Plan) -> bool:
+    """Tell whether maps or ROIs are on the surface of the template that an atlas is on."""
+    return family(file.entities["space"]) in (family(plan.space), family(plan.maps_space))
 
 
 def otherwise_sourced(

@@ -64,7 +64,7 @@ from bids_secondlevel.maps.cifti import describe
 Filters = Mapping[str, Mapping[str, Any]]
 """For each query of ``--bids-filter-file``, the entities that a file must have."""
 
-_TEMPLATES = ("fsaverage", "fsaverage5", "fsaverage6")
+_TEMPLATES = ("fsaverage", "fsaverage3", "fsaverage4", "fsaverage5", "fsaverage6", "fsaverage7")
 # What FreeSurfer keeps beside surf/ and label/: many files, none of them on a surface.
 _PRUNED_FOLDERS = {"mri", "scripts", "stats", "touch", "tmp", "trash", "figures", "log"}
 _MAX_DEPTH = 4
@@ -92,9 +92,8 @@ def index_participant(
     """
     found: dict[str, list[IndexedFile]] = defaultdict(list)
     surfaces: list[SurfaceFile] = []
-    areas: list[AreaFile] = []
     near_misses: list[NearMiss] = []
-    templates = [file for dataset in datasets for file in _template_files(dataset)]
+    templates, areas, found["retinotopic"] = _template_files(datasets, filters)
     for dataset in datasets:
         for folder in participant_folders(dataset, label):
             paths = _files_below(folder)
@@ -199,13 +198,29 @@ def _beside(folder: Path, known: Collection[Path]) -> list[Path]:
     return [path for each in folders for path in sorted(each.glob("[!.]*")) if path not in known]
 
 
-def _template_files(dataset: Dataset) -> Iterator[SurfaceFile]:
-    """Find the templates that FreeSurfer and fMRIPrep put beside the participants."""
-    for holder, space in product(dataset.holders, _TEMPLATES):
-        paths = sorted((holder / space / "surf").glob("*"))
-        for file in _surface_files(dataset, paths):
-            kind = "sphere" if file.kind == "registered" else file.kind
-            yield replace(file, space=space, kind=kind)
+def _template_files(
+    datasets: Iterable[Dataset], filters: Filters
+) -> tuple[list[SurfaceFile], list[AreaFile], list[IndexedFile]]:
+    """Find what FreeSurfer and fMRIPrep put beside the participants: it serves everybody."""
+    surfaces: list[SurfaceFile] = []
+    areas: list[AreaFile] = []
+    retinotopic: list[IndexedFile] = []
+    for dataset in datasets:
+        for holder, name in product(dataset.holders, _TEMPLATES):
+            paths = sorted((holder / name).glob("surf/[!.]*"))
+            space = surface_space(name) or name
+            for file in _surface_files(dataset, paths):
+                kind = "sphere" if file.kind == "registered" else file.kind
+                surfaces.append(replace(file, space=space, kind=kind))
+            paths += sorted((holder / name).glob("label/[!.]*"))
+            areas += (replace(area, is_of_template=True) for area in _area_files(dataset, paths))
+            for path in paths:
+                entities = freesurfer_entities(path)
+                if entities is not None and "hemi" in entities:
+                    entities |= {"space": space}
+                    file_of_all = IndexedFile(_source(dataset, path), entities, is_of_template=True)
+                    retinotopic.append(_filtered(file_of_all, filters))
+    return surfaces, areas, retinotopic
 
 
 def _freesurfer_maps(

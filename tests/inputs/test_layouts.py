@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, ScalarAxis, SeriesAxis
 from scipy import stats
-from study import describe, estimates, read_tsv, run_here, write_mgz
+from study import describe, estimates, read_tsv, run_here, write_curv, write_mgz
 
 N = 150
 SHAPE = (5, 6, 7)
@@ -544,6 +544,97 @@ def test_the_atlas_of_a_template(tmp_path, how):
     config = documented("The atlas of a template").replace("\nspace", f"\n{how}")
     datasets = ("-d", layout.bids / "derivatives/glm", f"freesurfer={tmp_path}/fs")
     layout.run(config, *datasets)
+    layout.check()
+
+
+ATLASES = [
+    ("fsaverage5", "fsaverage5", ".mgz"),
+    ("fsaverage5", "fsaverage_den-10k", ".v4_0.mgz"),
+    ("fsaverage3", "fsaverage3", ".func.gii"),
+    ("fsaverage4", "fsaverage4", ""),
+]
+
+
+@pytest.mark.parametrize(("template", "space", "ending"), ATLASES)
+def test_an_atlas_beside_the_participants_serves_maps_on_its_template(
+    tmp_path, template, space, ending
+):
+    layout = Layout(tmp_path)
+    n = {"fsaverage3": 642, "fsaverage4": 2562, "fsaverage5": 10242}[template]
+    first = {hemi: Known((n,)) for hemi in "LR"}
+    write = gifti if ending.endswith("gii") else write_mgz
+    write = write if ending else write_curv
+    for known in layout.people.values():
+        for hemi in "LR":
+            known[hemi] = Known((n,))
+            known[hemi].varea, known[hemi].eccen = first[hemi].varea, first[hemi].eccen
+    layout.add_named_maps(space)
+    surf = layout.bids / "sourcedata/freesurfer" / template / "surf"
+    surf.mkdir(parents=True)
+    for hemi in "LR":
+        write(surf / f"{SIDE[hemi]}.benson14_varea{ending}", first[hemi].varea)
+        write(surf / f"{SIDE[hemi]}.benson14_eccen{ending}", first[hemi].eccen)
+    said = layout.run("")
+    assert f"the same for everybody in {template}" in said
+    layout.check()
+
+
+def test_who_has_a_retinotopy_does_not_get_the_atlas_of_the_template(tmp_path):
+    layout = Layout(tmp_path)
+    for hemi in "LR":  # participant 01 has the template's surface as its own
+        layout.people["01"][hemi] = Known((10242,))
+        layout.people["02"][hemi] = Known((10242,))
+        layout.people["02"][hemi].varea = np.zeros(10242, "f4")
+    layout.add_named_maps("fsaverage5")
+    own = layout.bids / "derivatives/glm/sub-01"
+    surf = layout.bids / "sourcedata/freesurfer/fsaverage5/surf"
+    for hemi, of in layout.people["01"].items():
+        start = own / f"sub-01_hemi-{hemi}_space-fsaverage5_desc-prf_"
+        gifti(start.with_name(f"{start.name}varea.func.gii"), of.varea)
+        gifti(start.with_name(f"{start.name}eccen.func.gii"), of.eccen)
+        write_mgz(surf / f"{SIDE[hemi]}.benson14_varea.mgz", of.varea * 0)
+        write_mgz(surf / f"{SIDE[hemi]}.benson14_eccen.mgz", of.eccen)
+    layout.run("")
+    assert layout.found("01", "L") == pytest.approx(layout.people["01"]["L"].mean(), abs=1e-9)
+    assert estimates(tmp_path / "out", "02")["main", "faces", "UL", "L"]["status"] == "empty_roi"
+    asked = layout.run("retinotopy-source = 'benson14'")
+    assert "the same for everybody" in asked
+    assert estimates(tmp_path / "out", "01")["main", "faces", "UL", "L"]["status"] == "empty_roi"
+
+
+def test_maps_on_the_participants_own_surface_get_no_atlas_of_a_template(tmp_path):
+    layout = Layout(tmp_path)
+    layout.add_named_maps("fsnative")
+    surf = layout.bids / "sourcedata/freesurfer/fsaverage/surf"
+    for hemi in "LR":
+        write_mgz(surf / f"{SIDE[hemi]}.benson14_varea.mgz", np.ones(N))
+        write_mgz(surf / f"{SIDE[hemi]}.benson14_eccen.mgz", np.ones(N))
+    finished = run_here(layout.bids, tmp_path / "out", "participant", "--no-report")
+    assert finished.returncode
+    assert "no retinotopy found" in finished.stderr
+
+
+@pytest.mark.parametrize("name", ["lh.V1_exvivo.label", "lh.wang15_mplbl.mgz"])
+def test_areas_in_files_of_their_own_come_from_the_template_too(tmp_path, name):
+    layout = Layout(tmp_path)
+    first = {hemi: Known((642,)) for hemi in "LR"}
+    template = layout.bids / "sourcedata/freesurfer/fsaverage3"
+    for known in layout.people.values():
+        for hemi in "LR":
+            known[hemi] = Known((642,))
+            known[hemi].varea, known[hemi].eccen = first[hemi].varea, first[hemi].eccen
+    layout.add_named_maps("fsaverage3")
+    for hemi, of in first.items():
+        write_mgz(template / f"surf/{SIDE[hemi]}.benson14_eccen.mgz", of.eccen)
+        path = template / "label" / name.replace("lh.", f"{SIDE[hemi]}.")
+        path.parent.mkdir(exist_ok=True)
+        if name.endswith("label"):
+            rows = [f"{vertex} 0 0 0 0" for vertex in np.flatnonzero(of.varea == 1)]
+            path.write_text("\n".join(["#!ascii label", str(len(rows)), *rows, ""]))
+        else:
+            write_mgz(path, of.varea, "i4")
+    label = "" if name.endswith("label") else ":1"
+    layout.run(f"visual-areas = ['{name.removeprefix('lh.')}{label}']")
     layout.check()
 
 
