@@ -33,6 +33,7 @@ _OPERATORS = frozenset("~+-*/:^")
 _LONGEST = 500
 _LARGEST_POWER = 4
 _MOST_BASES = 20
+_ROWS = 10_000
 _BASES = ("poly", "bs", "cr", "cs", "cc")
 _SIZES = ("df", "degree")
 _HARMLESS = (
@@ -300,15 +301,31 @@ def make_design(formula: ModelFormula, data: "pd.DataFrame", categorical: Sequen
         for spelled in ((alias,) if name in categorical else ()) + (f"C({alias})",)
     }
     summed_terms = [Term([factors.get(f.expr, f) for f in term.factors]) for term in terms]
+    columns = tuple(_without_aliases(str(name), aliases) for name in coded.columns)
+    del coded  # as large as the matrix
     summed = _materialize(formula, summed_terms, data, aliases)
-    relation = np.linalg.lstsq(summed.to_numpy(dtype=np.float64), matrix, rcond=None)[0]
+    relation = _relation(summed.to_numpy(dtype=np.float64), matrix)
     omnibus = {
         str(term): relation[where]
         for term, where in zip(formula.terms, summed.model_spec.term_indices.values(), strict=True)
         if where and str(term) != "1"
     }
-    columns = tuple(_without_aliases(str(name), aliases) for name in coded.columns)
     return Design(matrix, columns, term_of, omnibus)
+
+
+def _relation(one: Array, other: Array) -> Array:
+    """Find the combinations of the columns of one design that are the columns of another.
+
+    Rows are taken a part at a time, so that no copy of all of them is made.
+    """
+    width = one.shape[1]
+    triangle = np.empty((0, width + other.shape[1]))
+    for start in range(0, len(one), _ROWS):
+        here = slice(start, start + _ROWS)
+        rows = np.vstack([triangle, np.column_stack([one[here], other[here]])])
+        triangle = np.asarray(np.linalg.qr(rows, mode="r"))
+    relation: Array = np.linalg.lstsq(triangle[:, :width], triangle[:, width:], rcond=None)[0]
+    return relation
 
 
 def _check_arguments(formula: ModelFormula, factor: "Factor", categorical: Sequence[str]) -> None:
