@@ -13,6 +13,7 @@ from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
+    DataError,
     InputMissingError,
     OutputError,
 )
@@ -38,6 +39,7 @@ from bids_secondlevel.outputs.participant_tables import (
     read_runs,
     read_sweeps,
     read_tables,
+    read_visual_fields,
 )
 from bids_secondlevel.outputs.results import write_group, write_model, write_page
 from bids_secondlevel.reports.group_page import group_page
@@ -62,6 +64,7 @@ from bids_secondlevel.stats.planned import as_estimates, planned_tests
 from bids_secondlevel.stats.readiness import participants_table
 from bids_secondlevel.stats.reliability import reliability
 from bids_secondlevel.stats.tests import one_sample_tests, with_reasons
+from bids_secondlevel.stats.visual_field import field_tests, spread_bins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +112,14 @@ def analyse(
     # How well the estimates of several sessions, or of the runs of one, agree.
     agreement = reliability(estimates, read_runs(tables.files, estimates))
 
+    # Where in the visual field there are responses.
+    bins = [spread_bins(rows) for rows in read_visual_fields(tables.files, settings)]
+    try:
+        in_field = field_tests(bins, everyone, inference, groups)
+    except DataError as error:
+        LOG.warning(str(error))
+        in_field = field_tests((), everyone)
+
     reasons = _reasons(settings)
     return GroupResults(
         definition=definition,
@@ -130,6 +141,7 @@ def analyse(
         reliability=with_reasons(agreement, reasons),
         quality=select(tables.quality, settings).drop_duplicates(ignore_index=True),
         sweep=read_sweeps(tables.files, settings),
+        visual_field=with_reasons(in_field, reasons),
     )
 
 

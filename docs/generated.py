@@ -30,6 +30,7 @@ from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
+from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS
 
 PACKAGE = Path(bids_secondlevel.__file__).parent
 
@@ -47,6 +48,7 @@ TABLES = {
     "`group_anova.tsv`": ANOVA_COLUMNS,
     "`group_model.tsv`": MODEL_COLUMNS,
     "`group_reliability.tsv`": RELIABILITY_COLUMNS,
+    "`group_visualfield.tsv`": FIELD_TEST_COLUMNS,
 }
 
 _MARKER = re.compile(r"^<!-- generated: (\w+) ?(.*) -->$", re.MULTILINE)

@@ -91,6 +91,8 @@ class GroupResults:
     """No rows if participants have one session and one run."""
     sweep: "pd.DataFrame"
     """No rows if the participants' tables have no sweep."""
+    visual_field: "pd.DataFrame"
+    """Tests of bins of the visual field; no rows if the participants have no such tables."""
     planned_estimates: "pd.DataFrame | None" = None
     """Numbers of planned contrasts, like a table of estimates; not read back."""
     model: FittedModel | None = None

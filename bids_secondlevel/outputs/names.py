@@ -24,6 +24,7 @@ _OF_GROUP = (
     "participants",
     "quality",
     "sweep",
+    "visualfield",
     "statistics",
     "comparisons",
     "planned",

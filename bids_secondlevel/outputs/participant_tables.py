@@ -1,8 +1,9 @@
 """Read back the tables that the participant level has written, of all participants."""
 
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,19 +13,24 @@ from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.rows import KEY
 from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.core.words import listed
 from bids_secondlevel.maps.files import read_bytes
-from bids_secondlevel.outputs.names import QUALITY, RUNS, SWEEP, table_beside
+from bids_secondlevel.outputs.names import QUALITY, RUNS, SWEEP, VISUAL_FIELD, table_beside
 from bids_secondlevel.outputs.tables import parse_tables, read_sidecar, table_text
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.rois.quality import QUALITY_COLUMNS
 from bids_secondlevel.rois.runs import RUN_COLUMNS
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
+from bids_secondlevel.rois.visual_field import VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats.gather import select
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOG = logging.getLogger("bids_secondlevel")
+
+_AT_A_TIME = 50
+"""Participants whose bins of the visual field are in memory as a table."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -137,6 +143,37 @@ def read_sweeps(files: Mapping[str, Sequence[Path]], settings: Settings) -> "pd.
     for label, error in _first_of_each(beside, {**unreadable, **wrong}).items():
         LOG.warning("sub-%s: not in the sweep: %s", label, error)
     return select(sweep, settings).drop_duplicates(ignore_index=True)
+
+
+def read_visual_fields(
+    files: Mapping[str, Sequence[Path]], settings: Settings
+) -> "Iterator[pd.DataFrame]":
+    """Read the participants' means in bins of the visual field, those of a few at a time.
+
+    Those of all participants together would be the largest table of all.
+
+    Yields
+    ------
+    DataFrame
+        What the settings ask for.
+    """
+    beside = _beside(files, VISUAL_FIELD)
+    without = [f"sub-{label}" for label, paths in beside.items() if not paths]
+    if 0 < len(without) < len(beside):
+        LOG.warning(
+            "No table of the visual field, so not in group_visualfield.tsv: %s. Run the "
+            "participant level without --no-visual-field for them, or with it for all.",
+            listed(without, 5),
+        )
+    people = iter(beside.items())
+    while of_some := dict(islice(people, _AT_A_TIME)):
+        texts, wrong = _texts(_all(of_some))
+        rows, unreadable = parse_tables(texts, VISUAL_FIELD_COLUMNS)
+        for label, error in _first_of_each(of_some, {**unreadable, **wrong}).items():
+            LOG.warning("sub-%s: not in group_visualfield.tsv: %s", label, error)
+        wanted = select(rows, settings)
+        if not wanted.empty:
+            yield wanted
 
 
 def read_runs(files: Mapping[str, Sequence[Path]], estimates: "pd.DataFrame") -> "pd.DataFrame":

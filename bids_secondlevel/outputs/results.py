@@ -52,13 +52,14 @@ from bids_secondlevel.stats.models.table import MODEL_COLUMNS
 from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, participant_schema
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
-from bids_secondlevel.stats.tests import STATISTIC_COLUMNS, describe_tests
+from bids_secondlevel.stats.tests import STATISTIC_COLUMNS, describe_flips, describe_tests
+from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_OPTIONAL = (SWEEP, RUNS, VISUAL_FIELD, "planned", "anova", "reliability", "sweep")
+_OPTIONAL = (SWEEP, RUNS, VISUAL_FIELD, "planned", "anova", "reliability", "sweep", "visualfield")
 """Tables that are there only if they have rows."""
 
 
@@ -276,6 +277,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
         **describe_tests(results.inference, comparisons.FAMILY),
     }
     as_planned = {**estimated, **describe_tests(results.inference, planned.FAMILY)}
+    in_field = {**defined, **_groups(results), **describe_flips(results.inference)}
     tables = _encode_tables(
         folder,
         ("quality", results.quality, QUALITY_COLUMNS, defined),
@@ -286,6 +288,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
         ("anova", results.anova, ANOVA_COLUMNS, estimated),
         ("reliability", results.reliability, RELIABILITY_COLUMNS, estimated),
         ("sweep", results.sweep, SWEEP_COLUMNS, estimated),
+        ("visualfield", results.visual_field, FIELD_TEST_COLUMNS, in_field),
         ("statistics", results.statistics, STATISTIC_COLUMNS, tested),
     )
     as_run = {folder.settings: results.settings.encode()}
@@ -366,6 +369,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
         quality=_read_optional(folder.table("quality"), QUALITY_COLUMNS),
         reliability=_read_optional(folder.table("reliability"), RELIABILITY_COLUMNS),
         sweep=_read_optional(folder.table("sweep"), SWEEP_COLUMNS),
+        visual_field=_read_optional(folder.table("visualfield"), FIELD_TEST_COLUMNS),
         model=_read_model(folder),
     )
 

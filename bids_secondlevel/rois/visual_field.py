@@ -59,13 +59,14 @@ VISUAL_FIELD_COLUMNS: Schema = {
 }
 """The mean of a contrast in a part of the visual field."""
 
-_BIN = (
+BIN = (
     "profile",
     "eccentricity_low",
     "eccentricity_high",
     "polar_angle_low",
     "polar_angle_high",
 )
+"""The columns that name a bin."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -198,7 +199,7 @@ def _bins(eccentricities: Array, angles: Array) -> "pd.DataFrame":
         *(("polar_angle", *whole, *wedge) for wedge in wedges),
         *(("cell", *ring, *wedge) for ring, wedge in product(rings, wedges)),
     ]
-    return pd.DataFrame(listed, columns=list(_BIN))
+    return pd.DataFrame(listed, columns=list(BIN))
 
 
 def _locate(

@@ -48,7 +48,7 @@ FAMILY = (
 )
 
 
-REASONS = (*STATUSES, "minor_hemisphere")
+REASONS = (*STATUSES, "minor_hemisphere", "empty_bin")
 """Why a participant has no number in a test."""
 
 _LARGE_T = 1e3
@@ -320,16 +320,19 @@ def one_sample_tests(
     cells, numbers = spread(estimates)
     is_main = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
     is_corrected = is_main & (numbers.independence == "independent")
-    is_untestable = cells["statistic"].str.casefold().isin(NEVER_NEGATIVE)
-    untestable = np.where(
-        is_untestable, "not tested: " + cells["statistic"] + " is never negative", ""
-    ).astype(object)
     families = Families(
         names=family_names(cells, inference.family),
         is_corrected=is_corrected,
-        untestable=untestable,
+        untestable=untestable(cells),
     )
     return tests_of_groups(cells, numbers, families, inference, groups)
+
+
+def untestable(cells: "pd.DataFrame") -> NDArray[Any]:
+    """Say why cells are not tested against 0; empty if they are."""
+    is_never_negative = cells["statistic"].str.casefold().isin(NEVER_NEGATIVE)
+    why = "not tested: " + cells["statistic"] + " is never negative"
+    return np.where(is_never_negative, why, "").astype(object)
 
 
 def tests_of_groups(
@@ -454,11 +457,15 @@ def describe_tests(inference: Inference, family: str) -> dict[str, Any]:
         "participants takes large values of |t| under many flips, which makes p_fwe of all others "
         "larger; leave it out by the options that select where it is of no interest.",
         "FamilyKind": inference.family,
-        "MaximumNumberOfFlips": inference.n_permutations,
-        "RandomSeed": SEED,
+        **describe_flips(inference),
         "CauchyScale": float(CAUCHY_SCALE),
         **({} if bound is None else {"EquivalenceBound": bound}),
     }
+
+
+def describe_flips(inference: Inference) -> dict[str, Any]:
+    """Say in a sidecar how signs were flipped."""
+    return {"MaximumNumberOfFlips": inference.n_permutations, "RandomSeed": SEED}
 
 
 def _describe(numbers: Numbers) -> "pd.DataFrame":

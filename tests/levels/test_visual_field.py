@@ -16,7 +16,7 @@ from bids_secondlevel.core.files import Contrast
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.visual_field import FieldBins
-from bids_secondlevel.rois.visual_field import locate_in_field, measure_in_field
+from bids_secondlevel.rois.visual_field import BIN, locate_in_field, measure_in_field
 
 N = 400
 SIDES = {"L": ("lh", 1), "R": ("rh", -1)}
@@ -238,3 +238,34 @@ def test_means_are_weighted_by_area_if_asked_for():
     weights = np.concatenate([areas["L"], areas["R"]])
     pooled = np.concatenate([values.left, values.right])
     assert means["both"] == pytest.approx(np.average(pooled, weights=weights))
+
+
+def test_the_group_has_tests_of_every_bin_as_long_as_there_are_profiles(tmp_path):
+    root, out = write_study(tmp_path / "bids"), tmp_path / "out"
+    options = ("--retinotopy-only", "--no-report")
+    run_here(root, out, "participant", *options)
+    done = run_here(root, out, "group")
+    assert done.returncode == 0, done.stderr
+    path = out / "group_visualfield.tsv"
+    rows = pd.read_csv(path, sep="\t")
+    of_each = pd.concat([table(out, label) for label in ("01", "02")])
+    mean = of_each.groupby(["hemi", *BIN], dropna=False)["estimate"].mean()
+    tested = rows[rows["profile"].isin(mean.index.unique("profile"))]
+    assert len(tested) == len(mean)
+    found = tested.set_index(["hemi", *BIN])["mean"]
+    pd.testing.assert_series_equal(found, mean.loc[found.index], check_names=False)
+    described = json.loads(path.with_suffix(".json").read_text())
+    assert set(described) >= {*rows.columns, "RandomSeed", "Rois"}
+    before = (out / "group.html").read_text()
+    assert run_here(root, out, "group", "--reports-only").returncode == 0
+    assert (out / "group.html").read_text() == before
+
+    run_here(root, out, "participant", *options, "--no-visual-field", "--participant-label", "02")
+    done = run_here(root, out, "group", "--no-report")
+    assert "No table of the visual field, so not in group_visualfield.tsv: sub-02" in done.stderr
+    assert (pd.read_csv(path, sep="\t")["n"] <= 1).all()
+    bins = ("--eccentricity-bins", 0, 1, 3)
+    run_here(root, out, "participant", *options, "--participant-label", "02", *bins)
+    done = run_here(root, out, "group", "--no-report")
+    assert "other bins of eccentricity than others" in done.stderr
+    assert not list(out.glob("group_visualfield*"))

@@ -1,0 +1,174 @@
+"""Bins of the visual field across participants, against scipy and plain sign flips."""
+
+from itertools import pairwise, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.core.inference import Inference
+from bids_secondlevel.core.values import ParticipantsTable
+from bids_secondlevel.core.visual_field import FieldBins, asymmetries
+from bids_secondlevel.rois.visual_field import BIN, VISUAL_FIELD_COLUMNS
+from bids_secondlevel.stats.groups import groups_of
+from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS, field_tests, spread_bins
+
+NAN = float("nan")
+RINGS = [0.5, 0.71, 1.0, 1.41]
+ALL_FLIPS = Inference(n_permutations=10_000)
+
+
+def rows_of(label, values, *, n_rings=3, contrast="faces", statistic="effect", n_vertices=9):
+    """Make a participant's rows: rings, then four wedges, then two cells."""
+    rings = list(pairwise(RINGS[: n_rings + 1]))
+    wedges = [(-180.0, -90.0), (-90.0, 0.0), (0.0, 90.0), (90.0, 180.0)]
+    bins = [
+        *(("eccentricity", *ring, NAN, NAN) for ring in rings),
+        *(("polar_angle", 0.5, RINGS[n_rings], *wedge) for wedge in wedges),
+        *(("cell", *rings[0], *wedge) for wedge in wedges[:2]),
+    ]
+    table = pd.DataFrame(bins, columns=list(BIN))
+    return table.assign(
+        participant_id=f"sub-{label}",
+        session="n/a",
+        task="main",
+        contrast=contrast,
+        area="V1",
+        hemi="both",
+        space="fsnative",
+        statistic=statistic,
+        estimate=values[: len(bins)],
+        n_vertices=float(n_vertices),
+        n_finite=float(n_vertices),
+    )[list(VISUAL_FIELD_COLUMNS)]
+
+
+def across(tables, everyone=None, inference=ALL_FLIPS, groups=None):
+    people = {of["participant_id"].iloc[0].removeprefix("sub-"): "missing_map" for of in tables}
+    return field_tests(list(map(spread_bins, tables)), everyone or people, inference, groups)
+
+
+def test_means_are_those_of_scipy_and_corrected_within_a_profile():
+    data = np.random.default_rng(1).normal(0.5, 1, (8, 9))
+    tested = across([rows_of(f"{i:02}", of) for i, of in enumerate(data)])
+    bins = tested[tested["profile"].isin(["eccentricity", "polar_angle", "cell"])]
+    assert list(bins["profile"]) == ["eccentricity"] * 3 + ["polar_angle"] * 4 + ["cell"] * 2
+    expected = stats.ttest_1samp(data, 0)
+    interval = expected.confidence_interval()
+    for name, values in {
+        "mean": data.mean(axis=0),
+        "sd": data.std(axis=0, ddof=1),
+        "sem": stats.sem(data),
+        "t": expected.statistic,
+        "p": expected.pvalue,
+        "ci95_low": interval.low,
+        "ci95_high": interval.high,
+    }.items():
+        np.testing.assert_allclose(bins[name], values, rtol=1e-9)
+    for profile in (slice(0, 3), slice(3, 7), slice(7, 9)):
+        own = data[:, profile]
+        largest = [
+            np.abs(stats.ttest_1samp(own * np.array(flip)[:, None], 0).statistic).max()
+            for flip in product((1, -1), repeat=8)
+        ]
+        observed = np.abs(stats.ttest_1samp(own, 0).statistic)
+        p = (np.array(largest)[:, None] >= observed - 1e-9).mean(axis=0)
+        np.testing.assert_allclose(bins["p_fwe"].iloc[profile], p)
+
+
+def test_another_contrast_has_no_influence_on_p_fwe():
+    data = np.random.default_rng(2).normal(size=(7, 2, 9))
+    one = [rows_of(str(i), of[0]) for i, of in enumerate(data)]
+    two = [
+        pd.concat([rows, rows_of(str(i), data[i, 1], contrast="houses")])
+        for i, rows in enumerate(one)
+    ]
+    both = across(two)
+    alone = both[both["contrast"] == "faces"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, across(one))
+
+
+def test_who_has_fewer_rings_has_no_vertex_in_the_last():
+    tables = [rows_of("1", np.ones(9)), rows_of("2", np.full(8, 3.0), n_rings=2)]
+    tested = across(tables)
+    ring = tested[tested["eccentricity_high"] == 1.41].iloc[0]
+    assert (ring["n"], ring["mean"], ring["excluded"]) == (1, 1, "sub-2:empty_bin")
+    wedges = tested[tested["profile"] == "polar_angle"]
+    assert len(wedges) == 4
+    assert set(wedges["eccentricity_high"]) == {1.41}
+    assert set(wedges["n"]) == {2}
+
+
+def test_rings_that_nobody_has_are_left_out():
+    tables = [rows_of(str(i), np.ones(9)) for i in range(2)]
+    for of in tables:
+        last = (of["profile"] == "eccentricity") & (of["eccentricity_high"] > 1.2)
+        of.loc[last, ["n_vertices", "n_finite"]] = 0
+        of.loc[last, "estimate"] = NAN
+    tested = across(tables)
+    assert tested["eccentricity_high"].max() == 1.0
+    assert list(tested["profile"]).count("polar_angle") == 4
+
+
+def test_who_has_no_number_is_named_with_the_reason():
+    tables = [rows_of(str(i), np.arange(9.0) + i) for i in range(3)]
+    tables[1]["estimate"] = NAN
+    tables[1]["n_finite"] = NAN
+    tables[2].loc[0, ["estimate", "n_finite", "n_vertices"]] = NAN, 0, 0
+    people = {"0": "missing_map", "1": "missing_map", "2": "missing_map"}
+    tested = across(tables, {**people, "3": "excluded", "4": "missing_map"})
+    first, second = tested["excluded"].iloc[:2]
+    assert first == "sub-1:missing_map; sub-2:empty_bin; sub-3:excluded; sub-4:missing_map"
+    assert second == "sub-1:missing_map; sub-3:excluded; sub-4:missing_map"
+
+
+def test_bins_of_two_kinds_are_refused():
+    other = rows_of("2", np.ones(9))
+    other["eccentricity_low"] = other["eccentricity_low"].replace(1.0, 0.9)
+    with pytest.raises(DataError, match="other bins of eccentricity"):
+        across([rows_of("1", np.ones(9)), other])
+
+
+def test_without_tables_or_polar_angles():
+    assert list(field_tests((), {})) == list(FIELD_TEST_COLUMNS)
+    data = np.random.default_rng(3).normal(size=(6, 9))
+    rows = [rows_of(str(i), of) for i, of in enumerate(data)]
+    tested = across([of[of["profile"] == "eccentricity"] for of in rows])
+    assert list(tested["profile"]) == ["eccentricity"] * 3
+
+
+def test_groups_are_tested_for_themselves():
+    people = {f"sub-{i}": {"sex": "FM"[i % 2]} for i in range(8)}
+    about = ParticipantsTable(("sex",), people, frozenset())
+    data = np.random.default_rng(4).normal(size=(8, 9))
+    tables = [rows_of(str(i), of) for i, of in enumerate(data)]
+    tested = across(tables, groups=groups_of("sex", about, people))
+    rings = tested[tested["profile"] == "eccentricity"]
+    np.testing.assert_allclose(rings.loc[rings["group"] == "F", "mean"], data[::2, :3].mean(axis=0))
+
+
+def test_what_is_never_negative_is_not_tested():
+    data = np.random.default_rng(5).normal(size=(7, 9))
+    tested = across([rows_of(str(i), of, statistic="f") for i, of in enumerate(data)])
+    assert tested["p"].isna().all()
+    assert tested["mean"].notna().all()
+
+
+@pytest.mark.parametrize(("n_wedges", "width"), [(12, 30), (24, 30), (8, 45)])
+def test_asymmetries_are_those_of_planted_meridians(n_wedges, width):
+    angles = FieldBins(n_angles=n_wedges).angles
+    centres = (angles[1:] + angles[:-1]) / 2
+
+    def near(meridian):
+        return np.abs((centres - meridian + 180) % 360 - 180) < width
+
+    planted = 7.0 * (near(90) | near(-90)) + 2.0 * near(180) + 1.0 * near(0)
+    found = asymmetries(centres, planted)
+    assert found["horizontal_minus_vertical"] == 5.5
+    assert found["lower_minus_upper"] == 1.0
+
+
+def test_few_wedges_have_no_asymmetries():
+    assert np.isnan(list(asymmetries(np.array([-135.0, -45, 45, 135]), np.ones(4)).values())).all()
