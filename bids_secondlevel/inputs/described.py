@@ -26,7 +26,7 @@ from bids_secondlevel.core.files import Dataset, FileKind, IndexedFile, Reading,
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import known_space, surface_space
-from bids_secondlevel.inputs.datasets import unique_name
+from bids_secondlevel.inputs.datasets import list_participants, unique_name
 from bids_secondlevel.inputs.names import (
     CIFTI_EXTENSIONS,
     SPM_T,
@@ -71,7 +71,7 @@ class Pattern:
     def matches(self, sought: Sought = EVERY) -> Iterator["Match"]:
         """Find its files, each once."""
         own = None if self.is_for_everybody else self.described.subject
-        if own is not None and sought.label not in (None, label_of("subject", str(own))):
+        if own is not None and sought.label not in (None, self.folders.participant(str(own))):
             return
         found: set[Path] = set()
         for dataset in self.datasets:
@@ -103,7 +103,7 @@ class Match:
     def subject(self) -> str:
         """Label of the participant."""
         own = self.captured.get("subject", self.pattern.described.subject)
-        return label_of("subject", str(own))
+        return self.pattern.folders.participant(str(own))
 
     def labels(self) -> dict[str, str]:
         """Say the labels of what is captured, and of the constants.
@@ -119,9 +119,10 @@ class Match:
             contrast = given["contrast"]
             given["contrast"] = described.names.get(str(contrast), contrast)
         try:
-            return {name: label_of(name, str(v)) for name, v in given.items() if v is not None}
+            labels = {name: label_of(name, str(v)) for name, v in given.items() if v is not None}
         except UsageError as error:
             raise UsageError(f"{self.pattern.heading}: {self.path}: {error}") from error
+        return labels | ({"subject": self.subject} if "subject" in labels else {})
 
 
 def uri_of(dataset: Dataset, path: Path) -> str:
@@ -141,7 +142,10 @@ def patterns_of(settings: Settings, datasets: Sequence[Dataset]) -> tuple[Patter
     searched = (raw, *datasets)
     known = list(searched)
     inner = (raw.root / name for name in ("derivatives", "sourcedata"))
-    folders = Folders(frozenset({settings.output_dir.absolute(), *inner}))
+    folders = Folders(
+        left_out=frozenset({settings.output_dir.absolute(), *inner}),
+        participants=frozenset(list_participants(settings.bids_dir, datasets)),
+    )
     patterns = []
     every: Mapping[str, Sequence[Described]] = {
         "maps": settings.maps,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -46,9 +47,12 @@ class Folders:
     ----------
     left_out
         Folders that are only looked into if a pattern names them, such as that of the results.
+    participants
+        Labels of those that the study is known to have.
     """
 
     left_out: frozenset[Path] = frozenset()
+    participants: frozenset[str] = frozenset()
     _listed: dict[Path, list[Entry]] = field(default_factory=dict)
     _by_label: dict[tuple[Path, str], dict[str, list[tuple[Entry, Captured]]]] = field(
         default_factory=dict
@@ -76,11 +80,41 @@ class Folders:
             by_label = {}
             for text, of_text in by_text.items():
                 try:
-                    by_label.setdefault(label_of("subject", text), []).extend(of_text)
+                    by_label.setdefault(self.participant(text), []).extend(of_text)
                 except UsageError:  # no letter and no digit: nobody's
                     continue
             self._by_label[folder, expression] = by_label
         return by_label
+
+    def participant(self, text: str) -> str:
+        """Make a label of a captured participant.
+
+        One whom the study does not know is the only one whose label is the same but for zeros
+        before a number and for the case of letters, if there is one.
+
+        Raises
+        ------
+        UsageError
+            If there is no letter and no digit.
+
+        Examples
+        --------
+        >>> folders = Folders(participants=frozenset({"01", "10", "P001"}))
+        >>> [folders.participant(text) for text in ("sub-01", "1", "S1", "p1", "100")]
+        ['01', '01', 'S1', 'P001', '100']
+        """
+        label = label_of("subject", text)
+        if label in self.participants:
+            return label
+        alike = self._alike.get(_without_zeros(label), ())
+        return alike[0] if len(alike) == 1 else label
+
+    @cached_property
+    def _alike(self) -> Mapping[str, Sequence[str]]:
+        alike: defaultdict[str, list[str]] = defaultdict(list)
+        for label in self.participants:
+            alike[_without_zeros(label)].append(label)
+        return alike
 
     def _read(self, folder: Path) -> Iterator[Entry]:
         left_out = {path.name for path in self.left_out if path.parent == folder}
@@ -93,6 +127,10 @@ class Folders:
             return
         except OSError as error:
             refuse_folder(error)
+
+
+def _without_zeros(label: str) -> str:
+    return re.sub("(?<![0-9])0+(?=[0-9])", "", label.casefold())
 
 
 def expression_of(part: str, captured: Captured | None = None) -> str:

@@ -4,6 +4,7 @@ The answer, a :class:`~bids_secondlevel.core.files.Plan`, is the same for every 
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -446,7 +447,13 @@ def how_to_choose(files: Sequence[IndexedFile], query: str | None = None) -> str
         ways.append(
             f"They lie in different folders of a dataset: choose with --derivatives {holders[0]}."
         )
-    if any(file.is_described for file in files):
+    plain = {re.sub("[^0-9A-Za-z]", "", str(file.source.path)) for file in files}
+    if all(file.is_described for file in files) and len(plain) == 1:
+        ways.append(
+            "A label is letters and digits, and they differ in other characters: say with names "
+            "in the [[maps]] table what the contrasts are called."
+        )
+    elif any(file.is_described for file in files):
         ways.append(
             "Write more of the path into the pattern of the [[maps]] or [[retinotopy]] table."
         )

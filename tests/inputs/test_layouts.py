@@ -723,3 +723,52 @@ space = "MNI152NLin6Asym"
         )
     )
     layout.check("A", "A")
+
+
+@pytest.mark.parametrize(
+    ("participants", "folders"),
+    [
+        (("01", "10"), ("subj1", "subj10")),
+        (("1", "10"), ("subj001", "subj010")),
+        (("P01", "P11"), ("subjp001", "subjp011")),
+        (("1", "01"), ("subj1", "subj01")),
+    ],
+)
+def test_numbers_of_participants_with_other_zeros(tmp_path, participants, folders):
+    layout = Layout(tmp_path, labels=participants)
+    layout.add_freesurfer()
+    folder_of = dict(zip(participants, folders, strict=True))
+    for label, hemi, of in layout.hemispheres():
+        for name, values in (("loc.UL.z", of.z), ("main.faces.effect", of.effect)):
+            write_mgz(tmp_path / f"glm/{folder_of[label]}/{SIDE[hemi]}.{name}.mgz", values)
+    pattern = "subj{{subject}}/{{hemi}}.{{task}}.{{contrast}}.{}.mgz"
+    layout.run(
+        tables(
+            *((pattern.format(stat), stat) for stat in ("z", "effect")),
+            dataset=f'"{tmp_path}/glm"',
+            space='"fsnative"',
+        )
+    )
+    layout.check()
+
+
+def test_contrasts_that_differ_in_signs_only_need_names(tmp_path):
+    layout = Layout(tmp_path)
+    layout.add_freesurfer()
+    for label, hemi, of in layout.hemispheres():
+        for name, values in (
+            ("loc (faces > houses) z", of.z),
+            ("main A+B effect", of.effect + 1),
+            ("main A-B effect", of.effect),
+        ):
+            gifti(tmp_path / f"glm/S{label}/{SIDE[hemi].upper()} {name}.GII", values)
+    pattern = "S{{subject}}/{{hemi}} {{task}} {{contrast}} {}.GII"
+    config = tables(
+        *((pattern.format(stat), stat) for stat in ("z", "effect")),
+        dataset=f'"{tmp_path}/glm"',
+        space='"fsnative"',
+    )
+    with pytest.raises(AssertionError, match="say with names in the"):
+        layout.run(config)
+    layout.run(config.replace("space", 'names = { "A-B" = "AminusB", "A+B" = "AplusB" }\nspace'))
+    layout.check("AminusB", "faceshouses")
