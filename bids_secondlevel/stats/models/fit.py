@@ -5,7 +5,7 @@ there on everything is ordinary least squares. Tests take what each participant 
 coefficients as the sample (:mod:`.robust`), or suppose that all numbers have the same variance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -18,6 +18,9 @@ from bids_secondlevel.stats.models.robust import ClusterRobust, cluster_robust
 from bids_secondlevel.stats.models.table import FitKind, ModelRow
 from bids_secondlevel.stats.scale import from_usual_size, to_usual_size
 from bids_secondlevel.stats.tests import noncentralities
+
+_ROWS = 10_000
+"""Rows of a design that are taken at a time."""
 
 _BOUND = 1e-6
 """Ratio of the variances of random intercepts and residuals that counts as 0."""
@@ -110,18 +113,22 @@ def _fit(values: Array, design: Array, participants: Sequence[str], errors: Erro
 def _fit_mixed(values: Array, design: Array, owner: Array) -> Fit | NoFit:
     """Fit random intercepts by REML; the one thing to find is the ratio of the variances."""
     n_participants = owner.max() + 1
-    # Only what differs within participants, as its triangular factor.
-    both = np.column_stack([design, values])
-    triangle = np.asarray(np.linalg.qr(both - _means(both, owner), mode="r"))
-    inside, within = triangle[:, -1], triangle[:, :-1]
-    n_within = int(np.linalg.matrix_rank(within / _sizes(design), tol=_ROUNDING))
+    # What differs between the means of participants, and within participants.
+    scale = np.append(_sizes(design), np.std(values) or 1.0)
+    means = np.column_stack([_means(design, owner), _means(values, owner)])
+    triangle = _triangle(
+        (np.column_stack([design[here], values[here]]) - means[owner[here]]) / scale
+        for here in _parts(len(values))
+    )
+    within, inside = triangle[:, :-1], triangle[:, -1]
+    n_within = int(np.linalg.matrix_rank(within, tol=_ROUNDING))
     if n_participants - (rank_of(design) - n_within) < 1:
         return NoFit(f"too few participants ({n_participants}) to tell their variance")
     left = inside - within @ np.linalg.lstsq(within, inside, rcond=None)[0]
     df_within = len(values) - n_participants - n_within
-    if df_within < 1 or _is_nothing(np.linalg.norm(left), values):
+    if df_within < 1 or _is_nothing(np.linalg.norm(left) * scale[-1], values):
         return NoFit("no variation within participants is left by the model")
-    ratio = _variance_ratio(values, design, owner)
+    ratio = _variance_ratio(triangle, means / scale, np.bincount(owner))
     note = ""
     if ratio == 0.0:
         note = (
@@ -135,20 +142,25 @@ def _fit_mixed(values: Array, design: Array, owner: Array) -> Fit | NoFit:
     return replace(solved.with_robust_tests(owner, ratio), variances=variances, note=note)
 
 
-def _variance_ratio(values: Array, design: Array, owner: Array) -> float:
+def _variance_ratio(within: Array, means: Array, sizes: NDArray[np.intp]) -> float:
     """Estimate the variance of random intercepts relative to that of the residuals, by REML.
 
     The criterion is that of Bates et al. (2015), Journal of Statistical Software 67 (1), profiled
-    for all but the ratio. What differs within participants, and between their means, is all that
-    it takes of the data.
+    for all but the ratio.
+
+    Parameters
+    ----------
+    within : (k, n_columns + 1) array
+        Triangular factor of what differs within participants: the design, then the numbers.
+    means : (n_participants, n_columns + 1) array
+        Of the same columns.
+    sizes : (n_participants,) array of int
+        Numbers of each participant.
     """
     from scipy.optimize import minimize_scalar
 
-    data = np.column_stack([design / _sizes(design), values / (np.std(values) or 1.0)])
-    n_columns, sizes = design.shape[1], np.bincount(owner)
-    means = _means(data, owner)
-    within = np.linalg.qr(data - means, mode="r")
-    between = means[np.unique(owner, return_index=True)[1]] * np.sqrt(sizes)[:, np.newaxis]
+    df = int(sizes.sum()) - (means.shape[1] - 1)
+    between = means * np.sqrt(sizes)[:, np.newaxis]
     kinds = np.unique(sizes)  # participants with as many numbers are shrunk alike
     alike = [np.linalg.qr(between[sizes == size], mode="r") for size in kinds]
     size_of = np.repeat(kinds, [len(rows) for rows in alike])
@@ -158,7 +170,6 @@ def _variance_ratio(values: Array, design: Array, owner: Array) -> float:
         shrunk = between / np.sqrt(1 + size_of * ratio)[:, np.newaxis]
         diagonal = np.abs(np.diag(np.linalg.qr(np.vstack([within, shrunk]), mode="r")))
         logs = np.log(np.maximum(diagonal, np.finfo(float).tiny))
-        df = len(values) - n_columns
         return float(2 * df * logs[-1] + 2 * logs[:-1].sum() + np.log1p(sizes * ratio).sum())
 
     best = _RATIOS[np.argmin([criterion(10**log) for log in _RATIOS])]
@@ -188,22 +199,35 @@ def whiten(values: Array, design: Array, owner: Array, ratio: float) -> tuple[Ar
     ratio
         Variance of the random intercepts, relative to that of the residuals.
     """
-    part = (1 - 1 / np.sqrt(1 + np.bincount(owner) * ratio))[owner]
-    return (
-        values - part * _means(values, owner),
-        design - part[:, np.newaxis] * _means(design, owner),
-    )
+    part = 1 - 1 / np.sqrt(1 + np.bincount(owner) * ratio)
+    white = (part[:, np.newaxis] * _means(design, owner))[owner]
+    np.subtract(design, white, out=white)
+    return values - (part * _means(values, owner))[owner], white
 
 
 def _means(values: Array, owner: Array) -> Array:
-    """Give every row the mean over the rows of its participant."""
+    """Take the mean over the rows of each participant."""
     from scipy.sparse import csr_array
 
     n_rows = owner.size
     sums = csr_array((np.ones(n_rows), (owner, np.arange(n_rows)))) @ values
-    sizes = np.bincount(owner).reshape(-1, *[1] * (values.ndim - 1))
-    means: Array = (sums / sizes)[owner]
+    means: Array = sums / np.bincount(owner).reshape(-1, *[1] * (values.ndim - 1))
     return means
+
+
+def _parts(n_rows: int) -> Iterator[slice]:
+    """Divide rows, so that no copy of all of them is made."""
+    return (slice(start, start + _ROWS) for start in range(0, n_rows, _ROWS))
+
+
+def _triangle(parts: Iterable[Array]) -> Array:
+    """Give the triangular factor of a matrix, some rows of which are given at a time."""
+    triangle: Array | None = None
+    for rows in parts:
+        stacked = rows if triangle is None else np.vstack([triangle, rows])
+        triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
+    assert triangle is not None
+    return triangle
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -225,12 +249,20 @@ class _LeastSquares:
 def _least_squares(values: Array, design: Array) -> _LeastSquares:
     """Solve least squares; what is a rounding error does not depend on the units of columns."""
     scale = _sizes(design)
-    orthonormal, triangle = np.linalg.qr(design / scale)
-    left, singular, _ = np.linalg.svd(triangle)
+    orthonormal = design / scale
+    parts = list(_parts(len(values)))
+    _, singular, turned = np.linalg.svd(_triangle(orthonormal[here] for here in parts))
     is_told = singular > singular[0] * max(design.shape) * np.finfo(float).eps
     rank = max(int(is_told.sum()), 1)  # of a design of zeros, nothing is estimable
-    orthonormal = orthonormal @ left[:, :rank]
-    loadings = orthonormal.T @ design
+    weighted = singular[:rank, np.newaxis] * turned[:rank]
+    orthonormal = orthonormal @ (turned[:rank].T / np.where(singular > 0, singular, 1.0)[:rank])
+    # Once more, as what was next to dependent is not quite orthogonal yet.
+    triangle = _triangle(orthonormal[here] for here in parts)
+    if np.linalg.matrix_rank(triangle) == rank:
+        for here in parts:
+            orthonormal[here] = np.linalg.solve(triangle.T, orthonormal[here].T).T
+        weighted = triangle @ weighted
+    loadings = weighted * scale
     parameters = orthonormal.T @ values
     residuals = values - orthonormal @ parameters
     df_residual = len(values) - rank
@@ -260,7 +292,8 @@ def _sizes(matrix: Array) -> Array:
 
 def rank_of(matrix: Array) -> int:
     """Count the independent columns of a matrix, whatever their units."""
-    triangle = np.linalg.qr(matrix / _sizes(matrix), mode="r")
+    sizes = _sizes(matrix)
+    triangle = _triangle(matrix[here] / sizes for here in _parts(len(matrix)))
     tolerance = max(matrix.shape) * np.finfo(float).eps * np.linalg.norm(triangle, 2)
     return int(np.linalg.matrix_rank(triangle, tol=tolerance))
 
