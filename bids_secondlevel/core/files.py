@@ -437,6 +437,8 @@ class NearMiss:
     """Whether its name says that it is a statistical map."""
     is_describable: bool = True
     """Whether a table in the config could say what its name does not."""
+    says_contrast: bool = False
+    """Whether its header says the contrast."""
 
 
 @dataclass(frozen=True, kw_only=True)

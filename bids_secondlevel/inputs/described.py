@@ -43,6 +43,7 @@ from bids_secondlevel.inputs.patterns import (
     find,
     nearest,
 )
+from bids_secondlevel.inputs.spm import contrast_in_header
 from bids_secondlevel.maps.cifti import describe
 from bids_secondlevel.maps.surfaces import array_names
 
@@ -299,6 +300,8 @@ def _statistical(match: Match, described: DescribedMaps) -> Iterator[IndexedFile
     entities = match.labels()
     entities |= {"suffix": "statmap", "extension": extension_of(match.path.name)}
     entities = with_pooled_run(entities)
+    if "contrast" not in entities and _kind_of(entities) == "volume":
+        entities |= _contrast_of_spm(match.path, described)
     plain = Reading(array=described.array)
     stat = _statistic(described)
     if stat == "sig":
@@ -310,6 +313,15 @@ def _statistical(match: Match, described: DescribedMaps) -> Iterator[IndexedFile
         made = {stat: plain}
     for name, reading in made.items():
         yield from _on_sides(match, {**entities, "stat": name}, described.space, reading)
+
+
+def _contrast_of_spm(path: Path, described: DescribedMaps) -> dict[str, str]:
+    try:
+        name = contrast_in_header(path) or ""
+    except InputMissingError as error:
+        raise DataError(f"{error} Its header says the contrast.") from error
+    label = re.sub("[^0-9A-Za-z]", "", (described.names or {}).get(name, name))
+    return {"contrast": label} if label else {}
 
 
 def _statistic(described: DescribedMaps) -> str:

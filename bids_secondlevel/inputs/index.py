@@ -59,6 +59,7 @@ from bids_secondlevel.inputs.names import (
 from bids_secondlevel.inputs.near_misses import incomplete, near_miss
 from bids_secondlevel.inputs.patterns import NO_NAME
 from bids_secondlevel.inputs.pooled import with_task_of_runs
+from bids_secondlevel.inputs.spm import BETA_NAME, SPM_NAME, SpmMap, maps_of_spm
 from bids_secondlevel.maps.cifti import describe
 
 Filters = Mapping[str, Mapping[str, Any]]
@@ -93,6 +94,7 @@ def index_participant(
     found: dict[str, list[IndexedFile]] = defaultdict(list)
     surfaces: list[SurfaceFile] = []
     near_misses: list[NearMiss] = []
+    problems: list[SecondLevelError] = []
     templates, areas, found["retinotopic"] = _template_files(datasets, filters)
     for dataset in datasets:
         for folder in participant_folders(dataset, label):
@@ -103,23 +105,19 @@ def index_participant(
             volumes = sorted((folder / "mri").glob("*"))
             named = dict.fromkeys((*paths, *volumes))
             of_freesurfer = _freesurfer_maps(dataset, label, named, filters)
+            spm, errors = maps_of_spm(dataset, paths)
+            problems += errors
+            of_spm = _spm_maps(dataset, spm, filters)
             known = set()
-            for file in (*of_freesurfer, *_bids_maps(dataset, paths, filters)):
-                if any(pattern.describes(file.source.path) for pattern in patterns):
+            for file in (*of_freesurfer, *_bids_maps(dataset, paths, filters), *of_spm):
+                if _is_described(file.source.path, patterns):
                     continue
                 kind = _kind(file, label)
                 found[kind].append(file)
                 if kind != "misnamed":
                     known.add(file.source.path)
-            near_misses += (
-                miss
-                for path in named
-                if path not in known
-                and (
-                    miss := near_miss(_source(dataset, path), path.relative_to(dataset.root), label)
-                )
-                and not any(pattern.describes(path) for pattern in patterns)
-            )
+            unknown = [path for path in named if path not in known]
+            near_misses += _not_understood(dataset, unknown, patterns, label, spm)
     described = described_files(patterns, label)
     for kind, files_of_kind in (
         ("statistical", described.statistical),
@@ -134,12 +132,11 @@ def index_participant(
         surfaces += _surface_files(dataset, paths)
         areas += _area_files(dataset, paths)
     statistical: list[IndexedFile] = []
-    unreadable: dict[str, SecondLevelError] = {}
     for file in found["statistical"]:
         try:
             statistical += _contrasts_in(file)
         except (DataError, InputMissingError) as error:
-            unreadable.setdefault(str(error), error)
+            problems.append(error)
     roots = {dataset.name: dataset.root for dataset in datasets}
     statistical, choices = with_task_of_runs(statistical)
     by_name = [file for file in statistical if file.source.dataset in roots]
@@ -157,7 +154,7 @@ def index_participant(
         near_misses=tuple(near_misses),
         surfaces=tuple(surfaces),
         templates=tuple(templates),
-        unreadable=tuple(unreadable.values()),
+        unreadable=tuple({str(problem): problem for problem in reversed(problems)}.values())[::-1],
         choices=tuple(choices),
     )
 
@@ -272,6 +269,45 @@ def _bids_maps(
             yield from _by_hemisphere(_as_z(file, dataset, paths))
 
 
+def _spm_maps(dataset: Dataset, maps: Iterable[SpmMap], filters: Filters) -> Iterator[IndexedFile]:
+    """List maps of SPM of which all is known; t values also as the z values that they become."""
+    for each in maps:
+        if each.lacking is None:
+            entities = with_pooled_run(each.entities) | {"suffix": "statmap"}
+            queries = _passed(each.entities, filters)
+            file = IndexedFile(_source(dataset, each.path), entities, queries)
+            file = _filtered(file, filters)
+            yield from _by_hemisphere(file)
+            if entities["stat"] == "t":
+                yield from _by_hemisphere(_as_z(file, dataset, ()))
+
+
+def _not_understood(
+    dataset: Dataset,
+    paths: Iterable[Path],
+    patterns: Iterable[Pattern],
+    label: str,
+    spm: Iterable[SpmMap],
+) -> Iterator[NearMiss]:
+    """List the files that are nearly maps, with the reason why they are not understood."""
+    of_spm = {each.path: each for each in spm}
+    models = {path.parent for path in of_spm}
+    for path in paths:
+        miss = near_miss(_source(dataset, path), path.relative_to(dataset.root), label)
+        is_beta = path.parent in models and BETA_NAME.fullmatch(path.name)
+        if miss is None or is_beta or _is_described(path, patterns):
+            continue
+        each = of_spm.get(path)
+        if each is not None and each.lacking:
+            has_name = "contrast" in each.entities
+            miss = replace(miss, reason=each.lacking, says_contrast=has_name, is_certain=True)
+        yield miss
+
+
+def _is_described(path: Path, patterns: Iterable[Pattern]) -> bool:
+    return any(pattern.describes(path) for pattern in patterns)
+
+
 def _as_z(file: IndexedFile, dataset: Dataset, paths: Collection[Path]) -> IndexedFile:
     """Make z of a map of t, by the degrees of freedom in a map beside it, or else as it says."""
     path = file.source.path
@@ -317,7 +353,8 @@ def _kind(file: IndexedFile, label: str) -> str:
     is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
     if file.entities.get("subject", label) != label:
         return "foreign"
-    if _is_thresholded(file) or (is_statistical and not STATMAP_NAME.fullmatch(name)):
+    is_named = STATMAP_NAME.fullmatch(name) or SPM_NAME.fullmatch(name)
+    if _is_thresholded(file) or (is_statistical and not is_named):
         return "misnamed"
     if "hemi" in file.entities:
         return "statistical" if is_statistical else "retinotopic"

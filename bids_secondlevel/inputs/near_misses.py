@@ -312,7 +312,7 @@ def _table(miss: NearMiss) -> str:
     if miss.kind == "map" and (of_contrast := _OF_FEAT.search(folder)):
         folder = f"{folder[: of_contrast.start()]}{{contrast}}{folder[of_contrast.end() :]}"
     elif miss.kind == "map" and _NUMBERED.fullmatch(stem):  # SPM, FEAT
-        stem = _NUMBERED.sub(r"\1{contrast}", stem)
+        stem = _NUMBERED.sub(r"\1*" if miss.says_contrast else r"\1{contrast}", stem)
     elif miss.kind == "map" and _BARE.fullmatch(stem) and "/" in folder:  # FSFAST
         folder = re.sub(r"(?<=/)[^/{}]+\.\{hemi\}(?=/)", "{task}.{hemi}", folder)
         folder = re.sub(r"/[^/{}]+$", "/{contrast}", folder)
@@ -322,9 +322,10 @@ def _table(miss: NearMiss) -> str:
         words = _word_of(name, _RETINOTOPIC_WORDS)
         given = {"map": words, "source": source[1] if source else "prf"}
         return _as_toml("retinotopy", pattern, given)
-    space = re.search("_space-([0-9A-Za-z+]+)", pattern)
+    space = re.search("(?:_|/)space-([0-9A-Za-z+]+)", pattern)
+    lacking = ("task",) if miss.says_contrast else ("task", "contrast")
     given = {
-        **{key: "" for key in ("task", "contrast") if f"{{{key}}}" not in pattern},
+        **{key: "" for key in lacking if f"{{{key}}}" not in pattern},
         "stat": _word_of(name, _STATISTICS),
         "space": space[1] if space else OWN if "{hemi}" in pattern else "",
     }

@@ -208,6 +208,20 @@ def read_volume(path: Path, chosen: int | str | None = None) -> tuple[Array, Gri
         return as_floats(path, values).reshape(-1), _grid(path, image, chosen)
 
 
+def read_description(path: Path) -> str:
+    """Read what the header of a NIfTI file says of its content; empty in other formats.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        As :func:`read_grid`.
+    """
+    with explained(path, "volume"):
+        header = read_header(path).header
+        described: bytes = header["descrip"].item() if "descrip" in header else b""
+    return described.decode("latin-1").rstrip("\0")
+
+
 def read_degrees_of_freedom(path: Path) -> float:
     """Read the degrees of freedom of a map of t values that SPM has written.
 
@@ -217,15 +231,13 @@ def read_degrees_of_freedom(path: Path) -> float:
         As :func:`read_grid`; also if its description (``SPM{T_[123.0]} - contrast 1: ...``) does
         not say them.
     """
-    with explained(path, "volume"):
-        header = read_header(path).header
-        described = header["descrip"].item() if "descrip" in header else b""
-    match = re.match(rb"SPM\{T_\[(\d+(?:\.\d+)?)\]\}", described)
+    described = read_description(path)
+    match = re.match(r"SPM\{T_\[(\d+(?:\.\d+)?)\]\}", described)
     if match is None or not float(match[1]):
         raise DataError(
             f"{path}: holds t values, which their degrees of freedom turn into z. Expected them in "
             f"the header, as SPM writes them (SPM{{T_[123.0]}} ...); it says "
-            f"{described.decode('latin-1')!r}. Write DegreesOfFreedom into the JSON file beside "
+            f"{described!r}. Write DegreesOfFreedom into the JSON file beside "
             "it, or give df in a [[maps]] table of --config."
         )
     return float(match[1])

@@ -362,12 +362,12 @@ def test_afni(tmp_path, ending):
     layout.check(z=z)
 
 
-def test_bidspm_takes_degrees_of_freedom_from_the_header(tmp_path):
+def test_spm_takes_contrast_and_degrees_of_freedom_from_the_header(tmp_path):
     layout = Layout(tmp_path, volume=True)
     layout.add_volumes_of_retinotopy("T1w")
     for label, of in layout.people.items():
-        folder = layout.bids / f"derivatives/bidspm/sub-{label}"
-        loc, main = (folder / f"task-{t}_space-individual_FWHM-6" for t in ("visloc", "main"))
+        folder = layout.bids / f"derivatives/spm/sub-{label}/first"
+        loc, main = (folder / task for task in ("visloc", "main"))
         nifti(loc / "spmT_0001.nii", of.z, "SPM{T_[180.0]} - contrast 1: faces")
         nifti(main / "con_0002.nii", of.effect, "SPM contrast - 2: attend")
     layout.run(documented("SPM and bidspm"))
