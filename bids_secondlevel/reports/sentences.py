@@ -118,8 +118,9 @@ BF10 = 12; n = 9, without sub-05 (missing localizer)
     corrected = [("p_FWE", row.p_fwe), ("p_Holm", row.p_holm)]
     label, p = next(((of, p) for of, p in corrected if not np.isnan(p)), ("", np.nan))
     effect = ("g", row.hedges_g) if is_difference else ("d_z", row.cohens_d)
-    # As many decimals as the width of the interval makes sense of.
-    digits = int(np.clip(1 - np.floor(np.log10((row.ci95_high - row.ci95_low) / 2)), 0, 12))
+    # Two decimals, or as many as the width of the interval makes sense of.
+    half = (row.ci95_high - row.ci95_low) / 2
+    digits = int(np.clip(1 - np.floor(np.log10(half)), 2 if half < 100 else 0, 12))
     parts = [
         f"{'M difference' if is_difference else 'M'} = {row.mean:.{digits}f}",
         f"95 % CI [{row.ci95_low:.{digits}f}, {row.ci95_high:.{digits}f}]",

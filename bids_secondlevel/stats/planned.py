@@ -122,6 +122,8 @@ def _weights(
     given = contrast.weights(key)
     if given is None:
         usual = main_rows(there) if key == "hemi" else tuple(there)
+        if key == "session":  # the mean over them
+            return dict.fromkeys(usual, 1 / len(usual))
         if len(usual) > 1:
             raise UsageError(
                 f"{where}: says nothing of {key}, and there are several: "

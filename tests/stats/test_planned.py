@@ -157,10 +157,12 @@ def test_what_is_not_there_or_left_open_is_an_error(given, said):
         planned_tests([PlannedContrast(name="x", **given)], cells())
 
 
-def test_several_sessions_have_to_be_named():
+def test_the_mean_is_taken_over_sessions_that_are_not_named():
     planned = PlannedContrast(name="x", contrast="attend", roi="UL")
-    with pytest.raises(UsageError, match="says nothing of session, and there are several: a, b"):
-        planned_tests([planned], cells(sessions=("a", "b")))
+    frame = cells(sessions=("a", "b", "c"))
+    (found,) = rows_in(planned_tests([planned], frame))
+    each = [number(frame, contrast="attend", roi="UL", session=session) for session in "abc"]
+    assert found.t == pytest.approx(stats.ttest_1samp(np.mean(each, axis=0), 0).statistic)
 
 
 def test_circular_numbers_are_not_tested():
