@@ -50,8 +50,9 @@ def read_participants(bids_dir: Path) -> ParticipantsTable:
         label = cells.pop(_ID)
         if label is None:
             raise DataError(f"{path}: a row has no {_ID} ({', '.join(filter(None, line))}).")
-        # As folders of participants become labels in the tables of a config file.
-        participant = f"sub-{re.sub('[^0-9A-Za-z+]', '', label.removeprefix('sub-'))}"
+        # As folders of participants become labels in the tables of a config file. A point stays:
+        # without it, the 1.0 of a spreadsheet would be participant 10.
+        participant = f"sub-{re.sub('[^0-9A-Za-z+.]', '', label.removeprefix('sub-'))}"
         if participant in values:
             raise DataError(f"{path}: {participant} is there more than once; keep one row.")
         values[participant] = cells
