@@ -181,7 +181,11 @@ def run(settings: Settings) -> int:
     tell_definitions(definition, settings)
     unreadable: dict[str, Status] = dict.fromkeys(tables.unreadable, "unreadable_table")
     gaps = {**participants.absent, **unreadable}
-    results = analyse(tables, definition, gaps, participants.about, settings)
+    name = description.get("Name")
+    results = replace(
+        analyse(tables, definition, gaps, participants.about, settings),
+        study=name if isinstance(name, str) and name.strip() else None,
+    )
     is_complete = True
     folder = GroupFolder(settings.output_dir, settings.analysis_name)
     tell_unequal(select(tables.estimates, settings))

@@ -96,6 +96,8 @@ class GroupResults:
     planned_estimates: "pd.DataFrame | None" = None
     """Numbers of planned contrasts, like a table of estimates; not read back."""
     model: FittedModel | None = None
+    study: str | None = None
+    """Name of the dataset, if it has one."""
     analysis: str | None = None
     """Name of the analysis, if it has one."""
 

@@ -268,7 +268,8 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
     participants = participant_schema(map(str, results.participants))
     defined = {**results.definition.to_group_sidecar(), "SoftwareVersion": __version__}
     estimated = {**defined, **_selection(results), **_groups(results)}
-    tested = {**estimated, **describe_tests(results.inference, stats.FAMILY)}
+    named = {"StudyName": results.study} if results.study else {}
+    tested = {**estimated, **named, **describe_tests(results.inference, stats.FAMILY)}
     compared = {
         **estimated,
         "Differences": comparisons.DIFFERENCES,
@@ -346,6 +347,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
     compared = folder.table("comparisons")
     return GroupResults(
         definition=Definition.from_sidecar(sidecar, sidecar_of(statistics)),
+        study=sidecar.get("StudyName"),
         exclusions=selection.get("Excluded", {}),
         min_vertices=selection.get("MinVertices", 1),
         min_coverage=selection.get("MinCoverage", 0.0),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bids_secondlevel import __version__
 from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
 from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.results import GroupResults
@@ -13,10 +14,11 @@ from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted, in_words
 from bids_secondlevel.reports.charts.estimates import draw_contralateral, draw_group_estimates
 from bids_secondlevel.reports.charts.rois import draw_coverage, draw_group_sizes
+from bids_secondlevel.reports.charts.style import clean
 from bids_secondlevel.reports.methods import group_methods, n_measured, reference_list
-from bids_secondlevel.reports.page import Hyperlink, Page, Section, Table, table_of
+from bids_secondlevel.reports.page import Badge, Download, Hyperlink, Page, Section, Table, table_of
 from bids_secondlevel.reports.participant_page import sweep_section
-from bids_secondlevel.reports.sentences import LEGEND, family_notes, sentences_of
+from bids_secondlevel.reports.sentences import LEGEND, as_markdown, family_notes, sentences_of
 from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
@@ -47,61 +49,46 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
     methods = group_methods(results)
     tested = results.statistics["p"].notna().sum()
     where = rows_in_words(main_rows(estimates["hemi"]))
+    tests, control = _tests_sections(results)
+    name = clean(results.study or "Group")
     return Page(
-        f"Group{f', {results.analysis}' if results.analysis else ''}: estimates in individual "
-        "regions of interest",
+        f"{name}, {results.analysis}" if results.analysis else name,
+        "Estimates in individual regions of interest: "
         f"{n_measured(estimates)} of {estimates['participant_id'].nunique()} participants have "
         f"estimates of {where}; {counted(len(results.definition.rois), 'ROI')}, "
         f"{counted(tested, 'test')}.",
         [
+            _verdicts_section(results, pages),
             *_planned_section(results),
-            _left_out_section(estimates, results.exclusions),
-            Section(
-                "Estimates and tests",
-                text=(
-                    "One test against 0 for each ROI, hemisphere, task and contrast. Of p_fwe and "
-                    "q_fdr, which are corrected for the number of tests, report one. Circular "
-                    "estimates are a control analysis: they are shown, and not tested. Numbers "
-                    "that have a flag, for a reason not to use them as they are, are hollow "
-                    "points, and counted in the column flagged.",
-                ),
-                charts=draw_group_estimates(estimates, results.statistics, results.groups),
-                tables=_statistics_tables(_with_flags(results.statistics, estimates)),
-            ),
-            Section(
-                "Comparisons",
-                text=(
-                    "Paired tests: the first minus the one in the column versus. Each kind of "
-                    "comparison is corrected for its own number of tests. Hemispheres are compared "
-                    "without ROIs of which less than 10 % lies in one of them (minor_hemisphere).",
-                ),
-                notes=[
-                    f"{found}, in all participants: not compared with what it is made of."
-                    for found in results.dependences
-                ],
-                charts=draw_contralateral(
-                    estimates, results.comparisons, results.quality, results.groups
-                ),
-                tables=_comparison_tables(results.comparisons),
-            ),
+            *tests,
+            *_words_section(results),
+            *_comparisons_section(results),
             Section(
                 "Regions of interest",
                 text=results.definition.sentences(),
                 charts=[*draw_group_sizes(results.quality), *draw_coverage(estimates)],
             ),
-            *_words_section(results),
             *_anova_section(results.anova),
             *_model_section(results),
             *sweep_section(results.sweep, results.definition),
             *_reliability_section(results.reliability),
+            *control,
             _participants_section(results.participants, pages),
             Section(
                 "Settings",
                 text=("As given, in logs/group_settings.toml.",),
                 code=results.settings,
             ),
-            Section("Methods", text=(*methods.paragraphs, *reference_list(methods.cited))),
+            Section(
+                "Methods",
+                text=(*methods.paragraphs, *reference_list(methods.cited)),
+                downloads=(
+                    Download("methods.md", methods.markdown()),
+                    Download("references.bib", methods.bibtex()),
+                ),
+            ),
         ],
+        about=f"Made by bids_secondlevel {__version__}, group level. The settings are below.",
     )
 
 
@@ -110,9 +97,8 @@ def _planned_section(results: GroupResults) -> list[Section]:
     planned = results.planned
     if planned.empty:
         return []
-    table = planned.assign(excluded=planned["excluded"].map(_count_reasons))
     columns = f"name group versus n_group n_versus {_TESTED} bf10 detectable_d excluded note"
-    shown = table_of("Planned contrasts", table, PLANNED_COLUMNS, columns)
+    shown = table_of("Planned contrasts", planned, PLANNED_COLUMNS, columns)
     n_all = int((planned["group"] == EVERYBODY).sum())
     text = (
         f"{counted(n_all, 'contrast')} of the config, each one number per participant: the sum of "
@@ -129,7 +115,8 @@ def _words_section(results: GroupResults) -> list[Section]:
     lines = [f"{heading}: {line}" for heading, of in said.items() for line in of[:_MOST_SENTENCES]]
     more = [] if all(len(of) <= _MOST_SENTENCES for of in said.values()) else [_MORE]
     text = (LEGEND, *family_notes(results), *lines, *more)
-    return [Section("In words", text=text)]
+    as_file = Download("results.md", as_markdown(said, [LEGEND, *family_notes(results)]))
+    return [Section("In words", text=text, downloads=(as_file,))]
 
 
 def _anova_section(anova: "pd.DataFrame") -> list[Section]:
@@ -138,7 +125,7 @@ def _anova_section(anova: "pd.DataFrame") -> list[Section]:
     columns = f"{_KEY} term n f df df_residual p epsilon_gg p_gg partial_eta2 generalized_eta2"
     table = table_of(
         "Analysis of variance",
-        anova.assign(excluded=anova["excluded"].map(_count_reasons)),
+        anova,
         ANOVA_COLUMNS,
         f"{columns} excluded note",
     )
@@ -149,8 +136,28 @@ def _anova_section(anova: "pd.DataFrame") -> list[Section]:
     return [Section("Analysis of variance", text=text, tables=(table,))]
 
 
-def _left_out_section(estimates: "pd.DataFrame", exclusions: Mapping[str, str]) -> Section:
-    """Name who is not in the statistics, and why."""
+def _verdicts_section(results: GroupResults, pages: Mapping[str, str]) -> Section:
+    """Give the verdict of each participant, and say who is not in the statistics, and why."""
+    verdicts = results.participants[["participant_id", "verdict"]]
+    counts = Counter(verdicts["verdict"])
+    summary = in_words([f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]])
+    text, notes = _left_out(results.estimates, results.exclusions)
+    badges = [
+        Badge(name=who, verdict=verdict, href=pages.get(who))
+        for who, verdict in verdicts.itertuples(index=False)
+    ]
+    return Section(
+        "Who is ready",
+        text=(*([f"{summary}."] if summary else []), *text),
+        notes=notes,
+        badges=badges,
+    )
+
+
+def _left_out(
+    estimates: "pd.DataFrame", exclusions: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Say whether somebody lacks some estimates, and name those who lack all with the reason."""
     main = main_rows(estimates["hemi"])  # in one hemisphere, a ROI may well be empty
     where = rows_in_words(main)
     is_main = estimates["hemi"].isin(main)
@@ -169,14 +176,14 @@ def _left_out_section(estimates: "pd.DataFrame", exclusions: Mapping[str, str]) 
             lacks = f"has no estimate of {where}, only of {hemispheres}"
         notes.append(f"{participant} {lacks}: {status} ({meaning}).")
     some = sum(0 < statuses["ok"] < statuses.total() for statuses in counts.values())
+    if not some:
+        return [], notes
+    lacks = "lacks" if some == 1 else "lack"
     text = (
-        f"{counted(some, 'participant')} {'lacks' if some == 1 else 'lack'} some of the estimates "
-        f"of {where}. The table of participants below says why, and the column excluded of "
-        "each test names them."
-        if some
-        else f"Nobody{' else' if notes else ''} lacks an estimate of {where}."
+        f"{counted(some, 'participant')} {lacks} some of the estimates of {where}. The table of "
+        "participants below says why, and the column excluded of each test names them."
     )
-    return Section("Who is left out", text=(text,), notes=notes)
+    return [text], notes
 
 
 def _statuses(estimates: "pd.DataFrame") -> dict[str, Counter[str]]:
@@ -187,20 +194,47 @@ def _statuses(estimates: "pd.DataFrame") -> dict[str, Counter[str]]:
     return counts
 
 
-def _statistics_tables(statistics: "pd.DataFrame") -> list[Table]:
-    is_circular = statistics["independence"] == "circular"
+def _tests_sections(results: GroupResults) -> tuple[list[Section], list[Section]]:
+    """Show the tests against 0, and apart from them the estimates that are not tested."""
+    is_circular = results.estimates["independence"] == "circular"
+    statistics = _with_flags(results.statistics, results.estimates)
+    is_control = statistics["independence"] == "circular"
     main = main_rows(statistics["hemi"])
     is_main = statistics["hemi"].isin(main)
     where = "both hemispheres pooled" if BOTH in main else rows_in_words(main)
     columns = f"{_KEY} group {_TESTED} flagged excluded note"
     described = f"{_KEY} n mean median sd ci95_low ci95_high flagged excluded"
-    return _tables(
-        statistics.assign(excluded=statistics["excluded"].map(_count_reasons)),
-        {**STATISTIC_COLUMNS, "flagged": _FLAGGED},
-        (f"Tests against 0, {where}", ~is_circular & is_main, columns),
-        ("Tests against 0 in each hemisphere, not corrected", ~is_circular & ~is_main, columns),
-        ("Control analysis: circular estimates, not tested", is_circular, described),
+    schema = {**STATISTIC_COLUMNS, "flagged": _FLAGGED}
+    tested = Section(
+        "Estimates and tests",
+        text=(
+            "One test against 0 for each ROI, hemisphere, task and contrast. Of p_fwe and q_fdr, "
+            "which are corrected for the number of tests, report one. Numbers that have a flag, "
+            "for a reason not to use them as they are, are counted in the column flagged.",
+        ),
+        charts=draw_group_estimates(
+            results.estimates[~is_circular], results.statistics[~is_control], results.groups
+        ),
+        tables=_tables(
+            statistics,
+            schema,
+            (f"Tests against 0, {where}", ~is_control & is_main, columns),
+            ("Tests against 0 in each hemisphere, not corrected", ~is_control & ~is_main, columns),
+        ),
     )
+    control = Section(
+        "Control analysis",
+        text=("Circular estimates are shown, and not tested.",),
+        charts=draw_group_estimates(
+            results.estimates[is_circular], results.statistics[is_control], results.groups
+        ),
+        tables=_tables(
+            statistics,
+            schema,
+            ("Control analysis: circular estimates, not tested", is_control, described),
+        ),
+    )
+    return [tested], [control] if is_control.any() else []
 
 
 def _with_flags(statistics: "pd.DataFrame", estimates: "pd.DataFrame") -> "pd.DataFrame":
@@ -216,12 +250,31 @@ def _with_flags(statistics: "pd.DataFrame", estimates: "pd.DataFrame") -> "pd.Da
     return statistics.assign(flagged=shown)
 
 
+def _comparisons_section(results: GroupResults) -> list[Section]:
+    charts = draw_contralateral(
+        results.estimates, results.comparisons, results.quality, results.groups
+    )
+    tables = _comparison_tables(results.comparisons)
+    notes = [
+        f"{found}, in all participants: not compared with what it is made of."
+        for found in results.dependences
+    ]
+    if not (charts or tables or notes):
+        return []
+    text = (
+        "Paired tests: the first minus the one in the column versus. Each kind of comparison is "
+        "corrected for its own number of tests. Hemispheres are compared without ROIs of which "
+        "less than 10 % lies in one of them (minor_hemisphere).",
+    )
+    return [Section("Comparisons", text=text, notes=notes, charts=charts, tables=tables)]
+
+
 def _comparison_tables(comparisons: "pd.DataFrame") -> list[Table]:
     is_tested = (comparisons["n"] > 0) & (comparisons["independence"] != "circular")
     kind = comparisons["comparison"]
     columns = f"{_KEY} group versus {_TESTED} excluded note"
     return _tables(
-        comparisons.assign(excluded=comparisons["excluded"].map(_count_reasons)),
+        comparisons,
         COMPARISON_COLUMNS,
         ("Two ROIs, in the same contrast", is_tested & (kind == "roi"), columns),
         ("Two contrasts, in the same ROI", is_tested & (kind == "contrast"), columns),
@@ -241,20 +294,6 @@ def _tables(
         for caption, is_in, columns in parts
         if is_in.any()
     ]
-
-
-def _count_reasons(excluded: str) -> str:
-    """Count the participants that are left out by reason; the tables beside the page name them.
-
-    Examples
-    --------
-    >>> _count_reasons("sub-01:empty_roi; sub-02:excluded (moved); sub-03:empty_roi")
-    '2 empty_roi, 1 excluded'
-    """
-    if excluded == MISSING:
-        return MISSING
-    counts = Counter(part.partition(":")[2].partition(" ")[0] for part in excluded.split("; "))
-    return ", ".join(f"{n} {reason}" for reason, n in counts.items())
 
 
 def _model_section(results: GroupResults) -> list[Section]:
@@ -303,7 +342,6 @@ def _reliability_section(reliability: "pd.DataFrame") -> list[Section]:
 
 
 def _participants_section(participants: "pd.DataFrame", pages: Mapping[str, str]) -> Section:
-    counts = Counter(participants["verdict"])
     shown = table_of(
         "Readiness of each participant",
         participants,
@@ -314,8 +352,4 @@ def _participants_section(participants: "pd.DataFrame", pages: Mapping[str, str]
         [Hyperlink(str(who), pages[str(who)]) if who in pages else who, *cells]
         for who, *cells in shown.rows
     ]
-    text = (
-        f"{in_words([f'{counts[verdict]} {verdict}' for verdict in VERDICTS if counts[verdict]])}. "
-        "Each name leads to the participant's own page, if there is one.",
-    )
-    return Section("Participants", text=text, tables=(replace(shown, rows=rows),))
+    return Section("Participants", tables=(replace(shown, rows=rows),))

@@ -5,15 +5,20 @@ address in it that a browser would ask for.
 """
 
 import base64
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from math import isfinite, isnan
+from itertools import repeat
+from math import floor, isfinite, isnan, log10
+from statistics import median
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from bids_secondlevel.core.rows import MISSING, Column, Schema
-from bids_secondlevel.reports.charts.style import Chart
+from bids_secondlevel.reports.charts.style import Chart, shorten, width_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +32,64 @@ class Hyperlink:
     href: str
 
 
-Cell = str | int | float | None | Hyperlink
+@dataclass(frozen=True)
+class Folded:
+    """A cell of which a summary is shown, and all of it on demand."""
+
+    summary: str
+    text: str
+
+
+Cell = str | int | float | None | Hyperlink | Folded
+
+_ROOM = {"": 350, "m": 650, "l": 1050, "x": 1310}
+"""Classes of columns, with the pixels of a table that has these columns and those before."""
+
+_INTERVAL = ("ci95_low", "ci95_high")
+"""Columns that are shown together."""
+
+_HIDDEN = "z"
+"""Class of columns that are only in what is downloaded."""
+
+_FIRST = (
+    *("participant_id", "name", "term", "what for", "file", "verdict", "contrast", "roi"),
+    *("other_roi", "hemi", "group", "versus", "mean", "estimate", "coefficient", "value", "p"),
+    *("ci95_low", "ci95_high", "p_fwe", "status", "n", "session", "task"),
+)
+"""Columns in the order in which they find room; others follow as they come."""
+
+_ONCE = {"n", "n_group", "n_versus", "df", "n_runs", "n_rows", "n_participants"}
+"""Columns of numbers that the caption names if all are the same."""
+
+_MOST_ROWS = 30  # of a table that is not folded
+_LONG, _SHORT = 36, 15  # characters of a cell in one line, and on a narrow page
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableColumn:
+    """A column of a table as a page shows it."""
+
+    name: str
+    cells: Sequence[Cell]
+    is_number: bool
+    texts: Sequence[str]
+    """What is shown of each cell."""
+    is_constant: bool
+    """Whether the caption says it once for all rows."""
+
+    @property
+    def exact(self) -> list[str]:
+        """The value of each cell, where what is shown is less."""
+        return [
+            whole if (whole := _exact(cell)) != text else ""
+            for cell, text in zip(self.cells, self.texts, strict=True)
+        ]
+
+    def pixels(self, room: int) -> float:
+        """Give its width in letters of 13 pixels, on the safe side; text wraps in little room."""
+        most = _LONG if self.is_number or room > _ROOM[""] else _SHORT
+        longest = min(max(map(width_of, self.texts), default=0), most)
+        return 12 + max(9.2 * width_of(self.name), 8.4 * longest)
 
 
 @dataclass(frozen=True)
@@ -38,14 +100,126 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
-    @cached_property  # asked for every cell
-    def is_numeric(self) -> list[bool]:
-        """Tell for each column whether it holds numbers."""
+    @cached_property
+    def columns(self) -> list[TableColumn]:
+        """Its columns, each with what is shown of it."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
+        return [_column(name, cells) for name, cells in zip(self.header, columns, strict=True)]
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Give the classes of each column: from which width it is shown, whether of numbers."""
+        varying = [c for c in self.columns if not c.is_constant]
+        shown_from: dict[str, str] = {}
+        fitting: list[TableColumn] = []
+        rooms = list(_ROOM)
+        for column in sorted(varying, key=lambda c: _rank(c.name)):
+            if column.name == _INTERVAL[1]:
+                continue
+            names = _INTERVAL if column.name == _INTERVAL[0] else (column.name,)
+            more = [*fitting, *(c for c in varying if c.name in names)]
+            fits = [r for r in rooms if sum(c.pixels(_ROOM[r]) for c in more) <= _ROOM[r]]
+            if fits:
+                fitting, rooms = more, rooms[rooms.index(fits[0]) :]
+                shown_from |= dict.fromkeys(names, fits[0])
         return [
-            any(map(_is_number, column)) and all(c is None or _is_number(c) for c in column)
-            for column in map(tuple, columns)
+            f"{shown_from.get(c.name, _HIDDEN)} {'n' if c.is_number else ''}".strip()
+            for c in self.columns
         ]
+
+    @property
+    def shown_rows(self) -> Iterator[Sequence[tuple[Cell, str, str, str]]]:
+        """Give for each cell what it is, what is shown of it, all of it if more, and its class."""
+        columns = [
+            zip(c.cells, c.texts, c.exact, repeat(of))
+            for c, of in zip(self.columns, self.classes, strict=True)
+        ]
+        return zip(*columns, strict=True)
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether it is shown on demand, as it is long."""
+        return len(self.rows) > _MOST_ROWS
+
+    @property
+    def about(self) -> str:
+        """What all rows have in common."""
+        return ", ".join(f"{c.name} {c.texts[0]}" for c in self.columns if c.is_constant)
+
+
+def _rank(name: str) -> int:
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
+
+
+def _column(name: str, cells: Sequence[Cell]) -> TableColumn:
+    is_number = any(map(_is_number, cells)) and all(c is None or _is_number(c) for c in cells)
+    texts = _numbers(name, cells) if is_number else [shown(cell) for cell in cells]
+    is_same = len(texts) > 1 and len(set(texts)) == 1 and isinstance(cells[0], (str, int, float))
+    return TableColumn(
+        name=name,
+        cells=cells,
+        is_number=is_number,
+        texts=texts,
+        is_constant=is_same and len(texts[0]) <= _LONG and (not is_number or name in _ONCE),
+    )
+
+
+def _numbers(name: str, cells: Sequence[Any]) -> list[str]:
+    """Write the numbers of a column as papers do, all with the same decimals.
+
+    Examples
+    --------
+    >>> _numbers("mean", [0.81832, -0.30471, None]), _numbers("mean", [0.0123, 0.0345])
+    (['0.82', '-0.30', 'n/a'], ['0.012', '0.035'])
+    >>> _numbers("p_fwe", [0.0444, 2e-5, 1.0]), _numbers("df", [7.0, 8.0])
+    (['.044', '< .001', '1.000'], ['7', '8'])
+    """
+    if name == "p" or name.startswith(("p_", "q_")):
+        return [shown(c) if c is None else _p_value(c) for c in cells]
+    if name == "bf10":
+        return [shown(c) if c is None else _factor(c) for c in cells]
+    sizes = [abs(c) for c in cells if c is not None and isfinite(c) and c != 0]
+    if all(size == round(size) and size < 1e15 for size in sizes):
+        return [shown(c) if c is None or not isfinite(c) else f"{c:.0f}" for c in cells]
+    scale = median(sizes)
+    if not 1e-4 <= scale < 1e6:
+        return [shown(c) for c in cells]
+    digits = 0 if scale >= 1000 else 1 if scale >= 100 else max(2, 1 - floor(log10(scale)))
+    return [shown(c) if c is None or not abs(c) < 1e7 else f"{c:.{digits}f}" for c in cells]
+
+
+def _p_value(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _factor(factor: float) -> str:
+    return "> 10000" if factor > 1e4 else f"{factor:.0f}" if factor >= 10 else f"{factor:.2g}"
+
+
+def _exact(cell: Cell) -> str:
+    return cell.text if isinstance(cell, (Hyperlink, Folded)) else shown(cell, exact=True)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A text that can be saved as a file."""
+
+    name: str
+    text: str
+
+    @property
+    def href(self) -> str:
+        """The address of a link that holds the text."""
+        return f"data:text/plain;charset=utf-8,{quote(self.text, errors='replace')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Badge:
+    """A name with what is thought of it, one of many beside each other."""
+
+    name: str
+    verdict: str
+    href: str | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +235,19 @@ class Section:
     tables: Sequence[Table] = ()
     code: str = ""
     """Shown as it is, in letters of the same width."""
+    badges: Sequence[Badge] = ()
+    downloads: Sequence[Download] = ()
+
+    @property
+    def captions(self) -> list[str]:
+        """What to write below each chart: each sentence once in a section."""
+        said: set[str] = set()
+        shown = []
+        for chart in self.charts:
+            sentences = re.split(r"(?<=\.) (?=[A-Z])", chart.caption)
+            shown.append(" ".join(each for each in sentences if each not in said))
+            said |= set(sentences)
+        return shown
 
     @property
     def anchor(self) -> str:
@@ -75,6 +262,8 @@ class Page:
     title: str
     summary: str
     sections: Sequence[Section]
+    about: str = ""
+    """Of what it is, and what made it."""
 
     @property
     def charts(self) -> dict[str, bytes]:
@@ -90,14 +279,22 @@ def render(page: Page) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"shown": shown, "data_uri": _data_uri}
-    environment.tests |= {"link": lambda cell: isinstance(cell, Hyperlink)}
+    environment.filters |= {"data_uri": _data_uri}
+    environment.tests |= {
+        "link": lambda cell: isinstance(cell, Hyperlink),
+        "folded": lambda cell: isinstance(cell, Folded),
+    }
     template = files("bids_secondlevel").joinpath("data", "page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(page=page)
 
 
-def shown(value: Cell) -> str:
+def shown(value: Cell, *, exact: bool = False) -> str:
     """Write a value for readers: four significant digits, n/a for what is not there.
+
+    Parameters
+    ----------
+    exact
+        All digits.
 
     Examples
     --------
@@ -108,7 +305,9 @@ def shown(value: Cell) -> str:
         return "n/a"
     if isinstance(value, Hyperlink):
         return value.text
-    if isinstance(value, float):
+    if isinstance(value, Folded):
+        return value.summary
+    if isinstance(value, float) and not exact:
         if isfinite(value) and 1000 <= abs(value) < 1e15:
             return f"{value:.0f}"
         return f"{value:.4g}"
@@ -131,13 +330,31 @@ def table_of(caption: str, table: "pd.DataFrame", schema: Schema, columns: str) 
     columns
         Their names, separated by spaces.
     """
-    cells = {name: _values(table[name], schema[name]) for name in columns.split()}
+    cells = {name: _values(name, table[name], schema[name]) for name in columns.split()}
     there = {name: of for name, of in cells.items() if any(value is not None for value in of)}
     return Table(caption, list(there), list(zip(*there.values(), strict=True)))
 
 
-def _values(cells: "pd.Series[Any]", declared: Column) -> list[Cell]:
+def _values(name: str, cells: "pd.Series[Any]", declared: Column) -> list[Cell]:
     """Take the values of a column as they are shown; ``None`` for what is missing."""
     if declared.is_number:
         return [None if isnan(value) else declared.kind(value) for value in cells]
-    return [None if value == MISSING else value for value in cells]
+    return [None if value == MISSING else _folded(name, value) for value in cells]
+
+
+def _folded(name: str, text: str) -> Cell:
+    if name == "excluded":
+        return Folded(count_reasons(text.split("; ")), text)
+    return Folded(shorten(text, _LONG), text) if width_of(text) > _LONG else text
+
+
+def count_reasons(excluded: Iterable[str]) -> str:
+    """Count the participants that are left out by reason.
+
+    Examples
+    --------
+    >>> count_reasons(["sub-01:empty_roi", "sub-02:excluded (moved)", "sub-03:empty_roi"])
+    '2 empty_roi, 1 excluded'
+    """
+    counts = Counter(part.partition(":")[2].partition(" ")[0] for part in excluded)
+    return ", ".join(f"{n} {reason}" for reason, n in counts.items())

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.results import ParticipantResults
@@ -13,9 +14,10 @@ from bids_secondlevel.reports.charts.rois import draw_overlaps, draw_participant
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
 from bids_secondlevel.reports.methods import describe_measurement, reference_list
-from bids_secondlevel.reports.page import Page, Section, Table, table_of
+from bids_secondlevel.reports.page import Badge, Download, Page, Section, Table, table_of
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
+from bids_secondlevel.stats.readiness import found_in_words, readiness
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,14 +28,12 @@ def participant_page(results: ParticipantResults) -> Page:
     estimates = results.estimates
     with_number = estimates["estimate"].notna().sum()
     session = f", session {results.session}" if results.session else ""
-    notes = (*results.errors, *results.reasons, *results.messages)
-    fine = "Nothing went wrong, and no choice was made on your behalf."
     return Page(
         f"{results.participant_id}{session}: individual regions of interest",
         f"{with_number} of {len(estimates)} estimates have a number, in "
         f"{counted(len(results.definition.rois), 'ROI')}{_where(results)}.",
         [
-            Section("What to look at first", text=() if notes else (fine,), notes=notes),
+            _verdict_section(results),
             _cortex_section(results),
             _roi_section(results),
             Section(
@@ -46,7 +46,7 @@ def participant_page(results: ParticipantResults) -> Page:
                 tables=(_estimates_table(estimates),),
             ),
             *sweep_section(results.sweep, results.definition),
-            _gaps_section(estimates),
+            *_gaps_section(estimates),
             Section(
                 "Files that were used",
                 text=(
@@ -56,7 +56,20 @@ def participant_page(results: ParticipantResults) -> Page:
             ),
             _methods_section(results),
         ],
+        about=f"Made by bids_secondlevel {__version__}, participant level.",
     )
+
+
+def _verdict_section(results: ParticipantResults) -> Section:
+    """Say first whether the participant can be used, then what to look at."""
+    participant = results.participant_id
+    verdict = readiness(results.estimates)[participant].verdict if len(results.estimates) else ""
+    if verdict == "ready" and results.reasons:
+        verdict = "check"
+    badges = [Badge(name=participant, verdict=verdict, href=None)] if verdict else []
+    text = (f"{found_in_words(results.estimates).rstrip('.')}.",) if verdict else ()
+    notes = (*results.errors, *results.reasons, *results.messages)
+    return Section("Verdict", text=text, notes=notes, badges=badges)
 
 
 def sweep_section(sweep: "pd.DataFrame", definition: Definition) -> list[Section]:
@@ -158,24 +171,21 @@ def _estimates_table(estimates: "pd.DataFrame") -> Table:
     )
 
 
-def _gaps_section(estimates: "pd.DataFrame") -> Section:
+def _gaps_section(estimates: "pd.DataFrame") -> list[Section]:
     """Say in plain words why numbers are missing."""
-    heading = "Where there is no number"
     gaps = estimates[estimates["estimate"].isna()]
     if gaps.empty:
-        return Section(heading, text=("Every estimate has a number.",))
+        return []
     counts = Counter(gaps["status"])
     reasons = [
         (status, counts[status], said) for status, said in STATUSES.items() if counts[status]
     ]
     columns = "task contrast roi hemi status"
-    return Section(
-        heading,
-        tables=(
-            Table("Reasons", ("status", "estimates", "meaning"), reasons),
-            table_of("Estimates without a number", gaps, ESTIMATE_COLUMNS, columns),
-        ),
+    tables = (
+        Table("Reasons", ("status", "estimates", "meaning"), reasons),
+        table_of("Estimates without a number", gaps, ESTIMATE_COLUMNS, columns),
     )
+    return [Section("Where there is no number", tables=tables)]
 
 
 def _methods_section(results: ParticipantResults) -> Section:
@@ -185,4 +195,11 @@ def _methods_section(results: ParticipantResults) -> Section:
         independence=results.estimates["independence"].unique(),
         hemis=results.estimates["hemi"].unique(),
     )
-    return Section("Methods", text=(*text.paragraphs, *reference_list(text.cited)))
+    return Section(
+        "Methods",
+        text=(*text.paragraphs, *reference_list(text.cited)),
+        downloads=(
+            Download("methods.md", text.markdown()),
+            Download("references.bib", text.bibtex()),
+        ),
+    )

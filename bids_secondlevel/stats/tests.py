@@ -382,10 +382,11 @@ def with_reasons(table: "pd.DataFrame", reasons: Mapping[str, str]) -> "pd.DataF
     'sub-01:excluded (moved); sub-02:empty_roi'
     """
     told = {f"{name}:excluded": f"{name}:excluded ({why})" for name, why in reasons.items() if why}
-    excluded = [
-        "; ".join(told.get(part, part) for part in parts.split("; ")) for parts in table["excluded"]
-    ]
-    return table.assign(excluded=excluded)
+
+    def reasoned(parts: str) -> str:
+        return "; ".join(told.get(part, part) for part in parts.split("; "))
+
+    return table.assign(excluded=table["excluded"].map(reasoned).astype(table["excluded"].dtype))
 
 
 def run_tests(numbers: Numbers, families: Families, inference: Inference) -> "pd.DataFrame":

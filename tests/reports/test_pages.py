@@ -4,10 +4,12 @@ import re
 import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
+from urllib.parse import unquote
 
 import pytest
 from study import contents, make_group_study, read_tsv, write_gifti
 
+from bids_secondlevel import __version__
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.page import Hyperlink, Page, Section, Table, render, shown
@@ -16,12 +18,12 @@ VOID = ("meta", "link", "img", "br")
 
 
 class Document(HTMLParser):
-    """Tags with their attributes, headings, texts, and the cells of tables by caption."""
+    """Tags with their attributes, headings, texts, and the exact cells of tables by caption."""
 
     def __init__(self, html):
         super().__init__()
         self.tags, self.open, self.headings, self.tables, self.texts = [], [], [], {}, []
-        self._rows, self._caption = [], ""
+        self._rows, self._exact, self._caption = [], [], ""
         self.feed(html)
         self.close()
 
@@ -30,16 +32,21 @@ class Document(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
         if tag == "table":
-            self._rows, self._caption = [], ""
+            self._rows, self._exact, self._caption = [], [], ""
         if tag == "tr":
             self._rows.append([])
+            self._exact.append([])
         if tag in ("td", "th"):
             self._rows[-1].append("")
+            self._exact[-1].append(dict(attrs).get("data-v"))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
         if tag == "table":
-            self.tables[self._caption] = self._rows
+            self.tables[self._caption.strip()] = [
+                [whole or text for text, whole in zip(*both, strict=True)]
+                for both in zip(self._rows, self._exact, strict=True)
+            ]
 
     def handle_data(self, data):
         where = self.open[-1] if self.open else ""
@@ -120,7 +127,7 @@ def test_the_page_of_a_participant_says_what_the_tables_say(results):
             if row[name] == "n/a" or not re.fullmatch(r"[-\d.e]+", row[name]):
                 assert cell == row[name]
             else:
-                assert float(cell) == pytest.approx(float(row[name]), rel=1e-3)
+                assert float(cell) == pytest.approx(float(row[name]), rel=1e-12)
     with_number = sum(row["estimate"] != "n/a" for row in rows)
     assert f"{with_number} of {len(rows)} estimates have a number" in page.text
     gaps = page.records("Estimates without a number")
@@ -149,7 +156,7 @@ def test_the_page_of_the_group_says_what_the_tables_say(results):
     assert len(told) == len(rows) == 2
     for row, cells in zip(rows, told, strict=True):
         for name in ("mean", "t", "p", "p_fwe", "q_fdr", "hedges_g"):
-            assert float(cells[name]) == pytest.approx(float(row[name]), rel=1e-3)
+            assert float(cells[name]) == pytest.approx(float(row[name]), rel=1e-12)
     circular = page.records("Control analysis: circular estimates, not tested")
     assert all("p" not in row for row in circular)
     assert "4 of 4 participants have estimates of both hemispheres" in page.text
@@ -172,7 +179,9 @@ def test_who_is_left_out_is_named_with_the_reason(results, group_study, tmp_path
         text.startswith("sub-09 contributes nothing: missing_participant") for text in page.texts
     )
     hrefs = [a["href"] for tag, a in page.tags if tag == "a" and a["href"].endswith(".html")]
-    assert hrefs == ["sub-01.html", "sub-02.html", "sub-03.html", "sub-04.html"]
+    assert hrefs == ["sub-01.html", "sub-02.html", "sub-03.html", "sub-04.html"] * 2
+    badges = [attributes["class"] for tag, attributes in page.tags if tag == "li" and attributes]
+    assert badges == ["check", "unusable", "check", "unusable", "unusable"]
 
 
 def test_what_a_run_had_to_say_is_on_the_page(study, output):
@@ -288,6 +297,75 @@ def test_sessions_of_their_own_have_pages_of_their_own(study, output):
         path.name.split("_task")[0] for path in output.glob("sub-01/figures/*stimates_chart.svg")
     }
     assert charts == {"sub-01_ses-1", "sub-01_ses-2"}
+
+
+def test_the_first_screen_names_study_version_and_who_is_ready(results):
+    page = read(results / "group.html")
+    assert page.headings[:2] == [("h1", "tiny study"), ("h2", "Who is ready")]
+    assert f"bids_secondlevel {__version__}" in page.text
+    page = read(results / "sub-01.html")
+    assert page.headings[1] == ("h2", "Verdict")
+    assert "2 of 2 ROIs with vertices (left 3, right 2)" in page.text
+
+
+def test_sections_that_do_not_apply_are_not_there(group_study, output):
+    common = [str(group_study.root), str(output)]
+    options = ["--task-label", "main", "--roi-contrasts", "left", "--n-procs", "1", "--hemi", "L"]
+    assert main([*common, "participant", *options]) == 0
+    assert main([*common, "group"]) == 0
+    headings = {text for _, text in read(output / "group.html").headings}
+    assert headings.isdisjoint({"Comparisons", "Control analysis", "Model", "Planned contrasts"})
+    headings = {text for _, text in read(output / "sub-01.html").headings}
+    assert headings.isdisjoint({"Where there is no number", "Sensitivity to the limits"})
+
+
+def test_methods_and_references_can_be_saved(results):
+    for name in ("group.html", "sub-01.html"):
+        links = {a["download"]: a["href"] for _, a in read(results / name).tags if "download" in a}
+        bib = unquote(links["references.bib"].partition(",")[2])
+        assert bib.count("@article{") >= 1
+        assert unquote(links["methods.md"].partition(",")[2]).startswith("# Methods")
+        if name == "group.html":
+            assert bib == (results / "logs" / "CITATION.bib").read_text()
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_can_be_told_from_its_ground():
+    style = render(Page("", "", ())).partition("<style>")[2].partition("</style>")[0]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", style))
+    used = re.findall(r"[ {;](color|background): ([^;}]+)", style)
+    assert {value for _, value in used if not value.startswith("var(--")} <= {"none"}
+    texts, grounds = (
+        {colours[value[6:-1]] for kind, value in used if kind == what and value != "none"}
+        for what in ("color", "background")
+    )
+    assert len(texts) >= 5
+    for text in texts:
+        for ground in grounds:
+            dark, light = sorted((luminance(text), luminance(ground)))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.1, 1.4.3
+
+
+def test_a_sentence_of_a_caption_is_said_once():
+    chart = Chart(name="c", svg=b"<svg></svg>", title="", caption="One. Two 1.5 s. Three.", alt="")
+    other = Chart(name="d", svg=b"<svg></svg>", title="", caption="One. Four. Three.", alt="")
+    section = Section("", charts=(chart, other, chart))
+    assert section.captions == ["One. Two 1.5 s. Three.", "Four.", ""]
+
+
+def test_what_is_the_same_in_all_rows_is_said_in_the_caption():
+    rows = [("sub-01", "main", 8, 0.5), ("sub-02", "main", 8, 0.25)]
+    table = Table("Values", ("participant_id", "task", "n", "mean"), rows)
+    assert table.about == "task main, n 8"
+    assert table.classes == ["", "z", "z n", "n"]
+    page = Document(render(Page("", "", [Section("", tables=[table])])))
+    second = page.records("Values")[1]
+    assert second == {"participant_id": "sub-02", "task": "main", "n": "8", "mean": "0.25"}
 
 
 HOSTILE = "<script>alert('x')</script> & \" {{ 7 * 7 }} $x^2$"
