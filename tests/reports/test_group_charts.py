@@ -17,6 +17,7 @@ from bids_secondlevel.reports.charts.estimates import (
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
 from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.stats.groups import Groups
 from bids_secondlevel.stats.tests import one_sample_tests
 
 HEMISPHERES = ("L", "R", "both")
@@ -349,3 +350,13 @@ def test_flagged_numbers_are_hollow():
     assert "Hollow marks are of numbers that have a flag" in chart.caption
     (plain, *_) = draw(rows)
     assert not groups(plain, "flagged")
+
+
+def test_groups_have_panels_of_their_own_side_by_side():
+    estimates = frame_of(study(n=6, hemispheres=("both",)), EstimateRow)
+    people = sorted(set(estimates["participant_id"]))
+    of = Groups(column="arm", of={who: "xy"[place % 2] for place, who in enumerate(people)})
+    (chart,) = draw_group_estimates(estimates, one_sample_tests(estimates, groups=of), of.of)
+    said = [text for text in texts(chart) if text.startswith("contrast")]
+    expected = [f"contrast{c}, {group} (n = 3)" for c in (0, 1) for group in "xy"]
+    assert said == expected

@@ -274,6 +274,9 @@ def _of_groups(
     """
     of = estimates["participant_id"].map(groups) if groups else EVERYBODY
     chosen = tests[(tests["group"] == EVERYBODY) != bool(groups)].reset_index(drop=True)
+    if groups:  # those of a contrast side by side
+        of_contrast = chosen.groupby(["session", "task", "contrast"], sort=False).ngroup()
+        chosen = chosen.loc[of_contrast.sort_values(kind="stable").index].reset_index(drop=True)
     return estimates.assign(group=of), chosen
 
 
