@@ -31,6 +31,7 @@ from bids_secondlevel.inputs.names import (
 
 _SHOWN = 3
 _MOST_LOOKED_AT = 5000
+_UNTOLD = "its name does not say what it holds"
 _UNSAID = "the name does not say it"
 _NUMBERED = re.compile("((?:con|spmT)_|(?:var)?cope|[zt]stat)[0-9]+")
 _OF_FEAT = re.compile(r"(?<=/cope)[0-9]+(?=\.feat)")
@@ -44,15 +45,27 @@ _OTHER_FILES = re.compile(
     r"_(bold|boldref|sbref|boldmap|mask|dseg|probseg|timeseries|thickness|sulc|curv|xfm|"
     r"[a-z]*fieldmap|phasediff|magnitude[12]?|epi|asl|dwi|[A-Z][0-9A-Za-z]*w|FLAIR|defacemask)\."
 )
+_GEOMETRY = re.compile(r"\.(?:surf|label|coord|topo)\.gii|(?<![A-Za-z])(?:wm|aparc|aseg|brain)\b")
 _STATISTICAL = re.compile(
     r"stat|contrast|(?<![A-Za-z])(?:con|beta|(?:var)?cope|spm[TFZ]|ces(?:var)?|sig|"
-    r"[zt](?:map|scores?|_score)|betas|effect|coef|psc)(?![A-Za-z])",
+    r"[zt](?:map|scores?|_score)|betas|effect|coef|psc)(?![A-Za-z])"
+    r"|(?<![0-9A-Za-z])[zt](?=\.)",
     re.IGNORECASE,
 )
 _RETINOTOPIC = re.compile(r"ecc|varea|prf|retinotop|benson|inferred|polar|polang", re.IGNORECASE)
 # Both coordinates of a receptive field, as prfanalyze writes them.
 _OF_PRFANALYZE = re.compile(r"_(centerx0|centery0|sigmamajor|sigmaminor|theta|r2)\.")
-_SIDE = re.compile(r"(?:(?<=hemi-)(?:L|R|[lr]h|l|r|left|right)|(?<![0-9A-Za-z])[lr]h)(?=[._/])")
+# How a path says the hemisphere, the surest first: L and left may be a contrast.
+_SIDES = [
+    re.compile(rf"{before}(?=[._/ -])")
+    for before in (
+        "(?<=hemi-)(?i:lh|rh|l|r|left|right)",
+        "(?<![0-9A-Za-z])(?i:[lr]h)",
+        "(?<=[._/ ])[LR]",
+        "(?<=[._/ ])(?i:left|right)",
+    )
+]
+_OF_A_RUN = re.compile(r"(?:run|ses|session|cope|stat)[-_]?$", re.IGNORECASE)
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 
 # By the words of a name, what a map of it is called in a table of the config file.
@@ -63,6 +76,8 @@ _STATISTICS = (
     ("t", r"stat-t|(?<![a-z])t(?:stat|_?score|map)|spmT"),
     ("sig", r"(?<![a-z])sig(?![a-z])"),
     ("effect", r"(?<![a-z])(?:con|cope|betas?|ces|coef|psc|effect)(?![a-z])"),
+    ("z", r"(?<![0-9a-z])z(?=\.)"),
+    ("t", r"(?<![0-9a-z])t(?=\.)"),
 )
 _RETINOTOPIC_WORDS = (
     ("varea", r"varea|area|roi|label"),
@@ -94,6 +109,8 @@ def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None
         kind, reason = "retinotopy", _why_no_retinotopy(path)
     elif _STATISTICAL.search(name):
         kind, reason = "map", _why_no_map(name, ending)
+    elif path.parent.name not in NEVER_SEARCHED and not _GEOMETRY.search(name):
+        kind, reason = "map", _UNTOLD
     else:
         return None
     threshold = threshold_in(name) if kind == "map" else None
@@ -134,16 +151,46 @@ def incomplete(file: IndexedFile, path: PurePath, label: str) -> NearMiss | None
 
 
 def _pattern(path: PurePath, label: str) -> str:
+    """Write the path of a file with what it says of participant and hemisphere captured."""
     text = path.as_posix()
     if f"sub-{label}" in text:
-        return _SIDE.sub("{hemi}", text.replace(f"sub-{label}", "sub-{subject}"))
-    # The folder of a participant has the label in its name, or else any number.
-    said = next((part for part in path.parts[:-1] if label in part), None)
-    said = said or next((part for part in path.parts[:-1] if re.search("[0-9]", part)), None)
-    if said is not None:
-        pattern = said.replace(label, "{subject}", 1) if label in said else "{subject}"
-        text = text.replace(said, pattern)
-    return _SIDE.sub("{hemi}", text)
+        return _with_side(text.replace(f"sub-{label}", "sub-{subject}"))
+    found = next(filter(None, (_participant_in(part, label) for part in path.parts)), None)
+    numbered = next((part for part in path.parts[:-1] if re.search("[0-9]", part)), None)
+    if found is not None:
+        parts = path.parts
+        folders = "".join(f"{part}/" for part in parts[: parts.index(found.string)])
+        start = len(folders) + found.start()
+        after = text[start + len(found[0]) :]
+        prefix = re.findall("[A-Za-z]*[-_]?$", found.string[: found.start()])[0]
+        if prefix or len(found[0]) > 2:  # else it may be the number of another thing
+            word = f"(?<![0-9A-Za-z])({prefix}){found[0]}(?![0-9])"
+            after = re.sub(word, r"\1{subject}", after)
+        text = f"{text[:start]}{{subject}}{after}"
+    elif numbered is not None:  # the folder of another participant, as far as one can tell
+        text = text.replace(numbered, "{subject}", 1)
+    return _with_side(text)
+
+
+def _with_side(text: str) -> str:
+    for side in _SIDES:
+        if side.search(text):
+            return side.sub("{hemi}", text)
+    return text
+
+
+def _participant_in(text: str, label: str) -> re.Match[str] | None:
+    """Find a participant in the name of a file or folder: a number has any zeros before it.
+
+    Examples
+    --------
+    >>> [bool(_participant_in(text, "01")) for text in ("S1_loc", "sess001", "S11", "loc_run01")]
+    [True, True, False, False]
+    """
+    number = label.lstrip("0") or "0"
+    written = f"(?<![0-9])0*{number}(?![0-9])" if label.isdigit() else re.escape(label)
+    found = re.finditer(written, text, re.IGNORECASE)
+    return next((m for m in found if not _OF_A_RUN.search(text[: m.start()])), None)
 
 
 def _in_other_folders(dataset: Dataset, label: str) -> list[NearMiss]:
@@ -153,24 +200,30 @@ def _in_other_folders(dataset: Dataset, label: str) -> list[NearMiss]:
     large: only the first files are looked at.
     """
     found = []
-    for path in islice(_ordinary_files(dataset.root), _MOST_LOOKED_AT):
+    for path in islice(_ordinary_files(dataset.root, label), _MOST_LOOKED_AT):
         source = SourceFile(path, f"bids:{dataset.name}:{path}")
         miss = near_miss(source, path.relative_to(dataset.root), label)
         if miss is not None:
+            is_known = miss.is_describable and miss.reason != _UNTOLD
             folder = f"it is not in a folder called sub-{label}"
-            found.append(replace(miss, reason=folder) if miss.is_describable else miss)
-    folders = len(dataset.root.parts)
-    own = [miss for miss in found if label in "/".join(miss.source.path.parts[folders:-1])]
+            found.append(replace(miss, reason=folder) if is_known else miss)
+    depth = len(dataset.root.parts)
+    own = [
+        miss
+        for miss in found
+        if any(_participant_in(part, label) for part in miss.source.path.parts[depth:])
+    ]
     return own or found
 
 
-def _ordinary_files(root: Path) -> Iterator[Path]:
-    """List the files below a dataset, but for those in folders that BIDS knows."""
+def _ordinary_files(root: Path, label: str) -> Iterator[Path]:
+    """List the files below a dataset, but for those in folders of others that BIDS knows."""
     for parent, folders, names in os.walk(root):
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith((".", "sub-", "fsaverage"))
+            if not name.startswith((".", "fsaverage"))
+            and (not name.startswith("sub-") or _participant_in(name, label))
             and (name not in NEVER_SEARCHED or name in ("surf", "mri"))
         )
         yield from (Path(parent) / name for name in sorted(names))
@@ -185,7 +238,7 @@ def _why_no_retinotopy(path: PurePath) -> str:
             "it has values for the vertices of a mask only, and the position in two parts; write "
             "maps of all vertices, with the eccentricity hypot(centerx0, centery0)"
         )
-    if not _SIDE.search(name):
+    if _with_side(name) == name:
         return "its name says no hemisphere (lh., rh., hemi-L or hemi-R)"
     return f"its name does not end in {in_words([f'_{m}' for m in RETINOTOPIC_MAPS], 'or')}"
 
@@ -270,6 +323,8 @@ def nearly_found(
     for dataset in datasets:
         if label is not None and not participant_folders(dataset, label):
             misses += [miss for miss in _in_other_folders(dataset, label) if miss.kind == kind]
+    # Files of which nothing is known count if there are no others.
+    misses = [miss for miss in misses if miss.reason != _UNTOLD] or misses
     groups = grouped({miss.source: miss for miss in misses}.values())
     lines = []
     if groups:

@@ -96,6 +96,35 @@ def test_the_table_describes_the_file(path, captured, given):
     assert table == given
 
 
+@pytest.mark.parametrize(
+    ("path", "label", "pattern"),
+    [
+        ("S01_loc_face_lh_z.mgz", "01", "S{subject}_loc_face_{hemi}_z.mgz"),
+        ("subj1/LH.loc.z.mgz", "01", "subj{subject}/{hemi}.loc.z.mgz"),
+        ("s1/s1_loc_L_z.mgz", "01", "s{subject}/s{subject}_loc_{hemi}_z.mgz"),
+        ("7/cope7.nii.gz", "7", "{subject}/cope{contrast}.nii.gz"),
+        ("run01/S01/z_left.gii", "01", "run01/S{subject}/z_{hemi}.gii"),
+        ("sess001/loc.lh/z.gii", "1", "sess{subject}/loc.{hemi}/z.gii"),
+        ("WLSUBJ001/rh.z.left.mgz", "wlsubj001", "{subject}/{hemi}.z.left.mgz"),
+        ("sub-1/glm/z.LH.gii", "01", "sub-{subject}/glm/z.{hemi}.gii"),
+    ],
+)
+def test_a_table_captures_participant_and_hemisphere(path, label, pattern):
+    miss = miss_of(path, label)
+    text = nearly_found((ParticipantIndex(label=label, near_misses=(miss,)),), (), "map")
+    assert f'pattern = "{pattern}"' in text
+
+
+def test_files_whose_names_say_nothing_are_named_if_there_are_no_others(study):
+    for path in study.firstlevel.rglob("*.func.gii"):
+        task, hemi = re.findall("_(?:task|hemi)-([A-Za-z]+)", path.name)
+        path.rename(path.with_name(f"sub-01_{task}_{hemi}H_SMP_{len(path.name)}.gii"))
+    message = told(study).stderr
+    assert "its name does not say what it holds" in message
+    assert "sub-{subject}_loc_{hemi}_SMP_" in message
+    assert 'stat = "..."' in message
+
+
 def test_a_table_says_what_a_name_does_not():
     miss = miss_of("sub-01/bold/UL/sig.nii.gz")
     text = nearly_found((ParticipantIndex(label="01", near_misses=(miss,)),), (), "map")
