@@ -40,8 +40,8 @@ from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.independence import cross_validated
 from bids_secondlevel.rois.measure import locate, measure
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow, compare_rois, describe_rois
-from bids_secondlevel.rois.runs import RunRow, label_run
-from bids_secondlevel.rois.sweep import SweepRow, label_variant
+from bids_secondlevel.rois.runs import run_table
+from bids_secondlevel.rois.sweep import sweep_table
 from bids_secondlevel.rois.visual_field import (
     VISUAL_FIELD_COLUMNS,
     locate_in_field,
@@ -81,11 +81,11 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
         estimates += measure(maps.combined, regions, contrast, plan)
         for run, of_run in maps.by_run.items():
             rows = measure(of_run, regions, contrast.of_run(run), plan)
-            runs += [label_run(row, run) for row in rows]
+            runs += [(run, row) for row in rows]
         in_field += [measure_in_field(maps.combined, field, contrast, plan)]
         for variant, changed in varied:
             rows = measure(maps.combined, changed, contrast, plan)
-            sweep += [label_variant(row, variant) for row in rows if row.roi in variant.values]
+            sweep += [(variant, row) for row in rows]
 
     # The localizer's own contrasts, not circular: ROIs from all runs but one, measured in that one.
     held_out = []
@@ -112,8 +112,8 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
         ),
         inputs=inputs_of(files),
         estimates=frame_of(estimates, EstimateRow),
-        runs=frame_of(runs, RunRow),
-        sweep=frame_of(sweep, SweepRow),
+        runs=run_table(runs),
+        sweep=sweep_table(sweep),
         visual_field=stacked(in_field, VISUAL_FIELD_COLUMNS),
         quality=frame_of(describe_rois(participant, rois, cortex, plan), QualityRow),
         overlaps=frame_of(compare_rois(participant, rois, plan), OverlapRow),

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 from bids_secondlevel.core.rows import KEY, column, columns
 from bids_secondlevel.core.values import STATUSES, Status
 from bids_secondlevel.rois.flags import FLAGS
-
-Row = TypeVar("Row")
 
 Independence = Literal["independent", "crossvalidated", "circular"]
 
@@ -19,20 +17,6 @@ INDEPENDENCE: Mapping[Independence, str] = {
     "circular": "the map stems from the localizer task that defined the ROI; its mean is biased "
     "towards activation and no test is reported on it",
 }
-
-
-def status_column() -> Any:
-    """Declare the column of every table of numbers that says why one is not there."""
-    return column("whether a number could be had, and if not, why", levels=STATUSES, default="ok")
-
-
-def independence_column() -> Any:
-    """Declare the column of every table of numbers that says what can be claimed of one."""
-    return column(
-        "whether the number was measured on the data that defined its ROI",
-        levels=INDEPENDENCE,
-        default="independent",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +86,14 @@ class EstimateRow:
         "out in turn, over which all columns are averaged",
         default=None,
     )
-    status: Status = status_column()
-    independence: Independence = independence_column()
+    status: Status = column(
+        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
+    )
+    independence: Independence = column(
+        "whether the number was measured on the data that defined its ROI",
+        levels=INDEPENDENCE,
+        default="independent",
+    )
     flags: str | None = column(
         "what speaks against using the number as it is", levels=FLAGS, is_list=True, default=None
     )
@@ -117,9 +107,3 @@ class EstimateRow:
 ESTIMATE_COLUMNS = columns(EstimateRow)
 
 _key_of: Callable[[Any], tuple[str | None, ...]] = attrgetter(*KEY)
-
-
-def relabelled(row: EstimateRow, row_type: type[Row], **label: object) -> Row:
-    """Make a row of another table from an estimate: the columns they share, and a label."""
-    names = [name for name in columns(cast("type", row_type)) if name not in label]
-    return row_type(**{name: getattr(row, name) for name in names}, **label)

@@ -11,7 +11,6 @@ from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.values import depth
 from bids_secondlevel.rois.estimates import EstimateRow, Independence
 from bids_secondlevel.rois.flags import Flag, flags_in, joined, size_flags
-from bids_secondlevel.rois.runs import RunRow, label_run
 
 
 def independence(
@@ -28,9 +27,9 @@ def independence(
 
 def cross_validated(
     rows: Sequence[EstimateRow],
-    runs: Sequence[RunRow],
+    runs: Sequence[tuple[str, EstimateRow]],
     held_out: Sequence[tuple[str, EstimateRow]],
-) -> tuple[list[EstimateRow], list[RunRow]]:
+) -> tuple[list[EstimateRow], list[tuple[str, EstimateRow]]]:
     """Put cross-validated estimates in the place of circular ones.
 
     Parameters
@@ -38,7 +37,7 @@ def cross_validated(
     rows
         Measured in the ROIs that all runs of the localizer define.
     runs
-        Those of single runs, in the same ROIs.
+        Run by run, measured in the same ROIs.
     held_out
         Run by run, measured in the ROIs that the other runs define, with the run left out.
 
@@ -46,7 +45,7 @@ def cross_validated(
     -------
     rows : list of EstimateRow
         In the order they had.
-    runs : list of RunRow
+    runs : list of tuple of str and EstimateRow
         Of cross-validated estimates the runs left out; in the order of `rows`, run by run.
     """
     averaged = {row.key: row for row in average_folds(row for _, row in held_out)}
@@ -57,14 +56,14 @@ def cross_validated(
         for row in rows
     ]
     replaced = {row.key for row in rows if row.independence == "crossvalidated"}
-    chosen = [run for run in runs if run.key not in replaced]
+    chosen = [(run, row) for run, row in runs if row.key not in replaced]
     chosen += [
-        label_run(replace(row, independence="crossvalidated"), run)
+        (run, replace(row, independence="crossvalidated"))
         for run, row in held_out
         if row.key in replaced
     ]
     order = {row.key: number for number, row in enumerate(rows)}
-    return rows, sorted(chosen, key=lambda run: (order[run.key], run_order(run.run)))
+    return rows, sorted(chosen, key=lambda of: (order[of[1].key], run_order(of[0])))
 
 
 def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:

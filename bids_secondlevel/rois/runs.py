@@ -1,55 +1,40 @@
 """Estimates of single runs, where those of several were combined into one."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from bids_secondlevel.core.rows import KEY, column, columns
-from bids_secondlevel.core.values import Status
-from bids_secondlevel.rois.estimates import (
-    EstimateRow,
-    Independence,
-    independence_column,
-    relabelled,
-    status_column,
-)
+from bids_secondlevel.core.rows import KEY_COLUMNS, Column, Schema, frame_of
+from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS, EstimateRow
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class RunRow:
-    """An estimate of one run; the only declaration of the table's columns."""
-
-    participant_id: str = column()
-    session: str | None = column()
-    task: str = column()
-    contrast: str = column()
-    roi: str = column()
-    hemi: str = column()
-    space: str | None = column()
-    statistic: str = column()
-    run: str = column("run of the measured map")
-    estimate: float | None = column(
-        "as in the table of estimates, of this run alone; where that is crossvalidated, in the "
-        "ROI that the other runs define",
-        units="those of the measured map",
-        default=None,
-    )
-    n_vertices: int | None = column("number of vertices of the ROI", default=None)
-    n_finite: int | None = column(
-        "number of vertices of the ROI that are neither NaN nor infinite in the map of this run",
-        default=None,
-    )
-    coverage: float | None = column("n_finite divided by n_vertices", default=None)
-    status: Status = status_column()
-    independence: Independence = independence_column()
-
-    @property
-    def key(self) -> tuple[str | None, ...]:
-        """What names the estimate that this run is a part of; see :data:`~.rows.KEY`."""
-        return tuple(getattr(self, name) for name in KEY)
+RUN_COLUMNS: Schema = {
+    **KEY_COLUMNS,
+    "run": Column(str, "run of the measured map"),
+    "estimate": replace(
+        ESTIMATE_COLUMNS["estimate"],
+        description="as in the table of estimates, of this run alone; where that is "
+        "crossvalidated, in the ROI that the other runs define",
+    ),
+    **{
+        name: ESTIMATE_COLUMNS[name]
+        for name in ("n_vertices", "n_finite", "coverage", "status", "independence")
+    },
+}
+"""An estimate of one run."""
 
 
-RUN_COLUMNS = columns(RunRow)
+def run_table(rows: Sequence[tuple[str, EstimateRow]]) -> "pd.DataFrame":
+    """Put estimates that were measured in the maps of single runs into a table, each with its run.
 
+    Returns
+    -------
+    DataFrame
+        With :data:`RUN_COLUMNS`.
+    """
+    import pandas as pd
 
-def label_run(row: EstimateRow, run: str) -> RunRow:
-    """Turn an estimate that was measured in the map of one run into a row of that run."""
-    return relabelled(row, RunRow, run=run)
+    runs = pd.Series([run for run, _ in rows], dtype="str")
+    return frame_of([row for _, row in rows], EstimateRow).assign(run=runs)[list(RUN_COLUMNS)]

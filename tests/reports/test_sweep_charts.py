@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import make_dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -6,10 +6,14 @@ import pytest
 from pictures import groups, is_linear, marks, parse, texts
 from scipy import stats
 
-from bids_secondlevel.core.rows import frame_of
+from bids_secondlevel.core.rows import frame_of_cells
 from bids_secondlevel.reports.charts.sweep import draw_sweep
-from bids_secondlevel.rois.sweep import SweepRow
+from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
 
+DEFAULTS = {"status": "ok", "independence": "independent"}
+SweepRow = make_dataclass(
+    "SweepRow", [(name, object, DEFAULTS.get(name)) for name in SWEEP_COLUMNS], frozen=True
+)
 STEPS = {"threshold": (1.64, 1.96, 2.33), "eccentricity": (3.0, 4.0, 5.0, 6.0)}
 
 
@@ -43,7 +47,8 @@ def study(
 
 
 def draw(rows, in_use):
-    return draw_sweep(frame_of(rows, SweepRow), in_use)
+    cells = {name: [getattr(row, name) for row in rows] for name in SWEEP_COLUMNS}
+    return draw_sweep(frame_of_cells(cells, SWEEP_COLUMNS), in_use)
 
 
 def test_curves_are_means_over_participants_with_the_interval_of_scipy():

@@ -244,7 +244,7 @@ class TestCrossValidation:
             (2.0, "crossvalidated"),
             (7.0, "independent"),
         ]
-        assert [(run.run, run.estimate) for run in runs] == [("1", 1.0), ("2", 3.0)]
+        assert [(run, row.estimate) for run, row in runs] == [("1", 1.0), ("2", 3.0)]
 
 
 class TestFlags:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.rois.runs import RunRow, label_run
+from bids_secondlevel.rois.runs import run_table
 from bids_secondlevel.stats.reliability import icc21, reliability, split_half
 
 SHROUT_FLEISS = np.array(
@@ -43,15 +43,15 @@ def row(participant, estimate, *, session=None, roi="left", status=None, **other
 
 
 def reliability_of(rows, runs):
-    return rows_in(reliability(frame_of(rows, EstimateRow), frame_of(runs, RunRow)))
+    return rows_in(reliability(frame_of(rows, EstimateRow), run_table(runs)))
 
 
 def runs_of(whole, *estimates, **others):
     """Runs 1, 2, ... of an estimate."""
     return [
-        label_run(
-            replace(whole, estimate=e, status="ok" if e is not None else "empty_roi", **others),
+        (
             str(number),
+            replace(whole, estimate=e, status="ok" if e is not None else "empty_roi", **others),
         )
         for number, e in enumerate(estimates, start=1)
     ]
@@ -255,8 +255,8 @@ class TestRuns:
         table = np.array([[1.0, 5, 4], [2, 9, 3], [4, 3, 7], [8, 6, 1]])
         runs = []
         for whole, of in zip(rows, table, strict=True):
-            ten, eleven, two = runs_of(whole, *of)
-            runs += [replace(ten, run=10), replace(eleven, run=11), replace(two, run=2)]
+            named = zip(("10", "11", "2"), runs_of(whole, *of), strict=True)
+            runs += [(run, measured) for run, (_, measured) in named]
         _, half = reliability_of(rows, runs)
         expected = split_half((table[:, 2] + table[:, 1]) / 2, table[:, 0])
         assert half.value == pytest.approx(expected.value)
@@ -313,7 +313,7 @@ class TestRuns:
             for run in runs_of(whole, *of)
         ]
         assert {result.independence for result in reliability_of(rows, runs)} == {"independent"}
-        runs[0] = replace(runs[0], independence="circular")
+        runs[0] = ("1", replace(runs[0][1], independence="circular"))
         assert {result.independence for result in reliability_of(rows, runs)} == {"circular"}
         without = [replace(rows[0], estimate=None, status="empty_roi"), *rows[1:]]
         assert {result.independence for result in reliability_of(without, runs)} == {"independent"}
