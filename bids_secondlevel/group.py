@@ -33,15 +33,17 @@ from bids_secondlevel.outputs.group_outcome import (
     tell_unequal,
 )
 from bids_secondlevel.outputs.group_participants import choose_participants
-from bids_secondlevel.outputs.names import GroupFolder
+from bids_secondlevel.outputs.names import GroupFolder, find_estimates
 from bids_secondlevel.outputs.participant_tables import (
     ParticipantTables,
+    read_profiles,
     read_runs,
     read_sweeps,
     read_tables,
     read_visual_fields,
 )
 from bids_secondlevel.outputs.results import write_group, write_model, write_page
+from bids_secondlevel.reports.charts.style import MOST_NAMED
 from bids_secondlevel.reports.group_page import group_page
 from bids_secondlevel.reports.methods import group_methods
 from bids_secondlevel.reports.page import render
@@ -254,8 +256,17 @@ def write_group_page(results: GroupResults, folder: GroupFolder) -> None:
     OutputError
         If a file cannot be written.
     """
-    page = group_page(results, folder.pages_of(results.estimates["participant_id"]))
+    people = results.estimates["participant_id"].unique()
+    page = group_page(results, folder.pages_of(people), _profiles(results, folder))
     write_page(render(page), page.charts, folder)
+
+
+def _profiles(results: GroupResults, folder: GroupFolder) -> "pd.DataFrame":
+    """Read the profiles of participants, if there are few enough to be told apart."""
+    used = results.estimates.loc[results.estimates["status"] != "excluded", "participant_id"]
+    people = {} if used.nunique() > MOST_NAMED else find_estimates(folder.output_dir)
+    shown = {label: paths for label, paths in people.items() if f"sub-{label}" in set(used)}
+    return read_profiles(shown, results.visual_field)
 
 
 def check_model(model: str, settings: Settings) -> None:

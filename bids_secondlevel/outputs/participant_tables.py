@@ -23,6 +23,7 @@ from bids_secondlevel.rois.runs import RUN_COLUMNS
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
 from bids_secondlevel.rois.visual_field import VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats.gather import select
+from bids_secondlevel.stats.visual_field import SERIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,6 +175,22 @@ def read_visual_fields(
         wanted = select(rows, settings)
         if not wanted.empty:
             yield wanted
+
+
+def read_profiles(files: Mapping[str, Sequence[Path]], tested: "pd.DataFrame") -> "pd.DataFrame":
+    """Read the profiles of participants that are in tests of bins of the visual field.
+
+    Returns
+    -------
+    DataFrame
+        Without cells. What cannot be read is not there.
+    """
+    beside = _beside(files, VISUAL_FIELD)
+    texts, _ = _texts(_all(beside))
+    rows, _ = parse_tables(texts, VISUAL_FIELD_COLUMNS)
+    known = tested[list(SERIES)].drop_duplicates()
+    profiles = rows[rows["profile"] != "cell"].drop_duplicates()
+    return profiles.merge(known, on=list(SERIES))
 
 
 def read_runs(files: Mapping[str, Sequence[Path]], estimates: "pd.DataFrame") -> "pd.DataFrame":

@@ -15,6 +15,7 @@ from bids_secondlevel.core.words import counted, in_words
 from bids_secondlevel.reports.charts.estimates import draw_contralateral, draw_group_estimates
 from bids_secondlevel.reports.charts.rois import draw_coverage, draw_group_sizes
 from bids_secondlevel.reports.charts.style import clean
+from bids_secondlevel.reports.field_section import group_field_section
 from bids_secondlevel.reports.methods import group_methods, n_measured, reference_list
 from bids_secondlevel.reports.page import Badge, Download, Hyperlink, Page, Section, Table, table_of
 from bids_secondlevel.reports.participant_page import sweep_section
@@ -37,13 +38,15 @@ _MORE = "More of them are in logs/results.md."
 _TESTED = "n mean ci95_low ci95_high p p_fwe p_holm q_fdr t df bf10 p_equivalence hedges_g cohens_d"
 
 
-def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
+def group_page(results: GroupResults, pages: Mapping[str, str], profiles: "pd.DataFrame") -> Page:
     """Put together the page of the group.
 
     Parameters
     ----------
     pages
         Names of the participants' own pages, beside this one, by participant.
+    profiles
+        Of each participant over the visual field; no rows if there are too many to be shown.
     """
     estimates = results.estimates
     methods = group_methods(results)
@@ -68,6 +71,7 @@ def group_page(results: GroupResults, pages: Mapping[str, str]) -> Page:
                 text=results.definition.sentences(),
                 charts=[*draw_group_sizes(results.quality), *draw_coverage(estimates)],
             ),
+            *group_field_section(results, profiles),
             *_anova_section(results.anova),
             *_model_section(results),
             *sweep_section(results.sweep, results.definition),

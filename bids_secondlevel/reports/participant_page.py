@@ -13,6 +13,7 @@ from bids_secondlevel.reports.charts.estimates import draw_participant_estimates
 from bids_secondlevel.reports.charts.rois import draw_overlaps, draw_participant_sizes
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
+from bids_secondlevel.reports.field_section import participant_field_section
 from bids_secondlevel.reports.methods import describe_measurement, reference_list
 from bids_secondlevel.reports.page import Badge, Download, Page, Section, Table, table_of
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
@@ -45,6 +46,7 @@ def participant_page(results: ParticipantResults) -> Page:
                 charts=draw_participant_estimates(estimates),
                 tables=(_estimates_table(estimates),),
             ),
+            *participant_field_section(results),
             *sweep_section(results.sweep, results.definition),
             *_gaps_section(estimates),
             Section(

@@ -1,0 +1,86 @@
+"""What pages show of responses in the visual field."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_secondlevel.core.definition import Definition
+from bids_secondlevel.core.hemispheres import main_rows
+from bids_secondlevel.core.inference import EVERYBODY
+from bids_secondlevel.core.results import GroupResults, ParticipantResults
+from bids_secondlevel.core.roi_rule import area_name
+from bids_secondlevel.core.rows import grouped
+from bids_secondlevel.core.visual_field import ASYMMETRIES, asymmetries
+from bids_secondlevel.reports.charts.field import Ranges, draw_discs, draw_profiles
+from bids_secondlevel.reports.page import Section, Table, table_of
+from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS, SERIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HEADING = "In the visual field"
+_WHAT = (
+    "Every contrast in the whole visual area, by where in the visual field its vertices see. "
+    "Neither a localizer nor the limits of the ROIs take part, so no estimate is circular. "
+    "Receptive fields blur these pictures; see docs/visual_field.md.",
+)
+_DIFFERENCES = "Differences between meridians of the visual field"
+
+
+def participant_field_section(results: ParticipantResults) -> list[Section]:
+    """Show where in the visual field a participant has responses; nothing if there is no table."""
+    bins = results.visual_field
+    if bins.empty or bins["estimate"].isna().all():
+        return []
+    bins, ranges = bins.assign(p_fwe=float("nan")), _ranges(results.definition)
+    charts = [*draw_discs(bins, ranges), *draw_profiles(bins, ranges)]
+    return [Section(_HEADING, text=_WHAT, charts=charts, tables=_differences(bins))]
+
+
+def group_field_section(results: GroupResults, participants: "pd.DataFrame") -> list[Section]:
+    """Show where in the visual field the group has responses; nothing if there are no tests.
+
+    Parameters
+    ----------
+    participants
+        Bins of each participant, or no rows.
+    """
+    tests = results.visual_field
+    bins = tests[tests["group"] == EVERYBODY].rename(columns={"mean": "estimate"})
+    if bins.empty or bins["estimate"].isna().all():
+        return []
+    most = bins.groupby(list(SERIES), sort=False)["n"].transform("max")
+    shown = bins.assign(estimate=bins["estimate"].mask(2 * bins["n"] < most))
+    ranges = _ranges(results.definition)
+    charts = [*draw_discs(shown, ranges), *draw_profiles(bins, ranges, participants)]
+    is_main = tests["hemi"].isin(main_rows(tests["hemi"]))
+    differences = tests[tests["profile"].isin(ASYMMETRIES) & is_main]
+    columns = "session task contrast area hemi group profile n mean ci95_low ci95_high t df p note"
+    table = table_of(_DIFFERENCES, differences, FIELD_TEST_COLUMNS, columns)
+    tables = [] if differences.empty else [table]
+    return [Section(_HEADING, text=_WHAT, charts=charts, tables=tables)]
+
+
+def _ranges(definition: Definition) -> Ranges:
+    """List the limits of eccentricity of the ROIs of each visual area."""
+    found: dict[str, dict[tuple[float, float], None]] = {}
+    for roi in definition.rois:
+        for area in roi.rule.visual_areas:
+            found.setdefault(area_name(area), {})[roi.rule.eccentricity] = None
+    return {area: tuple(sorted(of_area)) for area, of_area in found.items()}
+
+
+def _differences(bins: "pd.DataFrame") -> list[Table]:
+    """Compare the meridians of a participant."""
+    main = bins["hemi"].isin(main_rows(bins["hemi"]))
+    rows = []
+    for (session, task, contrast, area, hemi, *_), of_series in grouped(
+        bins[main & (bins["profile"] == "polar_angle")], *SERIES
+    ):
+        centres = of_series[["polar_angle_low", "polar_angle_high"]].mean(axis="columns")
+        found = asymmetries(centres.to_numpy(), of_series["estimate"].to_numpy())
+        values = [None if np.isnan(of) else float(of) for of in found.values()]
+        if any(value is not None for value in values):
+            rows.append((session, task, contrast, area, hemi, *values))
+    columns = ("session", "task", "contrast", "area", "hemi", *ASYMMETRIES)
+    return [Table(_DIFFERENCES, columns, rows)] if rows else []
