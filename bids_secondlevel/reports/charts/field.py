@@ -41,8 +41,10 @@ SIGNIFICANT = 0.05
 _FOVEA = 0.75
 _COLUMNS, _MOST_DISCS, _MOST_PROFILES = 3, 12, 4
 _DISC, _GAP, _TITLE = 2.3, 0.12, 0.28  # inches
-_PANEL, _PANEL_HEIGHT = 3.25, 1.45
+_PANEL, _PANEL_HEIGHT, _BETWEEN = 3.2, 1.45, 0.3
 _COMPASS = ((-180, "lower"), (-90, "left"), (0, "upper"), (90, "right"), (180, "lower"))
+_PIXELS = 360  # of the width of a disc
+_LEAST = 0.09  # radius between labels
 _ARC = 5.0  # degrees between the corners of what is round
 
 
@@ -217,38 +219,98 @@ def _arc(low: float, high: float) -> Array:
 
 def _paint_disc(axes: "Axes", cells: "pd.DataFrame", colours: Any, largest: float) -> None:
     """Draw the cells, and outlines around those that are significant."""
-    from matplotlib.collections import PolyCollection
+    from matplotlib.collections import LineCollection
 
-    shapes = []
-    for cell in each_row(cells):
-        arc = _arc(cell.polar_angle_low, cell.polar_angle_high)
-        inner, outer = radius(np.array([cell.eccentricity_low, cell.eccentricity_high]), largest)
-        shapes.append(np.concatenate([inner * arc, outer * arc[::-1]]))
-    faces = colours.to_rgba(cells["estimate"].to_numpy())
-    axes.add_collection(
-        PolyCollection(shapes, facecolors=faces, edgecolors=faces, linewidths=0.4, gid="cells")
+    axes.imshow(
+        pixels(cells, largest, colours.to_rgba(cells["estimate"].to_numpy(), bytes=True)),
+        extent=(-1, 1, -1, 1),
+        interpolation="none",
+        gid="cells",
     )
-    marked = [s for s, p in zip(shapes, cells["p_fwe"], strict=True) if p < SIGNIFICANT]
-    if marked:
-        axes.add_collection(
-            PolyCollection(
-                marked, facecolors="none", edgecolors=DARK, linewidths=0.7, gid="significant"
-            )
-        )
+    is_marked = cells["p_fwe"] < SIGNIFICANT
+    if is_marked.any():
+        sides = [
+            radius(np.linalg.norm(side, axis=1, keepdims=True), largest) * _unit(side)
+            for side in outline(cells[is_marked])
+        ]
+        axes.add_collection(LineCollection(sides, colors=DARK, linewidths=0.9, gid="significant"))
+
+
+def outline(cells: "pd.DataFrame") -> list[Array]:
+    """Find the sides of cells that no other of them shares.
+
+    Returns
+    -------
+    list of (n, 2) array
+        Of each side: points to the right of the centre of the visual field and above it, in
+        degrees of eccentricity.
+    """
+    sides: dict[tuple[float, ...], Array | None] = {}
+    for cell in each_row(cells):
+        low, high = cell.polar_angle_low, cell.polar_angle_high
+        rings = cell.eccentricity_low, cell.eccentricity_high
+        own = {(ring, ring, low, high): ring * _arc(low, high) for ring in rings}
+        for angle in (low, high):
+            own[(*rings, angle % 360, angle % 360)] = np.outer(rings, _arc(angle, angle)[0])
+        for name, side in own.items():
+            sides[name] = None if name in sides else side
+    return [side for side in sides.values() if side is not None]
+
+
+def _unit(points: Array) -> Array:
+    """Give the directions of points; that of the centre does not matter."""
+    length = np.linalg.norm(points, axis=1, keepdims=True)
+    unit: Array = points / np.where(length > 0, length, 1)
+    return unit
+
+
+def pixels(cells: "pd.DataFrame", largest: float, colours: Array) -> Array:
+    """Draw cells as pixels, some of a hundredth of the bytes of shapes.
+
+    Parameters
+    ----------
+    cells
+        With their edges.
+    largest
+        Eccentricity of the rim.
+    colours : (n_cells, 4) array of uint8
+
+    Returns
+    -------
+    (n, n, 4) array of uint8
+        Transparent where there is no cell.
+    """
+    x = (np.arange(_PIXELS) + 0.5) * 2 / _PIXELS - 1
+    right, up = np.meshgrid(x, -x)
+    eccentricity = _FOVEA * np.expm1(np.hypot(right, up) * np.log1p(largest / _FOVEA))
+    angle = np.degrees(np.arctan2(right, up))
+    drawn = np.zeros((_PIXELS, _PIXELS, 4), dtype=np.uint8)
+    for cell, colour in zip(each_row(cells), colours, strict=True):
+        is_in = (eccentricity >= cell.eccentricity_low) & (eccentricity < cell.eccentricity_high)
+        is_in &= (angle >= cell.polar_angle_low) & (angle < cell.polar_angle_high)
+        drawn[is_in] = colour
+    return drawn
 
 
 def _paint_grid(axes: "Axes", ranges: Sequence[tuple[float, float]], largest: float) -> None:
     """Draw meridians, circles of eccentricity with their degrees, and the limits of the ROIs."""
+    from matplotlib.patches import Circle
     from matplotlib.patheffects import withStroke
 
-    circle = _arc(-180, 180)
-    axes.plot(*circle.T, color=GREY, linewidth=0.8)
+    def circle(at: float, **look: Any) -> None:
+        axes.add_patch(Circle((0, 0), at, fill=False, **look))
+
+    circle(1, edgecolor=GREY, linewidth=0.8)
     for along in ([-1, 1], [0, 0]), ([0, 0], [-1, 1]):
         axes.plot(*along, color=GREY, linewidth=0.4, alpha=0.6)
-    for degrees in _round_degrees(largest):
-        at = radius(np.array(degrees), largest)
-        axes.plot(*(at * circle).T, color=GREY, linewidth=0.4, alpha=0.6)
-        x, y = at * _arc(135, 136)[0]
+    labelled = 1 + _LEAST / 2
+    for degrees in reversed(_round_degrees(largest)):
+        at = float(radius(np.array(degrees), largest))
+        circle(at, edgecolor=GREY, linewidth=0.4, alpha=0.6)
+        if labelled - at < _LEAST:
+            continue
+        labelled = at
+        x, y = at * _arc(135, 135)[0]
         axes.text(
             x,
             y,
@@ -260,8 +322,8 @@ def _paint_grid(axes: "Axes", ranges: Sequence[tuple[float, float]], largest: fl
             path_effects=[withStroke(linewidth=1.6, foreground="white")],
         )
     for limit in sorted({limit for limits in ranges for limit in limits if 0 < limit < largest}):
-        at = radius(np.array(limit), largest)
-        axes.plot(*(at * circle).T, color=DARK, linewidth=1.1, linestyle="--", gid="limit")
+        at = float(radius(np.array(limit), largest))
+        circle(at, edgecolor=DARK, linewidth=1.1, linestyle="--", gid="limit")
 
 
 def _round_degrees(largest: float) -> list[float]:
@@ -283,7 +345,7 @@ def _draw_profiles(
     everyone = _those_of(participants, first) if participants is not None else None
     n = int(bins["n"].max()) if is_group else 1
     top, bottom = 0.15, 0.95 if is_group else 0.55
-    width = 0.85 + len(profiles) * (_PANEL + 0.15)
+    width = 1.1 + len(profiles) * (_PANEL + _BETWEEN)
     height = top + bottom + len(contrasts) * (_PANEL_HEIGHT + _TITLE)
 
     def paint(figure: "Figure") -> None:
@@ -292,7 +354,7 @@ def _draw_profiles(
             low, high = _span_of(of_row, everyone, contrast)
             y = height - top - (row + 1) * (_PANEL_HEIGHT + _TITLE)
             for column, profile in enumerate(profiles):
-                x = 0.75 + column * (_PANEL + 0.15)
+                x = 0.9 + column * (_PANEL + _BETWEEN)
                 axes = axes_at(figure, x, y, _PANEL, _PANEL_HEIGHT, bare=False)
                 axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
                 axes.set_ylim(low, high)
@@ -403,7 +465,9 @@ def _paint_profile(axes: "Axes", bins: "pd.DataFrame", *, is_group: bool) -> Non
         )
     is_marked = (bins["p_fwe"] < SIGNIFICANT).to_numpy() if is_group else np.isfinite(y)
     for is_in, face in ((is_marked, DARK), (~is_marked, "white")):
-        axes.plot(x[is_in], y[is_in], "o", color=DARK, markerfacecolor=face, markersize=4)
+        if is_in.any():
+            look = {"color": DARK, "markerfacecolor": face, "markersize": 4}
+            axes.plot(x[is_in], y[is_in], "o", gid="means", **look)
 
 
 def _tell(bins: "pd.DataFrame") -> str:
