@@ -466,8 +466,15 @@ def _paint_profile(axes: "Axes", bins: "pd.DataFrame", *, is_group: bool) -> Non
     is_marked = (bins["p_fwe"] < SIGNIFICANT).to_numpy() if is_group else np.isfinite(y)
     for is_in, face in ((is_marked, DARK), (~is_marked, "white")):
         if is_in.any():
-            look = {"color": DARK, "markerfacecolor": face, "markersize": 4}
-            axes.plot(x[is_in], y[is_in], "o", gid="means", **look)
+            axes.plot(
+                x[is_in],
+                y[is_in],
+                "o",
+                color=DARK,
+                markerfacecolor=face,
+                markersize=4,
+                gid="means",
+            )
 
 
 def _tell(bins: "pd.DataFrame") -> str:
