@@ -148,6 +148,11 @@ class DescribedRetinotopy:
     def __post_init__(self) -> None:
         captured = _checked_pattern(self.pattern)
         _check_constants(self, captured)
+        if self.pattern.casefold().endswith((".annot", ".label")):
+            raise UsageError(
+                f"pattern = {self.pattern!r}: the areas of FreeSurfer's labels and annotations are "
+                "chosen by their names instead: --visual-areas FILE.annot:NAME."
+            )
         foreign = captured & {"task", "run", "contrast"}
         if foreign:
             raise UsageError(

@@ -381,6 +381,8 @@ class IndexedFile:
     """The queries of ``--bids-filter-file`` that it passes."""
     is_described: bool = False
     """Whether a table of the user says what it is, and not its name."""
+    contrast_names: Mapping[str, str] = field(default_factory=dict)
+    """What that table calls contrasts, by the names or labels of the maps in the file."""
     is_of_template: bool = False
     """Whether it lies in the folder of a template beside the participants, and serves everybody."""
 

@@ -371,9 +371,11 @@ def checked_label(option: str, prefix: str, value: str) -> str:
     """
     label = value.removeprefix(prefix)
     if not _LABEL.fullmatch(label):
+        plain = re.sub("[^0-9A-Za-z]", "", label)
         raise UsageError(
             f"--{option.replace('_', '-')}: {value!r} is not a BIDS label; "
             "expected letters, digits and '+' only, several of them separated by spaces."
+            f"{f' What a table of --config captures as {value} is called {plain}.' * bool(plain)}"
         )
     return label
 

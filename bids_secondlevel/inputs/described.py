@@ -391,8 +391,11 @@ def _on_sides(
     elif kind == "cifti":  # in BIDS, it is on this surface
         entities = {**entities, "space": "fsLR"}
     sides = (entities["hemi"],) if "hemi" in entities else HEMISPHERES
+    names = getattr(match.pattern.described, "names", None) or {}
     for side in sides:
-        yield IndexedFile(source, {**entities, "hemi": side}, is_described=True)
+        yield IndexedFile(
+            source, {**entities, "hemi": side}, is_described=True, contrast_names=names
+        )
 
 
 def _kind_of(entities: dict[str, str]) -> FileKind:

@@ -390,12 +390,17 @@ def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
             f"{file.source.path}: nothing says the contrast of the frames of a time series. Put "
             "{contrast} into the pattern of its [[maps]] table, or add contrast and array to it."
         )
-    labels = map_labels(names, file.entities)
+    given = file.contrast_names
+    labels = [
+        re.sub("[^0-9A-Za-z]", "", given.get(name, given.get(label, label)))
+        for name, label in zip(names, map_labels(names, file.entities), strict=True)
+    ]
     folded = [label.casefold() for label in labels]
     if len(set(folded)) < len(folded) or "" in folded:
         raise DataError(
             f"{file.source.path}: its maps are named {', '.join(names)}; as contrasts "
-            "they need letters or digits, and have to differ in these. Rename the maps."
+            "they need letters or digits, and have to differ in these. "
+            f"{'Give them names in the [[maps]] table' if file.is_described else 'Rename the maps'}."
         )
     return [
         replace(

@@ -639,6 +639,20 @@ def test_a_table_of_retinotopy_that_cannot_be(study, lines, told):
     assert told in finished.stderr
 
 
+def test_an_annotation_needs_no_table(study):
+    bids, _ = study
+    finished = run(bids, "[[retinotopy]]\npattern = 'label/{hemi}.a.annot'\nmap = 'varea'\n")
+    assert finished.returncode == 64
+    assert "--visual-areas FILE.annot:NAME" in finished.stderr
+
+
+def test_an_option_that_names_what_is_captured_is_told_the_label(study):
+    bids, _ = study
+    finished = run(bids, "roi-contrasts = ['face-vs-house']\n")
+    assert finished.returncode == 64
+    assert "is called facevshouse" in finished.stderr
+
+
 def test_everything_may_lie_in_the_folder_of_the_study(tmp_path):
     """No derivatives, no participants' folders, and links to content that is not there."""
     bids = tmp_path / "bids"

@@ -295,6 +295,27 @@ def test_contrasts_are_the_maps_of_a_cifti_file(tmp_path):
     layout.check("bc", "UL")
 
 
+@pytest.mark.parametrize("called", ['"FACE"', '"2BK-FACE"', '"2BKFACE"'])
+def test_maps_of_a_cifti_file_are_given_names(tmp_path, called):
+    layout = Layout(tmp_path)
+    described = add_cifti_retinotopy(layout)
+    words = "FACE" if called == '"FACE"' else "2BK-FACE"
+    for label, known in layout.people.items():
+        z, effect = ({h: getattr(of, kind) for h, of in known.items()} for kind in ("z", "effect"))
+        cifti(tmp_path / f"c/{label}/loc.dscalar.nii", [z], ScalarAxis(["UL"]))
+        cifti(tmp_path / f"c/{label}/main.dscalar.nii", [z, effect], ScalarAxis(["b", words]))
+        for of in known.values():
+            of.varea[::3] = 0
+    names = f'{{ {called} = "face-s", UL = "upper" }}'
+    dataset = f'"{tmp_path}/c"'
+    config = "".join(
+        tables((f"{{subject}}/{t}.dscalar.nii", stat), task=f'"{t}"', names=names, dataset=dataset)
+        for t, stat in (("loc", "z"), ("main", "effect"))
+    )
+    layout.run(config + described, "--contrasts", "faces")
+    layout.check("faces", "upper")
+
+
 def test_one_folder_for_each_task(tmp_path):
     layout = Layout(tmp_path)
     layout.add_freesurfer()
