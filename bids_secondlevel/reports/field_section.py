@@ -9,7 +9,7 @@ from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.results import GroupResults, ParticipantResults
 from bids_secondlevel.core.roi_rule import area_name
-from bids_secondlevel.core.rows import grouped
+from bids_secondlevel.core.rows import MISSING, grouped
 from bids_secondlevel.core.visual_field import ASYMMETRIES, asymmetries
 from bids_secondlevel.reports.charts.field import Ranges, draw_discs, draw_profiles
 from bids_secondlevel.reports.page import Section, Table, table_of
@@ -81,6 +81,7 @@ def _differences(bins: "pd.DataFrame") -> list[Table]:
         found = asymmetries(centres.to_numpy(), of_series["estimate"].to_numpy())
         values = [None if np.isnan(of) else float(of) for of in found.values()]
         if any(value is not None for value in values):
-            rows.append((session, task, contrast, area, hemi, *values))
+            shown = None if session == MISSING else session
+            rows.append((shown, task, contrast, area, hemi, *values))
     columns = ("session", "task", "contrast", "area", "hemi", *ASYMMETRIES)
     return [Table(_DIFFERENCES, columns, rows)] if rows else []

@@ -295,7 +295,6 @@ def pixels(cells: "pd.DataFrame", largest: float, colours: Array) -> Array:
 def _paint_grid(axes: "Axes", ranges: Sequence[tuple[float, float]], largest: float) -> None:
     """Draw meridians, circles of eccentricity with their degrees, and the limits of the ROIs."""
     from matplotlib.patches import Circle
-    from matplotlib.patheffects import withStroke
 
     def circle(at: float, **look: Any) -> None:
         axes.add_patch(Circle((0, 0), at, fill=False, **look))
@@ -319,7 +318,7 @@ def _paint_grid(axes: "Axes", ranges: Sequence[tuple[float, float]], largest: fl
             color=DARK,
             ha="center",
             va="center",
-            path_effects=[withStroke(linewidth=1.6, foreground="white")],
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
         )
     for limit in sorted({limit for limits in ranges for limit in limits if 0 < limit < largest}):
         at = float(radius(np.array(limit), largest))
