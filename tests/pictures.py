@@ -1,5 +1,6 @@
 """Read charts back, as whoever looks at them does: which marks are where, and which text."""
 
+import re
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -23,10 +24,21 @@ def groups(chart, what):
 
 def marks(chart, what):
     """Positions of marks, group by group; upwards is positive."""
-    return [
-        np.array([[float(use.get("x")), -float(use.get("y"))] for use in group.iter(f"{SVG}use")])
-        for group in groups(chart, what)
-    ]
+    return [np.array([position(shape) for shape in shapes(group)]) for group in groups(chart, what)]
+
+
+def shapes(group):
+    """The marks of a group: shapes of one size are drawn once and used, others are paths."""
+    used = list(group.iter(f"{SVG}use"))
+    return used or [path for path in group.iter(f"{SVG}path") if path.get("style")]
+
+
+def position(shape):
+    """The centre of a mark."""
+    if shape.get("x"):
+        return [float(shape.get("x")), -float(shape.get("y"))]
+    numbers = np.array(re.findall(r"-?[\d.]+", shape.get("d")), dtype=float).reshape(-1, 2)
+    return (numbers.min(axis=0) + numbers.max(axis=0)) / 2 * [1, -1]
 
 
 def fills(chart, colour):

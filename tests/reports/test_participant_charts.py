@@ -1,9 +1,10 @@
+import re
 from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
 import pytest
-from pictures import groups, is_linear, marks, texts
+from pictures import groups, is_linear, marks, shapes, texts
 
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import STATUSES
@@ -29,6 +30,7 @@ def estimate(contrast, roi, hemi, value, **columns):
             "statistic": "effect",
             "estimate": value,
             "sd": 0.5,
+            "n_vertices": 40,
             **columns,
         }
     )
@@ -58,41 +60,48 @@ def test_every_number_is_where_it_belongs():
     rows = study(1)
     (chart,) = draw(rows)
     assert chart.name == "task-main_space-fsnative_stat-effect_estimates"
-    heights, places, values = [], [], []
+    sizes, places, values = [], [], []
     for hemi in HEMISPHERES:
         of_hemi = [row for row in rows if row.hemi == hemi]
         positions = np.vstack(marks(chart, f"estimate-{hemi}"))
         assert len(positions) == len(of_hemi)
-        places += list(positions[:, 0])
-        heights += list(positions[:, 1])
+        sizes += list(positions[:, 0])
+        places += list(positions[:, 1])
         values += [row.estimate for row in of_hemi]
-    assert is_linear(np.array(heights), values)
+    assert is_linear(np.array(sizes), values)
     assert len(set(places)) == len(rows)
 
 
-def test_bars_reach_one_standard_deviation():
+def width(shape):
+    numbers = np.array(re.findall(r"-?[\d.]+", shape.get("d")), dtype=float)
+    return np.ptp(numbers[::2])
+
+
+def test_the_mark_shows_the_size_and_a_lack_of_data():
     rows = [
-        estimate("attend", "UL", "L", 1.0, sd=0.25),
-        estimate("attend", "UL", "R", 2.0, sd=1.5),
+        estimate("attend", "UL", "both", 1.0, n_vertices=100, n_finite=100, coverage=1.0),
+        estimate("attend", "UR", "both", 2.0, n_vertices=1600, n_finite=992, coverage=0.62),
     ]
     (chart,) = draw(rows)
-    ends = []
-    for hemi in ("L", "R"):
-        (group,) = groups(chart, f"sd-{hemi}")
-        numbers = next(group.iter("{http://www.w3.org/2000/svg}path")).get("d").split()
-        ends += [-float(numbers[2]), -float(numbers[5])]
-    assert is_linear(np.array(ends), [0.75, 1.25, 0.5, 3.5])
-    assert "not an error of the estimate" in chart.caption
+    (group,) = groups(chart, "estimate-both")
+    small, large = map(width, shapes(group))
+    assert large / small == pytest.approx(2, rel=0.01)  # areas as the root of 100 and 1600
+    assert [text for text in texts(chart) if text.endswith(" %")] == ["62 %"]
+    assert {"10 vertices", "100 vertices", "1000 vertices"} <= set(texts(chart))
+    assert chart.alt == (
+        "attend: UL both 1 (100 vertices, coverage 100 %); "
+        "UR both 2 (1600 vertices, coverage 62 %)."
+    )
 
 
 def test_the_alternative_has_the_numbers_of_the_table():
     (chart,) = draw(
         [
             estimate("attend", "UL", "L", None, status="empty_roi", sd=None),
-            estimate("attend", "UL", "both", 0.81832, sd=0.1234),
+            estimate("attend", "UL", "both", 0.81832, n_vertices=57),
         ]
     )
-    assert chart.alt == "attend: UL L n/a (empty_roi); UL both 0.818 (sd 0.123)."
+    assert chart.alt == "attend: UL L n/a (empty_roi); UL both 0.818 (57 vertices)."
 
 
 def test_gaps_have_a_mark_and_the_reason():
@@ -124,10 +133,10 @@ def test_circular_estimates_are_hollow_and_called_so(independence):
     (chart,) = draw(study(1, independence=independence))
     is_circular = independence == "circular"
     hollow = [
-        "fill: #ffffff" in use.get("style")
+        "fill: #ffffff" in shape.get("style")
         for hemi in HEMISPHERES
         for group in groups(chart, f"estimate-{hemi}")
-        for use in group.iter("{http://www.w3.org/2000/svg}use")
+        for shape in shapes(group)
     ]
     assert hollow == [is_circular] * 9
     assert ("circular" in texts(chart)) == is_circular
@@ -140,7 +149,7 @@ def test_many_contrasts_become_several_charts():
     assert len({chart.name for chart in charts}) == len(charts) == 2
     titles = [text for chart in charts for text in texts(chart) if text.startswith("contrast")]
     assert titles == [f"contrast{i}" for i in range(14)]
-    assert "".join(chart.alt for chart in charts).count("(sd") == len(rows)
+    assert "".join(chart.alt for chart in charts).count(" vertices)") == len(rows)
 
 
 def test_sessions_and_tasks_have_charts_of_their_own():

@@ -101,7 +101,7 @@ class PanelGrid:
     @property
     def upright(self) -> float:
         """Height of the names of ROIs if they have to be written upright, else 0."""
-        longest = _LETTER * (max(width_of(shorten(roi)) for roi in self.rois) + 1)
+        longest = label_width(self.rois)
         return longest if longest > self.panel / len(self.rois) else 0.0
 
     @property
@@ -278,6 +278,11 @@ def write_title(axes: "Axes", label: str, about: str, inches: float) -> None:
     axes.set_title(f"{label}{' ' if fits else chr(10)}{about}" if about else label)
 
 
+def label_width(labels: Sequence[str]) -> float:
+    """Say how many inches the longest of some labels takes, as they are shortened."""
+    return _LETTER * (max(width_of(shorten(label)) for label in labels) + 1)
+
+
 def mark_reasons(axes: "Axes", places: Sequence[tuple[float, str]], reasons: Sequence[str]) -> None:
     """Mark at the bottom of a panel where there is no number, and why, of all the reasons."""
     for x, reason in places:
@@ -296,11 +301,17 @@ def explain(figure: "Figure", keys: "Sequence[Line2D | Patch]") -> None:
     """Put a legend below the panels, as wide as the figure is, and make room for further lines."""
     if not keys:
         return
-    longest = max(width_of(str(entry.get_label())) for entry in keys)
-    most = max(1, int(figure.get_figwidth() / (0.5 + 0.08 * longest)))
-    rows = -(-len(keys) // most)
+    columns, rows = legend_shape(keys, figure.get_figwidth())
     figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))
-    figure.legend(handles=keys, loc="outside lower center", ncols=-(-len(keys) // rows))
+    figure.legend(handles=keys, loc="outside lower center", ncols=columns)
+
+
+def legend_shape(keys: "Sequence[Line2D | Patch]", width: float) -> tuple[int, int]:
+    """Choose the columns and rows of a legend that is as wide as some inches."""
+    longest = max(width_of(str(entry.get_label())) for entry in keys)
+    most = max(1, int(width / (0.5 + 0.08 * longest)))
+    rows = -(-len(keys) // most)
+    return -(-len(keys) // rows), rows
 
 
 def axes_at(
