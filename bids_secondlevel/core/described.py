@@ -148,11 +148,6 @@ class DescribedRetinotopy:
     def __post_init__(self) -> None:
         captured = _checked_pattern(self.pattern)
         _check_constants(self, captured)
-        if self.pattern.casefold().endswith((".annot", ".label")):
-            raise UsageError(
-                f"pattern = {self.pattern!r}: the areas of FreeSurfer's labels and annotations are "
-                "chosen by their names instead: --visual-areas FILE.annot:NAME."
-            )
         foreign = captured & {"task", "run", "contrast"}
         if foreign:
             raise UsageError(
@@ -231,6 +226,11 @@ def _checked_pattern(pattern: str) -> frozenset[str]:
         raise UsageError(
             f"pattern = {pattern!r}; expected a path relative to the dataset, such as "
             '{subject}/{hemi}.fields.mgz. Name the folder of the dataset with dataset = "...".'
+        )
+    if pattern.casefold().endswith((".annot", ".label")):
+        raise UsageError(
+            f"pattern = {pattern!r}: the areas of FreeSurfer's labels and annotations are chosen "
+            "by their names instead: --visual-areas FILE.annot:NAME."
         )
     return captured
 

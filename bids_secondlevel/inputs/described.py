@@ -230,7 +230,12 @@ def _nobody(pattern: Pattern, found: dict[str, Match], participants: Sequence[st
         )
     told = [nearest(dataset.root, text, pattern.folders) for dataset in pattern.datasets]
     furthest = max(told, key=lambda line: line.count("/"), default="")
-    return f"{pattern.heading}: no file fits {text!r}: {furthest}\nCorrect the pattern, or dataset."
+    is_glob = re.search(r"\*\*|[?\[\]]", text)
+    hint = " In a pattern, only * and {...} stand for other text, and neither for several folders."
+    return (
+        f"{pattern.heading}: no file fits {text!r}: {furthest}\n"
+        f"Correct the pattern, or dataset.{hint if is_glob else ''}"
+    )
 
 
 def participants_of(patterns: Sequence[Pattern]) -> set[str]:

@@ -397,10 +397,10 @@ def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
     ]
     folded = [label.casefold() for label in labels]
     if len(set(folded)) < len(folded) or "" in folded:
+        advice = "Give them names in the [[maps]] table" if file.is_described else "Rename the maps"
         raise DataError(
             f"{file.source.path}: its maps are named {', '.join(names)}; as contrasts "
-            "they need letters or digits, and have to differ in these. "
-            f"{'Give them names in the [[maps]] table' if file.is_described else 'Rename the maps'}."
+            f"they need letters or digits, and have to differ in these. {advice}."
         )
     return [
         replace(

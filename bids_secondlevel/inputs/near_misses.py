@@ -52,7 +52,9 @@ _STATISTICAL = re.compile(
     r"|(?<![0-9A-Za-z])[zt](?=\.)",
     re.IGNORECASE,
 )
-_RETINOTOPIC = re.compile(r"ecc|varea|prf|retinotop|benson|inferred|polar|polang", re.IGNORECASE)
+_RETINOTOPIC = re.compile(
+    "ecc|varea|visual[-_]?(?:area|roi)|prf|retinotop|benson|inferred|polar|polang", re.IGNORECASE
+)
 # Both coordinates of a receptive field, as prfanalyze writes them.
 _OF_PRFANALYZE = re.compile(r"_(centerx0|centery0|sigmamajor|sigmaminor|theta|r2)\.")
 # How a path says the hemisphere, the surest first: L and left may be a contrast.
@@ -75,7 +77,8 @@ _STATISTICS = (
     ("z", r"stat-z|zstat|z_?score|zmap|spmZ"),
     ("t", r"stat-t|(?<![a-z])t(?:stat|_?score|map)|spmT"),
     ("sig", r"(?<![a-z])sig(?![a-z])"),
-    ("effect", r"(?<![a-z])(?:con|cope|betas?|ces|coef|psc|effect)(?![a-z])"),
+    ("variance", r"(?<![a-z])var(?:iance)?(?:map)?(?![a-z])"),
+    ("effect", r"(?<![a-z])(?:con|cope|betas?|ces|coef|psc|effect)(?:size|map)?(?![a-z])"),
     ("z", r"(?<![0-9a-z])z(?=\.)"),
     ("t", r"(?<![0-9a-z])t(?=\.)"),
 )

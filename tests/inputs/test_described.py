@@ -520,6 +520,8 @@ space = "fsnative"
             "sess{subject}/{subject}/{task}.{contrast}.{hemi}.gii",
             ("it expects a folder '{subject}'",),
         ),
+        ("sess{subject}/**/{task}/sig.nii.gz", ("neither for several folders",)),
+        ("sess{subject}/bold/{task}.[lr]h/S-v-N/sig.nii.gz", ("only * and {...} stand",)),
         (
             "{subject}/bold/{task}.{hemi}/{contrast}/sig.nii.gz",
             ("are of participants that are not in this dataset (sub-sess01, sub-sess02", "sub-01"),

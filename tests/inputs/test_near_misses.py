@@ -115,6 +115,24 @@ def test_a_table_captures_participant_and_hemisphere(path, label, pattern):
     assert f'pattern = "{pattern}"' in text
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("loc_lh_effectmap.mgz", 'stat = "effect"'),
+        ("loc_lh_effect_size.mgz", 'stat = "effect"'),
+        ("loc_lh_beta_var.mgz", 'stat = "variance"'),
+        ("loc.lh.t.mgz", 'stat = "t"'),
+        ("lh.visual_areas.mgz", 'map = "varea"'),
+        ("S01_visualROIs_LH.mgz", 'map = "varea"'),
+        ("S01_eccentricityMap_LH.mgz", 'map = "eccen"'),
+    ],
+)
+def test_a_table_says_what_a_file_holds(name, said):
+    miss = miss_of(f"S01/{name}")
+    text = nearly_found((ParticipantIndex(label="01", near_misses=(miss,)),), (), miss.kind)
+    assert said in text
+
+
 def test_files_whose_names_say_nothing_are_named_if_there_are_no_others(study):
     for path in study.firstlevel.rglob("*.func.gii"):
         task, hemi = re.findall("_(?:task|hemi)-([A-Za-z]+)", path.name)
