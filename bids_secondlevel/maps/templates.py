@@ -95,8 +95,15 @@ def template_surface(
 def _from_templateflow(template: str, query: Mapping[str, str | None]) -> list[Path]:
     """Find the files of a query that hold something, and fetch them only if there is not one.
 
+    What is on this computer is found by its name: TemplateFlow's index takes seconds to build.
     What TemplateFlow prints and warns about is left out: the caller says what matters of it.
     """
+    # The sphere of fsaverage is there under two names, with the same vertices.
+    named = _parts(template, query)
+    for parts in (named, named | {"desc-std"}):
+        present = [path for path in _there(template) if set(path.name.split("_")) == parts]
+        if len(present) == 1:
+            return present
     with (
         warnings.catch_warnings(action="ignore"),
         redirect_stdout(io.StringIO()),
@@ -104,13 +111,20 @@ def _from_templateflow(template: str, query: Mapping[str, str | None]) -> list[P
     ):
         from templateflow import api
 
-        # The sphere of fsaverage is there under two names, with the same vertices.
-        for desc in (None, "std"):
-            present = [path for path in api.ls(template, desc=desc, **query) if _is_whole(path)]
-            if len(present) == 1:
-                return present
         found = api.get(template, desc=None, **query)
     return [path for path in ([found] if isinstance(found, Path) else found) if _is_whole(path)]
+
+
+def _parts(template: str, query: Mapping[str, str | None]) -> set[str]:
+    """Give the parts of the name that TemplateFlow gives to a file, in whatever order."""
+    entities = {
+        "tpl": template,
+        "den": query["density"],
+        "hemi": query["hemi"],
+        "space": query["space"],
+    }
+    named = {f"{key}-{label}" for key, label in entities.items() if label is not None}
+    return {*named, f"{query['suffix']}{query['extension']}"}
 
 
 def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
@@ -126,15 +140,16 @@ def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
     dict
         Files that hold something, by their names.
     """
+    templates = {family(space) for space in spaces} & DENSITIES.keys()
+    every = (path for template in sorted(filter(None, templates)) for path in _there(template))
+    return {path.name: path for path in every}
+
+
+def _there(template: str) -> list[Path]:
+    """List TemplateFlow's surfaces of a template that are on this computer and hold something."""
     # Where TemplateFlow looks, which makes the folder as soon as it is imported.
     home = Path(os.environ.get("TEMPLATEFLOW_HOME", user_cache_dir("templateflow")))
-    templates = {family(space) for space in spaces} & DENSITIES.keys()
-    return {
-        path.name: path
-        for template in sorted(filter(None, templates))
-        for path in sorted(home.glob(f"tpl-{template}/*.gii"))
-        if _is_whole(path)
-    }
+    return [path for path in sorted(home.glob(f"tpl-{template}/*.gii")) if _is_whole(path)]
 
 
 def _is_whole(path: Path) -> bool:
