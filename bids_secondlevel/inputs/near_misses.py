@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePath
 
+from bids_secondlevel.core.errors import SecondLevelError
 from bids_secondlevel.core.files import (
     Dataset,
     IndexedFile,
@@ -28,6 +29,7 @@ from bids_secondlevel.inputs.names import (
     in_bids,
     threshold_in,
 )
+from bids_secondlevel.maps.surfaces import array_names
 
 _SHOWN = 3
 _MOST_LOOKED_AT = 5000
@@ -67,7 +69,10 @@ _SIDES = [
         "(?<=[._/ ])(?i:left|right)",
     )
 ]
-_OF_A_RUN = re.compile(r"(?:run|ses|session|cope|stat)[-_]?$", re.IGNORECASE)
+# What is numbered before the number, and is not a participant.
+_OF_ANOTHER = re.compile(
+    "(?:run|ses|session|cope|stat|con|beta|spm[tfz]|model|version)[-_]?$", re.IGNORECASE
+)
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 
 # By the words of a name, what a map of it is called in a table of the config file.
@@ -187,13 +192,13 @@ def _participant_in(text: str, label: str) -> re.Match[str] | None:
 
     Examples
     --------
-    >>> [bool(_participant_in(text, "01")) for text in ("S1_loc", "sess001", "S11", "loc_run01")]
+    >>> [bool(_participant_in(text, "01")) for text in ("S1_loc", "sess001", "S11", "con_0001")]
     [True, True, False, False]
     """
     number = label.lstrip("0") or "0"
     written = f"(?<![0-9])0*{number}(?![0-9])" if label.isdigit() else re.escape(label)
     found = re.finditer(written, text, re.IGNORECASE)
-    return next((m for m in found if not _OF_A_RUN.search(text[: m.start()])), None)
+    return next((m for m in found if not _OF_ANOTHER.search(text[: m.start()])), None)
 
 
 def _in_other_folders(dataset: Dataset, label: str) -> list[NearMiss]:
@@ -341,12 +346,26 @@ def nearly_found(
     lines.append(f"Searched for sub-{label}:" if label else "Searched:")
     lines += [f"  {what_is_in(dataset, label)}" for dataset in datasets]
     described = (miss for miss in misses if miss.is_describable)
-    written = sorted(dict.fromkeys(map(_table, described)), key=lambda table: table.count(_UNSAID))
-    tables = written[:_SHOWN]
+    first_of: dict[str, NearMiss] = {}
+    for miss in described:
+        first_of.setdefault(_table(miss), miss)
+    tables = sorted(first_of, key=lambda table: table.count(_UNSAID))[:_SHOWN]
     if tables:
         lines.append("These lines in a file for --config would describe such names:")
-        lines += [f"\n{table}" for table in tables]
+        lines += [f"\n{table}{_arrays(first_of[table])}" for table in tables]
     return "\n".join(lines)
+
+
+def _arrays(miss: NearMiss) -> str:
+    """Write the line of a table that chooses one of several arrays of a GIFTI file."""
+    try:
+        names = array_names(miss.source.path)
+    except SecondLevelError:  # said when the file is read
+        return ""
+    if len(names) < 2:
+        return ""
+    shown = in_words([f'"{name}"' for name in names[:6]], "or") if all(names) else "a number from 0"
+    return f'\narray = "..."  # {shown}{" ..." if all(names) and len(names) > 6 else ""}'
 
 
 def _alike(group: Sequence[NearMiss]) -> str:

@@ -103,6 +103,7 @@ def test_the_table_describes_the_file(path, captured, given):
         ("subj1/LH.loc.z.mgz", "01", "subj{subject}/{hemi}.loc.z.mgz"),
         ("s1/s1_loc_L_z.mgz", "01", "s{subject}/s{subject}_loc_{hemi}_z.mgz"),
         ("7/cope7.nii.gz", "7", "{subject}/cope{contrast}.nii.gz"),
+        ("loc_model/S001/spmT_0001.nii", "1", "loc_model/S{subject}/spmT_{contrast}.nii"),
         ("run01/S01/z_left.gii", "01", "run01/S{subject}/z_{hemi}.gii"),
         ("sess001/loc.lh/z.gii", "1", "sess{subject}/loc.{hemi}/z.gii"),
         ("WLSUBJ001/rh.z.left.mgz", "wlsubj001", "{subject}/{hemi}.z.left.mgz"),
@@ -141,6 +142,30 @@ def test_files_whose_names_say_nothing_are_named_if_there_are_no_others(study):
     assert "its name does not say what it holds" in message
     assert "sub-{subject}_loc_{hemi}_SMP_" in message
     assert 'stat = "..."' in message
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("UL#0_Coef", "UL#0_Tstat"), 'array = "..."  # "UL#0_Coef" or "UL#0_Tstat"'),
+        (("", ""), 'array = "..."  # a number from 0'),
+        (("UL",), None),
+    ],
+)
+def test_a_table_lists_the_arrays_of_a_file(tmp_path, names, said):
+    path = tmp_path / "sub-01/stats.lh.gii"
+    path.parent.mkdir()
+    image = nib.gifti.GiftiImage()
+    for name in names:
+        meta = nib.gifti.GiftiMetaData({"Name": name})
+        data = nib.gifti.GiftiDataArray(np.zeros(5, "f4"), meta=meta, datatype="float32")
+        image.add_gifti_data_array(data)
+    path.write_bytes(image.to_bytes())
+    miss = near_miss(
+        SourceFile(path, "bids:glm:a"), PurePosixPath(path.relative_to(tmp_path)), "01"
+    )
+    text = nearly_found((ParticipantIndex(label="01", near_misses=(miss,)),), (), "map")
+    assert (said in text) if said else ("array = " not in text)
 
 
 def test_a_table_says_what_a_name_does_not():
