@@ -226,7 +226,8 @@ def _nobody(pattern: Pattern, found: dict[str, Match], participants: Sequence[st
             f"{first.path}). The participants are "
             f"{', '.join(f'sub-{label}' for label in participants[:5]) or 'nobody'}"
             f"{', ...' if len(participants) > 5 else ''}. Write in the pattern what stands before "
-            "and after the label, such as sess{subject}."
+            "and after the label, such as sess{subject}; or give each participant a table with "
+            'subject = "...".'
         )
     told = [nearest(dataset.root, text, pattern.folders) for dataset in pattern.datasets]
     furthest = max(told, key=lambda line: line.count("/"), default="")

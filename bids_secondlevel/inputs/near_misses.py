@@ -71,7 +71,8 @@ _SIDES = [
 ]
 # What is numbered before the number, and is not a participant.
 _OF_ANOTHER = re.compile(
-    "(?:run|ses|session|cope|stat|con|beta|spm[tfz]|model|version)[-_]?$", re.IGNORECASE
+    "(?:run|ses|session|day|cope|stat|con|beta|spm[tfz]|model|level|version|sm|smooth|fwhm)[-_]?$",
+    re.IGNORECASE,
 )
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 
@@ -84,8 +85,8 @@ _STATISTICS = (
     ("sig", r"(?<![a-z])sig(?![a-z])"),
     ("variance", r"(?<![a-z])var(?:iance)?(?:map)?(?![a-z])"),
     ("effect", r"(?<![a-z])(?:con|cope|betas?|ces|coef|psc|effect)(?:size|map)?(?![a-z])"),
-    ("z", r"(?<![0-9a-z])z(?=\.)"),
-    ("t", r"(?<![0-9a-z])t(?=\.)"),
+    ("z", r"(?<![0-9a-z])z(?=[./])"),
+    ("t", r"(?<![0-9a-z])t(?=[./])"),
 )
 _RETINOTOPIC_WORDS = (
     ("varea", r"varea|area|roi|label"),
@@ -163,7 +164,8 @@ def _pattern(path: PurePath, label: str) -> str:
     text = path.as_posix()
     if f"sub-{label}" in text:
         return _with_side(text.replace(f"sub-{label}", "sub-{subject}"))
-    found = next(filter(None, (_participant_in(part, label) for part in path.parts)), None)
+    every = filter(None, (_participant_in(part, label) for part in path.parts))
+    found = min(every, key=lambda match: match[0] != label, default=None)
     numbered = next((part for part in path.parts[:-1] if re.search("[0-9]", part)), None)
     if found is not None:
         parts = path.parts
@@ -403,7 +405,7 @@ def _table(miss: NearMiss) -> str:
     lacking = ("task",) if miss.says_contrast else ("task", "contrast")
     given = {
         **{key: "" for key in lacking if f"{{{key}}}" not in pattern},
-        "stat": _word_of(name, _STATISTICS),
+        "stat": _word_of(name, _STATISTICS) or _word_of(f"{folder}/", _STATISTICS),
         "space": space[1] if space else OWN if "{hemi}" in pattern else "",
     }
     return _as_toml("maps", pattern, given)
