@@ -464,7 +464,7 @@ def test_a_named_analysis_lies_beside_the_others(processed, output):
     assert 'href="../../sub-02.html"' in (inside / "group.html").read_text()
     assert "Estimates of 3 participants" in (inside / "logs" / "CITATION.md").read_text()
     page = (inside / "group.html").read_bytes()
-    assert b"<title>Group, only-three: estimates" in page
+    assert b", only-three</title>" in page
     (inside / "group.html").unlink()
     again = [str(processed.root), str(output), "group", "--analysis-name", "only-three"]
     assert main([*again, "--reports-only"]) == 0
