@@ -65,6 +65,7 @@ _ONCE = {"n", "n_group", "n_versus", "df", "n_runs", "n_rows", "n_participants"}
 """Columns of numbers that the caption names if all are the same."""
 
 _MOST_ROWS = 30  # of a table that is not folded
+_LONG_NAME = 10  # letters of a column
 _LONG, _SHORT = 36, 13  # characters of a cell in one line, and on a narrow page
 
 
@@ -92,7 +93,15 @@ class TableColumn:
         """Give its width in letters of 13 pixels, on the safe side; text wraps in little room."""
         most = _LONG if self.is_number or room > _ROOM[""] else _SHORT
         longest = min(max(map(width_of, self.texts), default=0), most)
-        return 12 + max(9.2 * width_of(self.name), 8.4 * longest)
+        return 12 + max(9.2 * max(map(width_of, self.name_parts)), 8.4 * longest)
+
+    @property
+    def name_parts(self) -> list[str]:
+        """Its name, in lines if it is a long one above numbers."""
+        if not self.is_number or len(self.name) <= _LONG_NAME:
+            return [self.name]
+        first, *others = self.name.split("_")
+        return [*(f"{part}_" for part in (first, *others[:-1])), others[-1]] if others else [first]
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,11 @@ class Table:
     @property
     def about(self) -> str:
         """What all rows have in common."""
-        return ", ".join(f"{c.name} {c.texts[0]}" for c in self.columns if c.is_constant)
+        return ", ".join(
+            f"{c.name} {c.texts[0]}"
+            for c in self.columns
+            if c.is_constant and c.cells[0] is not None
+        )
 
 
 def _rank(name: str) -> int:
@@ -157,7 +170,8 @@ def _rank(name: str) -> int:
 def _column(name: str, cells: Sequence[Cell]) -> TableColumn:
     is_number = any(map(_is_number, cells)) and all(c is None or _is_number(c) for c in cells)
     texts = _numbers(name, cells) if is_number else [shown(cell) for cell in cells]
-    is_same = len(texts) > 1 and len(set(texts)) == 1 and isinstance(cells[0], (str, int, float))
+    is_plain = not any(isinstance(cell, (Hyperlink, Folded)) for cell in cells)
+    is_same = len(texts) > 1 and len(set(texts)) == 1 and is_plain
     return TableColumn(
         name=name,
         cells=cells,

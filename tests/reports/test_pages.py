@@ -14,7 +14,7 @@ from bids_secondlevel.cli.main import main
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.page import Hyperlink, Page, Section, Table, render, shown
 
-VOID = ("meta", "link", "img", "br")
+VOID = ("meta", "link", "img", "br", "wbr")
 
 
 class Document(HTMLParser):
