@@ -139,7 +139,9 @@ def field_tests(
     both = pd.MultiIndex.from_product([["estimate", "gap"], people])
     values, gaps = np.hsplit(together.reindex(columns=both).to_numpy()[order], 2)
     series = [
-        _with_asymmetries(_up_to_the_last(_Series(of, values[of.index], gaps[of.index], status)))
+        _with_asymmetries(
+            _up_to_the_last(_Series(of, values[of.index], _reasons(gaps[of.index], status)))
+        )
         for _, of in grouped(place, *SERIES)
     ]
     bins = pd.concat([of.bins for of in series], ignore_index=True)
@@ -170,17 +172,8 @@ class _Series(NamedTuple):
 
     bins: "pd.DataFrame"
     values: Array
-    gaps: Array
-    """NaN for bins that are not in a participant's table."""
-    status: NDArray[np.intp]
-    """Why a participant has no row at all."""
-
-    @property
-    def reasons(self) -> Array:
-        """(n_bins, n_participants) why there is no number, if there is none."""
-        # Who has other bins of the contrast has no vertex in this one.
-        nothing = np.where(np.isnan(self.gaps).all(axis=0), self.status, _EMPTY)
-        return np.where(np.isnan(self.gaps), nothing, self.gaps)
+    reasons: Array
+    """Why there is no number, if there is none."""
 
     def is_of(self, profile: str) -> Mask:
         """Tell which bins are of a profile."""
@@ -188,14 +181,19 @@ class _Series(NamedTuple):
         return is_of
 
 
+def _reasons(gaps: Array, status: NDArray[np.intp]) -> Array:
+    """Say why there is no number also where a participant has no row: NaN in `gaps`."""
+    # Who has other bins of the contrast has no vertex in this one.
+    nothing = np.where(np.isnan(gaps).all(axis=0), status, _EMPTY)
+    return np.where(np.isnan(gaps), nothing, gaps)
+
+
 def _up_to_the_last(series: _Series) -> _Series:
     """Leave out rings beyond the last one that somebody has a vertex in."""
     high = series.bins["eccentricity_high"].to_numpy()
     is_there = series.is_of("eccentricity") & (series.reasons != _EMPTY).any(axis=1)
     is_used = np.isinf(high) | (high <= high[is_there].max(initial=0))
-    return _Series(
-        series.bins[is_used], series.values[is_used], series.gaps[is_used], series.status
-    )
+    return _Series(series.bins[is_used], series.values[is_used], series.reasons[is_used])
 
 
 def _with_asymmetries(series: _Series) -> _Series:
@@ -215,8 +213,7 @@ def _with_asymmetries(series: _Series) -> _Series:
     return _Series(
         pd.concat([series.bins, whole]),
         np.vstack([series.values, *found.values()]),
-        np.vstack([series.gaps, *[lacking] * len(found)]),
-        series.status,
+        np.vstack([series.reasons, *[lacking] * len(found)]),
     )
 
 

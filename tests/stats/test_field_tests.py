@@ -20,10 +20,13 @@ RINGS = [0.5, 0.71, 1.0, 1.41]
 ALL_FLIPS = Inference(n_permutations=10_000)
 
 
-def rows_of(label, values, *, n_rings=3, contrast="faces", statistic="effect", n_vertices=9):
-    """Make a participant's rows: rings, then four wedges, then two cells."""
+def rows_of(
+    label, values, *, n_rings=3, contrast="faces", statistic="effect", n_vertices=9, n_wedges=4
+):
+    """Make a participant's rows: rings, then wedges, then two cells."""
     rings = list(pairwise(RINGS[: n_rings + 1]))
-    wedges = [(-180.0, -90.0), (-90.0, 0.0), (0.0, 90.0), (90.0, 180.0)]
+    edges = np.linspace(-180, 180, n_wedges + 1).tolist()
+    wedges = list(pairwise(edges))
     bins = [
         *(("eccentricity", *ring, NAN, NAN) for ring in rings),
         *(("polar_angle", 0.5, RINGS[n_rings], *wedge) for wedge in wedges),
@@ -40,8 +43,8 @@ def rows_of(label, values, *, n_rings=3, contrast="faces", statistic="effect", n
         space="fsnative",
         statistic=statistic,
         estimate=values[: len(bins)],
-        n_vertices=float(n_vertices),
-        n_finite=float(n_vertices),
+        n_vertices=9.0,
+        n_finite=9.0,
     )[list(VISUAL_FIELD_COLUMNS)]
 
 
@@ -122,6 +125,19 @@ def test_who_has_no_number_is_named_with_the_reason():
     first, second = tested["excluded"].iloc[:2]
     assert first == "sub-1:missing_map; sub-2:empty_bin; sub-3:excluded; sub-4:missing_map"
     assert second == "sub-1:missing_map; sub-3:excluded; sub-4:missing_map"
+
+
+def test_who_is_excluded_is_so_in_every_bin_and_difference():
+    data = np.random.default_rng(6).normal(size=(3, 13))
+    tables = [rows_of(str(i), of, n_wedges=8) for i, of in enumerate(data)]
+    tables[1]["estimate"] = NAN
+    tables[1]["n_finite"] = NAN
+    people = {"0": "missing_map", "1": "missing_map", "2": "missing_map", "3": "excluded"}
+    tested = across(tables, people)
+    assert list(tested["profile"])[-2:] == ["horizontal_minus_vertical", "lower_minus_upper"]
+    assert set(tested["excluded"]) == {"sub-1:missing_map; sub-3:excluded"}
+    upper, lower = data[[0, 2], 6:8].mean(axis=1), data[[0, 2]][:, [3, 10]].mean(axis=1)
+    assert tested["mean"].iloc[-1] == pytest.approx((lower - upper).mean())
 
 
 def test_bins_of_two_kinds_are_refused():
