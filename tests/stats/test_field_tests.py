@@ -20,9 +20,7 @@ RINGS = [0.5, 0.71, 1.0, 1.41]
 ALL_FLIPS = Inference(n_permutations=10_000)
 
 
-def rows_of(
-    label, values, *, n_rings=3, contrast="faces", statistic="effect", n_vertices=9, n_wedges=4
-):
+def rows_of(label, values, *, n_rings=3, contrast="faces", statistic="effect", n_wedges=4):
     """Make a participant's rows: rings, then wedges, then two cells."""
     rings = list(pairwise(RINGS[: n_rings + 1]))
     edges = np.linspace(-180, 180, n_wedges + 1).tolist()
