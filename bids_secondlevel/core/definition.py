@@ -140,11 +140,7 @@ class Definition:
 
     def _rule(self, roi: RoiDefinition) -> str:
         rule = roi.rule
-        low, high = rule.eccentricity
-        clauses = [
-            f"in {in_words(rule.visual_areas, 'or')} with an eccentricity above {low:g} and below "
-            f"{high:g} degrees of visual angle"
-        ]
+        clauses = [f"in {in_words(rule.visual_areas, 'or')}{_between(rule)}"]
         if rule.polar_angle is not None:
             first, second = rule.polar_angle
             clauses.append(
@@ -166,6 +162,13 @@ class Definition:
         if rule.min_vertices > 1:
             text += f"; ROIs of fewer than {rule.min_vertices} vertices were not measured"
         return text
+
+
+def _between(rule: RoiRule) -> str:
+    if rule.limits is None:
+        return " at any eccentricity"
+    low, high = rule.limits
+    return f" with an eccentricity above {low:g} and below {high:g} degrees of visual angle"
 
 
 def threshold_in_words(rule: RoiRule) -> str:
@@ -196,8 +199,10 @@ def retinotopic_part_in_words(rule: RoiRule) -> str:
     >>> retinotopic_part_in_words(RoiRule(visual_areas=("V1", "V2"), polar_angle=(-90, 0)))
     'V1, V2 from 0 to 5 degrees, polar angle -90 to 0 degrees'
     """
-    low, high = rule.eccentricity
-    text = f"{', '.join(rule.visual_areas)} from {low:g} to {high:g} degrees"
+    text = ", ".join(rule.visual_areas)
+    if rule.limits is not None:
+        low, high = rule.limits
+        text += f" from {low:g} to {high:g} degrees"
     if rule.polar_angle is not None:
         first, second = rule.polar_angle
         text += f", polar angle {first:g} to {second:g} degrees"
@@ -215,8 +220,10 @@ def in_a_line(roi: RoiDefinition) -> str:
     'V1, 0 < eccentricity < 5; UL or UR without LL: z, 1.96, greater'
     """
     rule = roi.rule
-    low, high = rule.eccentricity
-    parts = [f"{'+'.join(rule.visual_areas)}, {low:g} < eccentricity < {high:g}"]
+    parts = ["+".join(rule.visual_areas)]
+    if rule.limits is not None:
+        low, high = rule.limits
+        parts[0] += f", {low:g} < eccentricity < {high:g}"
     if rule.polar_angle is not None:
         parts.append(f"polar angle from {rule.polar_angle[0]:g} to {rule.polar_angle[1]:g}")
     if rule.min_variance_explained is not None:

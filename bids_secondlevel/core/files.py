@@ -167,7 +167,7 @@ class RetinotopySource:
     """
 
     visual_area: SourceFile | None
-    eccentricity: SourceFile
+    eccentricity: SourceFile | None
     polar_angle: SourceFile | None = None
     variance_explained: SourceFile | None = None
     areas: Mapping[str, SourceFile] = field(default_factory=dict)
@@ -182,6 +182,11 @@ class RetinotopySource:
     def files(self) -> tuple[SourceFile, ...]:
         """All files to be read."""
         return (*(file for file in self.maps if file is not None), *self.areas.values())
+
+    @property
+    def first(self) -> SourceFile:
+        """The eccentricity or, if there is none, another file: it says surface or grid."""
+        return self.eccentricity or self.files[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -410,7 +415,7 @@ class SurfaceFile:
 
 @dataclass(frozen=True)
 class AreaFile:
-    """A file that may hold a visual area: a label, an annotation, or one number per vertex.
+    """A file that may hold a visual area: a label, an annotation, or whole numbers.
 
     `name` is that of the file without what tells participant and hemisphere.
     """
@@ -419,6 +424,14 @@ class AreaFile:
     hemisphere: Hemisphere
     name: str
     is_of_template: bool = False
+    """Whether it lies beside the participants, and serves everybody."""
+    space: str | None = None
+    """Of a volume, the space that its name says; ``None`` if it says none."""
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is a volume."""
+        return self.source.kind == "volume"
 
 
 MapKind = Literal["map", "retinotopy"]

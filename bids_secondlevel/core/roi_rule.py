@@ -30,7 +30,7 @@ VISUAL_AREAS: Mapping[str, int] = MappingProxyType(
 
 AREA_ENDINGS = (
     *(".label", ".annot", ".label.gii", ".func.gii", ".shape.gii", ".gii", ".mgz", ".mgh"),
-    ".dlabel.nii",
+    *(".dlabel.nii", ".nii.gz", ".nii"),
 )
 """Endings of files that may hold visual areas of their own."""
 
@@ -46,6 +46,7 @@ SummaryKind = Literal["mean", "median", "area-weighted-mean"]
 RunWeights = Literal["auto", "variance", "equal"]
 """Whether the maps of runs are weighted by their variances: if every run has one, always, never."""
 
+_ECCENTRICITY = (0.0, 5.0)
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 _AREA_FILE = re.compile(rf"[^/\s:]+(?:{'|'.join(map(re.escape, AREA_ENDINGS))})(?::[^/:]+)?")
 
@@ -142,11 +143,11 @@ class RoiRule:
         metavar="NAME",
         default=("V1",),
     )
-    eccentricity: tuple[float, float] = option(
-        "range of eccentricity in degrees, limits excluded (default: {default})",
+    eccentricity: tuple[float, float] | None = option(
+        "range of eccentricity in degrees, limits excluded (default: 0 5; none for areas from "
+        "files if there is no map of eccentricity)",
         ROIS,
         metavar=("LOW", "HIGH"),
-        default=(0.0, 5.0),
         check=_are_in_order,
         expected="two numbers in degrees, the lower one first",
     )
@@ -165,6 +166,9 @@ class RoiRule:
         check=isfinite,
         expected="a number",
     )
+
+    is_unlimited: bool = False
+    """Whether areas count whatever the eccentricity, as nobody has a map of it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "visual_areas", _checked_areas(self.visual_areas))
@@ -192,6 +196,23 @@ class RoiRule:
             )
 
     @property
+    def limits(self) -> tuple[float, float] | None:
+        """Limits of eccentricity in degrees; ``None`` if there are none.
+
+        Examples
+        --------
+        >>> RoiRule().limits
+        (0.0, 5.0)
+        """
+        return None if self.is_unlimited else self.eccentricity or _ECCENTRICITY
+
+    @property
+    def needs_eccentricity(self) -> bool:
+        """Whether it takes a map of eccentricity, or of more, even if nobody has one."""
+        asked = (self.eccentricity, self.polar_angle, self.min_variance_explained)
+        return bool(self.area_labels) or any(limit is not None for limit in asked)
+
+    @property
     def area_labels(self) -> tuple[int, ...]:
         """Integers that stand for the chosen areas in a visual-area map."""
         return tuple(VISUAL_AREAS[name] for name in self.visual_areas if name in VISUAL_AREAS)
@@ -217,7 +238,7 @@ class RoiRule:
     @property
     def retinotopic_part(self) -> tuple[object, ...]:
         """What decides the retinotopic part; rules that agree in it share a mask."""
-        return (self.visual_areas, self.eccentricity, self.polar_angle, self.min_variance_explained)
+        return (self.visual_areas, self.limits, self.polar_angle, self.min_variance_explained)
 
     @property
     def z_not_activated(self) -> tuple[float, float] | None:
@@ -240,9 +261,11 @@ class RoiRule:
         described: dict[str, Any] = {
             "VisualAreas": list(self.visual_areas),
             "VisualAreaLabels": list(self.area_labels),
-            "EccentricityGreaterThan": self.eccentricity[0],
-            "EccentricityLessThan": self.eccentricity[1],
         }
+        if self.limits is None:
+            described["AnyEccentricity"] = True
+        else:
+            described["EccentricityGreaterThan"], described["EccentricityLessThan"] = self.limits
         if self.polar_angle is not None:
             described["PolarAngleClockwiseFromTo"] = list(self.polar_angle)
         if self.min_variance_explained is not None:
@@ -265,10 +288,14 @@ class RoiRule:
             If a limit is missing, or cannot be one.
         """
         wedge = described.get("PolarAngleClockwiseFromTo")
+        is_unlimited = described.get("AnyEccentricity", False)
         threshold = described.get("LocalizerThreshold", cls.localizer_threshold)
         return cls(
             visual_areas=tuple(described["VisualAreas"]),
-            eccentricity=(described["EccentricityGreaterThan"], described["EccentricityLessThan"]),
+            eccentricity=None
+            if is_unlimited
+            else (described["EccentricityGreaterThan"], described["EccentricityLessThan"]),
+            is_unlimited=is_unlimited,
             polar_angle=None if wedge is None else (wedge[0], wedge[1]),
             min_variance_explained=described.get("VarianceExplainedGreaterThan"),
             threshold_kind=described.get("LocalizerThresholdKind", cls.threshold_kind),

@@ -154,6 +154,17 @@ def is_head(space: str | None) -> bool:
     return space is None or space.casefold() in _HEAD
 
 
+def in_one_world(space: str | None, other: str | None) -> bool:
+    """Tell whether volumes in two spaces lie in the same world coordinates.
+
+    Examples
+    --------
+    >>> in_one_world("T1w", None), in_one_world("T1w", "MNI152NLin6Asym")
+    (True, False)
+    """
+    return space == other or (is_head(space) and is_head(other))
+
+
 def is_template(space: str | None) -> bool:
     """Tell whether a volume space is that of a template, and not of the participant.
 

@@ -44,7 +44,9 @@ def sweep_variants(rois: Sequence[RoiDefinition], settings: Settings) -> Iterato
     for step in settings.sweep_eccentricities or _ECCENTRICITY_FACTORS:
         values = {}
         for roi in rois:
-            low, high = roi.rule.eccentricity
+            if roi.rule.limits is None:
+                continue
+            low, high = roi.rule.limits
             limit = step if settings.sweep_eccentricities else round(high * step, 6)
             if limit > low:
                 values[roi.name] = limit
@@ -65,4 +67,5 @@ def _with_threshold(roi: RoiDefinition, threshold: float) -> RoiDefinition:
 
 
 def _up_to(roi: RoiDefinition, limit: float) -> RoiDefinition:
-    return replace(roi, rule=replace(roi.rule, eccentricity=(roi.rule.eccentricity[0], limit)))
+    assert roi.rule.limits is not None
+    return replace(roi, rule=replace(roi.rule, eccentricity=(roi.rule.limits[0], limit)))

@@ -135,7 +135,7 @@ def _on_one_surface(
     AmbiguousInputError
         If there are maps of several of these sessions, and nothing says which is meant.
     """
-    used = [source.eccentricity.path for source in retinotopy.values()]
+    used = [source.first.path for source in retinotopy.values()]
     there = [*(s.source.path for s in index.surfaces), *used]
     there += [f.source.path for f in index.retinotopic_maps if not f.is_volume]
     sessions = sorted({of for path in there if (of := session_of_surface(path))})

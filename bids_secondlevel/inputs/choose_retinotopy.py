@@ -16,7 +16,7 @@ from bids_secondlevel.core.files import (
     SourceFile,
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
-from bids_secondlevel.core.spaces import OWN, family, is_head
+from bids_secondlevel.core.spaces import OWN, family, in_one_world, is_template
 from bids_secondlevel.inputs.copies import Relation, relation
 from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.inputs.plan import (
@@ -72,6 +72,9 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
     AmbiguousInputError
         If an option is needed to decide.
     """
+    names = list(dict.fromkeys(name for roi in plan.rois for name in roi.rule.other_areas))
+    if plan.rule.is_unlimited:
+        return _only_areas(index, names, plan)
     found = [file for file in index.retinotopic_maps if file.is_volume == plan.is_volume]
     usable = _of_sessions([file for file in found if "retinotopy" in file.queries], plan)
     needs_areas = any(roi.rule.area_labels for roi in plan.rois)
@@ -105,7 +108,6 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
     if tag is None:
         return None, {}, messages
     chosen = complete[tag][_one_folder(tag, complete[tag], usable, plan)]
-    names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.other_areas)
     used = {source.eccentricity for source in chosen.values()}
     of_template = [file for file in atlases if file.source in used]
     if of_template:
@@ -113,16 +115,76 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
             f"There is no retinotopy of the participant's own: {of_template[0].source.path} is "
             f"used, which is the same for everybody in {of_template[0].entities['space']}."
         )
-    retinotopy = {}
-    for hemi, source in chosen.items():
-        of_hemisphere = [
-            file
-            for file in index.area_files
-            if file.hemisphere == hemi and file.is_of_template == bool(of_template)
-        ]
-        areas = _find_areas(of_hemisphere, names, source.eccentricity.path)
-        retinotopy[hemi] = replace(source, areas=areas)
+    retinotopy = {
+        hemi: replace(
+            source, areas=_areas(index, hemi, names, plan, source, of_template=bool(of_template))
+        )
+        for hemi, source in chosen.items()
+    }
     return tag, retinotopy, messages
+
+
+def _is_of(file: AreaFile, plan: Plan, *, of_template: bool) -> bool:
+    """Tell whether a file of areas is of the participant, or of the template if that is used."""
+    if not plan.is_volume:
+        return not file.is_volume and file.is_of_template == of_template
+    # A volume of nobody is in a template, also if its name does not say in which.
+    unsaid = file.space is None and file.is_of_template
+    fits = is_template(plan.space) if unsaid else in_one_world(file.space, plan.space)
+    return file.is_volume and fits
+
+
+def _only_areas(
+    index: ParticipantIndex, names: Sequence[str], plan: Plan
+) -> tuple[str | None, Found, list[str]]:
+    """Choose volumes of visual areas to which no map of eccentricity belongs."""
+    found: dict[Hemisphere, RetinotopySource] = {}
+    for hemi in HEMISPHERES:
+        areas = _areas(index, hemi, names, plan)
+        if areas:
+            found[hemi] = RetinotopySource(
+                visual_area=None, eccentricity=None, areas=areas, space=plan.space
+            )
+    if not found:
+        return None, {}, []
+    used = {source.path for of in found.values() for source in of.areas.values()}
+    maps = [file.source for file in index.statistical_maps if is_in(file, plan)]
+    in_template = template_said(maps) if plan.space is None else None
+    if in_template is not None:
+        return None, {}, [_misfit(in_template, next(iter(used)))]
+    unsaid = {
+        file.source.path
+        for file in index.area_files
+        if file.source.path in used and file.space is None and file.is_of_template
+    }
+    messages = [
+        f"{path}: its name says no space; it is taken to be in {plan.space}, as the maps are."
+        for path in sorted(unsaid)
+    ]
+    return "+".join(dict.fromkeys(name.partition(":")[0] for name in names)), found, messages
+
+
+def _areas(
+    index: ParticipantIndex,
+    hemisphere: Hemisphere,
+    names: Sequence[str],
+    plan: Plan,
+    beside: RetinotopySource | None = None,
+    *,
+    of_template: bool = False,
+) -> dict[str, SourceFile]:
+    """Find files of visual areas; volumes of the participant come before those of everybody."""
+    files = [
+        file
+        for file in index.area_files
+        if file.hemisphere == hemisphere and _is_of(file, plan, of_template=of_template)
+    ]
+    folder = None if beside is None else beside.first.path.parent.parent
+    areas: dict[str, SourceFile] = {}
+    for is_shared in (True, False):
+        of_kind = [file for file in files if file.is_of_template == is_shared]
+        areas |= _find_areas(of_kind, names, folder)
+    return areas
 
 
 def _is_on_template(file: IndexedFile, plan: Plan) -> bool:
@@ -189,20 +251,10 @@ def _in_volume(
     maps: Sequence[IndexedFile], space: str | None, measured: Sequence[SourceFile]
 ) -> tuple[list[IndexedFile], list[str]]:
     """Keep the volumes that lie in the same world as the maps, and say which do not."""
-    usable = [
-        file
-        for file in maps
-        if file.entities.get("space") == space
-        or (is_head(space) and is_head(file.entities.get("space")))
-    ]
+    usable = [file for file in maps if in_one_world(file.entities.get("space"), space)]
     in_template = template_said(measured) if usable and space is None else None
     if in_template is not None:
-        return [], [
-            f"{in_template}: it does not fit {usable[0].source.path}, which is in the space of the "
-            "participant's anatomical image. State the space of the maps in a table [[maps]] of "
-            '--config (space = "MNI152NLin2009cAsym"), and give retinotopy in it; or, if that is '
-            'wrong, space = "T1w".'
-        ]
+        return [], [_misfit(in_template, usable[0].source.path)]
     if usable or not maps:
         return usable, []
     own = maps[0].entities.get("space") or "of the participant's head"
@@ -220,6 +272,15 @@ def _in_volume(
     ]
 
 
+def _misfit(in_template: str, own: Path) -> str:
+    return (
+        f"{in_template}: it does not fit {own}, which is in the space of the "
+        "participant's anatomical image. State the space of the maps in a table [[maps]] of "
+        '--config (space = "MNI152NLin2009cAsym"), and give retinotopy in it; or, if that is '
+        'wrong, space = "T1w".'
+    )
+
+
 def _by_space(maps: Sequence[IndexedFile], plan: Plan) -> Iterator[list[IndexedFile]]:
     """Group maps by space, the best to use first."""
 
@@ -234,9 +295,9 @@ def _by_space(maps: Sequence[IndexedFile], plan: Plan) -> Iterator[list[IndexedF
 
 
 def _find_areas(
-    files: Sequence[AreaFile], names: Iterable[str], eccentricity: Path
+    files: Sequence[AreaFile], names: Iterable[str], folder: Path | None
 ) -> dict[str, SourceFile]:
-    """Find the files of visual areas of their own; of several, those beside the eccentricity.
+    """Find the files of visual areas of their own; of several, those in a folder.
 
     Raises
     ------
@@ -249,8 +310,8 @@ def _find_areas(
         found = [file.source for file in files if file.name == wanted] or [
             file.source for file in files if file.name.endswith(f"_{wanted}")
         ]
-        beside = eccentricity.parent.parent
-        found = [source for source in found if source.path.is_relative_to(beside)] or found
+        if folder is not None:
+            found = [source for source in found if source.path.is_relative_to(folder)] or found
         if len({real_path(source.path) for source in found}) > 1:
             shown = "".join(f"\n  {source.path}" for source in found)
             raise AmbiguousInputError(
@@ -336,7 +397,7 @@ def _one_folder(
     if len(of_session) == 1:
         return of_session[0]
     shown = "".join(f"\n  {folder}" for folder in distinct)
-    rivals = {next(iter(folders[folder].values())).eccentricity for folder in distinct}
+    rivals = {next(iter(folders[folder].values())).first for folder in distinct}
     files = {file.source: file for file in maps if file.source in rivals}
     sessions = {file.entities.get("session") for file in files.values()}
     is_asked = sessions & set(chain.from_iterable(plan.sessions.values())) - {None}

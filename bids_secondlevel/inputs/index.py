@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from itertools import product
+from itertools import chain, product
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -38,6 +38,7 @@ from bids_secondlevel.inputs.names import (
     SPM_T,
     STATMAP_NAME,
     SURFACE_EXTENSIONS,
+    area_volume,
     areas_of,
     entities_in,
     freesurfer_entities,
@@ -104,6 +105,7 @@ def index_participant(
             # FreeSurfer's folder of volumes is no place to search, but neuropythy writes there.
             volumes = sorted((folder / "mri").glob("*"))
             named = dict.fromkeys((*paths, *volumes))
+            areas += _area_volumes(dataset, named)
             of_freesurfer = _freesurfer_maps(dataset, label, named, filters)
             spm, errors = maps_of_spm(dataset, paths)
             problems += errors
@@ -189,6 +191,14 @@ def _area_files(dataset: Dataset, paths: Sequence[Path]) -> Iterator[AreaFile]:
             yield AreaFile(_source(dataset, path), *area)
 
 
+def _area_volumes(dataset: Dataset, paths: Iterable[Path]) -> Iterator[AreaFile]:
+    for path in paths:
+        if volume := area_volume(path.name):
+            source = replace(_source(dataset, path), kind="volume")
+            for hemi in HEMISPHERES:
+                yield AreaFile(source, hemi, volume[0], space=volume[1])
+
+
 def _beside(folder: Path, known: Collection[Path]) -> list[Path]:
     """List the files of a folder, and of FreeSurfer's other one, that are not known yet."""
     folders = (folder, folder.parent / "label") if folder.name == "surf" else (folder,)
@@ -203,6 +213,11 @@ def _template_files(
     areas: list[AreaFile] = []
     retinotopic: list[IndexedFile] = []
     for dataset in datasets:
+        for holder in dataset.holders:
+            # Atlases in the space of a template: beside participants, or as TemplateFlow has it.
+            found = (holder.glob(beside) for beside in ("[!.]*.*", "tpl-*/*.*", "tpl-*/anat/*.*"))
+            volumes = sorted(chain.from_iterable(found))
+            areas += (replace(a, is_of_template=True) for a in _area_volumes(dataset, volumes))
         for holder, name in product(dataset.holders, _TEMPLATES):
             paths = sorted((holder / name).glob("surf/[!.]*"))
             space = surface_space(name) or name

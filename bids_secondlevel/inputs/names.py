@@ -41,6 +41,11 @@ _AREA = re.compile(
     rf"(?P<name>[^/]*(?:{'|'.join(map(re.escape, AREA_ENDINGS))}))"
 )
 _AREAS_OF_BOTH = re.compile(r"(?:sub-[0-9A-Za-z+]+[_.])?(?P<name>[^/]*\.dlabel\.nii)")
+_AREA_VOLUME = re.compile(
+    r"(?![lr]h\.)(?:sub-[0-9A-Za-z+]+[_.])?"
+    r"(?P<name>(?:(?!_?hemi-)[^/])*(?<!\.dlabel)(?<!\.dscalar)(?<!\.dtseries)"
+    r"\.(?:nii|nii\.gz|mgz|mgh))"
+)
 STATMAP_NAME = re.compile(r"sub-[0-9A-Za-z+]+_(?:[A-Za-z]+-[0-9A-Za-z+]+_)*[0-9A-Za-z]+\.[^/]+")
 SURFACE_EXTENSIONS = (
     ".func.gii",
@@ -151,6 +156,23 @@ def areas_of(name: str) -> list[tuple[Hemisphere, str]]:
         return [(_hemisphere(match["side"] or match["hemi"]), match["name"])]
     of_both = _AREAS_OF_BOTH.fullmatch(name)
     return [] if of_both is None else [(hemi, of_both["name"]) for hemi in HEMISPHERES]
+
+
+def area_volume(name: str) -> tuple[str, str | None] | None:
+    """Tell name and space of a volume that may hold visual areas; ``None`` of another file.
+
+    Examples
+    --------
+    >>> area_volume("sub-01_space-T1w_atlas-wang_dseg.nii.gz")
+    ('space-T1w_atlas-wang_dseg.nii.gz', 'T1w')
+    >>> area_volume("tpl-MNI152NLin6Asym_dseg.nii"), area_volume("aparc+aseg.mgz")
+    (('tpl-MNI152NLin6Asym_dseg.nii', 'MNI152NLin6Asym'), ('aparc+aseg.mgz', None))
+    """
+    named = _AREA_VOLUME.fullmatch(name)
+    if named is None:
+        return None
+    said = entities_in(name)
+    return named["name"], said.get("space", said.get("tpl"))
 
 
 def is_localizer(task: str) -> bool:

@@ -16,14 +16,14 @@ from bids_secondlevel.core.errors import (
     UsageError,
 )
 from bids_secondlevel.core.files import IndexedFile, ParticipantIndex, Plan
-from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition
+from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.spaces import OWN, family, spoken
+from bids_secondlevel.core.spaces import OWN, family, in_one_world, spoken
 from bids_secondlevel.core.variants import sweep_variants
 from bids_secondlevel.core.visual_field import FieldBins
 from bids_secondlevel.core.words import counted
 from bids_secondlevel.inputs.datasets import holder_of
-from bids_secondlevel.inputs.names import is_localizer, statistic_of
+from bids_secondlevel.inputs.names import area_volume, is_localizer, statistic_of
 from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
 
 
@@ -81,8 +81,14 @@ def _make_plan(
     in_space = [file for file in maps if is_in(file, chosen)]
     deciding = [file for file in deciding if is_in(file, chosen)]
     task, rois, roi_messages = _choose_rois(in_space, deciding, settings)
+    rule = settings.rule
+    choices = [] if task is None or settings.localizer_task else [_by_name(task)]
     if chosen.is_volume:
         _check_for_volumes(rois, settings)
+        if _has_no_eccentricity(reference or indexes, chosen, (rule, *(r.rule for r in rois))):
+            rule = replace(rule, is_unlimited=True)
+            rois = tuple(replace(r, rule=replace(r.rule, is_unlimited=True)) for r in rois)
+            choices.append(_at_any_eccentricity(rois))
     measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
     return Plan(
         space=chosen.space,
@@ -91,7 +97,7 @@ def _make_plan(
         is_volume=chosen.is_volume,
         hemi=settings.hemi or (("both",) if chosen.is_volume else HEMISPHERE_ROWS),
         localizer_task=task,
-        rule=settings.rule,
+        rule=rule,
         rois=rois,
         variants=tuple(sweep_variants(rois, settings)) if settings.sweep else (),
         measured=measured,
@@ -101,29 +107,56 @@ def _make_plan(
         statistic=statistic_of(settings.statistic),
         summary=settings.summary,
         visual_field=FieldBins(edges=settings.eccentricity_bins, n_angles=settings.polar_angle_bins)
-        if settings.visual_field
+        if settings.visual_field and not rule.is_unlimited
         else None,
         retinotopy_source=settings.retinotopy_source,
         run_weights=settings.run_weights,
         cross_validate=settings.cross_validate,
         filtered={query: frozenset(of) for query, of in settings.bids_filters.items()},
-        choices=() if task is None or settings.localizer_task else (_by_name(task),),
+        choices=tuple(choices),
         messages=(*space_messages, *roi_messages, *measured_messages),
     )
 
 
 def _check_for_volumes(rois: Iterable[RoiDefinition], settings: Settings) -> None:
-    areas = [name for roi in rois for name in roi.rule.other_areas]
-    if areas:
-        raise UsageError(
-            f"--visual-areas {areas[0]}: files of visual areas are on surfaces, and the maps are "
-            "volumes; expected names of areas in a volume of visual areas."
-        )
+    for name in (name for roi in rois for name in roi.rule.other_areas):
+        if area_volume(name.partition(":")[0]) is None:
+            raise UsageError(
+                f"--visual-areas {name}: such a file is on a surface, and the maps are volumes; "
+                "expected names of areas in a volume of visual areas, or a volume "
+                "(NAME.nii.gz:LABEL)."
+            )
     if settings.summary == "area-weighted-mean":
         raise UsageError(
             "--summary area-weighted-mean: voxels have no area; in volumes use mean, which is the "
             "same as a mean weighted by their volume."
         )
+
+
+def _has_no_eccentricity(
+    indexes: Iterable[ParticipantIndex], chosen: SpaceChoice, rules: Iterable[RoiRule]
+) -> bool:
+    """Tell whether ROIs need no eccentricity, and the first participants have none.
+
+    They do not need it if all areas are in files of their own and nobody has asked for limits.
+    """
+    if any(rule.needs_eccentricity for rule in rules):
+        return False
+    return not any(
+        file.entities["suffix"] == "eccen"
+        and file.is_volume
+        and in_one_world(file.entities.get("space"), chosen.space)
+        for index in indexes
+        for file in index.retinotopic_maps
+    )
+
+
+def _at_any_eccentricity(rois: Iterable[RoiDefinition]) -> str:
+    names = dict.fromkeys(name for roi in rois for name in roi.rule.other_areas)
+    return (
+        f"There is no map of eccentricity, and --eccentricity was not given: {', '.join(names)} "
+        "counts at any eccentricity."
+    )
 
 
 def _maps_of_tasks(indexes: Iterable[ParticipantIndex]) -> list[IndexedFile]:

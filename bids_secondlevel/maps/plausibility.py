@@ -53,12 +53,13 @@ def check_units(
         As the functions for each map.
     """
     inside, eccentricity = retinotopy.inside, source.eccentricity
-    check_eccentricity(
-        eccentricity.path,
-        retinotopy.eccentricity,
-        inside,
-        is_declared=eccentricity.reading.scale is not None,
-    )
+    if eccentricity is not None:
+        check_eccentricity(
+            eccentricity.path,
+            retinotopy.eccentricity,
+            inside,
+            is_declared=eccentricity.reading.scale is not None,
+        )
     if source.polar_angle is not None and retinotopy.polar_angle is not None:
         check_polar_angle(source.polar_angle.path, retinotopy.polar_angle, inside)
     if source.variance_explained is not None and retinotopy.variance_explained is not None:

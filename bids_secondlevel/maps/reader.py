@@ -38,6 +38,7 @@ from bids_secondlevel.maps.retinotopy import (
     as_analyzeprf_wrote,
     is_in_field,
     needed_maps,
+    read_only_areas,
     read_other_areas,
     read_polar_angle,
     read_retinotopy,
@@ -330,6 +331,8 @@ class MapReader:
         if gap is not None:
             return gap
         source = self._files.retinotopy[side]
+        if source.eccentricity is None:
+            return read_only_areas(self._files, side, self._plan.rois)
         needed = needed_maps(source, self._plan.rois)
         try:
             own = read_retinotopy(self._read, needed, side)
@@ -501,7 +504,7 @@ class MapReader:
         is_beside = retinotopy is not None and not (alignment.retinotopy or alignment.no_retinotopy)
         others = "the other maps have"
         if retinotopy is not None and is_beside:
-            others = f"{(retinotopy.visual_area or retinotopy.eccentricity).path} has"
+            others = f"{(retinotopy.visual_area or retinotopy.first).path} has"
         path = source.files[0].path
         message = (
             f"{path} has {counted(path, values.size)}, but {others} {alignment.n_maps}: "

@@ -12,12 +12,12 @@ from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, RetinotopySource, SourceFile
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.roi_rule import RoiDefinition
-from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy, Status
+from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy, Status, worst
 from bids_secondlevel.maps.files import check_present
 from bids_secondlevel.maps.meshes import angles_by_interpolation, by_interpolation, by_nearest
 from bids_secondlevel.maps.plausibility import contralateral_share
 from bids_secondlevel.maps.spheres import Alignment
-from bids_secondlevel.maps.surfaces import counted, read_area, whole_numbers
+from bids_secondlevel.maps.surfaces import counted, read_area, read_area_of_volume, whole_numbers
 from bids_secondlevel.maps.volumes import resample_nearest
 
 _ANALYZEPRF = re.compile(r"(?:^|[._])ang(?=\.|$)", re.IGNORECASE)
@@ -34,6 +34,14 @@ def retinotopy_gap(
     is_one_sided = bool(files.retinotopy)
     side = f"{hemisphere.lower()}h" if is_one_sided else "lh"
     others = dict.fromkeys(name for roi in rois for name in roi.rule.other_areas)
+    if source is None and all(roi.rule.is_unlimited for roi in rois):
+        name = next(iter(others))
+        error = InputMissingError(
+            f"--visual-areas {name}: no volume {name.partition(':')[0]} in the space of the maps, "
+            f"neither in the folders of sub-{files.label} nor beside them in a dataset (nor in "
+            "tpl-*). Name its dataset with --derivatives."
+        )
+        return Absent("missing_retinotopy", error)
     if source is None:
         area = "" if others else f"{side}.benson14_varea.mgz and "
         error = InputMissingError(
@@ -75,7 +83,7 @@ def read_retinotopy(read: Read, source: RetinotopySource, hemisphere: Hemisphere
         If a map cannot be read; also if visual areas are no whole numbers, or the maps differ
         in length.
     """
-    first = source.visual_area or source.eccentricity
+    first = source.visual_area or source.first
     values = read(first, hemisphere)
     area = np.zeros(values.size, "i4")
     if source.visual_area:
@@ -126,7 +134,7 @@ def read_polar_angle(
         If they cannot be read, or are on another surface.
     """
     assert source.polar_angle is not None
-    return _like(read, source.polar_angle, hemisphere, source.eccentricity, own.eccentricity)
+    return _like(read, source.polar_angle, hemisphere, source.first, own.eccentricity)
 
 
 def is_in_field(source: RetinotopySource) -> bool:
@@ -153,12 +161,29 @@ def read_other_areas(
                     f"sub-{files.label}_hemi-{hemisphere}_..._{file}) in the participant's "
                     "folders. Name its dataset with --derivatives."
                 )
-            areas[name] = read_area(source.areas[name].path, hemisphere, label, n_vertices)
+            path = source.areas[name].path
+            if source.areas[name].kind == "volume":
+                areas[name] = read_area_of_volume(path, label)
+            else:
+                areas[name] = read_area(path, hemisphere, label, n_vertices)
         except InputMissingError as error:
             areas[name] = Absent("missing_retinotopy", error)
         except DataError as error:
             areas[name] = Absent("unreadable_retinotopy", error)
     return areas
+
+
+def read_only_areas(
+    files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
+) -> Retinotopy | Absent:
+    """Read visual areas in volumes of their own, to which no map of eccentricity belongs."""
+    areas = read_other_areas(files, hemisphere, rois, 0)
+    absent = [area for area in areas.values() if isinstance(area, Absent)]
+    if absent:
+        return worst(absent)
+    masks = [area for area in areas.values() if not isinstance(area, Absent)]
+    n_voxels = masks[0].size  # that all are on one grid is found out elsewhere
+    return Retinotopy(np.zeros(n_voxels, "i4"), np.full(n_voxels, np.nan, "f4"), other_areas=areas)
 
 
 def _like(
@@ -213,13 +238,21 @@ def resample_retinotopy(
         assert own_grid is not None  # its maps have been read
         angle, explained = own.polar_angle, own.variance_explained
         area = resample_nearest(own.visual_area, own_grid, grid)
+        others = {
+            name: each
+            if isinstance(each, Absent)
+            else resample_nearest(each.view("u1"), own_grid, grid) > 0
+            for name, each in own.other_areas.items()
+        }
+        half = grid.hemisphere(hemisphere)
         carried = Retinotopy(
-            np.where(grid.hemisphere(hemisphere), area, 0),
+            np.where(half, area, 0),
             resample_nearest(own.eccentricity, own_grid, grid),
             None if angle is None else resample_nearest(angle, own_grid, grid),
             None if explained is None else resample_nearest(explained, own_grid, grid),
+            {n: each if isinstance(each, Absent) else each & half for n, each in others.items()},
         )
-        if (own.visual_area > 0).any() and not (area > 0).any():
+        if own.inside.any() and not carried.inside.any():
             return _out_of_view(
                 f"no visual area lies within the field of view of the maps ({grid.describe()}); "
                 f"the retinotopy has {own_grid.describe()}. Check that both are in the same space"

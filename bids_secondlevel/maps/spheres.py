@@ -165,18 +165,18 @@ def align_volumes(files: ParticipantFiles, hemisphere: Hemisphere) -> Alignment:
             return Alignment(
                 grid.n_voxels, grid=grid, grid_file=file, own_grid=own_grid, no_retinotopy=gap
             )
-    own = None if source is None else source.eccentricity
+    own = None if source is None else source.first
     return Alignment(None, grid=own_grid, grid_file=own, own_grid=own_grid, no_retinotopy=gap)
 
 
 def _own_grid(source: RetinotopySource) -> tuple[Grid | None, Absent | None]:
     """Find the grid that the volumes of a retinotopy share, or say that they do not."""
-    grid = _grid_of(source.eccentricity)
+    grid = _grid_of(source.first)
     for file in source.files:
         other = _grid_of(file)
         if grid is not None and other is not None and not other.matches(grid):
             error = DataError(
-                f"{file.path} has {other.describe()}, and {source.eccentricity.path} has "
+                f"{file.path} has {other.describe()}, and {source.first.path} has "
                 f"{grid.describe()}; expected the same grid for all maps of a retinotopy."
             )
             return grid, Absent("unreadable_retinotopy", error)
@@ -271,7 +271,7 @@ class _Spheres:
         self._templates = [file for file in every if file.kind != "registered"]
         retinotopy = files.retinotopy.get(hemisphere)
         if retinotopy is not None:  # of several folders of a participant, the one of the maps
-            beside = retinotopy.eccentricity.path.parent
+            beside = retinotopy.first.path.parent
             self._own.sort(key=lambda file: file.source.path.parent != beside)
         self._read: dict[SurfaceFile, Mesh] = {}
 

@@ -1,5 +1,6 @@
 """Read what there is at the vertices of one hemisphere: maps, meshes and visual areas."""
 
+import csv
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,11 +22,13 @@ from bids_secondlevel.maps.files import (
     read_image,
     read_text,
 )
+from bids_secondlevel.maps.volumes import read_volume
 
 STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 """GIFTI's ``AnatomicalStructurePrimary`` of each hemisphere."""
 
 _NIFTI = (".nii", ".nii.gz")
+_NIFTI_ENDING = r"(?i:\.nii(?:\.gz)?)$"
 _IMAGES = (".mgz", ".mgh", *_NIFTI)
 _AFNI = ".dset"
 """What AFNI's ConvertDset adds to the names of GIFTI files."""
@@ -176,6 +179,38 @@ def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -
     return mask
 
 
+def read_area_of_volume(path: Path, label: str) -> Mask:
+    """Read a visual area in a volume of whole numbers.
+
+    Parameters
+    ----------
+    path
+        A volume. Names of its numbers are in a table (``.tsv`` with columns ``index`` and
+        ``name``, as BIDS has it, or FreeSurfer's ``.ctab``) beside it, if there is one.
+    label
+        As for :func:`read_area`.
+
+    Returns
+    -------
+    (n_voxels,) array of bool
+        With at least one voxel.
+
+    Raises
+    ------
+    InputMissingError, DataError
+        As :func:`read_area`.
+    """
+    values, _ = read_volume(path)
+    numbers = whole_numbers(values, path)
+    mask = np.isin(numbers, _keys(path, label, _names_beside(path), numbers))
+    if not mask.any():
+        raise DataError(
+            f"{path}: no voxel has {f'the label {label!r}' if label else 'a label'}; expected "
+            "an area with voxels."
+        )
+    return mask
+
+
 def array_names(path: Path) -> tuple[str, ...]:
     """List the names of the arrays of a GIFTI file; none of another file.
 
@@ -241,11 +276,14 @@ def counted(path: Path, n_vertices: int) -> str:
 
 
 def table_beside(path: Path) -> Path | None:
-    """Find the table of FreeSurfer that names the numbers of a map.
+    """Find the table that names the numbers of a map.
 
-    That of ``lh.areas.mgz`` is called ``lh.areas.mgz.ctab``, or without the hemisphere or the
-    ending of the map.
+    FreeSurfer's for ``lh.areas.mgz`` is called ``lh.areas.mgz.ctab``, or without the hemisphere or
+    the ending of the map; that of a NIfTI volume ends in ``.tsv`` in its place.
     """
+    if path.name.casefold().endswith(_NIFTI):
+        table = path.with_name(f"{re.sub(_NIFTI_ENDING, '', path.name)}.tsv")
+        return table if table.is_file() or table.is_symlink() else None
     if path.suffix not in (".mgz", ".mgh"):
         return None
     bare = path.name.removeprefix("lh.").removeprefix("rh.")
@@ -457,10 +495,20 @@ def _keys(path: Path, label: str, names: Mapping[int, str], numbers: Array) -> l
 
 
 def _names_beside(path: Path) -> Mapping[int, str]:
-    """Read the names of a map's numbers from a table of FreeSurfer, if one lies beside it."""
+    """Read the names of a map's numbers from a table, if one lies beside it."""
     table = table_beside(path)
     if table is None:
         return {}
+    if table.suffix == ".tsv":
+        with explained(table, "table of labels"):
+            rows = list(csv.DictReader(read_text(table).splitlines(), delimiter="\t"))
+        try:
+            return {int(row["index"]): row["name"] for row in rows}
+        except (KeyError, ValueError, TypeError):
+            raise DataError(
+                f"{table}: expected the columns index (whole numbers) and name, of what the "
+                f"numbers in {path.name} are."
+            ) from None
     with explained(table, "colour table of FreeSurfer"):
         lines = [line.split() for line in read_text(table).splitlines()]
         return {int(line[0]): line[1] for line in lines if line and not line[0].startswith("#")}

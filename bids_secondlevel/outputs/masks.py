@@ -233,7 +233,7 @@ def _describe_labels(
     retinotopy = files.retinotopy[part.side]
     localizers = [f for roi in plan.rois for f in _localizer_files(roi, part.side, files)]
     # A map has the vertices of its surface, also if the surface itself is not there.
-    map_of_it = retinotopy.visual_area or retinotopy.eccentricity
+    map_of_it = retinotopy.visual_area or retinotopy.first
     on_it = localizers[0] if localizers and part.alignment.methods else map_of_it
     reference = files.surfaces.get(part.side, on_it)
     counts = np.bincount(labels, minlength=len(table) + 1).tolist()

@@ -65,8 +65,10 @@ def _ranges(definition: Definition) -> Ranges:
     """List the limits of eccentricity of the ROIs of each visual area."""
     found: dict[str, dict[tuple[float, float], None]] = {}
     for roi in definition.rois:
-        for area in roi.rule.visual_areas:
-            found.setdefault(area_name(area), {})[roi.rule.eccentricity] = None
+        limits = roi.rule.limits
+        if limits is not None:
+            for area in roi.rule.visual_areas:
+                found.setdefault(area_name(area), {})[limits] = None
     return {area: tuple(sorted(of_area)) for area, of_area in found.items()}
 
 

@@ -82,7 +82,9 @@ def sweep_section(sweep: "pd.DataFrame", definition: Definition) -> list[Section
             for roi in definition.rois
             if roi.contrasts and (roi.rule.threshold_kind, roi.rule.tail) == ("z", "greater")
         },
-        "eccentricity": {roi.name: roi.rule.eccentricity[1] for roi in definition.rois},
+        "eccentricity": {
+            roi.name: roi.rule.limits[1] for roi in definition.rois if roi.rule.limits is not None
+        },
     }
     charts = draw_sweep(sweep, in_use)
     text = ("How estimates change when one limit of the ROIs is varied.",)

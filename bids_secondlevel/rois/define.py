@@ -85,14 +85,15 @@ def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
     >>> retinotopy_mask(maps, RoiRule())
     array([False,  True, False, False])
     """
-    low, high = rule.eccentricity
-    eccentricity = retinotopy.eccentricity
     in_areas = np.isin(retinotopy.visual_area, rule.area_labels)
     for name in rule.other_areas:
         area = retinotopy.other_areas[name]
         assert not isinstance(area, Absent)
         in_areas |= area
-    mask: Mask = in_areas & (eccentricity > low) & (eccentricity < high)
+    mask: Mask = in_areas
+    if rule.limits is not None:
+        low, high = rule.limits
+        mask = mask & (retinotopy.eccentricity > low) & (retinotopy.eccentricity < high)
     if rule.polar_angle is not None:
         assert retinotopy.polar_angle is not None
         mask &= wedge(retinotopy.polar_angle, rule.polar_angle)

@@ -659,6 +659,36 @@ def test_areas_in_files_of_their_own_come_from_the_template_too(tmp_path, name):
     layout.check()
 
 
+def test_eccentricity_predicted_by_deep_learning(tmp_path):
+    """It takes the place of neuropythy's, whose areas stay."""
+    layout = Layout(tmp_path)
+    layout.add_named_maps()
+    layout.add_freesurfer()
+    for label, hemi, of in layout.hemispheres():
+        of.eccen = RNG.uniform(0.1, 9, N).astype("f4")
+        folder = layout.bids / f"sourcedata/freesurfer/sub-{label}/deepRetinotopy"
+        start = f"sub-{label}.predicted_"
+        gifti(folder / f"{start}eccentricity_model.{SIDE[hemi]}.native.func.gii", of.eccen)
+        gifti(folder / f"{start}polarAngle_model.{SIDE[hemi]}.native.func.gii", of.eccen * 40)
+    layout.run(documented("Eccentricity predicted by deep learning"))
+    layout.check()
+
+
+def test_a_glm_of_your_own(tmp_path):
+    layout = Layout(tmp_path)
+    layout.add_freesurfer()
+    for label, hemi, of in layout.hemispheres():
+        folder = layout.bids / f"derivatives/glm/sub-{label}"
+        gifti(folder / f"loc/faces-v-houses_hemi-{hemi}_tmap.func.gii", of.z)
+        gifti(folder / f"main/attend_hemi-{hemi}_beta.func.gii", of.effect)
+    layout.run(documented("fMRIPrep and a GLM of your own"))
+    z = {
+        label: {hemi: to_z(of.z, 180) for hemi, of in known.items()}
+        for label, known in layout.people.items()
+    }
+    layout.check("attend", "facesvhouses", z=z)
+
+
 def test_retinotopy_in_the_arrays_of_one_file(tmp_path):
     layout = Layout(tmp_path)
     layout.add_named_maps()

@@ -252,7 +252,7 @@ def _legend(
 ) -> Legend:
     """Say what is drawn."""
     rules = [roi.rule for roi in plan.rois]
-    limits = [rule.eccentricity for rule in rules]
+    limits = [rule.limits for rule in rules if rule.limits is not None] or [(0.0, 5.0)]
     part = (
         retinotopic_part_in_words(rules[0])
         if len({rule.retinotopic_part for rule in rules}) == 1
