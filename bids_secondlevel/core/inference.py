@@ -1,7 +1,12 @@
 """What is asked of a test, beside its numbers."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FamilyKind = Literal["contrast", "task", "all"]
 
@@ -25,6 +30,37 @@ PLAIN = Inference()
 
 EVERYBODY = "all"
 """Value of the column ``group`` in rows of all participants."""
+
+_MEAN = re.compile(r"mean\((.+)\)")
+
+
+def mean_of_sessions(sessions: Sequence[str]) -> str:
+    """Name a mean over sessions; no label of BIDS has parentheses.
+
+    Examples
+    --------
+    >>> mean_of_sessions(["01", "02"])
+    'mean(01,02)'
+    """
+    return f"mean({','.join(sessions)})"
+
+
+def sessions_of(label: str) -> tuple[str, ...]:
+    """List the sessions behind a value of the column ``session``.
+
+    Examples
+    --------
+    >>> sessions_of("mean(01,02)"), sessions_of("mean")
+    (('01', '02'), ('mean',))
+    """
+    found = _MEAN.fullmatch(label)
+    return tuple(found[1].split(",")) if found else (label,)
+
+
+def is_mean_of_sessions(labels: "pd.Series[str]") -> "pd.Series[bool]":
+    """Tell which values of the column ``session`` are means over sessions."""
+    return labels.str.startswith("mean(")
+
 
 AnovaFactor = Literal["roi", "contrast", "hemi", "session"]
 """Columns that may be factors within participants."""

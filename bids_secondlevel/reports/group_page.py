@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
-from bids_secondlevel.core.inference import EVERYBODY
+from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions, sessions_of
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
 from bids_secondlevel.core.values import STATUSES
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 _FLAGGED = Column(str, "participants whose number has a flag, by flag")
 _KEY = "session task contrast roi hemi"
+_MEANS = (
+    "Rows whose session is mean(...) test the mean over these sessions, of participants with a "
+    "number in all of them. They are corrected apart from those of sessions."
+)
 _MOST_SENTENCES = 40
 _MORE = "More of them are in logs/results.md."
 _TESTED = "n mean ci95_low ci95_high p p_fwe p_holm q_fdr t df bf10 p_equivalence hedges_g cohens_d"
@@ -215,6 +219,7 @@ def _tests_sections(results: GroupResults) -> tuple[list[Section], list[Section]
             "One test against 0 for each ROI, hemisphere, task and contrast. Of p_fwe and q_fdr, "
             "which are corrected for the number of tests, report one. Numbers that have a flag, "
             "for a reason not to use them as they are, are counted in the column flagged.",
+            *([_MEANS] if is_mean_of_sessions(statistics["session"]).any() else []),
         ),
         charts=draw_group_estimates(
             results.estimates[~is_circular], results.statistics[~is_control], results.groups
@@ -244,13 +249,18 @@ def _tests_sections(results: GroupResults) -> tuple[list[Section], list[Section]
 def _with_flags(statistics: "pd.DataFrame", estimates: "pd.DataFrame") -> "pd.DataFrame":
     """Count the numbers of each test that have a flag, by flag."""
     flagged = estimates[estimates["estimate"].notna() & (estimates["flags"] != MISSING)]
-    counts: dict[tuple[str, ...], Counter[str]] = {}
-    for *cell, flags in flagged[[*CELL, "flags"]].itertuples(index=False):
-        counts.setdefault(tuple(cell), Counter()).update(flags.split(";"))
-    shown = [
-        ", ".join(f"{n} {flag}" for flag, n in counts.get(cell, {}).items()) or MISSING
-        for cell in statistics[list(CELL)].itertuples(index=False, name=None)
-    ]
+    of_cells: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for who, *cell, flags in flagged[["participant_id", *CELL, "flags"]].itertuples(index=False):
+        of_cells.setdefault(tuple(cell), []).extend((flag, who) for flag in flags.split(";"))
+
+    def counted_flags(session: str, *of: str, excluded: str) -> str:
+        found = [pair for one in sessions_of(session) for pair in of_cells.get((one, *of), ())]
+        taking_part = (pair for pair in dict.fromkeys(found) if f"{pair[1]}:" not in excluded)
+        counts = Counter(flag for flag, _ in taking_part)
+        return ", ".join(f"{n} {flag}" for flag, n in counts.items()) or MISSING
+
+    rows = statistics[[*CELL, "excluded"]].itertuples(index=False, name=None)
+    shown = [counted_flags(*cell, excluded=excluded) for *cell, excluded in rows]
     return statistics.assign(flagged=shown)
 
 

@@ -13,6 +13,7 @@ from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.files import COMBINATIONS
 from bids_secondlevel.core.hemispheres import BOTH, main_rows
+from bids_secondlevel.core.inference import is_mean_of_sessions
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.words import counted, in_words, listed
@@ -381,6 +382,11 @@ def _tests_in_words(results: GroupResults) -> str:
         return "No test could be made."
     text = f"{'; '.join(parts)} (two-sided; SciPy, {_cite('virtanen2020')})."
     text = text[0].upper() + text[1:]
+    if is_mean_of_sessions(results.statistics["session"]).any():
+        text += (
+            " Tests were made of each session, and of the means over sessions of participants "
+            "with a number in all of them."
+        )
     minor = comparisons["excluded"].str.contains("minor_hemisphere", regex=False)
     if (minor & (comparisons["comparison"] == "hemi")).any():
         text += (

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
-from bids_secondlevel.core.inference import PLAIN, Inference
+from bids_secondlevel.core.inference import PLAIN, Inference, is_mean_of_sessions
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, Column, Schema
 from bids_secondlevel.core.values import Mask
 from bids_secondlevel.stats.dependence import Dependence, why_not_compared
@@ -18,6 +18,7 @@ from bids_secondlevel.stats.tests import (
     GROUP_COLUMN,
     N_OF_GROUPS,
     REASONS,
+    SESSION_COLUMN,
     TEST_COLUMNS,
     Families,
     Numbers,
@@ -25,6 +26,7 @@ from bids_secondlevel.stats.tests import (
     hedges_correction,
     spread,
     tests_of_groups,
+    with_session_means,
 )
 from bids_secondlevel.stats.welch import welch_tests
 
@@ -56,7 +58,8 @@ FAMILY = (
     "p_fwe, p_holm and q_fdr are corrected for the tests with the same value in the column family, "
     "each kind of comparison apart. Only tests of independent estimates are corrected, never those "
     "of crossvalidated or circular ones. ROIs and contrasts are compared in both hemispheres "
-    "pooled (if there is no row both: in the hemispheres that there are)"
+    "pooled (if there is no row both: in the hemispheres that there are). Means over sessions are "
+    "families of their own"
 )
 
 
@@ -67,6 +70,7 @@ COMPARISON_COLUMNS: Schema = {
         levels={**COMPARISONS, "group": "two groups of participants, by Welch's t test"},
     ),
     **CELL_COLUMNS,
+    "session": SESSION_COLUMN,
     "group": GROUP_COLUMN,
     "versus": Column(
         str,
@@ -115,7 +119,7 @@ def paired_tests(
     """
     import pandas as pd
 
-    cells, numbers = spread(estimates)
+    cells, numbers = with_session_means(*spread(estimates))
     tables = []
     for comparison in COMPARISONS:
         first, second = np.array(list(_pairs(cells, comparison)), dtype=np.intp).reshape(-1, 2).T
@@ -199,6 +203,8 @@ def _pairs(cells: "pd.DataFrame", comparison: Comparison) -> Iterator[tuple[int,
     """Find all pairs of cells that differ in one column, and in nothing else."""
     hemispheres = HEMISPHERES if comparison == "hemi" else main_rows(cells["hemi"])
     candidates = cells[cells["hemi"].isin(hemispheres)]
+    if comparison == "session":
+        candidates = candidates[~is_mean_of_sessions(candidates["session"])]
     others = [name for name in CELL if name != comparison]
     for _, alike in candidates.groupby(others, sort=False):
         yield from combinations(alike.index, 2)

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import main_rows
-from bids_secondlevel.core.inference import EVERYBODY, PLAIN, FamilyKind, Inference
+from bids_secondlevel.core.inference import (
+    EVERYBODY,
+    PLAIN,
+    FamilyKind,
+    Inference,
+    is_mean_of_sessions,
+    mean_of_sessions,
+)
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema
 from bids_secondlevel.core.values import NEVER_NEGATIVE, STATUSES, Array, Mask
 from bids_secondlevel.rois.estimates import INDEPENDENCE
@@ -44,7 +51,7 @@ FAMILY = (
     "p_fwe, p_holm and q_fdr are corrected for the tests with the same value in the column family. "
     "Only tests of independent estimates are corrected, never those of crossvalidated or circular "
     "ones, and of both hemispheres pooled (if there is no row both: of the hemispheres that there "
-    "are)"
+    "are). Means over sessions are families of their own"
 )
 
 
@@ -195,8 +202,15 @@ N_OF_GROUPS: Schema = {
     "n_versus": Column(int, "participants of the group in versus", is_optional=True),
 }
 
+SESSION_COLUMN = Column(
+    str,
+    "session label of the measured map; n/a where it has none; mean(01,02): the mean over "
+    "these sessions of each participant who has a number in all of them",
+)
+
 STATISTIC_COLUMNS: Schema = {
     **CELL_COLUMNS,
+    "session": SESSION_COLUMN,
     "group": GROUP_COLUMN,
     **TEST_COLUMNS,
 }
@@ -293,6 +307,50 @@ def spread(estimates: "pd.DataFrame") -> tuple["pd.DataFrame", Numbers]:
     return cells, numbers
 
 
+def with_session_means(cells: "pd.DataFrame", numbers: Numbers) -> tuple["pd.DataFrame", Numbers]:
+    """Add the mean over the sessions of each participant, if there are several.
+
+    A participant without a number in one of the sessions has none. There is no mean if nobody
+    has one, or if the numbers of a session are circular.
+
+    Returns
+    -------
+    cells, numbers
+        With the means as further cells, the last.
+    """
+    import pandas as pd
+
+    others = [name for name in CELL if name != "session"]
+    circular = list(INDEPENDENCE).index("circular")
+    missing = np.where(numbers.there, -1, numbers.gaps)
+    means, parts = [], [numbers]
+    for _, alike in cells[cells["session"] != MISSING].groupby(others, sort=False):
+        of_cell = alike.sort_values("session")
+        at = of_cell.index.to_numpy()
+        is_circular = (numbers.claims[:, at] == circular).any()
+        if len(at) < 2 or is_circular or not numbers.there[:, at].all(axis=1).any():
+            continue
+        means.append(of_cell.iloc[:1].assign(session=mean_of_sessions(list(of_cell["session"]))))
+        parts.append(
+            Numbers(
+                participants=numbers.participants,
+                values=(numbers.values[:, at] / len(at)).sum(axis=1, keepdims=True),
+                sizes=numbers.sizes[:, at].max(axis=1, keepdims=True),
+                gaps=missing[:, at].max(axis=1, keepdims=True),
+                claims=numbers.claims[:, at].max(axis=1, keepdims=True),
+                minor=np.logical_or.reduce(numbers.minor[:, at], axis=1, keepdims=True),
+            )
+        )
+    if not means:
+        return cells, numbers
+    joint = {
+        name: np.hstack([getattr(part, name) for part in parts])
+        for name in ("values", "sizes", "gaps", "claims", "minor")
+    }
+    pooled = Numbers(participants=numbers.participants, **joint)
+    return pd.concat([cells, *means], ignore_index=True), pooled
+
+
 def places(texts: "pd.Series[str]", levels: Mapping[Any, str]) -> NDArray[np.intp]:
     """Give the place of each text among the levels of its column."""
     import pandas as pd
@@ -305,6 +363,8 @@ def one_sample_tests(
 ) -> "pd.DataFrame":
     """Test every ROI x hemisphere x task x contrast (x session) against zero.
 
+    If there are several sessions, their mean is tested, too.
+
     Parameters
     ----------
     estimates
@@ -315,9 +375,10 @@ def one_sample_tests(
     Returns
     -------
     DataFrame
-        With :data:`STATISTIC_COLUMNS`, in the order in which the cells first appear.
+        With :data:`STATISTIC_COLUMNS`, in the order in which the cells first appear; means over
+        sessions are the last.
     """
-    cells, numbers = spread(estimates)
+    cells, numbers = with_session_means(*spread(estimates))
     is_main = cells["hemi"].isin(main_rows(cells["hemi"])).to_numpy()
     is_corrected = is_main & (numbers.independence == "independent")
     families = Families(
@@ -368,6 +429,7 @@ def family_names(cells: "pd.DataFrame", kind: FamilyKind) -> NDArray[Any]:
     for place, name in enumerate(names):
         part = name + " " + cells[name].to_numpy(dtype=object)
         labels = labels + ", " + part if place else part
+    labels[is_mean_of_sessions(cells["session"]).to_numpy()] += ", mean over sessions"
     return labels
 
 

@@ -202,3 +202,25 @@ def test_tasks_and_sessions_are_not_mixed():
         *rows_of(VALUES[:, 1:2, :1, 2:], task="one", session="2", roi="UR", hemi="both"),
     ]
     assert run(rows) == []
+
+
+def test_means_over_sessions_are_compared_but_not_with_sessions():
+    rows = [
+        *rows_of(VALUES[:, :2], session="1"),
+        *rows_of(VALUES[:, :2, ::-1], session="2"),
+    ]
+    results = run(rows)
+    mean = (VALUES[:, :2] + VALUES[:, :2, ::-1]) / 2
+    test = find(
+        results, "roi", roi="UL", versus="UR", contrast="attend", hemi="both", session="mean(1,2)"
+    )
+    difference = mean[:, 0, 0, 2] - mean[:, 1, 0, 2]
+    assert test.t == pytest.approx(stats.ttest_1samp(difference, 0).statistic)
+    assert test.family.endswith(", mean over sessions")
+    of_hemispheres = find(
+        results, "hemi", roi="UL", contrast="attend", hemi="L", session="mean(1,2)"
+    )
+    assert of_hemispheres.mean == pytest.approx((mean[:, 0, 0, 0] - mean[:, 0, 0, 1]).mean())
+    of_sessions = [r for r in results if r.comparison == "session"]
+    assert {(r.session, r.versus) for r in of_sessions} == {("1", "2")}
+    assert {r.session for r in results} == {"1", "2", "mean(1,2)"}

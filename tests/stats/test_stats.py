@@ -360,3 +360,73 @@ def test_participants_that_differ_in_the_last_digit_of_a_32_bit_float():
     result = result_of([row(i, float(value)) for i, value in enumerate(values)])
     assert result.t > 1e6
     assert result.cohens_d_ci95_low < result.cohens_d < result.cohens_d_ci95_high
+
+
+def of_sessions(values, **columns):
+    """Make rows of participants (rows) in sessions (columns)."""
+    return [
+        replace(
+            row(f"{i:02}", None if np.isnan(value) else value, **columns), session=f"{j + 1:02}"
+        )
+        for (i, j), value in np.ndenumerate(values)
+    ]
+
+
+def in_sessions(rows, label):
+    return [r for r in run(rows, 500) if r.session == label]
+
+
+@pytest.mark.parametrize("n_sessions", [2, 3])
+def test_the_mean_over_sessions_is_tested(n_sessions):
+    values = np.random.default_rng(n_sessions).normal(0.4, 1, (9, n_sessions))
+    label = f"mean({','.join(f'{j + 1:02}' for j in range(n_sessions))})"
+    (pooled,) = in_sessions(of_sessions(values), label)
+    expected = stats.ttest_1samp(values.mean(axis=1), 0)
+    assert (pooled.t, pooled.p) == pytest.approx((expected.statistic, expected.pvalue))
+    assert (pooled.n, pooled.mean) == (9, pytest.approx(values.mean()))
+    assert pooled.excluded is None
+
+
+def test_who_lacks_a_session_has_no_mean_over_sessions():
+    values = np.random.default_rng(4).normal(0.4, 1, (9, 2))
+    values[3, 1] = values[5, 0] = np.nan
+    rows = of_sessions(values)
+    rows = [replace(r, status="empty_roi") if r.estimate is None else r for r in rows]
+    (pooled,) = in_sessions(rows, "mean(01,02)")
+    complete = values[~np.isnan(values).any(axis=1)].mean(axis=1)
+    assert (pooled.n, pooled.excluded) == (7, "sub-03:empty_roi; sub-05:empty_roi")
+    assert pooled.t == pytest.approx(stats.ttest_1samp(complete, 0).statistic)
+
+
+def test_means_over_sessions_are_a_family_of_their_own():
+    values = np.random.default_rng(5).normal(0.4, 1, (9, 4))
+    rows = [*of_sessions(values[:, :2]), *of_sessions(values[:, 2:], roi="other")]
+    pooled = in_sessions(rows, "mean(01,02)")
+    assert {r.family for r in pooled} == {"task main, contrast attend, mean over sessions"}
+    q = multipletests([r.p for r in pooled], method="fdr_bh")[1]
+    assert [r.q_fdr for r in pooled] == pytest.approx(list(q))
+    apart = [r for r in run(rows, 500) if r not in pooled]
+    q = multipletests([r.p for r in apart], method="fdr_bh")[1]
+    assert [r.q_fdr for r in apart] == pytest.approx(list(q))
+    (alone,) = {r.family for r in run(rows, 500, "all") if r.session == "mean(01,02)"}
+    assert alone == "all tests, mean over sessions"
+
+
+def test_no_mean_of_circular_sessions():
+    values = np.random.default_rng(6).normal(0.4, 1, (9, 2))
+    rows = of_sessions(values, independence="circular")
+    assert {r.session for r in run(rows)} == {"01", "02"}
+    mixed = [r if r.session == "01" else replace(r, independence="independent") for r in rows]
+    assert {r.session for r in run(mixed)} == {"01", "02"}
+
+
+def test_a_session_called_mean_is_a_session():
+    values = np.random.default_rng(7).normal(0.4, 1, (9, 2))
+    rows = [replace(r, session={"01": "mean", "02": "b"}[r.session]) for r in of_sessions(values)]
+    assert [r.session for r in run(rows)] == ["mean", "b", "mean(b,mean)"]
+
+
+def test_nobody_with_all_sessions_nothing_pooled():
+    values = np.full((6, 2), np.nan)
+    values[:3, 0], values[3:, 1] = 1.0, [1.0, 2.0, 3.0]
+    assert {r.session for r in run(of_sessions(values))} == {"01", "02"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
-from bids_secondlevel.core.inference import EVERYBODY
+from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions
 from bids_secondlevel.core.rows import CELL, MISSING, each_row, grouped
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.reports.charts.layout import (
@@ -349,13 +349,18 @@ def _of_groups(
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Choose the tests of groups if there are any, else those of all participants.
 
+    Means over sessions are not drawn beside the sessions.
+
     Returns
     -------
     estimates, tests : DataFrame
         Both have the column ``group``.
     """
     of = estimates["participant_id"].map(groups) if groups else EVERYBODY
-    chosen = tests[(tests["group"] == EVERYBODY) != bool(groups)].reset_index(drop=True)
+    is_shown = ((tests["group"] == EVERYBODY) != bool(groups)) & ~is_mean_of_sessions(
+        tests["session"]
+    )
+    chosen = tests[is_shown].reset_index(drop=True)
     if groups:  # those of a contrast side by side
         of_contrast = chosen.groupby(["session", "task", "contrast"], sort=False).ngroup()
         chosen = chosen.loc[of_contrast.sort_values(kind="stable").index].reset_index(drop=True)
