@@ -274,7 +274,8 @@ class Settings:
         expected="a number above 0",
     )
     robust: bool = option(
-        "add Wilcoxon's and Yuen's tests, which a few extreme participants do not decide",
+        "add Wilcoxon's and Yuen's tests, and of groups Mann and Whitney's, which a few extreme "
+        "participants do not decide",
         GROUP_LEVEL,
         default=False,
     )

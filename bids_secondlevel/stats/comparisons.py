@@ -18,6 +18,7 @@ from bids_secondlevel.stats.tests import (
     GROUP_COLUMN,
     N_OF_GROUPS,
     REASONS,
+    ROBUST_OF_GROUPS,
     SESSION_COLUMN,
     TEST_COLUMNS,
     Families,
@@ -79,6 +80,7 @@ COMPARISON_COLUMNS: Schema = {
     ),
     **N_OF_GROUPS,
     **TEST_COLUMNS,
+    **ROBUST_OF_GROUPS,
     "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a where there is no t"),
     "d_av": Column(
         float,

@@ -18,6 +18,7 @@ from bids_secondlevel.stats.models.observations import PLANNED
 from bids_secondlevel.stats.tests import (
     GROUP_COLUMN,
     N_OF_GROUPS,
+    ROBUST_OF_GROUPS,
     TEST_COLUMNS,
     Families,
     Numbers,
@@ -44,6 +45,7 @@ PLANNED_COLUMNS: Schema = {
     ),
     **N_OF_GROUPS,
     **TEST_COLUMNS,
+    **ROBUST_OF_GROUPS,
     "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a where there is no t"),
 }
 """A test of a planned contrast."""

@@ -1,4 +1,4 @@
-"""Tests of one sample that a few extreme participants do not decide."""
+"""Tests that a few extreme participants do not decide."""
 
 from typing import NamedTuple
 
@@ -44,19 +44,69 @@ def _robust_test(sample: Array) -> tuple[float, float, float, float, float]:
     from scipy import special
 
     p_wilcoxon = _wilcoxon(sample)
+    mean, squared_se, df = _trimmed(sample)
+    if not squared_se > 0:
+        return (p_wilcoxon, mean, np.nan, np.nan, np.nan)
+    t = mean / np.sqrt(squared_se)
+    return (p_wilcoxon, mean, t, df, float(2 * special.stdtr(df, -abs(t))))
+
+
+class RobustComparisons(NamedTuple):
+    """Of two groups, each of shape ``(n_tests,)``; NaN where there is no test."""
+
+    u_mannwhitney: Array
+    p_mannwhitney: Array
+    trimmed_mean: Array
+    t_yuen: Array
+    df_yuen: Array
+    p_yuen: Array
+
+
+def robust_comparisons(one: Array, other: Array) -> RobustComparisons:
+    """Compare two groups by Mann and Whitney's U, and by Yuen's t of their trimmed means.
+
+    Parameters
+    ----------
+    one, other : (n_participants, n_tests) array
+        NaN where a participant has no value.
+
+    References
+    ----------
+    Mann and Whitney (1947), Annals of Mathematical Statistics 18, 50-60. Yuen (1974), Biometrika
+    61, 165-170.
+    """
+    pairs = zip(one.T, other.T, strict=True)
+    found = [_compare(a[~np.isnan(a)], b[~np.isnan(b)]) for a, b in pairs]
+    return RobustComparisons(*np.array(found, dtype=np.float64).reshape(-1, 6).T)
+
+
+def _compare(one: Array, other: Array) -> tuple[float, float, float, float, float, float]:
+    from scipy import special, stats
+
+    # Exact if a group has up to 8 participants, and there are no ties.
+    u, p_mannwhitney = map(float, stats.mannwhitneyu(one, other, method="auto"))
+    (mean, squared_se, df), (mean_other, squared_se_other, df_other) = map(_trimmed, (one, other))
+    difference, both = mean - mean_other, squared_se + squared_se_other
+    if not both > 0:
+        return (u, p_mannwhitney, difference, np.nan, np.nan, np.nan)
+    t = difference / np.sqrt(both)
+    welch = both**2 / (squared_se**2 / df + squared_se_other**2 / df_other)
+    p_yuen = float(2 * special.stdtr(welch, -abs(t)))
+    return (u, p_mannwhitney, difference, t, welch, p_yuen)
+
+
+def _trimmed(sample: Array) -> tuple[float, float, int]:
+    """Give the trimmed mean, the square of its standard error, and its degrees of freedom."""
     n = sample.size
     cut = int(TRIMMED * n)
-    if n - 2 * cut < 2:
-        return (p_wilcoxon, np.nan, np.nan, np.nan, np.nan)
+    df = n - 2 * cut - 1
+    if df < 1:
+        return (np.nan, np.nan, df)
     ordered = np.sort(sample)
     kept = ordered[cut : n - cut]
     winsorized = np.clip(ordered, kept[0], kept[-1])
-    mean, df = float(kept.mean()), kept.size - 1
-    se = np.sqrt((n - 1) * winsorized.var(ddof=1) / (kept.size * df))
-    if not se > 0:
-        return (p_wilcoxon, mean, np.nan, np.nan, np.nan)
-    t = mean / se
-    return (p_wilcoxon, mean, t, df, float(2 * special.stdtr(df, -abs(t))))
+    variance = winsorized.var(ddof=1) if kept[0] < kept[-1] else 0.0
+    return (float(kept.mean()), (n - 1) * variance / (kept.size * df), df)
 
 
 def _wilcoxon(sample: Array) -> float:

@@ -208,6 +208,34 @@ SESSION_COLUMN = Column(
     "these sessions of each participant who has a number in all of them",
 )
 
+ROBUST_OF_GROUPS: Schema = {
+    "u_mannwhitney": Column(
+        float,
+        "Mann and Whitney's U of the group against the one in versus: pairs of participants of "
+        "the two in which the group's number is larger, equal ones counted half",
+        is_optional=True,
+    ),
+    "p_mannwhitney": Column(
+        float,
+        "two-sided p value of u_mannwhitney (exact if a group has up to 8 participants and no two "
+        "numbers are equal, otherwise by the normal approximation), not corrected",
+        is_optional=True,
+    ),
+    "trimmed_mean": Column(
+        float,
+        "mean without the highest and the lowest fifth of the participants; of two groups, the "
+        "difference of theirs",
+        units="those of the maps",
+        is_optional=True,
+    ),
+    "df_yuen": Column(
+        float,
+        "degrees of freedom of t_yuen; of two groups, as Welch's",
+        is_optional=True,
+    ),
+}
+"""Columns of tables that also compare two groups."""
+
 STATISTIC_COLUMNS: Schema = {
     **CELL_COLUMNS,
     "session": SESSION_COLUMN,

@@ -9,6 +9,7 @@ from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family, holm
 from bids_secondlevel.stats.evidence import bayes_factors, detectable_effects, equivalence_tests
+from bids_secondlevel.stats.robust_tests import robust_comparisons
 from bids_secondlevel.stats.tests import (
     TEST_COLUMNS,
     Families,
@@ -88,21 +89,24 @@ def welch_tests(
     tests.loc[varies, "ci95_low"] = (mean - half)[varies]
     tests.loc[varies, "ci95_high"] = (mean + half)[varies]
     t = (mean / np.where(varies, se, np.nan))[tested]
-    of = tests.loc[tested]
-    tests.loc[of.index, "t"] = t
-    tests.loc[of.index, "df"] = df[tested]
-    tests.loc[of.index, "p"] = 2 * special.stdtr(df[tested], -np.abs(t))
     d = _cohens_d(mean[tested], sd[tested], df_pooled[tested], size[tested])
     g = d * hedges_correction(df_pooled[tested] + 1)[:, np.newaxis]
-    for place, limit in enumerate(("", "_ci95_low", "_ci95_high")):
-        tests.loc[of.index, f"cohens_d{limit}"] = d[:, place]
-        tests.loc[of.index, f"hedges_g{limit}"] = g[:, place]
-    tests.loc[of.index, "bf10"] = bayes_factors(t, df_pooled[tested], size[tested])
-    tests.loc[of.index, "detectable_d"] = detectable_effects(df_pooled[tested], size[tested])
+    columns: dict[str, Array] = {
+        "t": t,
+        "df": df[tested],
+        "p": 2 * special.stdtr(df[tested], -np.abs(t)),
+        **dict(zip(("cohens_d", "cohens_d_ci95_low", "cohens_d_ci95_high"), d.T, strict=True)),
+        **dict(zip(("hedges_g", "hedges_g_ci95_low", "hedges_g_ci95_high"), g.T, strict=True)),
+        "bf10": bayes_factors(t, df_pooled[tested], size[tested]),
+        "detectable_d": detectable_effects(df_pooled[tested], size[tested]),
+    }
     if inference.equivalence_bound is not None:
         found = equivalence_tests(mean[tested], se[tested], df[tested], inference.equivalence_bound)
-        for name, values in zip(("p_equivalence", "ci90_low", "ci90_high"), found, strict=True):
-            tests.loc[of.index, name] = values
+        columns |= zip(("p_equivalence", "ci90_low", "ci90_high"), found, strict=True)
+    if inference.is_robust:
+        columns |= robust_comparisons(one.values[:, tested], other.values[:, tested])._asdict()
+    for name, values in columns.items():
+        tests.loc[tested, name] = values
     p, family = tests["p"].to_numpy(), families.names
     is_corrected = families.is_corrected & tested
     tests["p_holm"] = by_family(holm, p, family, is_corrected)

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from scipy import stats
 from study import EFFECT, contents, read_tsv, run, write_gifti
@@ -573,3 +574,31 @@ def test_a_run_ends_with_who_is_ready(processed, output, caplog, tmp_path):
         assert told.count("sub-03: excluded (moved)") == 1
         assert told.count("No results of sub-09") == 1
         assert "sub-09: no results" not in told
+
+
+def test_the_mean_over_sessions_is_tested(group_study, output):
+    for label, offset in group_study.offsets.items():
+        for hemi, effect in EFFECT.items():
+            path = group_study.map_path(label, "main", hemi, "attend", "effect")
+            path.unlink()
+            for session, shift in {"a": 0.0, "b": 2.0 + offset}.items():
+                name = path.name.replace("_task", f"_ses-{session}_task")
+                values = [value + offset + shift for value in effect]
+                target = path.parent.parent / f"ses-{session}" / "func" / name
+                write_gifti(target, values, hemi)
+    common = [str(group_study.root), str(output)]
+    assert main([*common, "participant", "--n-procs", "1", "--no-report"]) == 0
+    assert main([*common, "group"]) == 0
+    means = {session: statistic(output, **ATTEND, session=session) for session in ("a", "b")}
+    pooled = statistic(output, **ATTEND, session="mean(a,b)")
+    assert float(pooled["mean"]) == np.mean([float(row["mean"]) for row in means.values()])
+    values = [41 + 1.5 * offset + 1 for offset in group_study.offsets.values()]
+    assert float(pooled["t"]) == pytest.approx(stats.ttest_1samp(values, 0).statistic)
+    assert pooled["family"] == "task main, contrast attend, mean over sessions"
+    page = (output / "group.html").read_text()
+    assert "Rows whose session is mean(...)" in page
+    assert "means over sessions" in (output / "logs" / "CITATION.md").read_text()
+    # Each session has its own number in each participant; a localizer has one session only.
+    assert {row["session"] for row in rows_of(output)} == {"a", "b", "n/a"}
+    assert main([*common, "group", "--session-label", "a", "--no-report"]) == 0
+    assert {row["session"] for row in rows_of(output, "group_statistics.tsv")} == {"a"}

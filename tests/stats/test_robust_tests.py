@@ -8,7 +8,9 @@ from r_references import estimates_of
 from scipy import stats
 
 from bids_secondlevel.core.inference import Inference
-from bids_secondlevel.stats.robust_tests import robust_tests
+from bids_secondlevel.stats.comparisons import paired_tests
+from bids_secondlevel.stats.groups import Groups
+from bids_secondlevel.stats.robust_tests import robust_comparisons, robust_tests
 from bids_secondlevel.stats.tests import one_sample_tests
 
 
@@ -70,3 +72,78 @@ def test_too_few():
     assert found.p_wilcoxon[0] == 1
     assert np.isnan(found.p_wilcoxon[1])
     assert np.isnan(found.p_yuen).all()
+
+
+SIZES = [(2, 2), (4, 6), (5, 9), (8, 30), (12, 11), (40, 25)]
+
+
+def two_groups(sizes):
+    random = np.random.default_rng(sum(sizes))
+    return random.normal(0.6, 1, (sizes[0], 3)), random.normal(0, 2, (sizes[1], 3))
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_comparisons_of_groups_are_those_of_scipy(sizes):
+    one, other = two_groups(sizes)
+    found = robust_comparisons(one, other)
+    expected = stats.mannwhitneyu(one, other)
+    assert found.u_mannwhitney == pytest.approx(expected.statistic)
+    assert found.p_mannwhitney == pytest.approx(expected.pvalue)
+    yuen = stats.ttest_ind(one, other, equal_var=False, trim=0.2)
+    assert found.t_yuen == pytest.approx(yuen.statistic)
+    assert found.df_yuen == pytest.approx(yuen.df)
+    assert found.p_yuen == pytest.approx(yuen.pvalue)
+    difference = stats.trim_mean(one, 0.2) - stats.trim_mean(other, 0.2)
+    assert found.trimmed_mean == pytest.approx(difference)
+
+
+def test_mann_and_whitney_is_exact_in_small_groups_without_ties():
+    one, other = two_groups((5, 4))
+    found = robust_comparisons(one, other)
+    exact = [
+        stats.mannwhitneyu(a, b, method="exact").pvalue for a, b in zip(one.T, other.T, strict=True)
+    ]
+    assert found.p_mannwhitney == pytest.approx(exact)
+    tied = np.round(one[:, :1]), np.round(other[:, :1])
+    expected = stats.mannwhitneyu(*tied, method="asymptotic").pvalue
+    assert robust_comparisons(*tied).p_mannwhitney == pytest.approx(expected)
+
+
+def test_who_has_no_number_is_in_no_group():
+    one, other = two_groups((9, 12))
+    gaps = one.copy()
+    gaps[:2, 1] = np.nan
+    found = robust_comparisons(gaps, other)
+    assert found.t_yuen[0] == robust_comparisons(one, other).t_yuen[0]
+    expected = stats.ttest_ind(one[2:, 1], other[:, 1], equal_var=False, trim=0.2)
+    assert found.p_yuen[1] == pytest.approx(expected.pvalue)
+    assert found.u_mannwhitney[1] == stats.mannwhitneyu(one[2:, 1], other[:, 1]).statistic
+
+
+def test_what_is_left_after_trimming_may_not_vary():
+    one, other = np.array([[1.0, 2, 2, 2, 9]]).T, np.array([[0.1, 0.1, 0.1, 0.1, 5]]).T
+    found = robust_comparisons(one, other)
+    assert found.trimmed_mean == pytest.approx(1.9)
+    assert np.isnan([found.t_yuen, found.df_yuen, found.p_yuen]).all()
+    assert np.isfinite(found.p_mannwhitney).all()
+
+
+def test_groups_are_compared_robustly_only_if_asked_for():
+    estimates = estimates_of("complete")
+    people = sorted(estimates["participant_id"].unique())
+    groups = Groups(column="g", of={who: "ab"[i % 2] for i, who in enumerate(people)})
+    names = ["p_mannwhitney", "u_mannwhitney", "p_yuen", "df_yuen", "trimmed_mean"]
+    plain = paired_tests(estimates, groups=groups)
+    assert plain[names].isna().all(axis=None)
+    tests = paired_tests(estimates, Inference(is_robust=True), groups=groups)
+    is_of_groups = tests["comparison"] == "group"
+    assert tests.loc[is_of_groups, names].notna().all(axis=None)
+    assert tests.loc[~is_of_groups, "p_mannwhitney"].isna().all()
+    row = tests[is_of_groups].iloc[0]
+    cell = ["contrast", "roi", "hemi"]
+    of_cell = estimates[(estimates[cell] == row[cell]).all(axis=1)]
+    of = of_cell["participant_id"].map(groups.of)
+    samples = [of_cell.loc[of == name, "estimate"] for name in (row["group"], row["versus"])]
+    yuen = stats.ttest_ind(*samples, equal_var=False, trim=0.2)
+    assert row["p_yuen"] == pytest.approx(yuen.pvalue)
+    assert row["p_mannwhitney"] == pytest.approx(stats.mannwhitneyu(*samples).pvalue)

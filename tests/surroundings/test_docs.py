@@ -30,6 +30,10 @@ FOREIGN = {
     *("--memory", "--cpus", "--imagepath", "--input"),
 }
 
+PARTS_OF_TABLES = {
+    *("KEY_COLUMNS", "CELL_COLUMNS", "TEST_COLUMNS", "N_OF_GROUPS", "ROBUST_OF_GROUPS"),
+}
+
 ACTIONS = [a for group in generated.option_groups(build_parser()).values() for a in group]
 MODULES = sorted(
     ".".join(path.relative_to(generated.PACKAGE).with_suffix("").parts)
@@ -148,8 +152,7 @@ def test_no_table_is_forgotten():
         id(schema)
         for module in MODULES
         for name, schema in inspect.getmembers(import_module(f"bids_secondlevel.{module}"))
-        if name
-        not in {"KEY_COLUMNS", "CELL_COLUMNS", "TEST_COLUMNS", "N_OF_GROUPS"}  # parts of tables
+        if name not in PARTS_OF_TABLES
         and isinstance(schema, Mapping)
         and schema
         and all(isinstance(column, Column) for column in schema.values())
