@@ -73,7 +73,10 @@ def group_page(results: GroupResults, pages: Mapping[str, str], profiles: "pd.Da
             Section(
                 "Regions of interest",
                 text=results.definition.sentences(),
-                charts=[*draw_group_sizes(results.quality), *draw_coverage(estimates)],
+                charts=[
+                    *draw_group_sizes(results.quality, results.groups),
+                    *draw_coverage(estimates, results.groups),
+                ],
             ),
             *group_field_section(results, profiles),
             *_anova_section(results.anova),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import fills, is_linear, marks, parse, texts
+from pictures import fills, groups, is_linear, marks, parse, texts
 from scipy import stats
 
 from bids_secondlevel.core.rows import frame_of
@@ -51,12 +51,12 @@ def coverage(shares, rois=("UL", "UR"), contrast="attend", hemi="both", status="
     ]
 
 
-def draw_sizes(rows):
-    return draw_group_sizes(frame_of(rows, QualityRow))
+def draw_sizes(rows, groups=None):
+    return draw_group_sizes(frame_of(rows, QualityRow), groups or {})
 
 
-def draw_shares(rows):
-    return draw_coverage(frame_of(rows, EstimateRow))
+def draw_shares(rows, groups=None):
+    return draw_coverage(frame_of(rows, EstimateRow), groups or {})
 
 
 @given(st.lists(st.integers(0, 1000), max_size=40))
@@ -251,3 +251,41 @@ def test_there_is_room_for_every_reason_and_for_long_labels(n, label):
     ]
     (chart,) = draw_shares(rows)
     assert (len([t for t in texts(chart) if t.startswith("no number: ")]) > 10) == (n <= 60)
+
+
+GROUPS = {f"sub-{i:04}": ("patient", "control")[i % 2] for i in range(4)}
+
+
+def test_groups_have_panels_of_sizes_of_their_own():
+    rows = [*sizes([50, 20, 60, 30, 99]), *sizes([10, 40, 15, 45, 99], roi="UR")]
+    (chart,) = draw_sizes(rows, GROUPS)
+    titles = [text for text in texts(chart) if text.startswith("both hemispheres")]
+    assert titles == ["both hemispheres, control", "both hemispheres, patient"]
+    # Who is in no group is not drawn; the panels have one scale.
+    expected = [20, 30, 40, 45, 50, 60, 10, 15]
+    points = marks(chart, "participants")
+    assert [len(of) for of in points] == [2, 2, 2, 2]
+    assert is_linear(np.concatenate(points)[:, 1], expected)
+    assert "UR, both hemispheres, patient: median 18.8 mm²" in chart.alt
+    assert "panels of their own" in chart.caption
+    assert "panels of their own" not in draw_sizes(rows)[0].caption
+
+
+def test_hemispheres_share_the_scale_of_sizes():
+    left, right = [50, 51, 70], [160, 161, 130]
+    (chart,) = draw_sizes([*sizes(left, hemi="L"), *sizes(right, hemi="R")])
+    one, other = (of[:, 1] for of in marks(chart, "participants"))
+    assert np.ptp(one) / np.ptp(left) == pytest.approx(np.ptp(other) / np.ptp(right), rel=1e-3)
+
+
+def test_groups_are_side_by_side_in_the_chart_of_coverage():
+    shares = np.array([[0.3], [1.0], [0.3], [1.0], [np.nan]])
+    (chart,) = draw_shares(coverage(shares, rois=("UL",)), GROUPS)
+    names = [text for text in texts(chart) if text.startswith("sub-")]
+    assert names == ["sub-0001", "sub-0003", "sub-0000", "sub-0002", "sub-0004"]
+    assert len(groups(chart, "group")) == 2
+    assert chart.caption.endswith("left to right: control (2), patient (2), no group (1).")
+    everyone = {f"sub-{i:04}": "ab"[i % 2] for i in range(40)}
+    (many,) = draw_shares(coverage(np.full((40, 1), 0.7), rois=("UL",)), everyone)
+    assert {"a", "b"} <= set(texts(many))
+    assert len(groups(many, "group")) == 1

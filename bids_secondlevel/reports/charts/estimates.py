@@ -44,6 +44,7 @@ from bids_secondlevel.reports.charts.style import (
     shorten,
     span,
     units,
+    whom,
 )
 from bids_secondlevel.rois.flags import has_flag
 
@@ -383,10 +384,6 @@ def _flagged(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame"
     return _by_participant(numbers, cells) > 0
 
 
-def _whom(group: str) -> str:
-    return "" if group == EVERYBODY else f", {group}"
-
-
 def _draw_cells(
     cells: "pd.DataFrame",
     values: "pd.DataFrame",
@@ -409,7 +406,7 @@ def _draw_cells(
     """
     where = {hemi: "" if hemi == BOTH else f", {name}" for hemi, name in HEMISPHERE_NAMES.items()}
     rows = cells.assign(
-        panel=cells["contrast"] + cells["hemi"].map(where) + cells["group"].map(_whom),
+        panel=cells["contrast"] + cells["hemi"].map(where) + cells["group"].map(whom),
         is_control=cells["independence"] == "circular",
     )
     marked = flagged.reindex(values.index, fill_value=False)

@@ -1,11 +1,14 @@
 """Charts of the ROIs: how large they are, how they overlap, and how well maps cover them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import HEMISPHERES
+from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.roi_rule import components
 from bids_secondlevel.core.rows import each_row, grouped
 from bids_secondlevel.core.values import STATUSES, Array, Mask
@@ -16,6 +19,7 @@ from bids_secondlevel.reports.charts.layout import (
     choose_grid,
     explain,
     jitter,
+    label_width,
     spread,
 )
 from bids_secondlevel.reports.charts.style import (
@@ -35,6 +39,7 @@ from bids_secondlevel.reports.charts.style import (
     reason_marker,
     shorten,
     swatch,
+    whom,
 )
 
 if TYPE_CHECKING:
@@ -212,8 +217,15 @@ def _paint_overlaps(axes: "Axes", rows: "pd.DataFrame", rois: Sequence[str]) -> 
     axes.set_aspect("equal")
 
 
-def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
+def draw_group_sizes(
+    quality: "pd.DataFrame", groups: Mapping[str, str] = MappingProxyType({})
+) -> list[Chart]:
     """Draw how large the ROIs of all participants are, and name those that stand out.
+
+    Parameters
+    ----------
+    groups
+        Of the participants; each has panels of its own. Who is in none is not drawn.
 
     Returns
     -------
@@ -221,23 +233,30 @@ def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
         One, or none if there is no ROI: areas (in volumes, volumes) if all ROIs have one,
         else numbers of vertices. Hemispheres are apart only if there is nothing pooled.
     """
-    rows = pooled_or_apart(quality, "n_vertices")
+    of = quality["participant_id"].map(groups) if groups else EVERYBODY
+    rows = pooled_or_apart(quality.assign(group=of).dropna(subset="group"), "n_vertices")
     is_gap = rows["n_vertices"].isna()
     found = rows[~is_gap]
     if found.empty:
         return []
     column = _size_column(found)
-    sizes = found.assign(size=found[column].fillna(0))
+    sizes = found.assign(size=found[column].fillna(0)).sort_values(["hemi", "group"])
     rois = list(quality["roi"].unique())
     width = min(WIDTH, max(5.0, 1 + 0.8 * len(rois)))
-    grid = PanelGrid(n=sizes["hemi"].nunique(), rois=rois, columns=1, width=width)
+    panels = dict(grouped(sizes, "hemi", "group"))
+    grid = (
+        choose_grid(len(panels), rois, 0.8)
+        if groups
+        else PanelGrid(n=len(panels), rois=rois, columns=1, width=width)
+    )
+    highest = max(sizes["size"].max(), 1.0)
 
     def paint(figure: "Figure") -> None:
         every = grid.axes(figure, sharey=True)
-        for axes, (hemi, of_hemi) in zip(every, grouped(sizes, "hemi"), strict=True):
-            axes.set_title(HEMISPHERE_NAMES[hemi])
-            axes.set_ylabel(_SIZES[column])
-            _paint_sizes(axes, of_hemi, rois)
+        for place, (axes, (hemi, group)) in enumerate(zip(every, panels, strict=True)):
+            axes.set_title(f"{HEMISPHERE_NAMES[hemi]}{whom(shorten(group))}")
+            axes.set_ylabel("" if place % grid.columns else _SIZES[column])
+            _paint_sizes(axes, panels[hemi, group], rois, highest)
             axes.set_xlim(right=len(rois) - 0.2)  # there are names to the right
         explain(figure, [key("participant", "o", GREY), key("median", "", DARK, line="-")])
 
@@ -245,19 +264,20 @@ def draw_group_sizes(quality: "pd.DataFrame") -> list[Chart]:
         f"Size of each ROI in {_UNITS[column]}: each point is a participant, the line their "
         f"median. Named are those further than {FAR} scaled median absolute deviations from the "
         f"median, and those whose ROI is empty; of more than {_MOST_OUTLIERS} in an ROI, the "
-        "furthest."
+        "furthest." + (" Groups of participants have panels of their own." if groups else "")
     )
     gaps = [f"{row.participant_id} {row.roi} ({row.status})" for row in each_row(rows[is_gap])]
     return [
         draw_chart(
             "sizes",
             "Sizes of the ROIs",
-            (width, 0.6 + (2.8 + grid.upright) * grid.n),
+            (grid.width, 0.6 + (2.8 + grid.upright) * grid.rows),
             paint,
             caption=caption + (f" No ROI could be defined: {clean(listed(gaps))}." if gaps else ""),
             alt=" ".join(
-                f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}: {_tell_sizes(of_roi, _UNITS[column])}"
-                for (hemi, roi), of_roi in grouped(sizes, "hemi", "roi")
+                f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}{clean(whom(group))}: "
+                f"{_tell_sizes(of_roi, _UNITS[column])}"
+                for (hemi, group, roi), of_roi in grouped(sizes, "hemi", "group", "roi")
             ),
         )
     ]
@@ -308,9 +328,8 @@ def _outliers(sizes: "pd.DataFrame") -> "pd.DataFrame":
     return outlying.sort_values("distance", ascending=False, kind="stable")
 
 
-def _paint_sizes(axes: "Axes", sizes: "pd.DataFrame", rois: Sequence[str]) -> None:
+def _paint_sizes(axes: "Axes", sizes: "pd.DataFrame", rois: Sequence[str], highest: float) -> None:
     colours = inks(rois)
-    highest = max(sizes["size"].max(), 1.0)
     for roi, of_roi in grouped(sizes, "roi"):
         place, n = rois.index(roi), len(of_roi)
         points = of_roi.assign(x=place + 0.14 * jitter(n) - 0.1)
@@ -358,13 +377,17 @@ def _tell_sizes(sizes: "pd.DataFrame", unit: str) -> str:
     )
 
 
-def draw_coverage(estimates: "pd.DataFrame") -> list[Chart]:
+def draw_coverage(
+    estimates: "pd.DataFrame", groups: Mapping[str, str] = MappingProxyType({})
+) -> list[Chart]:
     """Draw the share of finite vertices in each ROI of each participant.
 
     Parameters
     ----------
     estimates : DataFrame
         Of all participants.
+    groups
+        Of the participants; those of a group are side by side, who is in none is last.
 
     Returns
     -------
@@ -375,11 +398,15 @@ def draw_coverage(estimates: "pd.DataFrame") -> list[Chart]:
     if rows.empty:
         return []
     participants = list(rows["participant_id"].unique())
+    participants.sort(key=lambda who: (who not in groups, groups.get(who, "")))
+    together = groupby(participants, key=lambda who: groups.get(who, "no group"))
+    sizes = [(group, len(list(members))) for group, members in together] if groups else []
     rois = list(rows["roi"].unique())
     cells = _lowest_coverage(rows)
     counts = cells["reason"].value_counts()
     reasons = [status for status in STATUSES if status in counts.index]
     are_few = len(participants) <= MOST_NAMED
+    width = min(WIDTH, 4 + 0.25 * len(participants))
 
     def paint(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -389,6 +416,8 @@ def draw_coverage(estimates: "pd.DataFrame") -> list[Chart]:
         if reasons:
             keys.append(swatch("no number", _NO_NUMBER))
         explain(figure, [*keys, *explain_reasons(reasons)] if are_few else keys)
+        if sizes:
+            _divide_groups(axes, sizes, width - 3)  # without the names of ROIs
 
     caption = (
         "Share of the vertices of each ROI that have a finite value, by participant; of several "
@@ -397,6 +426,9 @@ def draw_coverage(estimates: "pd.DataFrame") -> list[Chart]:
     if reasons:
         counted = ", ".join(f"{counts[reason]} {reason}" for reason in reasons)
         caption += f" Orange cells have no number ({counted})."
+    if sizes:
+        listing = ", ".join(f"{clean(group)} ({n})" for group, n in sizes)
+        caption += f" Lines divide groups, from left to right: {listing}."
     if not are_few:
         caption += (
             f" Of {len(participants)} participants, up to {_MOST_NAMES} are named: those with most "
@@ -406,7 +438,7 @@ def draw_coverage(estimates: "pd.DataFrame") -> list[Chart]:
         draw_chart(
             "coverage",
             "Coverage of the ROIs",
-            (min(WIDTH, 4 + 0.25 * len(participants)), 2.0 + 0.26 * len(rois)),
+            (width, 2.0 + 0.26 * len(rois)),
             paint,
             caption=caption,
             alt=" ".join(
@@ -475,6 +507,20 @@ def _paint_coverage(
     axes.tick_params(length=0)
 
 
+def _divide_groups(axes: "Axes", sizes: Sequence[tuple[str, int]], inches: float) -> None:
+    """Draw lines between groups, and name those that have the room above their columns."""
+    first, total = 0, sum(n for _, n in sizes)
+    axes.set_title("")
+    for group, n in sizes:
+        if first:
+            axes.axvline(first - 0.5, color="white", linewidth=6)
+            axes.axvline(first - 0.5, color=DARK, linewidth=1.4, gid="group")
+        if label_width([group]) <= inches * n / total:
+            middle, above = first + (n - 1) / 2, axes.get_xaxis_transform()
+            axes.text(middle, 1.02, shorten(group), ha="center", va="bottom", transform=above)
+        first += n
+
+
 def _name_columns(axes: "Axes", participants: Sequence[str], named: Sequence[str]) -> None:
     """Write names below columns, upright; of many participants some, beside each other."""
     axes.set_title(f"{len(participants)} participants" if len(participants) > 1 else "")
@@ -483,6 +529,7 @@ def _name_columns(axes: "Axes", participants: Sequence[str], named: Sequence[str
         axes.set_xticks(range(len(participants)), labels, rotation=90, fontsize="x-small")
         return
     axes.set_xticks([])
+    named = sorted(named, key=participants.index)
     columns = [participants.index(name) for name in named]
     gap = max(0.018 * len(participants), 1.0)
     places = spread(columns, gap, 0.0, float(len(participants) - 1))

@@ -16,6 +16,7 @@ from unicodedata import east_asian_width
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.values import Array
@@ -130,6 +131,11 @@ def draw_chart(
         svg[svg.index(b"<svg") :],
     )
     return Chart(name=name, svg=svg, title=title, caption=caption, alt=alt)
+
+
+def whom(group: str) -> str:
+    """Say which group a panel shows, if it does not show everybody."""
+    return "" if group == EVERYBODY else f", {group}"
 
 
 def pooled_or_apart(rows: "pd.DataFrame", column: str) -> "pd.DataFrame":
