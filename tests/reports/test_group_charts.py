@@ -4,7 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 from group_data import rows_in
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pictures import groups, is_linear, marks, parse, texts
 
@@ -78,6 +78,7 @@ def numbers(group):
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(2, 20), st.integers(1, 5), st.floats(0, 0.9), st.integers(0, 99))
+@example(n=2, n_rois=2, gaps=0.5, seed=1)
 def test_every_participant_with_a_number_is_a_point_where_it_belongs(n, n_rois, gaps, seed):
     rows = study(n, n_rois, 1, gaps=gaps, seed=seed, hemispheres=("both",))
     (chart,) = draw(rows)

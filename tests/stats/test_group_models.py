@@ -182,7 +182,7 @@ def test_a_bids_stats_model(processed, output, tmp_path):
 def test_planned_contrasts_groups_and_anova(processed, output, tmp_path):
     config = tmp_path / "planned.toml"
     config.write_text(
-        'group-by = "group"\nanova = ["roi"]\nequivalence-bound = 5\n'
+        'group-by = "group"\nanova = ["roi"]\nequivalence-bound = 5\nrobust = true\n'
         '[[planned]]\nname = "right - left"\nroi = { Right = 1, LEFT = -1 }\n'
         'contrast = "attend"\ntask = "main"\n'
     )
@@ -204,7 +204,11 @@ def test_planned_contrasts_groups_and_anova(processed, output, tmp_path):
     of_one = [r for r in statistics if (r["group"], r["hemi"]) == ("1", "both")]
     assert {r["n"] for r in of_one} == {"4"}
     compared = read_tsv(output / "group_comparisons.tsv")
-    assert [r for r in compared if (r["comparison"], r["versus"]) == ("group", "2")]
+    of_groups = [r for r in compared if (r["comparison"], r["versus"]) == ("group", "2")]
+    assert {r["p_mannwhitney"] for r in of_groups if r["hemi"] == "both"} != {"n/a"}
+    described = json.loads((output / "group_comparisons.json").read_text())
+    assert {"u_mannwhitney", "p_mannwhitney", "p_yuen", "p_wilcoxon"} <= set(described)
+    assert "p_mannwhitney" not in statistics[0]
     (term,) = [r for r in read_tsv(output / "group_anova.tsv") if r["term"] == "roi"]
     assert term["n"] == "8"
     assert model_rows(output)[0]["contrast"] == "right - left"

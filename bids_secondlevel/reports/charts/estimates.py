@@ -489,7 +489,7 @@ def _paint_participants(
     for cell, x in zip(each_row(cells), _places(cells, n).T, strict=True):
         is_flagged = flagged.loc[values.index, cell.Index].to_numpy()
         for marked in (False, True):
-            is_here = is_flagged == marked
+            is_here = (is_flagged == marked) & values[cell.Index].notna().to_numpy()
             if not is_here.any():
                 continue
             is_hollow = marked or (cell.is_control and few)
