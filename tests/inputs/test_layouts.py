@@ -4,6 +4,7 @@ Where the documentation has such tables, they are those. Every number equals tha
 computation.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -823,3 +824,23 @@ def test_contrasts_that_differ_in_signs_only_need_names(tmp_path):
         layout.run(config)
     layout.run(config.replace("space", 'names = { "A-B" = "AminusB", "A+B" = "AplusB" }\nspace'))
     layout.check("AminusB", "faceshouses")
+
+
+def test_the_recipe_for_prfanalyze_puts_values_in_their_places(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs/howto/retinotopy.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"## prfprepare and prfanalyze\n.*?```python\n(.*?)```", page, re.DOTALL)
+    folder = tmp_path / "derivatives/prfanalyze-vista/analysis-01/sub-01/ses-01"
+    masks = tmp_path / "derivatives/prfprepare/analysis-01/sub-01/ses-01/func"
+    surf = tmp_path / "derivatives/freesurfer/sub-01/surf"
+    for made in (folder, masks, surf):
+        made.mkdir(parents=True)
+    for name, values in (("centerx0", [3.0, 0.0, -6.0]), ("centery0", [4.0, 2.0, 8.0])):
+        image = nib.Nifti2Image(np.reshape(values, (3, 1, 1, 1)), np.eye(4))
+        nib.save(image, folder / f"sub-01_ses-01_task-bar_run-01_hemi-L_{name}.nii.gz")
+    described = {"thisHemiSize": 6, "roiIndFsnative": [5, 1], "roiIndBold": [0, 2]}
+    name = "sub-01_ses-01_hemi-L_desc-V1-benson_maskinfo.json"
+    (masks / name).write_text(json.dumps(described))
+    monkeypatch.chdir(tmp_path)
+    exec(recipe, {})
+    written = nib.load(surf / "lh.prf_eccen.mgz").get_fdata().ravel()
+    np.testing.assert_array_equal(written, [np.nan, 10, np.nan, np.nan, np.nan, 5])
