@@ -206,6 +206,10 @@ class RoiRule:
         """
         return None if self.is_unlimited else self.eccentricity or _ECCENTRICITY
 
+    def decided(self) -> "RoiRule":
+        """Give the rule with its limits of eccentricity, also if they are those by default."""
+        return replace(self, eccentricity=self.limits)
+
     @property
     def needs_eccentricity(self) -> bool:
         """Whether it takes a map of eccentricity, or of more, even if nobody has one."""

@@ -89,6 +89,8 @@ def _make_plan(
             rule = replace(rule, is_unlimited=True)
             rois = tuple(replace(r, rule=replace(r.rule, is_unlimited=True)) for r in rois)
             choices.append(_at_any_eccentricity(rois))
+    rule = rule.decided()
+    rois = tuple(replace(roi, rule=roi.rule.decided()) for roi in rois)
     measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
     return Plan(
         space=chosen.space,
