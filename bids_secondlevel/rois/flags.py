@@ -44,7 +44,8 @@ def flags_in(value: str | None) -> set[Flag]:
 
 def has_flag(values: "pd.Series[str]", flag: Flag) -> "pd.Series[bool]":
     """Tell which values of a column hold a flag."""
-    return values.map(lambda value: flag in flags_in(value)).astype(bool)
+    # There are few different values, and as many rows as a study has estimates.
+    return values.isin([value for value in values.unique() if flag in flags_in(value)])
 
 
 def size_flags(n_vertices: int | None, coverage: float | None) -> set[Flag]:
