@@ -314,8 +314,9 @@ def spread(estimates: "pd.DataFrame") -> tuple["pd.DataFrame", Numbers]:
     """
     import pandas as pd
 
-    cells = estimates[list(CELL)].drop_duplicates(ignore_index=True)
     column = estimates.groupby(list(CELL), sort=False).ngroup().to_numpy()
+    _, first = np.unique(column, return_index=True)
+    cells = estimates[list(CELL)].iloc[first].reset_index(drop=True)
     row, participants = pd.factorize(estimates["participant_id"], sort=True)
 
     def matrix(values: NDArray[Any], nothing: float) -> NDArray[Any]:
