@@ -55,7 +55,7 @@ def group_page(results: GroupResults, pages: Mapping[str, str], profiles: "pd.Da
     estimates = results.estimates
     methods = group_methods(results)
     tested = results.statistics["p"].notna().sum()
-    where = rows_in_words(main_rows(estimates["hemi"]))
+    where = rows_in_words(main_rows(estimates["hemi"].unique()))
     tests, control = _tests_sections(results)
     name = clean(results.study or "Group")
     return Page(
@@ -169,7 +169,7 @@ def _left_out(
     estimates: "pd.DataFrame", exclusions: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
     """Say whether somebody lacks some estimates, and name those who lack all with the reason."""
-    main = main_rows(estimates["hemi"])  # in one hemisphere, a ROI may well be empty
+    main = main_rows(estimates["hemi"].unique())  # in one hemisphere, a ROI may well be empty
     where = rows_in_words(main)
     is_main = estimates["hemi"].isin(main)
     single = estimates[~is_main & estimates["estimate"].notna()]

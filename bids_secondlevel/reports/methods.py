@@ -242,7 +242,7 @@ def _sources(results: GroupResults) -> dict[str, int]:
 
 def n_measured(estimates: "pd.DataFrame") -> int:
     """Count the participants with an estimate that is compared and corrected for."""
-    is_main = estimates["hemi"].isin(main_rows(estimates["hemi"]))
+    is_main = estimates["hemi"].isin(main_rows(estimates["hemi"].unique()))
     return estimates["participant_id"][is_main & estimates["estimate"].notna()].nunique()
 
 
@@ -250,7 +250,7 @@ def _describe_inference(results: GroupResults) -> MethodsText:
     """Word how participants were tested."""
     estimates = results.estimates
     cited = ["hedges1981", "benjamini1995", "holm1979", "virtanen2020"]
-    main = main_rows(estimates["hemi"])
+    main = main_rows(estimates["hemi"].unique())
     tests = [
         f"Estimates of {n_measured(estimates)} participants were analysed.{_left_out(results)}",
         _tests_in_words(results),

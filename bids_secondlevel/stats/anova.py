@@ -79,7 +79,7 @@ def analyses_of_variance(
     """
     if not factors:
         return frame_of_cells(dict.fromkeys(ANOVA_COLUMNS, ()), ANOVA_COLUMNS)
-    hemis = HEMISPHERES if "hemi" in factors else main_rows(estimates["hemi"])
+    hemis = HEMISPHERES if "hemi" in factors else main_rows(estimates["hemi"].unique())
     rows = estimates[estimates["hemi"].isin(hemis) & (estimates["independence"] != "circular")]
     if "contrast" in factors:
         check_independent(rows, "--anova")

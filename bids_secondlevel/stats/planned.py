@@ -203,5 +203,7 @@ def as_estimates(planned: Sequence[PlannedContrast], estimates: "pd.DataFrame") 
                 "independence": claims[np.maximum(claim, 0)],
             }
         )
-        tables.append(table.assign(contrast=contrast.name, hemi=main_rows(estimates["hemi"])[0]))
+        tables.append(
+            table.assign(contrast=contrast.name, hemi=main_rows(estimates["hemi"].unique())[0])
+        )
     return pd.concat(tables, ignore_index=True)

@@ -176,7 +176,7 @@ def _tested(estimates: "pd.DataFrame") -> "pd.DataFrame":
     """
     is_tested = estimates["independence"] != "circular"
     kept = estimates[is_tested] if is_tested.any() else estimates
-    kept = kept[kept["hemi"].isin(main_rows(kept["hemi"]))]
+    kept = kept[kept["hemi"].isin(main_rows(kept["hemi"].unique()))]
     number = ["participant_id", *(name for name in CELL if name != "hemi")]
     has_number = kept["estimate"].notna()
     elsewhere = has_number.groupby([kept[name] for name in number]).transform("any")

@@ -88,7 +88,7 @@ def fit_formula(
         estimates = planned
     found = [find_variable(name, participants) for name in parsed.names]
     variables = [variable for variable, _ in found]
-    hemis = HEMISPHERES if "hemi" in parsed.names else main_rows(estimates["hemi"])
+    hemis = HEMISPHERES if "hemi" in parsed.names else main_rows(estimates["hemi"].unique())
     rows = estimates[estimates["hemi"].isin(hemis)]
     if rows.empty:
         raise DataError(

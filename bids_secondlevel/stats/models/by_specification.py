@@ -102,7 +102,7 @@ def fit_stats_model(
         than half of the participants.
     """
     usable, said = without_circular(
-        estimates[estimates["hemi"].isin(main_rows(estimates["hemi"]))], _RESPONSE
+        estimates[estimates["hemi"].isin(main_rows(estimates["hemi"].unique()))], _RESPONSE
     )
     results: list[ModelRow] = []
     messages = [*specification.messages, *said]
