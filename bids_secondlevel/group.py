@@ -26,6 +26,7 @@ from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
 from bids_secondlevel.outputs.files import remove_files, write_files
 from bids_secondlevel.outputs.group_outcome import (
     tell_definitions,
+    tell_labels,
     tell_model,
     tell_participants,
     tell_replaced,
@@ -47,10 +48,11 @@ from bids_secondlevel.reports.charts.style import MOST_NAMED
 from bids_secondlevel.reports.group_page import group_page
 from bids_secondlevel.reports.methods import group_methods
 from bids_secondlevel.reports.page import render
+from bids_secondlevel.reports.readable import readable
 from bids_secondlevel.reports.sentences import (
-    LEGEND,
     as_markdown,
     family_notes,
+    legend,
     sentences_of,
 )
 from bids_secondlevel.stats.anova import analyses_of_variance
@@ -179,7 +181,7 @@ def run(settings: Settings) -> int:
         check_model(settings.model, settings)
     participants = choose_participants(settings)
     tables = read_tables(participants.used)
-    definition = common_definition(tables.definitions)
+    definition = replace(common_definition(tables.definitions), wording=settings.wording)
     tell_definitions(definition, settings)
     unreadable: dict[str, Status] = dict.fromkeys(tables.unreadable, "unreadable_table")
     gaps = {**participants.absent, **unreadable}
@@ -190,6 +192,7 @@ def run(settings: Settings) -> int:
     )
     is_complete = True
     folder = GroupFolder(settings.output_dir, settings.analysis_name)
+    tell_labels(tables.estimates, participants.about, definition)
     tell_unequal(select(tables.estimates, settings))
     tell_replaced(results, folder)
     if settings.dry_run:
@@ -233,9 +236,11 @@ def _report(results: GroupResults, settings: Settings, folder: GroupFolder) -> b
     """Write the page, last of all; whatever fails here costs no number. Tell whether it did."""
     try:
         remove_files(folder.pages())
-        text = group_methods(results)
+        said = readable(results)
+        text = group_methods(said)
         write_methods(text.markdown(), text.bibtex(), folder.logs)
-        words = as_markdown(sentences_of(results), [LEGEND, *family_notes(results)])
+        how = [legend(said.definition.wording.units), *family_notes(said)]
+        words = as_markdown(sentences_of(said), how)
         write_files({folder.words: words.encode()})
         if settings.report:
             write_group_page(results, folder)

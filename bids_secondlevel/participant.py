@@ -194,5 +194,10 @@ def _draw(found: Analysis, chosen: Chosen) -> Portrait:
     """Draw the cortex on the best surfaces there are, or in slices of the volume."""
     files, plan, cortex = chosen.files, chosen.plan, found.cortex
     surfaces, messages = read_display_surfaces(files, plan, cortex)
-    portrait = draw_portrait(cortex, found.rois, cortex.left.grid or surfaces, files, plan)
+    name = plan.wording.among(found.results.definition.labels).name
+    cortex = cortex.map(
+        lambda half: replace(half, localizer={name(of): z for of, z in half.localizer.items()})
+    )
+    rois = found.rois.map(lambda half: {name(roi): masks for roi, masks in half.items()})
+    portrait = draw_portrait(cortex, rois, cortex.left.grid or surfaces, files, plan)
     return replace(portrait, messages=(*messages, *portrait.messages))

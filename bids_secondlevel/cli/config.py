@@ -41,6 +41,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     maps = describe(DescribedMaps, content, "maps", where)
     retinotopy = describe(DescribedRetinotopy, content, "retinotopy", where)
     planned = describe(PlannedContrast, content, "planned", where)
+    labels = labels_of(content, where)
     named = [option for option in options_of(Settings) if option.group is not None]
     given = {**values_of(content, named, where), **given}
     if given.get("bids_filter_file") is not None:
@@ -52,7 +53,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     rule = _changed(RoiRule(), given, "options")
     rois = define_rois(tables, rule, where)
     described: dict[str, Any] = {"maps": maps, "retinotopy": retinotopy, "planned": planned}
-    return Settings(**given, **described, rule=rule, rois=rois)
+    return Settings(**given, **described, rule=rule, rois=rois, labels=labels)
 
 
 def _check_level(given: Container[str], level: AnalysisLevel) -> None:
@@ -188,6 +189,26 @@ def tables_of(content: dict[str, Any], name: str, where: str) -> list[dict[str, 
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
         raise UsageError(f"{where}: {name} must be tables, each under a heading [[{name}]].")
     return tables
+
+
+def labels_of(content: dict[str, Any], where: str) -> dict[str, str]:
+    """Take the readable names of labels out of the content of a file.
+
+    Raises
+    ------
+    UsageError
+        If a name is not a text.
+    """
+    labels = content.pop("labels", {})
+    if not isinstance(labels, dict):
+        raise UsageError(f"{where}: labels must be a table, under the heading [labels].")
+    for label, name in labels.items():
+        if not isinstance(name, str):
+            raise UsageError(
+                f"{where}: [labels] {label} is not a text; expected a name, such as "
+                f'{label} = "upper left".'
+            )
+    return labels
 
 
 def describe(

@@ -1,11 +1,12 @@
 """How the ROIs of a study were defined and measured: as sidecars say it, and in words."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from bids_secondlevel.core.errors import DataError, UsageError
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule, SummaryKind
+from bids_secondlevel.core.wording import Wording
 from bids_secondlevel.core.words import in_words
 
 
@@ -31,11 +32,18 @@ class Definition:
     for all."""
     choices: tuple[str, ...] = ()
     """Choices made on the user's behalf that decide the results, each in a sentence."""
+    wording: Wording = field(default_factory=Wording)
+    """What pages call the units of the estimates, and ROIs and contrasts; it decides nothing."""
 
     @property
     def units(self) -> str:
         """What ROIs consist of: ``vertices`` or ``voxels``."""
         return "voxels" if self.maps_are == "volumes" else "vertices"
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the ROIs, and of the localizer contrasts that define them."""
+        return [label for roi in self.rois for label in (roi.name, *roi.needed)]
 
     def decisive(self) -> dict[str, Any]:
         """Say what must be the same in all tables of a group, as sidecars do.
@@ -56,6 +64,7 @@ class Definition:
             **self._defined(),
             "RetinotopySource": self.sources[0] if self.sources else None,
             "MapsAre": self.maps_are,
+            **self.wording.to_sidecar(),
         }
         if self.resampling:
             described["Resampling"] = list(self.resampling)
@@ -76,6 +85,7 @@ class Definition:
             "Resampling": list(self.resampling),
             "Combinations": dict(self.combined),
             "Choices": list(self.choices),
+            **self.wording.to_sidecar(),
         }
 
     def _defined(self) -> dict[str, Any]:
@@ -119,6 +129,7 @@ class Definition:
                     for what, how in sidecar.get("Combinations", {}).items()
                 ),
                 choices=tuple(map(_text, sidecar.get("Choices", ()))),
+                wording=Wording.from_sidecar(sidecar),
             )
         except (AttributeError, LookupError, TypeError, ValueError, UsageError) as error:
             raise DataError(
@@ -130,13 +141,25 @@ class Definition:
         """Word the rules of the ROIs as a methods section does, each rule once, and choices."""
         by_rule: dict[str, list[str]] = {}
         for roi in self.rois:
-            by_rule.setdefault(self._rule(roi), []).append(_named(roi))
+            by_rule.setdefault(self._rule(roi), []).append(self._named(roi))
         rules = [
             f"The {'ROIs' if len(rois) > 1 else 'ROI'} {in_words(rois)} "
             f"{'consist' if len(rois) > 1 else 'consists'} of the {self.units} {rule}."
             for rule, rois in by_rule.items()
         ]
         return [*rules, *self.choices]
+
+    def _named(self, roi: RoiDefinition) -> str:
+        """Name a ROI, with the contrasts that define it if its name does not say them."""
+        name = self.wording.name(roi.name)
+        if (roi.contrasts == (roi.name,) and not roi.exclude) or not roi.contrasts:
+            return name
+        contrasts, excluded = (
+            list(map(self.wording.name, of)) for of in (roi.contrasts, roi.exclude)
+        )
+        defining = in_words(contrasts, "or" if roi.combine == "any" else "and")
+        without = f", but not {in_words(excluded, 'or')}" if excluded else ""
+        return f"{name} ({defining}{without})"
 
     def _rule(self, roi: RoiDefinition) -> str:
         rule = roi.rule
@@ -234,17 +257,6 @@ def in_a_line(roi: RoiDefinition) -> str:
         kind = "z" if rule.threshold_kind == "z" else f"{rule.threshold_kind} of z"
         parts.append(f"{joined}{without}: {kind}, {rule.localizer_threshold:g}, {rule.tail}")
     return "; ".join(parts)
-
-
-def _named(roi: RoiDefinition) -> str:
-    """Name a ROI, with the contrasts that define it if its name does not say them."""
-    if roi.contrasts == (roi.name,) and not roi.exclude:
-        return roi.name
-    if not roi.contrasts:
-        return roi.name
-    defining = in_words(roi.contrasts, "or" if roi.combine == "any" else "and")
-    without = f", but not {in_words(roi.exclude, 'or')}" if roi.exclude else ""
-    return f"{roi.name} ({defining}{without})"
 
 
 def _text(value: object) -> str:

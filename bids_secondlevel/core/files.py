@@ -17,6 +17,7 @@ from bids_secondlevel.core.roi_rule import (
 )
 from bids_secondlevel.core.variants import Variant
 from bids_secondlevel.core.visual_field import FieldBins
+from bids_secondlevel.core.wording import Wording
 
 Unit = tuple[str | None, str | None]
 """Session and run of a map."""
@@ -311,6 +312,8 @@ class Plan:
     """Choices made on the user's behalf that decide the results; both levels report them."""
     messages: tuple[str, ...]
     """Other choices."""
+    wording: Wording = field(default_factory=Wording)
+    """What pages call units and labels."""
 
     @property
     def session(self) -> str | None:

@@ -139,4 +139,5 @@ def definition_of(
         spheres=tuple(dict.fromkeys(spheres)),
         combined=ways_of_combination(files.localizers, files.contrasts, plan.localizer_task),
         choices=(*plan.choices, *files.choices),
+        wording=plan.wording,
     )

@@ -41,6 +41,7 @@ from bids_secondlevel.core.roi_rule import (
     checked_label,
 )
 from bids_secondlevel.core.spaces import DENSITIES, known_space, numbered, vertex_counts
+from bids_secondlevel.core.wording import OF_THE_MAPS, Wording, is_name
 
 FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
 """What ``--bids-filter-file`` can narrow down."""
@@ -235,6 +236,15 @@ class Settings:
         expected="L, R, both, or some",
         at_both_levels=True,
     )
+    units: str | None = option(
+        "units of the estimates, such as 'percent signal change', for pages and figures "
+        "(default: the units of the maps)",
+        MEASURED,
+        metavar="TEXT",
+        check=is_name,
+        expected="1 to 60 characters in one line",
+        at_both_levels=True,
+    )
 
     exclude: Path | None = option(
         "TSV file with the columns participant_id and reason: participants to be left out "
@@ -362,8 +372,15 @@ class Settings:
     """From its ``[[retinotopy]]`` tables."""
     planned: tuple[PlannedContrast, ...] = ()
     """From its ``[[planned]]`` tables."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """From its ``[labels]`` table: readable names of ROIs, contrasts and groups."""
     density: str | None = field(default=None, init=False)
     """Split off from a `space` such as ``fsLR-59k``."""
+
+    @property
+    def wording(self) -> Wording:
+        """What pages and figures call units and labels."""
+        return Wording(units=self.units or OF_THE_MAPS, labels=self.labels)
 
     @property
     def inference(self) -> Inference:
@@ -385,6 +402,7 @@ class Settings:
         if self.reports_only and not self.report:
             raise UsageError("--reports-only and --no-report: give only one of them.")
         check_options(self)
+        _ = self.wording  # whose labels are checked as it is made
         names = [roi.name.casefold() for roi in self.rois]
         if len(set(names)) < len(names):
             raise UsageError("[[roi]]: two ROIs have the same name.")
@@ -499,10 +517,12 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
     for name, tables in (("maps", settings.maps), ("retinotopy", settings.retinotopy)):
         options[name] = [_table_as_toml(table) for table in tables]
     options["planned"] = [as_table(contrast) for contrast in settings.planned]
+    options["labels"] = dict(settings.labels)
     if settings.analysis_level == "group":
         acting = {o.key for o in options_of(Settings) if "group" in o.levels}
-        options = {key: value for key, value in options.items() if key in {*acting, "planned"}}
-    return {key: value for key, value in options.items() if value not in (None, [])}
+        acting |= {"planned", "labels"}
+        options = {key: value for key, value in options.items() if key in acting}
+    return {key: value for key, value in options.items() if value not in (None, [], {})}
 
 
 def model_as_given(model: str | None) -> str | None:

@@ -117,6 +117,7 @@ def _make_plan(
         filtered={query: frozenset(of) for query, of in settings.bids_filters.items()},
         choices=tuple(choices),
         messages=(*space_messages, *roi_messages, *measured_messages),
+        wording=settings.wording,
     )
 
 

@@ -13,7 +13,8 @@ from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.roi_rule import RoiRule
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.words import counted, in_words, listed, shared
+from bids_secondlevel.core.values import ParticipantsTable
+from bids_secondlevel.core.words import counted, did_you_mean, in_words, listed, shared
 from bids_secondlevel.maps.files import read_text
 from bids_secondlevel.outputs.names import GroupFolder, sidecar_of
 from bids_secondlevel.outputs.tables import read_sidecar
@@ -59,6 +60,29 @@ def tell_definitions(common: Definition, settings: Settings) -> None:
         LOG.warning(choice)
 
 
+def tell_labels(
+    estimates: "pd.DataFrame", about: ParticipantsTable, definition: Definition
+) -> None:
+    """Say which labels of ``[labels]`` are those of nothing that there is.
+
+    Parameters
+    ----------
+    estimates
+        All rows of the participants' tables.
+    """
+    there = {*definition.labels, *estimates["roi"], *estimates["contrast"]}
+    groups = {value for of in about.values.values() for value in of.values() if value}
+    unused = [label for label in definition.wording.labels if label not in there | groups]
+    if unused:
+        meant = "; ".join(f"{of}: {said}" for of in unused if (said := did_you_mean(of, there)))
+        LOG.warning(
+            "[labels] of --config: no ROI, contrast or group is called %s%s. Labels are written "
+            "as in the tables.",
+            listed(unused),
+            f" ({meant})" if meant else "",
+        )
+
+
 def tell_unequal(estimates: "pd.DataFrame") -> None:
     """Say it if some participants have no rows of what others have.
 
@@ -99,7 +123,7 @@ def tell_replaced(results: GroupResults, folder: GroupFolder) -> None:
     told = [
         f"--{key} {_given(before.get(key))} before, {_given(now.get(key))} now"
         for key in dict.fromkeys((*before, *now))
-        if before.get(key) != now.get(key)
+        if before.get(key) != now.get(key) and key not in ("units", "labels")
     ]
     excluded = set(sidecar.get("Selection", {}).get("Excluded", {}))
     if "exclude" in before and "exclude" in now and excluded != set(results.exclusions):

@@ -33,7 +33,11 @@ def participant_field_section(results: ParticipantResults) -> list[Section]:
     if bins.empty or bins["estimate"].isna().all():
         return []
     bins, ranges = bins.assign(p_fwe=float("nan")), _ranges(results.definition)
-    charts = [*draw_discs(bins, ranges), *draw_profiles(bins, ranges)]
+    units = results.definition.wording.units
+    charts = [
+        *draw_discs(bins, ranges, units=units),
+        *draw_profiles(bins, ranges, units=units),
+    ]
     return [Section(_HEADING, text=_WHAT, charts=charts, tables=_differences(bins))]
 
 
@@ -52,7 +56,11 @@ def group_field_section(results: GroupResults, participants: "pd.DataFrame") -> 
     most = bins.groupby(list(SERIES), sort=False)["n"].transform("max")
     shown = bins.assign(estimate=bins["estimate"].mask(2 * bins["n"] < most))
     ranges = _ranges(results.definition)
-    charts = [*draw_discs(shown, ranges), *draw_profiles(bins, ranges, participants)]
+    units = results.definition.wording.units
+    charts = [
+        *draw_discs(shown, ranges, units=units),
+        *draw_profiles(bins, ranges, participants, units=units),
+    ]
     is_main = tests["hemi"].isin(main_rows(tests["hemi"]))
     differences = tests[tests["profile"].isin(ASYMMETRIES) & is_main]
     columns = "session task contrast area hemi group profile n mean ci95_low ci95_high t df p note"

@@ -19,7 +19,8 @@ from bids_secondlevel.reports.field_section import group_field_section
 from bids_secondlevel.reports.methods import group_methods, n_measured, reference_list
 from bids_secondlevel.reports.page import Badge, Download, Hyperlink, Page, Section, Table, table_of
 from bids_secondlevel.reports.participant_page import sweep_section
-from bids_secondlevel.reports.sentences import LEGEND, as_markdown, family_notes, sentences_of
+from bids_secondlevel.reports.readable import named, readable
+from bids_secondlevel.reports.sentences import as_markdown, family_notes, legend, sentences_of
 from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
@@ -52,7 +53,8 @@ def group_page(results: GroupResults, pages: Mapping[str, str], profiles: "pd.Da
     profiles
         Of each participant over the visual field; no rows if there are too many to be shown.
     """
-    estimates = results.estimates
+    results = readable(results)
+    estimates, wording = results.estimates, results.definition.wording
     methods = group_methods(results)
     tested = results.statistics["p"].notna().sum()
     where = rows_in_words(main_rows(estimates["hemi"].unique()))
@@ -78,7 +80,7 @@ def group_page(results: GroupResults, pages: Mapping[str, str], profiles: "pd.Da
                     *draw_coverage(estimates, results.groups),
                 ],
             ),
-            *group_field_section(results, profiles),
+            *group_field_section(results, named(profiles, wording)),
             *_anova_section(results.anova),
             *_model_section(results),
             *sweep_section(results.sweep, results.definition),
@@ -125,8 +127,9 @@ def _words_section(results: GroupResults) -> list[Section]:
         return []
     lines = [f"{heading}: {line}" for heading, of in said.items() for line in of[:_MOST_SENTENCES]]
     more = [] if all(len(of) <= _MOST_SENTENCES for of in said.values()) else [_MORE]
-    text = (LEGEND, *family_notes(results), *lines, *more)
-    as_file = Download("results.md", as_markdown(said, [LEGEND, *family_notes(results)]))
+    how = [legend(results.definition.wording.units), *family_notes(results)]
+    text = (*how, *lines, *more)
+    as_file = Download("results.md", as_markdown(said, how))
     return [Section("In words", text=text, downloads=(as_file,))]
 
 
@@ -216,16 +219,21 @@ def _tests_sections(results: GroupResults) -> tuple[list[Section], list[Section]
     columns = f"{_KEY} group {_TESTED} flagged excluded note"
     described = f"{_KEY} n mean median sd ci95_low ci95_high flagged excluded"
     schema = {**STATISTIC_COLUMNS, "flagged": _FLAGGED}
+    units = results.definition.wording.units
     tested = Section(
         "Estimates and tests",
         text=(
-            "One test against 0 for each ROI, hemisphere, task and contrast. Of p_fwe and q_fdr, "
-            "which are corrected for the number of tests, report one. Numbers that have a flag, "
-            "for a reason not to use them as they are, are counted in the column flagged.",
+            "One test against 0 for each ROI, hemisphere, task and contrast; means are in "
+            f"{units}. Of p_fwe and q_fdr, which are corrected for the number of tests, report "
+            "one. Numbers that have a flag, for a reason not to use them as they are, are counted "
+            "in the column flagged.",
             *([_MEANS] if is_mean_of_sessions(statistics["session"]).any() else []),
         ),
         charts=draw_group_estimates(
-            results.estimates[~is_circular], results.statistics[~is_control], results.groups
+            results.estimates[~is_circular],
+            results.statistics[~is_control],
+            results.groups,
+            units=units,
         ),
         tables=_tables(
             statistics,
@@ -238,7 +246,10 @@ def _tests_sections(results: GroupResults) -> tuple[list[Section], list[Section]
         "Control analysis",
         text=("Circular estimates are shown, and not tested.",),
         charts=draw_group_estimates(
-            results.estimates[is_circular], results.statistics[is_control], results.groups
+            results.estimates[is_circular],
+            results.statistics[is_control],
+            results.groups,
+            units=units,
         ),
         tables=_tables(
             statistics,
@@ -269,7 +280,11 @@ def _with_flags(statistics: "pd.DataFrame", estimates: "pd.DataFrame") -> "pd.Da
 
 def _comparisons_section(results: GroupResults) -> list[Section]:
     charts = draw_contralateral(
-        results.estimates, results.comparisons, results.quality, results.groups
+        results.estimates,
+        results.comparisons,
+        results.quality,
+        results.groups,
+        units=results.definition.wording.units,
     )
     tables = _comparison_tables(results.comparisons)
     notes = [

@@ -16,6 +16,7 @@ from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
 from bids_secondlevel.reports.field_section import participant_field_section
 from bids_secondlevel.reports.methods import describe_measurement, reference_list
 from bids_secondlevel.reports.page import Badge, Download, Page, Section, Table, table_of
+from bids_secondlevel.reports.readable import readable
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
 from bids_secondlevel.stats.readiness import found_in_words, readiness
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 def participant_page(results: ParticipantResults) -> Page:
     """Put together the page of a participant."""
-    estimates = results.estimates
+    results = readable(results)
+    estimates, units = results.estimates, results.definition.wording.units
     with_number = estimates["estimate"].notna().sum()
     session = f", session {results.session}" if results.session else ""
     return Page(
@@ -43,8 +45,8 @@ def participant_page(results: ParticipantResults) -> Page:
                     "Means of the maps in the ROIs. Estimates that are circular were measured on "
                     "the data that defined their ROI: a check of the localizer, not evidence.",
                 ),
-                charts=draw_participant_estimates(estimates),
-                tables=(_estimates_table(estimates),),
+                charts=draw_participant_estimates(estimates, units=units),
+                tables=(_estimates_table(estimates, units),),
             ),
             *participant_field_section(results),
             *sweep_section(results.sweep, results.definition),
@@ -76,17 +78,20 @@ def _verdict_section(results: ParticipantResults) -> Section:
 
 def sweep_section(sweep: "pd.DataFrame", definition: Definition) -> list[Section]:
     """Show how estimates hang on the limits of the ROIs; nothing if there was no sweep."""
+    wording = definition.wording
     in_use: Limits = {
         "threshold": {
-            roi.name: roi.rule.localizer_threshold
+            wording.name(roi.name): roi.rule.localizer_threshold
             for roi in definition.rois
             if roi.contrasts and (roi.rule.threshold_kind, roi.rule.tail) == ("z", "greater")
         },
         "eccentricity": {
-            roi.name: roi.rule.limits[1] for roi in definition.rois if roi.rule.limits is not None
+            wording.name(roi.name): roi.rule.limits[1]
+            for roi in definition.rois
+            if roi.rule.limits is not None
         },
     }
-    charts = draw_sweep(sweep, in_use)
+    charts = draw_sweep(sweep, in_use, units=wording.units)
     text = ("How estimates change when one limit of the ROIs is varied.",)
     return [Section("Sensitivity to the limits", text=text, charts=charts)] if charts else []
 
@@ -165,9 +170,9 @@ def _size(table: "pd.DataFrame") -> str:
     return "volume_mm3" if table["volume_mm3"].notna().any() else "area_mm2"
 
 
-def _estimates_table(estimates: "pd.DataFrame") -> Table:
+def _estimates_table(estimates: "pd.DataFrame", units: str) -> Table:
     return table_of(
-        "Estimates in the units of the maps",
+        f"Estimates in {units}",
         estimates,
         ESTIMATE_COLUMNS,
         "session task contrast roi hemi estimate sd median n_vertices coverage "

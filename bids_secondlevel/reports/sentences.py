@@ -164,10 +164,11 @@ def _factor(factor: float) -> str:
     return f"= {digits}"
 
 
-LEGEND = (
-    "M: mean in the units of the maps; p: two-sided, not corrected; p_FWE: corrected for the "
-    "family of tests by the largest |t| under sign flips (p_Holm if there are none); d_z: mean "
-    "divided by the standard deviation; g: Hedges' g with the pooled standard deviation; BF10: "
-    "Bayes factor (JZS, Cauchy scale 0.707), below 1 for no effect."
-)
-"""How to read the sentences."""
+def legend(units: str) -> str:
+    """Say how to read the sentences."""
+    return (
+        f"M: mean in {units}; p: two-sided, not corrected; p_FWE: corrected for the family of "
+        "tests by the largest |t| under sign flips (p_Holm if there are none); d_z: mean divided "
+        "by the standard deviation; g: Hedges' g with the pooled standard deviation; BF10: Bayes "
+        "factor (JZS, Cauchy scale 0.707), below 1 for no effect."
+    )

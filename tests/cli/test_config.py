@@ -68,6 +68,7 @@ contrasts = ["attend"]
 statistic = "t"
 space = "fsaverage"
 hemi = ["both"]
+units = "percent"
 exclude = "{exclude}"
 min-coverage = 0.25
 n-permutations = 99
@@ -97,7 +98,7 @@ verbose = 2
         "--sweep-thresholds 2 3 --sweep-eccentricities 4 "
         "--no-visual-field --eccentricity-bins 0 2 8 --polar-angle-bins 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
-        "--space fsaverage --hemi both "
+        "--space fsaverage --hemi both --units percent "
         "--n-procs 3 --force --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
     of_group = f"--exclude {exclude} --min-coverage 0.25 --n-permutations 99 --family all"

@@ -98,6 +98,17 @@ def test_the_picture_says_the_rule(inflated, output, options, said):
     assert said in " ".join(words(output))
 
 
+def test_the_picture_has_readable_names(inflated, output):
+    config = output.with_name("labels.toml")
+    config.write_text('[labels]\nleft = "upper field"\n')
+    assert level(inflated, output, "--config", str(config)) == 0
+    said = words(output)
+    assert "upper field: 2 L, 1 R" in said
+    assert "Localizer upper field" in said
+    assert "Localizer right" in said
+    assert not any(text.startswith("left") for text in said)
+
+
 def test_a_threshold_that_is_no_z_marks_no_z(inflated, output):
     options = ["--threshold-kind", "top-n", "--localizer-threshold", "1"]
     assert level(inflated, output, *options) == 0

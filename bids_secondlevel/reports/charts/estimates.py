@@ -14,6 +14,7 @@ from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
 from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions
 from bids_secondlevel.core.rows import CELL, MISSING, each_row, grouped
 from bids_secondlevel.core.values import Array
+from bids_secondlevel.core.wording import OF_THE_MAPS
 from bids_secondlevel.reports.charts.layout import (
     CHARACTER,
     Part,
@@ -33,6 +34,7 @@ from bids_secondlevel.reports.charts.style import (
     MOST_MARKS,
     MOST_NAMED,
     Chart,
+    axis_label,
     clean,
     explain_reasons,
     inks,
@@ -43,7 +45,6 @@ from bids_secondlevel.reports.charts.style import (
     reason_marker,
     shorten,
     span,
-    units,
     whom,
 )
 from bids_secondlevel.rois.flags import has_flag
@@ -68,8 +69,10 @@ _SIZES = (10, 100, 1000)  # vertices, in the legend
 _COVERED = 0.95  # coverage from which it is not written beside a mark
 
 
-def draw_participant_estimates(estimates: "pd.DataFrame") -> list[Chart]:
-    """Draw the estimates of a participant: a row for each contrast and ROI.
+def draw_participant_estimates(
+    estimates: "pd.DataFrame", *, units: str = OF_THE_MAPS
+) -> list[Chart]:
+    """Draw the estimates of a participant: a row for each contrast and ROI, in some units.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def draw_participant_estimates(estimates: "pd.DataFrame") -> list[Chart]:
     """
     rows = _coloured(estimates).assign(panel=estimates["contrast"], is_control=False)
     most = max(1, _MOST_ROWS // (rows["roi"].nunique() + 1))
-    return [_draw_participant(part) for part in parts(rows, most)]
+    return [_draw_participant(part, units) for part in parts(rows, most)]
 
 
 def _coloured(rows: "pd.DataFrame") -> "pd.DataFrame":
@@ -86,7 +89,7 @@ def _coloured(rows: "pd.DataFrame") -> "pd.DataFrame":
     return rows.assign(colour=rows["roi"].map(inks(list(rows["roi"].unique()))))
 
 
-def _draw_participant(part: Part) -> Chart:
+def _draw_participant(part: Part, units: str) -> Chart:
     rows = part.rows
     has_number = rows["estimate"].notna()
     unit = "voxels" if rows["volume_mm3"].notna().any() else "vertices"
@@ -97,7 +100,7 @@ def _draw_participant(part: Part) -> Chart:
     ]
     caption = (
         "Estimate in each ROI (the mean over its vertices, unless another summary was chosen), in "
-        "the units of the maps. The larger the mark, the more "
+        f"{units}. The larger the mark, the more "
         f"{unit} the ROI has. A percentage beside a mark is the share of them that has data, if "
         f"that is below {100 * _COVERED:.0f} %."
     )
@@ -143,7 +146,7 @@ def _draw_participant(part: Part) -> Chart:
         axes.set_yticks(list(places.values()), [shorten(roi) for _, roi in places])
         axes.set_ylim(-len(panels) * (n_rois + 1) + 0.5, 0.5)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(units(part.first.statistic))
+        axes.set_xlabel(axis_label(part.first.statistic, units))
         figure.legend(handles=keys, loc="lower center", ncols=columns)
 
     return part.draw(
@@ -223,6 +226,8 @@ def draw_group_estimates(
     estimates: "pd.DataFrame",
     statistics: "pd.DataFrame",
     groups: Mapping[str, str] = MappingProxyType({}),
+    *,
+    units: str = OF_THE_MAPS,
 ) -> list[Chart]:
     """Draw the estimates of all participants, with mean and confidence interval.
 
@@ -234,6 +239,8 @@ def draw_group_estimates(
         One-sample tests of these estimates.
     groups
         Of the participants; each has panels of its own.
+    units
+        Those of the estimates, as they are said after "in".
 
     Returns
     -------
@@ -249,7 +256,8 @@ def draw_group_estimates(
         _flagged(estimates, cells),
         suffix="estimates",
         title="Estimates",
-        caption="Estimate in each ROI, in the units of the maps: each coloured point is a "
+        units=units,
+        caption=f"Estimate in each ROI, in {units}: each coloured point is a "
         "participant, beside them their mean and its 95 % confidence interval (Student's t), as in "
         "group_statistics.tsv. The intervals are not corrected for the number of tests.",
     )
@@ -260,6 +268,8 @@ def draw_contralateral(
     comparisons: "pd.DataFrame",
     quality: "pd.DataFrame",
     groups: Mapping[str, str] = MappingProxyType({}),
+    *,
+    units: str = OF_THE_MAPS,
 ) -> list[Chart]:
     """Draw how much larger estimates are in the hemisphere that sees an ROI's side of the field.
 
@@ -273,6 +283,8 @@ def draw_contralateral(
         Of the ROIs of all participants: it tells the side of each ROI.
     groups
         Of the participants; each has panels of its own.
+    units
+        Those of the estimates, as they are said after "in".
 
     Returns
     -------
@@ -306,8 +318,9 @@ def draw_contralateral(
         flagged,
         suffix="contralateral",
         title="Contralateral minus ipsilateral",
+        units=units,
         caption="Estimate in the hemisphere contralateral to the ROI's side of the visual field, "
-        "minus that in the other hemisphere, in the units of the maps: each coloured point is a "
+        f"minus that in the other hemisphere, in {units}: each coloured point is a "
         "participant with numbers in both, beside them their mean and its 95 % confidence "
         "interval, as in group_comparisons.tsv. ROIs of which less than 10 % lies in one of the "
         "hemispheres (minor_hemisphere) are left out. Contralateral is the hemisphere with most "
@@ -391,6 +404,7 @@ def _draw_cells(
     *,
     suffix: str,
     title: str,
+    units: str,
     caption: str,
 ) -> list[Chart]:
     """Draw participants with their mean and its interval.
@@ -411,7 +425,7 @@ def _draw_cells(
     )
     marked = flagged.reindex(values.index, fill_value=False)
     return [
-        _draw_group(part, values, marked, suffix=suffix, title=title, caption=caption)
+        _draw_group(part, values, marked, suffix=suffix, title=title, units=units, caption=caption)
         for part in parts(rows)
     ]
 
@@ -423,6 +437,7 @@ def _draw_group(
     *,
     suffix: str,
     title: str,
+    units: str,
     caption: str,
 ) -> Chart:
     rows, is_control = part.rows, part.first["is_control"]
@@ -444,6 +459,7 @@ def _draw_group(
         suffix,
         title,
         paint,
+        units=units,
         about=lambda panel: f"(n = {span(panel['n'].astype(int))})",
         keys=[
             key("participant", "o", GREY, "white" if is_control and is_few else None),

@@ -8,6 +8,7 @@ import numpy as np
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.rows import MISSING, each_row, grouped
 from bids_secondlevel.core.values import Array
+from bids_secondlevel.core.wording import OF_THE_MAPS
 from bids_secondlevel.reports.charts.layout import axes_at, write_title
 from bids_secondlevel.reports.charts.style import (
     DARK,
@@ -15,6 +16,7 @@ from bids_secondlevel.reports.charts.style import (
     HEMISPHERE_NAMES,
     MOST_NAMED,
     Chart,
+    axis_label,
     clean,
     draw_chart,
     interval,
@@ -23,7 +25,6 @@ from bids_secondlevel.reports.charts.style import (
     pooled_or_apart,
     shorten,
     stem,
-    units,
 )
 from bids_secondlevel.rois.visual_field import BIN
 
@@ -48,7 +49,7 @@ _LEAST = 0.09  # radius between labels
 _ARC = 5.0  # degrees between the corners of what is round
 
 
-def draw_discs(bins: "pd.DataFrame", ranges: Ranges) -> list[Chart]:
+def draw_discs(bins: "pd.DataFrame", ranges: Ranges, *, units: str = OF_THE_MAPS) -> list[Chart]:
     """Draw the visual field as a disc for each contrast, with the colours of its cells.
 
     Parameters
@@ -57,6 +58,8 @@ def draw_discs(bins: "pd.DataFrame", ranges: Ranges) -> list[Chart]:
         Bins of a participant, or of the group: with the columns of :data:`~.rois.visual_field.BIN`
         and those that name a series, ``estimate`` (NaN in cells that stay white) and ``p_fwe``
         (NaN if there is none).
+    units
+        Those of the estimates.
 
     Returns
     -------
@@ -70,13 +73,17 @@ def draw_discs(bins: "pd.DataFrame", ranges: Ranges) -> list[Chart]:
     """
     cells = bins[bins["profile"] == "cell"]
     return [
-        _draw_discs(part, ranges.get(part["area"].iloc[0], ()), name)
+        _draw_discs(part, ranges.get(part["area"].iloc[0], ()), name, units)
         for part, name in _parts(cells, _MOST_DISCS, "field")
     ]
 
 
 def draw_profiles(
-    bins: "pd.DataFrame", ranges: Ranges, participants: "pd.DataFrame | None" = None
+    bins: "pd.DataFrame",
+    ranges: Ranges,
+    participants: "pd.DataFrame | None" = None,
+    *,
+    units: str = OF_THE_MAPS,
 ) -> list[Chart]:
     """Draw estimates over eccentricity and over polar angle.
 
@@ -86,6 +93,8 @@ def draw_profiles(
         As for :func:`draw_discs`; those of a group have ``ci95_low``, ``ci95_high`` and ``n``, too.
     participants
         The same bins of each participant.
+    units
+        Those of the estimates.
 
     Returns
     -------
@@ -94,7 +103,7 @@ def draw_profiles(
     """
     profiles = bins[bins["profile"].isin(["eccentricity", "polar_angle"])]
     return [
-        _draw_profiles(part, ranges.get(part["area"].iloc[0], ()), participants, name)
+        _draw_profiles(part, ranges.get(part["area"].iloc[0], ()), participants, name, units)
         for part, name in _parts(profiles, _MOST_PROFILES, "profiles")
     ]
 
@@ -147,7 +156,9 @@ def radius(eccentricity: Array, largest: float) -> Array:
     return drawn
 
 
-def _draw_discs(bins: "pd.DataFrame", ranges: Sequence[tuple[float, float]], name: str) -> Chart:
+def _draw_discs(
+    bins: "pd.DataFrame", ranges: Sequence[tuple[float, float]], name: str, units: str
+) -> Chart:
     """Draw discs side by side, with the same colours."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -176,7 +187,9 @@ def _draw_discs(bins: "pd.DataFrame", ranges: Sequence[tuple[float, float]], nam
             _paint_disc(axes, of_disc[of_disc["estimate"].notna()], colours, largest)
             _paint_grid(axes, ranges, largest)
         bar = axes_at(figure, width - 0.85, (height - 1.6) / 2, 0.13, 1.6, bare=False)
-        figure.colorbar(colours, cax=bar, extend="both", label=units(first["statistic"]))
+        figure.colorbar(
+            colours, cax=bar, extend="both", label=axis_label(first["statistic"], units)
+        )
 
     caption = (
         "The visual field as the participant sees it, with the fovea in the centre. Each cell has "
@@ -335,6 +348,7 @@ def _draw_profiles(
     ranges: Sequence[tuple[float, float]],
     participants: "pd.DataFrame | None",
     name: str,
+    units: str,
 ) -> Chart:
     """Draw a row of panels for each contrast: over eccentricity, and over polar angle."""
     first = bins.iloc[0]
@@ -375,7 +389,7 @@ def _draw_profiles(
                     axes.tick_params(labelleft=False)
                 else:
                     write_title(axes, contrast, f"(n = {n})" if is_group else "", _PANEL)
-                    axes.set_ylabel(units(first["statistic"]).replace(" (", "\n("))
+                    axes.set_ylabel(axis_label(first["statistic"], units).replace(" (", "\n("))
                 if row + 1 < len(contrasts):
                     axes.tick_params(labelbottom=False)
                 else:

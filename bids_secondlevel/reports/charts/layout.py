@@ -14,12 +14,12 @@ from bids_secondlevel.reports.charts.style import (
     GREY,
     HEMISPHERE_NAMES,
     Chart,
+    axis_label,
     clean,
     draw_chart,
     reason_marker,
     shorten,
     stem,
-    units,
     width_of,
 )
 
@@ -231,6 +231,7 @@ def panelled_chart(
     title: str,
     paint: "Callable[[Axes, pd.DataFrame], None]",
     *,
+    units: str,
     about: "Callable[[pd.DataFrame], str] | None" = None,
     keys: "Sequence[Line2D | Patch]",
     caption: str,
@@ -242,6 +243,8 @@ def panelled_chart(
     ----------
     paint
         Draws the rows of a panel; their column ``place`` says where the ROI is.
+    units
+        Those of the axis.
     about
         What to write beside the title of a panel.
     keys
@@ -258,7 +261,7 @@ def panelled_chart(
             axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
             write_title(axes, panel, about(rows) if about else "", grid.panel)
             paint(axes, rows.assign(place=rows["roi"].map(rois.index)))
-        figure.supylabel(units(part.first.statistic), fontsize="medium")
+        figure.supylabel(axis_label(part.first.statistic, units), fontsize="medium")
         explain(figure, keys)
 
     return part.draw(suffix, title, grid.size, paint_panels, caption=caption, tell=tell)

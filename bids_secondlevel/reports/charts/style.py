@@ -297,6 +297,12 @@ def span(counts: Iterable[int]) -> str:
     return f"{found[0]} to {found[-1]}" if len(found) > 1 else str(*found)
 
 
-def units(statistic: str) -> str:
-    """Label the axis of estimates."""
-    return f"{shorten(statistic)} (units of the maps)"
+def axis_label(statistic: str, units: str) -> str:
+    """Label the axis of estimates.
+
+    Examples
+    --------
+    >>> axis_label("effect", "the units of the maps"), axis_label("effect", "percent signal change")
+    ('effect (units of the maps)', 'effect (percent signal change)')
+    """
+    return f"{shorten(statistic)} ({shorten(units.removeprefix('the '), 40)})"

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_secondlevel.core.rows import each_row, grouped
+from bids_secondlevel.core.wording import OF_THE_MAPS
 from bids_secondlevel.reports.charts.layout import Part, explain, parts, write_title
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     GREY,
     Chart,
+    axis_label,
     clean,
     inks,
     interval,
@@ -20,7 +22,6 @@ from bids_secondlevel.reports.charts.style import (
     pooled_or_apart,
     shorten,
     span,
-    units,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _LABELS = {
 _Looks = Mapping[str, tuple[str, str]]  # colour and marker of each ROI
 
 
-def draw_sweep(sweep: "pd.DataFrame", in_use: Limits) -> list[Chart]:
+def draw_sweep(sweep: "pd.DataFrame", in_use: Limits, *, units: str = OF_THE_MAPS) -> list[Chart]:
     """Draw estimates, and sizes of the ROIs, against the limits of the ROIs.
 
     Parameters
@@ -51,6 +52,8 @@ def draw_sweep(sweep: "pd.DataFrame", in_use: Limits) -> list[Chart]:
         (Student's t) are drawn.
     in_use : mapping of {"threshold", "eccentricity"} to ROI to float
         The limits that the estimates were measured with; those that are not known may be absent.
+    units
+        Those of the estimates.
 
     Returns
     -------
@@ -63,13 +66,13 @@ def draw_sweep(sweep: "pd.DataFrame", in_use: Limits) -> list[Chart]:
     rows = sweep.assign(panel=sweep["contrast"], is_control=sweep["independence"] == "circular")
     shown = pooled_or_apart(rows, "estimate")
     return [
-        _draw_part(part, looks, in_use)
+        _draw_part(part, looks, in_use, units)
         for part in parts(shown, _MOST_CONTRASTS, by_hemisphere=True)
         if part.rows["estimate"].notna().any()
     ]
 
 
-def _draw_part(part: Part, looks: _Looks, in_use: Limits) -> Chart:
+def _draw_part(part: Part, looks: _Looks, in_use: Limits, units: str) -> Chart:
     """Draw a few contrasts, one below the other, and the sizes of the ROIs below them."""
     rows, rois, first = part.rows, part.rois, part.first
     is_control = first["is_control"]
@@ -92,7 +95,7 @@ def _draw_part(part: Part, looks: _Looks, in_use: Limits) -> Chart:
         for of_row, (name, of_contrast) in zip(axes, curves.items(), strict=False):
             about = f"(n = {span(of_contrast['n'])})" if n > 1 else ""
             write_title(of_row[0], name, about, 3.6)
-            of_row[0].set_ylabel(units(first["statistic"]).replace(" (", "\n("))
+            of_row[0].set_ylabel(axis_label(first["statistic"], units).replace(" (", "\n("))
             for axis in of_row:
                 axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
         axes[-1, 0].set_ylabel("vertices")

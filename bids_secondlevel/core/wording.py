@@ -1,0 +1,98 @@
+"""What pages and figures call things: units of what was measured, names of labels."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bids_secondlevel.core.errors import UsageError
+
+OF_THE_MAPS = "the units of the maps"
+"""What units are called if nobody says which they are."""
+
+_MOST_LETTERS = 60
+
+
+def is_name(text: str) -> bool:
+    r"""Tell whether readers can be shown a text as a name: short, of one line, with letters.
+
+    Examples
+    --------
+    >>> is_name("upper left"), is_name(" "), is_name("two\nlines")
+    (True, False, False)
+    """
+    return bool(text.strip()) and text.isprintable() and len(text) <= _MOST_LETTERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """How numbers and labels are worded for readers; tables and names of files do not change.
+
+    Raises
+    ------
+    UsageError
+        If a name cannot be shown, or two labels have the same.
+    """
+
+    units: str = OF_THE_MAPS
+    """As they are said after "in"."""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Readable names of ROIs, contrasts and groups."""
+
+    def __post_init__(self) -> None:
+        by_name: dict[str, str] = {}
+        for label, name in self.labels.items():
+            if not is_name(name):
+                raise UsageError(
+                    f"[labels]: {label} = {name!r}; expected a name of 1 to {_MOST_LETTERS} "
+                    "characters in one line."
+                )
+            other = by_name.setdefault(name, label)
+            if other != label:
+                raise UsageError(
+                    f"[labels]: {other} and {label} are both called {name!r}; give each a name of "
+                    "its own, so that readers can tell them apart."
+                )
+
+    def among(self, labels: Collection[str]) -> "Wording":
+        """Keep those names that are needed for some labels, and all labels different.
+
+        Examples
+        --------
+        >>> Wording(labels={"UL": "UR", "LL": "low"}).among(["UL", "UR"]).labels
+        {'UL': 'UR (UL)'}
+        """
+        kept = {label: name for label, name in self.labels.items() if label in labels}
+        taken = {label for label in labels if label not in kept}
+        named = {label: f"{n} ({label})" if n in taken else n for label, n in kept.items()}
+        return replace(self, labels=named)
+
+    def name(self, label: str) -> str:
+        """Give the name of a label, which is the label itself if it has no other."""
+        return self.labels.get(label, label)
+
+    def reword(self, text: str, pattern: str = r"[^\s,-]+") -> str:
+        """Name the labels in a list or a formula of ours.
+
+        Parameters
+        ----------
+        pattern
+            What may be a label.
+
+        Examples
+        --------
+        >>> Wording(labels={"UL": "upper left"}).reword("UL 31, UR 20")
+        'upper left 31, UR 20'
+        """
+        return re.sub(pattern, lambda found: self.name(found[0]), text)
+
+    def to_sidecar(self) -> dict[str, Any]:
+        """Say what is not as usual, as sidecars do."""
+        units = {} if self.units == OF_THE_MAPS else {"EstimateUnits": self.units}
+        return units | ({"ReadableNames": dict(self.labels)} if self.labels else {})
+
+    @classmethod
+    def from_sidecar(cls, sidecar: Mapping[str, Any]) -> "Wording":
+        """Read what a sidecar states."""
+        labels = {str(label): str(name) for label, name in sidecar.get("ReadableNames", {}).items()}
+        return cls(units=str(sidecar.get("EstimateUnits", OF_THE_MAPS)), labels=labels)
