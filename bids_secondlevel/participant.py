@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bids_secondlevel.core.errors import DONE, SOME_PARTICIPANT_FAILED
-from bids_secondlevel.core.files import ParticipantFiles, Plan
+from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.results import ParticipantResults, definition_of, inputs_of
 from bids_secondlevel.core.rows import frame_of, stacked
 from bids_secondlevel.core.settings import settings_text
-from bids_secondlevel.core.values import Absent, Rois
+from bids_secondlevel.core.values import Absent, Array, Rois
 from bids_secondlevel.inputs.study import Chosen, Study, choose
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import read_display_surfaces
@@ -32,13 +32,13 @@ from bids_secondlevel.outputs.results import (
     write_participant,
     write_report,
 )
-from bids_secondlevel.reports.cortex.picture import Portrait, draw_portrait
+from bids_secondlevel.reports.cortex.picture import Portrait, contrasts_to_draw, draw_portrait
 from bids_secondlevel.reports.page import render
 from bids_secondlevel.reports.participant_page import participant_page
 from bids_secondlevel.rois.define import individual_rois, lacking
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.independence import cross_validated
-from bids_secondlevel.rois.measure import locate, measure
+from bids_secondlevel.rois.measure import locate, measure, values_in
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow, compare_rois, describe_rois
 from bids_secondlevel.rois.runs import run_table
 from bids_secondlevel.rois.sweep import sweep_table
@@ -57,6 +57,8 @@ class Analysis:
     cortex: Bilateral[Cortex]
     """Retinotopy and localizer, on the vertices of the ROIs."""
     rois: Bilateral[Rois]
+    drawn: tuple[tuple[Contrast, Bilateral[Array | Absent]], ...]
+    """Values of the contrasts to be drawn, at the vertices of any ROI."""
     problems: tuple[Absent, ...]
     """What could not be had, and why."""
 
@@ -75,7 +77,8 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
     varied = [(v, locate(individual_rois(v.rois, cortex), cortex)) for v in plan.variants]
 
     # Every contrast in every ROI: a row for L, for R, and for the vertices of both pooled.
-    estimates, runs, sweep, in_field = [], [], [], []
+    estimates, runs, sweep, in_field, drawn = [], [], [], [], []
+    to_draw = contrasts_to_draw(files, plan)
     for contrast in files.contrasts:
         maps = read.contrast(contrast, cortex)
         estimates += measure(maps.combined, regions, contrast, plan)
@@ -83,6 +86,9 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
             rows = measure(of_run, regions, contrast.of_run(run), plan)
             runs += [(run, row) for row in rows]
         in_field += [measure_in_field(maps.combined, field, contrast, plan)]
+        if contrast in to_draw:
+            inside = {side: values_in(rois[side], half) for side, half in maps.combined.items()}
+            drawn += [(contrast, Bilateral.of(inside.__getitem__))]
         for variant, changed in varied:
             rows = measure(maps.combined, changed, contrast, plan)
             sweep += [(variant, row) for row in rows]
@@ -120,7 +126,9 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
         messages=tuple(read.messages),
     )
     problems = (*lacking(cortex, rois, plan.sides), *read.problems)
-    return Analysis(results=results, cortex=cortex, rois=rois, problems=problems)
+    return Analysis(
+        results=results, cortex=cortex, rois=rois, drawn=tuple(drawn), problems=problems
+    )
 
 
 _NOT_DRAWN = "the cortex was not drawn (--no-report). Run the participant level again to draw it."
@@ -194,10 +202,13 @@ def _draw(found: Analysis, chosen: Chosen) -> Portrait:
     """Draw the cortex on the best surfaces there are, or in slices of the volume."""
     files, plan, cortex = chosen.files, chosen.plan, found.cortex
     surfaces, messages = read_display_surfaces(files, plan, cortex)
-    name = plan.wording.among(found.results.definition.labels).name
+    shown = [*found.results.definition.labels, *(of.contrast for of, _ in found.drawn)]
+    name = plan.wording.among(shown).name
     cortex = cortex.map(
         lambda half: replace(half, localizer={name(of): z for of, z in half.localizer.items()})
     )
     rois = found.rois.map(lambda half: {name(roi): masks for roi, masks in half.items()})
-    portrait = draw_portrait(cortex, rois, cortex.left.grid or surfaces, files, plan)
+    measured = [(replace(of, contrast=name(of.contrast)), values) for of, values in found.drawn]
+    ground = cortex.left.grid or surfaces
+    portrait = draw_portrait(cortex, rois, ground, files, plan, measured=measured)
     return replace(portrait, messages=(*messages, *portrait.messages))

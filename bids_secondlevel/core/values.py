@@ -147,6 +147,16 @@ Rois = Mapping[str, RoiMasks]
 """The ROIs of one hemisphere, by name."""
 
 
+def in_any(rois: Rois) -> Mask | Absent:
+    """Tell which vertices are in any of the ROIs, of those that could be defined."""
+    there = [masks.roi for masks in rois.values() if not isinstance(masks.roi, Absent)]
+    absent = [masks.roi for masks in rois.values() if isinstance(masks.roi, Absent)]
+    if not there:
+        return worst(absent)
+    inside: Mask = np.any(there, axis=0)
+    return inside
+
+
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """The surface of one hemisphere."""

@@ -13,8 +13,9 @@ from bids_secondlevel.maps.surfaces import read_map, read_mesh
 from bids_secondlevel.maps.templates import TemplateKind, template_surface
 
 _SHADINGS = ("sulc", "curv")
-_FLAT = ", unrolled around the visual areas"
-_FOLDED = ", folded: what lies deep in a sulcus may be hidden"
+_FLAT = ", unrolled around the visual areas: shares of area are kept, distances are not"
+_INFLATED = ", whose sulci (darker) are opened: distances are not those of the folded cortex"
+_FOLDED = ", folded, as seen from outside: what lies deep in a sulcus may be hidden"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,7 +80,7 @@ def _own_surface(
             continue
         if len(mesh.coordinates) == n_vertices:
             is_sphere = file.kind in ("sphere", "registered")
-            end = _FLAT if is_sphere else "" if file.kind == "inflated" else _FOLDED
+            end = _FLAT if is_sphere else _INFLATED if file.kind == "inflated" else _FOLDED
             surface = DisplaySurface(
                 mesh=mesh,
                 is_sphere=is_sphere,
@@ -130,5 +131,5 @@ def _template_surface(space: str | None, hemi: Hemisphere, n_vertices: int) -> D
         mesh=mesh,
         is_sphere=not has_inflated,
         shading=shading,
-        description=f"{kind} template {space}{'' if has_inflated else _FLAT}",
+        description=f"{kind} template {space}{_INFLATED if has_inflated else _FLAT}",
     )

@@ -120,8 +120,8 @@ def _cortex_section(results: ParticipantResults) -> Section:
         return Section(heading, text=(why,))
     seen = "Slices through occipital cortex" if is_volume else "Occipital cortex of each hemisphere"
     caption = (
-        f"{seen}: retinotopic maps, z of the localizer, and the ROIs "
-        "that come of them. Check that the visual areas lie around the calcarine sulcus, that "
+        f"{seen}: retinotopic maps, z of the localizer, the ROIs that come of them, and what is "
+        "measured inside them. Check that the visual areas lie around the calcarine sulcus, that "
         "eccentricity rises from the occipital pole forward, and that the localizer activates the "
         "part of the area that sees its stimulus. Outlines, limits and colours are explained in "
         "the picture."

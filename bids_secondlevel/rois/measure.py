@@ -8,7 +8,7 @@ import numpy as np
 from bids_secondlevel.core.files import Contrast, Plan
 from bids_secondlevel.core.hemispheres import POOLS, Bilateral
 from bids_secondlevel.core.roi_rule import SummaryKind
-from bids_secondlevel.core.values import Absent, Array, Mask, Region, Rois, worst
+from bids_secondlevel.core.values import Absent, Array, Mask, Region, Rois, in_any, worst
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.flags import has_few_runs, is_minor, joined, size_flags
@@ -47,6 +47,12 @@ def region(
         areas=None if areas is None else areas[vertices],
         voxel_volume=voxel_volume,
     )
+
+
+def values_in(rois: Rois, values: Array | Absent) -> Array | Absent:
+    """Take the values of a map at the vertices of any ROI, in their order, or say why not."""
+    inside = in_any(rois)
+    return _inside(inside if isinstance(inside, Absent) else region(inside), values)
 
 
 def measure(

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from meshes import icosphere
 from PIL import Image
 
-from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, VISUAL_AREAS, components, roi_colours
+from bids_secondlevel.core.roi_rule import VISUAL_AREAS, components, roi_colours
 from bids_secondlevel.core.values import Mesh
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.reports.cortex.panels import MAX_Z_PANELS, Legend
@@ -161,10 +161,109 @@ def test_vertices_of_several_rois_nan_and_weak_z_are_told_apart():
     strong = colour_of(maps[2], vertices, both)
     paler = colour_of(maps[2], vertices, weak)
     assert np.ptp(paler) < np.ptp(strong)
-    overlap = colour_of(maps[3], vertices, both)
-    assert np.allclose(overlap, components(OVERLAP_COLOUR), atol=0.02)
+    overlap = maps[3][vertices == both] / 255
+    of_a, of_b = (
+        np.isclose(overlap, components(colour), atol=0.02).all(axis=1)
+        for colour in roi_colours(["a", "b"]).values()
+    )
+    assert of_b.any()
+    inner = overlap[~of_a & ~of_b]
+    assert len(inner)
+    assert inner.min() > 0.9
     single = colour_of(maps[3], vertices, weak)
     assert np.allclose(single, components(roi_colours(["a", "b"])["a"]), atol=0.02)
+
+
+@pytest.mark.parametrize("n_same", [2, 3])
+def test_rois_of_the_same_vertices_all_have_an_outline(n_same):
+    layers = make_layers()
+    names = [f"roi{number}" for number in range(n_same)]
+    changed = make_layers(rois=dict.fromkeys(names, layers.retinotopic))
+    svg = draw(L=changed)
+    pixels = images(svg)[-1] / 255
+    inside = layers.retinotopic[pixels_of(L=changed)] & (pixels_of(L=changed) >= 0)
+    for colour in roi_colours(names).values():
+        there = np.isclose(pixels, components(colour), atol=0.02).all(axis=2)
+        assert there.sum() > 50
+        assert inside[there].all()
+    assert "white: in several ROIs" in texts(svg)
+    assert "white: in several ROIs" not in texts(draw(L=layers))
+
+
+def test_what_is_measured_has_one_scale_around_zero_inside_the_rois_and_none_elsewhere():
+    layers = make_layers()
+    inside, outside = np.flatnonzero(layers.in_rois), np.flatnonzero(~layers.in_rois)
+    values = np.zeros(len(layers.visual_area))
+    values[inside] = np.linspace(-1, 3, inside.size)
+    values[outside] = 1000.0
+    changed = make_layers(measured={"attend": values, "opposite": -values, "lost": None})
+    vertices = pixels_of(L=changed)
+    svg = draw(L=changed)
+    attend, opposite, lost = images(svg)[5:]
+    legible = texts(svg)
+    assert {"attend", "opposite", "lost", "-3", "3"} <= {*legible}
+    assert legible.count("no map") == 1
+    shown = np.isin(vertices, inside)
+    expected = colormaps["RdBu_r"](np.clip((values + 3) / 6, 0, 1))[:, :3]
+    for pixels, of in ((attend, expected), (opposite, expected_of(-values))):
+        error = np.abs(pixels / 255 - of[vertices]).max(axis=2)
+        is_line = (pixels == 0).all(axis=2)
+        assert error[shown & ~is_line].max() < 0.03
+        assert is_line[shown].any()
+        assert not is_line[~shown].any()
+        assert np.ptp(pixels[~shown].astype(int), axis=1).max() == 0
+    np.testing.assert_array_equal(lost[~shown], attend[~shown])
+
+
+def expected_of(values):
+    return colormaps["RdBu_r"](np.clip((values + 3) / 6, 0, 1))[:, :3]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_vertices_without_a_value_are_striped_and_counted(value):
+    layers = make_layers()
+    up, down = (np.flatnonzero(layers.rois[name]) for name in ("up", "down"))
+    values = np.ones(len(layers.visual_area))
+    values[up] = value
+    values[~layers.in_rois] = np.nan  # nobody measures there
+    changed = make_layers(measured={"attend": values, "whole": np.ones_like(values)})
+    vertices = pixels_of(L=changed)
+    svg = draw(L=changed)
+    attend, whole = images(svg)[5:]
+    striped = attend[np.isin(vertices, up)]
+    assert np.ptp(striped.astype(int), axis=1).max() == 0
+    assert {*np.unique(striped)} == {0, *np.unique(striped[striped > 0])}
+    assert len(np.unique(striped)) == 3  # two greys, and the outline
+    assert np.ptp(attend[np.isin(vertices, down)].astype(int), axis=1).max() > 50
+    assert np.ptp(whole[np.isin(vertices, up)].astype(int), axis=1).max() > 50
+    written = texts(svg)
+    assert {"Vertices without a value", f"attend: {up.size} L"} <= {*written}
+    assert not any(text.startswith("whole:") for text in written)
+
+
+def test_nothing_but_nan_or_zero_is_drawn_all_the_same():
+    layers = make_layers()
+    nothing, zero = np.full(len(layers.visual_area), np.nan), np.zeros(len(layers.visual_area))
+    written = texts(draw(L=make_layers(measured={"nan": nothing, "zero": zero})))
+    assert {"-1", "1", f"nan: {layers.in_rois.sum()} L"} <= {*written}
+
+
+def test_a_bar_has_the_length_that_it_says():
+    layers = make_layers()
+    (view,) = look_at(*on_balls({"L": layers}))
+    root = ET.fromstring(draw(L=layers))
+    mm = {int(text.removesuffix(" mm")) for text in texts(draw(L=layers)) if text.endswith(" mm")}
+    lines = [
+        path.get("d")
+        for path in root.iter(f"{SVG}path")
+        if "stroke-width: 1.5" in (path.get("style") or "") and "butt" not in path.get("style")
+    ]
+    (x0, y0), (x1, y1) = (
+        map(float, point.split()) for point in re.findall(r"[ML] (\S+ \S+)", lines[0])
+    )
+    assert y0 == y1
+    panel = 1.65 * 72  # points
+    assert (x1 - x0) * 2 * view.window.half_width / panel == pytest.approx(mm.pop(), rel=0.01)
 
 
 @pytest.mark.parametrize("n_contrasts", [0, 1, MAX_Z_PANELS, MAX_Z_PANELS + 1])

@@ -100,13 +100,50 @@ def test_the_picture_says_the_rule(inflated, output, options, said):
 
 def test_the_picture_has_readable_names(inflated, output):
     config = output.with_name("labels.toml")
-    config.write_text('[labels]\nleft = "upper field"\n')
-    assert level(inflated, output, "--config", str(config)) == 0
+    config.write_text('[labels]\nleft = "upper field"\nattend = "attended"\n')
+    units = ["--units", "percent signal change"]
+    assert level(inflated, output, "--config", str(config), *units) == 0
     said = words(output)
     assert "upper field: 2 L, 1 R" in said
     assert "Localizer upper field" in said
-    assert "Localizer right" in said
+    assert {"Localizer right", "attended", "effect (percent signal change)"} <= {*said}
     assert not any(text.startswith("left") for text in said)
+
+
+def test_the_picture_shows_what_the_rois_hold(inflated, output):
+    path = inflated.map_path("01", "main", "L", "attend", "effect")
+    values = nib.load(path).darrays[0].data.copy()
+    values[2] = np.nan  # of the ROI left
+    write_gifti(path, values, "L")
+    assert level(inflated, output) == 0
+    written = words(output)
+    assert "attend" in written
+    assert {"Vertices without a value", "attend: 1 L, 0 R"} <= {*written}
+    assert {"-110", "110", "effect (units of the maps)"} <= {*written}  # the largest are 100, 102
+    said = "Inside the ROIs (black outlines): contrasts of task main, on one scale around 0."
+    assert said in " ".join(written)
+    assert "first" not in " ".join(written)
+
+
+def test_of_many_measured_contrasts_the_first_four_are_drawn_and_none_of_the_localizer(
+    inflated, output
+):
+    source = {h: inflated.map_path("01", "main", h, "attend", "effect") for h in "LR"}
+    for hemi, path in source.items():
+        for name in ("b1", "b2", "b3", "b4"):
+            shutil.copy(path, inflated.map_path("01", "main", hemi, name, "effect"))
+    assert level(inflated, output) == 0
+    written = words(output)
+    assert {"attend", "b1", "b2", "b3"} <= {*written}
+    assert "b4" not in written
+    assert "the first 4 of 5 contrasts of task main" in " ".join(written)
+
+
+def test_without_another_task_than_the_localizer_nothing_is_drawn_below(inflated, output):
+    for hemi in "LR":
+        inflated.map_path("01", "main", hemi, "attend", "effect").unlink()
+    assert level(inflated, output, "--localizer-task", "loc") == 0
+    assert "one scale around 0" not in " ".join(words(output))
 
 
 def test_a_threshold_that_is_no_z_marks_no_z(inflated, output):
@@ -336,7 +373,10 @@ def test_a_sphere_of_templateflow_is_unrolled(fsaverage6, output):
     finished = run(study.root, output, "participant")
     assert (finished.returncode, "cortex" in finished.stderr) == (0, False)
     written = words(output, name="sub-01_space-fsaverage6")
-    assert "Surface: sphere template fsaverage6, unrolled around the visual areas." in written
+    assert any(
+        line.startswith("Surface: sphere template fsaverage6, unrolled around the visual areas: ")
+        for line in written
+    )
     assert f"left: {n_vertices} L, {n_vertices} R" in written
 
 
@@ -366,5 +406,6 @@ def test_nilearns_surface_is_used_for_fsaverage5(study, output):
             write_gifti(path, np.full(n, 3.0), hemi)
     assert level(study, output) == 0
     where = {"name": "sub-01_space-fsaverage5"}
-    assert "Surface: inflated template fsaverage5." in words(output, **where)
+    joined = " ".join(words(output, **where))
+    assert "Surface: inflated template fsaverage5, whose sulci (darker) are opened: dist" in joined
     assert "left: 200 L, 200 R" in words(output, **where)

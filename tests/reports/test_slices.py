@@ -193,14 +193,58 @@ def test_empty_rois_and_maps_that_are_nan():
     assert np.ptp(eccentricity.astype(int), axis=2).max() == 0
 
 
-def test_voxels_of_several_rois_have_the_colour_that_they_have_in_the_label_file():
+def test_voxels_of_several_rois_are_pale_within_the_outlines_of_each():
     inside = AREA == 1
     maps = halves(rois={"a": inside, "b": inside & (K < 7)})
-    pixels = images(draw_slices(maps, RAS, LEGEND))[3]
-    rows, _ = np.nonzero(is_coloured(pixels, OVERLAP_COLOUR))
-    others, _ = np.nonzero(is_coloured(pixels, roi_colours(["a", "b"])["a"]))
-    assert rows.size
-    assert rows.max() < others.min()
+    svg = draw_slices(maps, RAS, LEGEND)
+    pixels = images(svg)[3]
+    pale, _ = np.nonzero(
+        np.isclose(pixels / 255, 0.95, atol=0.03).all(axis=2) & (pixels < 255).all(2)
+    )
+    of_a, of_b = (
+        np.nonzero(is_coloured(pixels, colour))[0] for colour in roi_colours(["a", "b"]).values()
+    )
+    assert pale.size
+    assert of_b.min() < pale.min() < pale.max() < of_b.max()
+    assert of_a.max() > of_b.max()
+    assert not is_coloured(pixels, OVERLAP_COLOUR).any()
+    assert "white: in several ROIs" in texts(svg)
+
+
+def test_what_is_measured_is_drawn_inside_the_rois_of_both_halves():
+    inside = (AREA == 1) & (J == 3)
+    values = np.where(X < 0, 2.0, -2.0)
+    values[0, 0, 0] = 1000.0  # in no ROI
+    values[6, 3, 9] = np.nan
+    maps = {
+        hemi: make_half(
+            hemi,
+            rois={"one": inside & ((X < 0) == (hemi == "L"))},
+            measured={"attend": values, "none": None},
+        )
+        for hemi in "LR"
+    }
+    svg = draw_slices(maps, RAS, LEGEND)
+    attend, none = images(svg)[4:6]  # of the slice that the ROI is in
+    redness = attend[..., 0].astype(int) - attend[..., 2]
+    red, blue = redness > 50, redness < -50
+    assert red.any()
+    assert blue.any()
+    assert np.nonzero(red)[1].max() < np.nonzero(blue)[1].min()
+    assert np.ptp(none.astype(int), axis=2).max() == 0
+    written = texts(svg)
+    assert {"-2", "2", "Voxels without a value", "attend: 1 L, 0 R", "no map"} <= {*written}
+
+
+def test_the_whole_slice_is_seen_beside_the_part_of_it():
+    (view, *_), _ = look_through(halves(), RAS)
+    width, height = SHAPE[0] * SIZES[0], SHAPE[2] * SIZES[2]
+    assert {*view.overview[view.overview >= 0]} == {*range(SHAPE[0] * SHAPE[2])}
+    low, high, bottom, top = view.whole.limits
+    assert (low, high) == (0, max(width, height))
+    assert bottom + top == height
+    columns = np.nonzero((view.overview >= 0).any(axis=0))[0]
+    assert columns.size == view.overview.shape[1]
 
 
 def test_slices_are_those_with_the_rois():

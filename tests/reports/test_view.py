@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from meshes import grid, icosphere
 
 from bids_secondlevel.core.values import Mesh
-from bids_secondlevel.reports.cortex.view import Window, frame, look, project
+from bids_secondlevel.maps.display import DisplaySurface
+from bids_secondlevel.reports.cortex.view import Layers, Window, frame, look, look_at, project
 
 POSTERIOR = np.array([0.0, -1.0, 0.0])
 
@@ -165,6 +166,33 @@ def test_slant_falls_off_towards_the_edge_of_a_ball():
     means = [seen.slant[outer & ~inner].mean() for inner, outer in pairwise(rings)]
     assert seen.slant[rings[0]].min() > 0.9
     assert means == sorted(means, reverse=True)
+
+
+def test_the_whole_hemisphere_is_seen_beside_the_part_of_it():
+    mesh = ball(4)
+    at_the_back = towards(mesh, POSTERIOR, 15)
+    n = len(mesh.coordinates)
+    layers = Layers(
+        visual_area=at_the_back.astype(int),
+        eccentricity=np.ones(n),
+        polar_angle=None,
+        z_maps={},
+        retinotopic=at_the_back,
+        rois={},
+    )
+    surface = DisplaySurface(mesh=mesh, is_sphere=False, shading=None, description="a ball")
+    (view,) = look_at({"L": layers}, {"L": surface})
+    radius = np.linalg.norm(mesh.coordinates, axis=1).max()
+    assert view.whole.half_width == pytest.approx(radius, rel=0.02)
+    assert view.window.half_width < 0.6 * radius
+    # A disc in a square, whose pixels show what is where they are.
+    assert (view.overview >= 0).mean() == pytest.approx(np.pi / 4, abs=0.03)
+    low, high, bottom, _ = view.whole.limits
+    rows, columns = np.nonzero(view.overview >= 0)
+    step = (high - low) / view.overview.shape[0]
+    x, _, z = mesh.coordinates[view.overview[rows, columns]].T
+    np.testing.assert_allclose(low + (columns + 0.5) * step, x, atol=0.1 * radius)
+    np.testing.assert_allclose(bottom + (rows + 0.5) * step, z, atol=0.1 * radius)
 
 
 def test_a_knot_of_triangles_is_refused():

@@ -6,14 +6,17 @@ is no map.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, components, roi_colours
+from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.reports.cortex.view import Layers, View
 
 _PALE = 0.35
+_WHITE = (1.0, 1.0, 1.0, 0.8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +60,14 @@ def z_scale(
     views: Sequence[View], contrasts: Sequence[str], faded: tuple[float, float] | None
 ) -> Scale:
     """Scale z values to what nearly all vertices in sight stay below; limits are marked."""
-    sizes = [
-        np.abs(z[np.unique(view.pixels[view.pixels >= 0])])
-        for view in views
+    seen = [(view, _in_sight(view)) for view in views]
+    maps = [
+        z[shown]
+        for view, shown in seen
         for name in contrasts
         if (z := view.layers.z_maps[name]) is not None
     ]
-    together = np.concatenate([size[np.isfinite(size)] for size in sizes] or [np.zeros(0)])
-    largest = max(4.0, float(np.ceil(np.percentile(together, 99.5)))) if together.size else 4.0
+    largest = max(4.0, float(np.ceil(_size_of(maps))))
     marks = tuple(limit for limit in faded or () if abs(limit) < largest)
     return Scale(
         colours="RdBu_r",
@@ -74,6 +77,39 @@ def z_scale(
         unit="z",
         faded=faded,
     )
+
+
+def measured_scale(views: Sequence[View], unit: str) -> Scale:
+    """Scale what is measured around 0, to what nearly all vertices in the ROIs stay below."""
+    seen = [(view, _in_sight(view)) for view in views]
+    inside = [(view, shown[view.layers.in_rois[shown]]) for view, shown in seen]
+    maps = [
+        values[shown]
+        for view, shown in inside
+        for values in view.layers.measured.values()
+        if values is not None
+    ]
+    size = _size_of(maps) or 1.0
+    step = 10 ** np.floor(np.log10(size) - 1)
+    largest = float(f"{np.ceil(size / step) * step:.2g}")  # two digits are enough
+    return Scale(
+        colours="RdBu_r",
+        ends=(-largest, largest),
+        ticks=(0.0, -largest, largest),
+        marks=(),
+        unit=unit,
+    )
+
+
+def _in_sight(view: View) -> NDArray[np.integer[Any]]:
+    """Find the vertices or voxels that are seen."""
+    return np.unique(view.pixels[view.pixels >= 0])
+
+
+def _size_of(maps: Sequence[Array]) -> float:
+    """Find what nearly all values of some maps stay below, whatever their sign; 0 if none is."""
+    sizes = np.abs(np.concatenate([np.zeros(0), *(values[np.isfinite(values)] for values in maps)]))
+    return float(np.percentile(sizes, 99.5)) if sizes.size else 0.0
 
 
 def paint_eccentricity(layers: Layers, scale: Scale) -> Array:
@@ -101,7 +137,7 @@ def paint_z(layers: Layers, scale: Scale, contrasts: Sequence[str]) -> Array | N
 
 
 def paint_rois(layers: Layers) -> Array | None:
-    """Paint each ROI in its colour, and what several of them share in another."""
+    """Paint each ROI in its colour, and what several of them share in hardly any."""
     there = {name: mask for name, mask in layers.rois.items() if mask is not None}
     if not there:
         return None
@@ -109,8 +145,21 @@ def paint_rois(layers: Layers) -> Array | None:
     colours = roi_colours(list(layers.rois))
     for name, mask in there.items():
         painted[mask] = (*components(colours[name]), 1.0)
-    painted[np.sum(list(there.values()), axis=0) > 1] = (*components(OVERLAP_COLOUR), 1.0)
+    painted[layers.overlapping] = _WHITE
     return painted
+
+
+def paint_measured(layers: Layers, scale: Scale, contrast: str) -> Array | None:
+    """Paint what is measured inside the ROIs; see also :func:`without_value`."""
+    values = layers.measured[contrast]
+    return None if values is None else scale.paint(values, layers.in_rois & np.isfinite(values))
+
+
+def without_value(layers: Layers, contrast: str) -> Mask:
+    """Tell which vertices of the ROIs are NaN or infinite in a map, and so are not measured."""
+    values = layers.measured[contrast]
+    missing: Mask = layers.in_rois & (False if values is None else ~np.isfinite(values))
+    return missing
 
 
 def coloured(colours: str, shares: Array, shown: Mask) -> Array:

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.reports.charts.layout import axes_at
 from bids_secondlevel.reports.cortex.painting import (
     Scale,
     coloured,
     eccentricity_scale,
+    measured_scale,
     on_grey,
     paint_angle,
     paint_eccentricity,
+    paint_measured,
     paint_rois,
     paint_z,
+    without_value,
     z_scale,
 )
 from bids_secondlevel.reports.cortex.view import GROUND, PIXELS, Layers, View
@@ -33,6 +37,12 @@ _ON_COLOURS: dict[str, Any] = {  # how to write where the ground may be dark
     "size": 7.5,
     "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
 }
+_LINE_PIXELS, _MOST_LINES = 2, 3
+"""Width of the outline of an ROI, and how many can be told apart on the same border."""
+
+_STRIPES = (0.35, 0.95)
+"""Greys of what has no value."""
+
 _SHADES = 31  # of red, green and blue; finer ones double the size of the file
 
 
@@ -49,6 +59,8 @@ class Legend:
     """Limits of the retinotopic part, in degrees."""
     faded: tuple[float, float] | None = None
     """z values in between are paler, as they do not count as activation."""
+    unit: str = ""
+    """Of what is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +74,21 @@ class MapColumn:
     """Draws what colours mean, given the left, the top and the width of its place in inches."""
     shows_areas: bool = False
     names_areas: bool = False
+    outline_rois: Callable[[Array, View], None] | None = None
+    """Draws their outlines into the pixels."""
+    outlines_part: bool = True
+    """Whether the retinotopic part has an outline."""
+    is_missing: Callable[[Layers], Mask] | None = None
+    """Tells which vertices are striped, as they should have a value and have none."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outlines:
+    """Lines in a view, (n, 2) with gaps of NaN, found once for all maps."""
+
+    retinotopic: Array
+    areas: Mapping[int, Array]
+    """By label."""
 
 
 def columns_of(views: Sequence[View], legend: Legend) -> list[MapColumn]:
@@ -98,11 +125,44 @@ def columns_of(views: Sequence[View], legend: Legend) -> list[MapColumn]:
         )
         for heading, of in shown.items()
     ]
-    return [*columns, MapColumn(heading="ROIs", paint=paint_rois)]
+    return [*columns, MapColumn(heading="ROIs", paint=paint_rois, outline_rois=_outline_overlaps)]
 
 
-def draw_panel(axes: "Axes", view: View, column: MapColumn, area_names: Mapping[int, str]) -> None:
-    """Draw one map in one view, with outlines of the retinotopic part and of visual areas."""
+def measured_columns(views: Sequence[View], legend: Legend) -> list[MapColumn]:
+    """Draw each measured contrast inside the ROIs, all on one scale."""
+    scale = measured_scale(views, legend.unit)
+    return [
+        MapColumn(
+            heading=name,
+            paint=partial(paint_measured, scale=scale, contrast=name),
+            explain=partial(_draw_scale, scale=scale) if place == 0 else None,
+            outline_rois=_outline_all,
+            outlines_part=False,
+            is_missing=partial(without_value, contrast=name),
+        )
+        for place, name in enumerate(views[0].layers.measured)
+    ]
+
+
+def outlines_of(view: View, area_names: Mapping[int, str]) -> Outlines:
+    """Find the outlines of what a view shows."""
+    from matplotlib.figure import Figure
+
+    layers, aside = view.layers, Figure().add_axes((0, 0, 1, 1))
+    return Outlines(
+        retinotopic=_around(aside, view, layers.retinotopic),
+        areas={label: _around(aside, view, layers.visual_area == label) for label in area_names},
+    )
+
+
+def draw_panel(
+    axes: "Axes",
+    view: View,
+    column: MapColumn,
+    outlines: Outlines,
+    area_names: Mapping[int, str],
+) -> None:
+    """Draw one map in one view, with outlines of the retinotopic part, of areas and of ROIs."""
     layers = view.layers
     seen = view.pixels >= 0
     shown = view.pixels[seen]
@@ -111,6 +171,11 @@ def draw_panel(axes: "Axes", view: View, column: MapColumn, area_names: Mapping[
     pixels[seen] = view.grey[shown, None]
     if painted is not None:
         pixels[seen] = on_grey(painted[shown], pixels[seen])
+    if column.is_missing is not None:
+        missing = _in_sight(view, column.is_missing(layers))
+        pixels[missing] = stripes(PIXELS)[missing]
+    if column.outline_rois is not None:
+        column.outline_rois(pixels, view)
     left, right, bottom, top = view.window.limits
     axes.imshow(
         np.round(255 * np.round(_SHADES * pixels) / _SHADES).astype(np.uint8),
@@ -120,14 +185,13 @@ def draw_panel(axes: "Axes", view: View, column: MapColumn, area_names: Mapping[
     )
     if column.shows_areas:
         for label, name in area_names.items():
-            area = _in_sight(view, layers.visual_area == label)
-            _outline(axes, view, area, "white", 0.6)
+            axes.plot(*outlines.areas[label].T, color="white", linewidth=0.6)
             if column.names_areas:
-                _name(axes, view, area, name)
-    retinotopic = _in_sight(view, layers.retinotopic)
-    if column.shows_areas:
-        _outline(axes, view, retinotopic, "white", 2.0)  # behind the black, on dark colours
-    _outline(axes, view, retinotopic, "black", 0.9)
+                _name(axes, view, _in_sight(view, layers.visual_area == label), name)
+        # Behind the black, on dark colours.
+        axes.plot(*outlines.retinotopic.T, color="white", linewidth=2.0)
+    if column.outlines_part:
+        axes.plot(*outlines.retinotopic.T, color="black", linewidth=0.9)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     for side, x in zip(view.sides, (0.06, 0.94), strict=False):
@@ -142,17 +206,50 @@ def _in_sight(view: View, mask: Mask) -> Mask:
     return shown
 
 
-def _outline(axes: "Axes", view: View, shown: Mask, colour: str, width: float) -> None:
-    if shown.any() and not shown.all():
-        contours = axes.contour(shown, [0.5], extent=view.window.limits)
-        contours.remove()
-        # As one line with gaps, because matplotlib thins out long lines, but no contours.
-        lines = (
-            line for path in contours.get_paths() for line in path.to_polygons(closed_only=False)
-        )
-        gap = np.full((1, 2), np.nan)
-        joined = np.concatenate([part for line in lines for part in (line, gap)])
-        axes.plot(*joined.T, color=colour, linewidth=width)
+def stripes(size: int) -> Array:
+    """Draw a square of oblique stripes, which no scale of colours has: (size, size, 1)."""
+    y, x = np.indices((size, size))
+    return np.where((x + y) // 4 % 2, *_STRIPES)[..., None]
+
+
+def _around(axes: "Axes", view: View, mask: Mask) -> Array:
+    """Find the outline of a mask in a view; `axes` are only a place to do so."""
+    shown, gap = _in_sight(view, mask), np.full((1, 2), np.nan)
+    if not shown.any() or shown.all():
+        return gap
+    contours = axes.contour(shown, [0.5], extent=view.window.limits)
+    # As one line with gaps, because matplotlib thins out long lines, but no contours.
+    lines = (line for path in contours.get_paths() for line in path.to_polygons(closed_only=False))
+    return np.concatenate([part for line in lines for part in (line, gap)])
+
+
+def _outline_overlaps(pixels: Array, view: View) -> None:
+    """Outline ROIs that overlap in their colours: the later, the thinner, so that all are seen."""
+    layers = view.layers
+    drawn = {
+        name: (mask, colour)
+        for name, colour in roi_colours(list(layers.rois)).items()
+        if (mask := layers.rois[name]) is not None and mask[layers.overlapping].any()
+    }
+    for place, (mask, colour) in enumerate(drawn.values()):
+        width = _LINE_PIXELS * min(len(drawn) - place, _MOST_LINES)
+        pixels[_edge(_in_sight(view, mask), width)] = components(colour)
+
+
+def _outline_all(pixels: Array, view: View) -> None:
+    """Outline every ROI in black, as any colour would look like a value."""
+    for mask in view.layers.rois.values():
+        if mask is not None:
+            pixels[_edge(_in_sight(view, mask), 1)] = 0
+
+
+def _edge(shown: Mask, width: int) -> Mask:
+    """Find the pixels of a part that are so near to its border."""
+    from scipy.ndimage import binary_erosion
+
+    around = np.ones((3, 3), dtype=bool)  # corners too, so that oblique lines have no gaps
+    edge: Mask = shown & ~binary_erosion(shown, around, iterations=width, border_value=1)
+    return edge
 
 
 def _name(axes: "Axes", view: View, shown: Mask, name: str) -> None:

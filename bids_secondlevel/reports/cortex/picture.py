@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_secondlevel.core.definition import retinotopic_part_in_words
-from bids_secondlevel.core.files import ParticipantFiles, Plan
+from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Bilateral, Hemisphere
-from bids_secondlevel.core.roi_rule import OVERLAP_COLOUR, VISUAL_AREAS, area_name, roi_colours
-from bids_secondlevel.core.values import Absent, Array, Retinotopy, Rois
+from bids_secondlevel.core.roi_rule import VISUAL_AREAS, area_name, roi_colours
+from bids_secondlevel.core.values import Absent, Array, Retinotopy, Rois, in_any
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.maps.volumes import Grid
@@ -30,17 +30,32 @@ from bids_secondlevel.reports.charts.layout import (
     wrap,
     write,
 )
-from bids_secondlevel.reports.charts.style import shorten, to_svg
-from bids_secondlevel.reports.cortex.panels import Legend, columns_of, draw_panel
+from bids_secondlevel.reports.charts.style import axis_label, shorten, to_svg
+from bids_secondlevel.reports.cortex.painting import without_value
+from bids_secondlevel.reports.cortex.panels import (
+    Legend,
+    columns_of,
+    draw_panel,
+    measured_columns,
+    outlines_of,
+    stripes,
+)
 from bids_secondlevel.reports.cortex.slices import look_through
 from bids_secondlevel.reports.cortex.view import Layers, View, look_at
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Inches.
 _PANEL, _GAP, _SIDE, _LEGEND = 1.65, 0.07, 0.75, 2.0
-_TOP, _SCALES, _LINE = 0.6, 0.83, 0.17
+_TITLE, _HEADING, _LINE = 0.36, 0.24, 0.17
+_SCALES = (0.83, 0.55)  # below the maps, and below what is measured
+_MOST_COLUMNS = 8
+_BARS = (100, 50, 20, 10, 5, 2, 1)  # mm
+
+MAX_MEASURED = 4
+"""Measured contrasts that are drawn."""
 
 _STYLE: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -69,30 +84,48 @@ def draw_portrait(
     ground: Mapping[Hemisphere, DisplaySurface] | Grid,
     files: ParticipantFiles,
     plan: Plan,
+    *,
+    measured: Sequence[tuple[Contrast, Bilateral[Array | Absent]]],
 ) -> Portrait:
-    """Draw retinotopy, localizer and ROIs of a participant: of the hemispheres with visual areas.
+    """Draw what the ROIs come of and hold: of the hemispheres with visual areas.
 
     Parameters
     ----------
     ground
         Surfaces to draw on, or the voxels of volumes, which are drawn in slices.
+    measured
+        Of contrasts of one task, the values in the ROIs as :func:`.measure.values_in` gives them.
     """
     layers = {
-        half.side: _layers(half, maps, rois[half.side], files)
+        half.side: _layers(
+            half,
+            maps,
+            rois[half.side],
+            {contrast.contrast: values[half.side] for contrast, values in measured},
+            files,
+        )
         for half in cortex
         if not isinstance(maps := half.retinotopy, Absent) and maps.inside.any()
         if isinstance(ground, Grid) or half.side in ground
     }
     if not layers:
         return Portrait(None)
+    shown = [contrast for contrast, _ in measured]
     if isinstance(ground, Grid):
-        return Portrait(draw_slices(layers, ground, _legend(files, plan)))
+        return Portrait(draw_slices(layers, ground, _legend(files, plan, shown)))
     surfaces = tuple(dict.fromkeys(surface.description for surface in ground.values()))
     missing = [hemi for hemi in HEMISPHERES if hemi not in ground]
     try:
-        return Portrait(draw_cortex(layers, ground, _legend(files, plan, surfaces, missing)))
+        return Portrait(draw_cortex(layers, ground, _legend(files, plan, shown, surfaces, missing)))
     except ValueError as error:
         return Portrait(None, (f"the cortex is not drawn: {error} ({', '.join(surfaces)}).",))
+
+
+def contrasts_to_draw(files: ParticipantFiles, plan: Plan) -> tuple[Contrast, ...]:
+    """Choose contrasts of the first task that does not define the ROIs, in its first session."""
+    others = [c for c in files.contrasts if c.task != plan.localizer_task]
+    of_task = [(c.session, c.task) == (others[0].session, others[0].task) for c in others]
+    return tuple(c for c, is_of in zip(others, of_task, strict=True) if is_of)[:MAX_MEASURED]
 
 
 def draw_cortex(
@@ -100,11 +133,12 @@ def draw_cortex(
     surfaces: Mapping[Hemisphere, DisplaySurface],
     legend: Legend,
 ) -> bytes:
-    """Draw the retinotopy, the localizer and the ROIs of a participant on the cortex, as SVG.
+    """Draw the retinotopy, the localizer, the ROIs and what they hold on the cortex, as SVG.
 
     A row for each hemisphere; the columns are eccentricity, polar angle, z of the localizer
-    contrasts (of more than :data:`~.panels.MAX_Z_PANELS`, their maximum), and the ROIs. Each
-    vertex has its own value, none is smoothed; where a map is NaN, the cortex is grey.
+    contrasts (of more than :data:`~.panels.MAX_Z_PANELS`, their maximum), and the ROIs. Beside
+    or below them are the measured contrasts inside the ROIs. Each vertex has its own value, none
+    is smoothed; if a map is NaN, the cortex is grey, and striped inside an ROI that is measured.
 
     Parameters
     ----------
@@ -116,7 +150,11 @@ def draw_cortex(
     ValueError
         If triangles are such a knot that they cannot be those of a surface.
     """
-    notes = (*legend.notes, "A anterior, D dorsal, L lateral.")
+    notes = (
+        *legend.notes,
+        "Beside each row: the whole hemisphere with the part that is shown; a bar of mm on the "
+        "surface that is drawn; A anterior, D dorsal, L lateral.",
+    )
     return _draw(look_at(hemispheres, surfaces), hemispheres, legend, notes, "Vertices")
 
 
@@ -134,7 +172,7 @@ def draw_slices(halves: Mapping[Hemisphere, Layers], grid: Grid, legend: Legend)
     views, tilt = look_through(halves, grid)
     how = (
         "Coronal slices, seen from behind: L is left in the head, R is right; y in mm, greater to "
-        "the front."
+        "the front. Beside each row: the whole slice with the part that is shown, and a bar of mm."
     )
     if tilt >= 1:
         how += f" They follow the voxels, and are {tilt:.0f} degrees off coronal."
@@ -148,41 +186,56 @@ def _draw(
     notes: Sequence[str],
     counted: str,
 ) -> bytes:
-    """Draw a row for each view, and what explains them around."""
-    columns = columns_of(views, legend)
-    width = _SIDE + len(columns) * (_PANEL + _GAP) + _LEGEND
+    """Draw a row for each view, what is measured below if it has no room, and words around."""
+    columns, measured = columns_of(views, legend), measured_columns(views, legend)
+    fit = len(columns) + len(measured) <= _MOST_COLUMNS
+    blocks = [[*columns, *measured]] if fit else [columns, measured]
+    width = _SIDE + max(map(len, blocks)) * (_PANEL + _GAP) + _LEGEND
     lines = wrap(notes, width - 0.16)
-    bottom = _SCALES + _LINE * len(lines)
-    height = bottom + len(views) * (_PANEL + _GAP) + _TOP
+    rows = len(views) * (_PANEL + _GAP)
+    height = _TITLE + len(blocks) * (_HEADING + rows) + _LINE * len(lines)
+    height += sum(_SCALES[: len(blocks)])
+    outlines = [outlines_of(view, legend.area_names) for view in views]
 
     def paint(figure: "Figure") -> None:
         title = shorten(legend.title, letters_in(0.8 * (width - 0.16)))
         write(figure, 0.08, height - 0.22, title, size=10, weight="bold")
-        for row, view in enumerate(views):
-            low = height - _TOP - row * (_PANEL + _GAP) - _PANEL
-            _draw_side(figure, view, low)
+        first = height - _TITLE - _HEADING
+        tops = (first, first - rows - _SCALES[0] - _HEADING)
+        for top, columns in zip(tops, blocks, strict=False):
+            for row, view in enumerate(views):
+                low = top - row * (_PANEL + _GAP) - _PANEL
+                _draw_side(figure, view, low, with_overview=top == tops[0])
+                for number, column in enumerate(columns):
+                    axes = axes_at(figure, _SIDE + number * (_PANEL + _GAP), low, _PANEL, _PANEL)
+                    draw_panel(axes, view, column, outlines[row], legend.area_names)
             for number, column in enumerate(columns):
-                axes = axes_at(figure, _SIDE + number * (_PANEL + _GAP), low, _PANEL, _PANEL)
-                draw_panel(axes, view, column, legend.area_names)
-        for number, column in enumerate(columns):
-            left = _SIDE + number * (_PANEL + _GAP)
-            heading = shorten(column.heading, letters_in(_PANEL))
-            write(figure, left + _PANEL / 2, height - _TOP + 0.06, heading, ha="center")
-            if column.explain is not None:
-                column.explain(figure, left, bottom, _PANEL)
+                place = _SIDE + number * (_PANEL + _GAP)
+                heading = shorten(column.heading, letters_in(_PANEL))
+                write(figure, place + _PANEL / 2, top + 0.06, heading, ha="center")
+                if column.explain is not None:
+                    column.explain(figure, place, top - rows, _PANEL)
         room = len(views) * int(_PANEL / _LINE) + 1
-        left = width - _LEGEND + 0.1
-        write(figure, left, height - _TOP + 0.06, f"{counted} of each ROI")
-        _list_rois(figure, hemispheres, left, height - _TOP, room)
+        left, beside = (
+            _SIDE + len(block) * (_PANEL + _GAP) + 0.1 for block in (blocks[0], blocks[-1])
+        )
+        write(figure, left, tops[0] + 0.06, f"{counted} of each ROI")
+        n_lines = _list_rois(figure, hemispheres, left, tops[0], room - len(measured) * fit)
+        top = tops[0] - (n_lines + 1) * _LINE if fit else tops[1]
+        _list_missing(figure, hemispheres, beside, top, counted)
         for number, line in enumerate(lines, 1):
             write(figure, 0.08, 0.08 + (len(lines) - number) * _LINE, line)
 
     return to_svg((width, height), paint, _STYLE)
 
 
-def _draw_side(figure: "Figure", view: View, low: float) -> None:
-    """Write what a row shows, and draw where directions such as anterior and dorsal are."""
-    write(figure, 0.12, low + _PANEL - 0.1, view.name, weight="bold", va="top")
+def _draw_side(figure: "Figure", view: View, low: float, *, with_overview: bool) -> None:
+    """Write what a row shows; draw where it is, how large, and where anterior and dorsal are."""
+    write(figure, 0.12, low + _PANEL - 0.02, view.name, weight="bold", va="top")
+    if not with_overview:
+        return
+    _draw_overview(axes_at(figure, 0.1, low + 0.92, 0.52, 0.52), view)
+    _draw_bar(figure, view, low + 0.83)
     axes = axes_at(figure, 0.02, low, _SIDE - 0.06, _SIDE - 0.06)
     axes.set_xlim(-1.5, 1.5)
     axes.set_ylim(-1.5, 1.5)
@@ -193,10 +246,51 @@ def _draw_side(figure: "Figure", view: View, low: float) -> None:
             axes.text(ahead * x, ahead * y, name[0].upper(), size=7.5, ha="center", va="center")
 
 
+def _draw_overview(axes: "Axes", view: View) -> None:
+    """Draw the whole hemisphere or slice with its visual areas, and a frame around the window."""
+    seen = view.overview >= 0
+    shown = view.overview[seen]
+    pixels = np.ones(view.overview.shape)
+    pixels[seen] = np.where(view.layers.visual_area[shown] > 0, 0.4, view.grey[shown])
+    extent = view.whole.limits
+    axes.imshow(
+        np.round(255 * pixels).astype(np.uint8),
+        extent=extent,
+        origin="lower",
+        interpolation="none",
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+    )
+    left, right, bottom, top = view.window.limits
+    axes.plot(
+        [left, right, right, left, left],
+        [bottom, bottom, top, top, bottom],
+        color="black",
+        linewidth=0.8,
+        clip_on=False,
+    )
+    axes.set_xlim(*extent[:2])
+    axes.set_ylim(*extent[2:])
+
+
+def _draw_bar(figure: "Figure", view: View, y: float) -> None:
+    """Draw a bar of a round number of mm."""
+    from matplotlib.lines import Line2D
+
+    inches = _PANEL / (2 * view.window.half_width)
+    length = next((mm for mm in _BARS if mm * inches <= 0.55), _BARS[-1])
+    width, height = figure.get_size_inches()
+    ends = [0.12 / width, (0.12 + length * inches) / width]
+    bar = Line2D(ends, [y / height] * 2, color="black", linewidth=1.5, solid_capstyle="butt")
+    figure.add_artist(bar)
+    write(figure, 0.12, y - 0.13, f"{length} mm", size=7.5)
+
+
 def _list_rois(
     figure: "Figure", hemispheres: Mapping[Hemisphere, Layers], left: float, top: float, most: int
-) -> None:
-    """List the ROIs with their colours and sizes, as far as there is room."""
+) -> int:
+    """List the ROIs with their colours and sizes, as far as there is room; return the lines."""
     masks = {hemi: layers.rois for hemi, layers in hemispheres.items()}
     names = list(next(iter(masks.values())))
     lines = []
@@ -209,15 +303,54 @@ def _list_rois(
         lines.append((colour, f"{shorten(name, letters_in(room))}: {counts}"))
     if len(names) > most:
         lines.append(("none", f"and {len(names) - most} more"))
-    if len(names) > 1:
-        lines.append((OVERLAP_COLOUR, "in several ROIs"))
+    if any(layers.overlapping.any() for layers in hemispheres.values()):
+        lines.append(("none", "white: in several ROIs"))
     for number, (colour, text) in enumerate(lines):
         y = top - 0.15 - number * _LINE
         draw_square(figure, left, y, 0.11, colour)
         write(figure, left + 0.18, y + 0.01, text)
+    return len(lines)
 
 
-def _layers(half: Cortex, maps: Retinotopy, rois: Rois, files: ParticipantFiles) -> Layers:
+def _list_missing(
+    figure: "Figure",
+    hemispheres: Mapping[Hemisphere, Layers],
+    left: float,
+    top: float,
+    counted: str,
+) -> None:
+    """Say how much of the ROIs has no value in each measured contrast, if any has none."""
+    missing = {
+        name: {hemi: int(without_value(of, name).sum()) for hemi, of in hemispheres.items()}
+        for name in next(iter(hemispheres.values())).measured
+    }
+    lines = [
+        (name, ", ".join(f"{n} {hemi}" for hemi, n in counts.items()))
+        for name, counts in missing.items()
+        if any(counts.values())
+    ]
+    if not lines:
+        return
+    swatch = axes_at(figure, left, top - 0.15, 0.11, 0.11)
+    swatch.imshow(stripes(16)[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="none")
+    write(figure, left + 0.18, top - 0.14, f"{counted} without a value")
+    for number, (name, counts) in enumerate(lines, 2):
+        room = letters_in(_LEGEND - 0.35 - CHARACTER * len(counts))
+        write(
+            figure,
+            left + 0.18,
+            top - 0.14 - (number - 1) * _LINE,
+            f"{shorten(name, room)}: {counts}",
+        )
+
+
+def _layers(
+    half: Cortex,
+    maps: Retinotopy,
+    rois: Rois,
+    measured: Mapping[str, Array | Absent],
+    files: ParticipantFiles,
+) -> Layers:
     """Put together what is drawn of a hemisphere; areas of files of their own are labelled too."""
     areas = maps.visual_area.copy()
     for number, name in enumerate(_other_areas(files), _FIRST_OTHER):
@@ -233,7 +366,18 @@ def _layers(half: Cortex, maps: Retinotopy, rois: Rois, files: ParticipantFiles)
         z_maps={name: _if_there(z) for name, z in half.localizer.items()},
         retinotopic=np.any([np.zeros(areas.size, dtype=bool), *retinotopic], axis=0),
         rois={name: _if_there(part.roi) for name, part in rois.items()},
+        measured={name: _spread(values, rois) for name, values in measured.items()},
     )
+
+
+def _spread(values: Array | Absent, rois: Rois) -> Array | None:
+    """Put values of the vertices in ROIs where they belong; elsewhere is NaN."""
+    inside = in_any(rois)
+    if isinstance(values, Absent) or isinstance(inside, Absent):
+        return None
+    spread = np.full(inside.size, np.nan)
+    spread[inside] = values
+    return spread
 
 
 def _if_there(part: Array | Absent | None) -> Array | None:
@@ -247,6 +391,7 @@ def _other_areas(files: ParticipantFiles) -> list[str]:
 def _legend(
     files: ParticipantFiles,
     plan: Plan,
+    measured: Sequence[Contrast],
     surfaces: Collection[str] = (),
     not_drawn: Collection[Hemisphere] = (),
 ) -> Legend:
@@ -268,6 +413,15 @@ def _legend(
         notes.append(
             f"Localizer: paler where it does not pass the threshold ({' or '.join(passing)})."
         )
+    if measured:
+        first = measured[0]
+        n_there = sum((c.session, c.task) == (first.session, first.task) for c in files.contrasts)
+        few = f"the first {len(measured)} of {n_there} " if n_there > len(measured) else ""
+        session = "" if first.session is None else f", session {first.session}"
+        notes.append(
+            f"Inside the ROIs (black outlines): {few}contrasts of task {first.task}{session}, on "
+            "one scale around 0."
+        )
     notes += [f"Surface: {surface}." for surface in surfaces]
     notes += [f"Hemisphere {hemi} is not drawn; see the messages of the run." for hemi in not_drawn]
     return Legend(
@@ -280,4 +434,5 @@ def _legend(
         },
         eccentricity=(min(low for low, _ in limits), max(high for _, high in limits)),
         faded=common,
+        unit=axis_label(plan.statistic, plan.wording.units),
     )

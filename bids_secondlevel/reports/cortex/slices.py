@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.maps.volumes import Grid
-from bids_secondlevel.reports.cortex.view import GROUND, MARGIN, PIXELS, Layers, View, Window, focus
+from bids_secondlevel.reports.cortex.view import (
+    GROUND,
+    MARGIN,
+    OVERVIEW_PIXELS,
+    PIXELS,
+    Layers,
+    View,
+    Window,
+    focus,
+)
 
 MOST_SLICES = 3
 
@@ -37,6 +46,10 @@ class Slices:
     pixels: NDArray[np.integer[Any]]
     """Which of the voxels of a slice each pixel shows, (n_pixels, n_pixels), from the bottom up;
     -1 is none."""
+    whole: Window
+    """Around all voxels of a slice."""
+    overview: NDArray[np.integer[Any]]
+    """What each pixel of that shows."""
     tilt: float
     """Degrees between the slices and a coronal plane."""
 
@@ -44,8 +57,7 @@ class Slices:
 def look_through(halves: Mapping[Hemisphere, Layers], grid: Grid) -> tuple[list[View], float]:
     """Look at slices through the retinotopic part; also tell how far they are off coronal."""
     around = focus(list(halves.values()))
-    masks = [mask for of in halves.values() for mask in of.rois.values() if mask is not None]
-    rois = np.any([np.zeros_like(around), *masks], axis=0)
+    rois = np.any([half.in_rois for half in halves.values()], axis=0)
     slices = cut(grid, around, rois, margin=MARGIN, n_pixels=PIXELS)
     views = []
     for position, voxels in zip(slices.positions, slices.voxels, strict=True):
@@ -57,6 +69,8 @@ def look_through(halves: Mapping[Hemisphere, Layers], grid: Grid) -> tuple[list[
                 window=slices.window,
                 pixels=slices.pixels,
                 grey=_grey(layers),
+                whole=slices.whole,
+                overview=slices.overview,
                 sides=("L", "R"),
             )
         )
@@ -91,12 +105,9 @@ def cut(grid: Grid, around: Mask, rois: Mask, *, margin: float, n_pixels: int) -
     x, z = (low + high) / 2
     window = Window((float(x), float(z)), float((high - low).max()) / 2 + margin)
 
-    left, _, bottom, _ = window.limits
-    steps = (np.arange(n_pixels) + 0.5) * 2 * window.half_width / n_pixels
-    column = np.floor((left + steps) / sizes[0]).astype(int)
-    row = np.floor((bottom + steps) / sizes[2]).astype(int)[:, None]
-    width, _, height = marked.shape
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    shape = (marked.shape[0], marked.shape[2])
+    size = np.array(shape) * sizes[[0, 2]]
+    whole = Window((float(size[0]) / 2, float(size[1]) / 2), float(size.max()) / 2)
 
     chosen = _choose(marked.sum(axis=(0, 2)), in_rois.sum(axis=(0, 2)))
     middle_x, middle_z = x / sizes[0] - 0.5, z / sizes[2] - 0.5
@@ -106,9 +117,24 @@ def cut(grid: Grid, around: Mask, rois: Mask, *, margin: float, n_pixels: int) -
         positions=tuple(float(affine[1] @ (middle_x, y, middle_z, 1)) for y in chosen),
         voxels=tuple(numbers[:, y].ravel() for y in chosen),
         window=window,
-        pixels=np.where(inside, column * height + row, -1),
+        pixels=_look(window, shape, sizes[[0, 2]], n_pixels),
+        whole=whole,
+        overview=_look(whole, shape, sizes[[0, 2]], OVERVIEW_PIXELS),
         tilt=float(tilt),
     )
+
+
+def _look(
+    window: Window, shape: tuple[int, int], sizes: Array, n_pixels: int
+) -> NDArray[np.integer[Any]]:
+    """Find which voxel of a slice each pixel of a window shows; -1 is none."""
+    left, _, bottom, _ = window.limits
+    steps = (np.arange(n_pixels) + 0.5) * 2 * window.half_width / n_pixels
+    column = np.floor((left + steps) / sizes[0]).astype(int)
+    row = np.floor((bottom + steps) / sizes[1]).astype(int)[:, None]
+    width, height = shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return np.where(inside, column * height + row, -1)
 
 
 def layers_in(
@@ -137,6 +163,10 @@ def layers_in(
         rois={
             name: join({hemi: half.rois[name] for hemi, half in halves.items()}, blank=False)
             for name in some.rois
+        },
+        measured={
+            name: join({hemi: half.measured[name] for hemi, half in halves.items()}, np.nan)
+            for name in some.measured
         },
     )
 

@@ -18,6 +18,9 @@ from bids_secondlevel.maps.display import DisplaySurface
 PIXELS = 256
 """Of each side of a picture."""
 
+OVERVIEW_PIXELS = 64
+"""Of each side of the picture of all that the window is a part of."""
+
 MARGIN = 10.0
 """Around what a picture is about, in mm."""
 
@@ -44,6 +47,23 @@ class Layers:
     """Chosen areas within the chosen limits."""
     rois: Mapping[str, Mask | None]
     """By name; ``None`` if the ROI could not be defined. Both hemispheres have the same ones."""
+    measured: Mapping[str, Array | None] = field(default_factory=dict)
+    """By contrast, of interest inside the ROIs; ``None`` if that has no map. Both hemispheres have
+    the same ones."""
+
+    @property
+    def in_rois(self) -> Mask:
+        """In any ROI."""
+        there = [mask for mask in self.rois.values() if mask is not None]
+        inside: Mask = np.any([np.zeros(self.visual_area.size, dtype=bool), *there], axis=0)
+        return inside
+
+    @property
+    def overlapping(self) -> Mask:
+        """In several ROIs."""
+        there = [mask for mask in self.rois.values() if mask is not None]
+        several: Mask = np.sum([np.zeros(self.visual_area.size, dtype=int), *there], axis=0) > 1
+        return several
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,10 @@ class View:
     """The vertex or voxel that each pixel shows, from the bottom up; -1 is none."""
     grey: Array
     """The ground that colours are laid on, at each vertex or voxel; 1 is white."""
+    whole: Window
+    """Around the whole hemisphere or slice."""
+    overview: NDArray[np.integer[Any]]
+    """What each pixel of that shows, as `pixels`."""
     directions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Where they point in the picture; drawn beside it."""
     sides: tuple[str, ...] = ()
@@ -114,6 +138,8 @@ def look_at(
     views = []
     for hemi, layers in hemispheres.items():
         window = Window(windows[hemi].centre, half_width)
+        facing = np.unique(seen[hemi].triangles)
+        whole = frame(seen[hemi], facing, 0) if facing.size else window
         views.append(
             View(
                 name="Left" if hemi == "L" else "Right",
@@ -121,6 +147,8 @@ def look_at(
                 window=window,
                 pixels=look(seen[hemi], window, PIXELS),
                 grey=_shade(surfaces[hemi].shading, seen[hemi]),
+                whole=whole,
+                overview=look(seen[hemi], whole, OVERVIEW_PIXELS),
                 directions=seen[hemi].directions,
             )
         )
@@ -190,7 +218,7 @@ def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -
     )
 
 
-def frame(projection: Projection, around: Mask, margin: float) -> Window:
+def frame(projection: Projection, around: Mask | NDArray[np.integer[Any]], margin: float) -> Window:
     """Choose the smallest square around some vertices, with a margin in mm."""
     there = projection.positions[around]
     low, high = there.min(axis=0), there.max(axis=0)
@@ -213,11 +241,14 @@ def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.in
     """
     left, _, bottom, _ = window.limits
     scale = n_pixels / (2 * window.half_width)
-    corners = (projection.positions[projection.triangles] - (left, bottom)) * scale
+    places = (projection.positions - (left, bottom)) * scale
     # Pixels whose centres may be inside: those of the rectangle around each triangle.
-    first = np.clip(np.ceil(corners.min(axis=1) - 0.5), 0, n_pixels).astype(np.int64)
-    last = np.clip(np.floor(corners.max(axis=1) + 0.5), 0, n_pixels).astype(np.int64)
-    width, height = np.maximum(last - first, 0).T
+    a, b, c = (places[of] for of in projection.triangles.T)
+    first = np.clip(np.ceil(np.minimum(np.minimum(a, b), c) - 0.5), 0, n_pixels).astype(np.int64)
+    last = np.clip(np.floor(np.maximum(np.maximum(a, b), c) + 0.5), 0, n_pixels).astype(np.int64)
+    has_pixels = (last > first).all(axis=1)
+    first, last, triangles = first[has_pixels], last[has_pixels], projection.triangles[has_pixels]
+    width, height = (last - first).T
     count = width * height
     if count.sum() > _MOST_TESTS * n_pixels**2:
         raise ValueError("the triangles overlap so much that they cannot be those of a surface")
@@ -225,17 +256,17 @@ def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.in
     step = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
     x = first[which, 0] + step % width[which]
     y = first[which, 1] + step // width[which]
-    weights = _barycentric(np.stack([x, y], axis=1) + 0.5, corners[which])
+    weights = _barycentric(np.stack([x, y], axis=1) + 0.5, places[triangles[which]])
     inside = (weights >= -1e-9).all(axis=1)
     which, x, y, weights = which[inside], x[inside], y[inside], weights[inside]
-    depth = (projection.depth[projection.triangles[which]] * weights).sum(axis=1)
+    depth = (projection.depth[triangles[which]] * weights).sum(axis=1)
     order = np.argsort(depth, kind="stable")
     foremost = np.full((n_pixels, n_pixels), -1)
     foremost[y[order], x[order]] = order  # of several, the last stays
     seen = foremost >= 0
     shown = foremost[seen]
     vertices = np.full((n_pixels, n_pixels), -1)
-    vertices[seen] = projection.triangles[which[shown], weights[shown].argmax(axis=1)]
+    vertices[seen] = triangles[which[shown], weights[shown].argmax(axis=1)]
     return vertices
 
 
