@@ -468,6 +468,7 @@ def test_jobs_per_session_meet_at_group_level(tmp_path, output):
     assert {(row["session"], row["n"]) for row in cells if row["hemi"] == "both"} == {
         ("a", "2"),
         ("b", "2"),
+        ("mean(a,b)", "2"),
     }
     assert level(study, output, "--session-label", "b", name="group") == 0
     assert {row["session"] for row in read_tsv(output / "group_estimates.tsv")} == {"b"}
