@@ -214,7 +214,7 @@ def _pairs(cells: "pd.DataFrame", comparison: Comparison) -> Iterator[tuple[int,
 
 def _differences(numbers: Numbers, first: NDArray[np.intp], second: NDArray[np.intp]) -> Numbers:
     """Subtract what participants have in some cells from what they have in others."""
-    gaps = np.where(numbers.there, -1, numbers.gaps)
+    gaps = numbers.missing
     return Numbers(
         participants=numbers.participants,
         values=numbers.values[:, first] - numbers.values[:, second],

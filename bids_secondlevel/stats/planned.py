@@ -70,7 +70,7 @@ def planned_numbers(planned: Sequence[PlannedContrast], estimates: "pd.DataFrame
     shape = (len(numbers.participants), len(planned))
     values, sizes = np.zeros(shape), np.zeros(shape)
     gaps, claims = np.full(shape, -1, dtype=np.intp), np.full(shape, -1, dtype=np.intp)
-    missing = np.where(numbers.there, -1, numbers.gaps)
+    missing = numbers.missing
     for place, contrast in enumerate(planned):
         for cell, weight in _cells_of(contrast, cells):
             values[:, place] += weight * numbers.values[:, cell]

@@ -4,9 +4,9 @@
 differences with the same :func:`run_tests`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -280,12 +280,29 @@ class Numbers:
         return there
 
     @property
+    def missing(self) -> NDArray[np.intp]:
+        """Why there is no number, as `gaps` say it; -1 also with a number."""
+        return np.where(self.there, -1, self.gaps)
+
+    @property
     def independence(self) -> NDArray[Any]:
         """(n_tests,) what can be claimed of all numbers: what holds for the weakest of them."""
         counts = self.there | ~self.there.any(axis=0)
         weakest = np.where(counts, self.claims, 0).max(axis=0, initial=0)
         names: NDArray[Any] = np.array(list(INDEPENDENCE), dtype=object)[weakest]
         return names
+
+
+def concatenated(parts: Sequence[Numbers], axis: Literal[0, 1]) -> Numbers:
+    """Put together the numbers of different participants (0), or of the same for more tests (1)."""
+    participants = [part.participants for part in parts]
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=axis)
+        for name in ("values", "sizes", "gaps", "claims", "minor")
+    }
+    return Numbers(
+        participants=np.concatenate(participants) if axis == 0 else participants[0], **arrays
+    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -351,7 +368,7 @@ def with_session_means(cells: "pd.DataFrame", numbers: Numbers) -> tuple["pd.Dat
 
     others = [name for name in CELL if name != "session"]
     circular = list(INDEPENDENCE).index("circular")
-    missing = np.where(numbers.there, -1, numbers.gaps)
+    missing = numbers.missing
     means, parts = [], [numbers]
     for _, alike in cells[cells["session"] != MISSING].groupby(others, sort=False):
         of_cell = alike.sort_values("session")
@@ -372,12 +389,7 @@ def with_session_means(cells: "pd.DataFrame", numbers: Numbers) -> tuple["pd.Dat
         )
     if not means:
         return cells, numbers
-    joint = {
-        name: np.hstack([getattr(part, name) for part in parts])
-        for name in ("values", "sizes", "gaps", "claims", "minor")
-    }
-    pooled = Numbers(participants=numbers.participants, **joint)
-    return pd.concat([cells, *means], ignore_index=True), pooled
+    return pd.concat([cells, *means], ignore_index=True), concatenated(parts, axis=1)
 
 
 def places(texts: "pd.Series[str]", levels: Mapping[Any, str]) -> NDArray[np.intp]:

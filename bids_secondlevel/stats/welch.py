@@ -14,6 +14,7 @@ from bids_secondlevel.stats.tests import (
     TEST_COLUMNS,
     Families,
     Numbers,
+    concatenated,
     hedges_correction,
     join_notes,
     name_gaps,
@@ -62,14 +63,7 @@ def welch_tests(
         sd = np.sqrt(pooled / df_pooled)
         size = first.n * second.n / (first.n + second.n)
     mean = first.mean - second.mean
-    joint = Numbers(
-        participants=np.concatenate([one.participants, other.participants]),
-        values=np.vstack([one.values, other.values]),
-        sizes=np.vstack([one.sizes, other.sizes]),
-        gaps=np.vstack([one.gaps, other.gaps]),
-        claims=np.vstack([one.claims, other.claims]),
-        minor=np.vstack([one.minor, other.minor]),
-    )
+    joint = concatenated([one, other], axis=0)
     is_circular = joint.independence == "circular"
     enough = (first.n > 1) & (second.n > 1)
     largest = np.maximum(first.largest, second.largest)
