@@ -16,6 +16,9 @@ from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.words import did_you_mean, in_words
 
+_FEW = 20
+"""Keys that are listed also if one of them is nearly what was given."""
+
 Table = TypeVar("Table", DescribedMaps, DescribedRetinotopy, PlannedContrast)
 
 
@@ -85,10 +88,6 @@ def _check_level(given: Container[str], level: AnalysisLevel) -> None:
 
 def _it(options: Sequence[Option]) -> str:
     return "it" if len(options) == 1 else "them"
-
-
-_FEW = 20
-"""Keys that are listed also if one of them is nearly what was given."""
 
 
 def _hyphenated(argument: str) -> str:

@@ -186,7 +186,7 @@ def _runs(contrasts: Sequence[Mapping[Hemisphere, MapSource]]) -> str:
 
 
 def _shortened(error: str) -> str:
-    """Give the first clause of a message; the whole of it is told as well."""
+    """Give the first clause of a message, which is reported whole elsewhere."""
     clause = re.split(r"[.:;]\s", error)[0].rstrip(".")
     return clause if len(clause) <= _LONGEST else f"{clause[: _LONGEST - 3]}..."
 

@@ -84,7 +84,7 @@ def in_processes(
 
 
 def _begin() -> None:
-    """Let a worker end when it is told to, and when the program is gone, whatever killed it."""
+    """Let a worker end at SIGTERM, and when the program is gone, whatever killed it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program is interrupted, and ends it
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.errors import SecondLevelError
-from bids_secondlevel.core.hemispheres import Hemisphere
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -113,10 +112,6 @@ class Retinotopy:
         others = [area for area in self.other_areas.values() if not isinstance(area, Absent)]
         inside: Mask = np.any([self.visual_area > 0, *others], axis=0)
         return inside
-
-
-Masks = Mapping[Hemisphere, Mask | Absent]
-"""A mask per hemisphere, or why there is none."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -166,7 +166,7 @@ def _roi_section(results: ParticipantResults) -> Section:
 
 
 def _size(table: "pd.DataFrame") -> str:
-    """Choose how the size of a ROI is told: its area on a surface, its volume in a volume."""
+    """Choose how the size of a ROI is given: its area on a surface, its volume in a volume."""
     return "volume_mm3" if table["volume_mm3"].notna().any() else "area_mm2"
 
 
