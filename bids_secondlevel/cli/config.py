@@ -41,10 +41,10 @@ def parse(arguments: Sequence[str]) -> Settings:
     content = {} if path is None else read_config(path)
     where = f"--config {path}"
     tables = tables_of(content, "roi", where)
-    maps = describe(DescribedMaps, content, "maps", where)
-    retinotopy = describe(DescribedRetinotopy, content, "retinotopy", where)
-    planned = describe(PlannedContrast, content, "planned", where)
-    labels = labels_of(content, where)
+    maps = described_by(DescribedMaps, content, "maps", where)
+    retinotopy = described_by(DescribedRetinotopy, content, "retinotopy", where)
+    planned = described_by(PlannedContrast, content, "planned", where)
+    labels = readable_names(content, where)
     named = [option for option in options_of(Settings) if option.group is not None]
     given = {**values_of(content, named, where), **given}
     if given.get("bids_filter_file") is not None:
@@ -190,7 +190,7 @@ def tables_of(content: dict[str, Any], name: str, where: str) -> list[dict[str, 
     return tables
 
 
-def labels_of(content: dict[str, Any], where: str) -> dict[str, str]:
+def readable_names(content: dict[str, Any], where: str) -> dict[str, str]:
     """Take the readable names of labels out of the content of a file.
 
     Raises
@@ -210,7 +210,7 @@ def labels_of(content: dict[str, Any], where: str) -> dict[str, str]:
     return labels
 
 
-def describe(
+def described_by(
     declaring: type[Table], content: dict[str, Any], name: str, where: str
 ) -> tuple[Table, ...]:
     """Turn the ``[[maps]]``, ``[[retinotopy]]`` or ``[[planned]]`` tables of a file into values.

@@ -45,12 +45,12 @@ def mean_of_sessions(sessions: Sequence[str]) -> str:
     return f"mean({','.join(sessions)})"
 
 
-def sessions_of(label: str) -> tuple[str, ...]:
+def sessions_in_mean(label: str) -> tuple[str, ...]:
     """List the sessions behind a value of the column ``session``.
 
     Examples
     --------
-    >>> sessions_of("mean(01,02)"), sessions_of("mean")
+    >>> sessions_in_mean("mean(01,02)"), sessions_in_mean("mean")
     (('01', '02'), ('mean',))
     """
     found = _MEAN.fullmatch(label)

@@ -299,7 +299,7 @@ def _plain(label: str) -> str:
     return re.sub("[^0-9A-Za-z]", "", label)
 
 
-def grouped(misses: Iterable[NearMiss]) -> list[tuple[NearMiss, ...]]:
+def by_reason(misses: Iterable[NearMiss]) -> list[tuple[NearMiss, ...]]:
     """Group files that are not understood for the same reason, the surest first."""
     groups: dict[tuple[str, str], list[NearMiss]] = {}
     for miss in misses:
@@ -314,7 +314,7 @@ def in_words_for_one(index: ParticipantIndex) -> list[str]:
     return [
         f"{group[0].source.dataset}/{group[0].pattern} is not used"
         f"{f' ({len(group)} files like it)' if len(group) > 1 else ''}: {group[0].reason}."
-        for group in grouped(certain)[:_SHOWN]
+        for group in by_reason(certain)[:_SHOWN]
     ]
 
 
@@ -335,7 +335,7 @@ def nearly_found(
             misses += [miss for miss in _in_other_folders(dataset, label) if miss.kind == kind]
     # Files of which nothing is known count if there are no others.
     misses = [miss for miss in misses if miss.reason != _UNTOLD] or misses
-    groups = grouped({miss.source: miss for miss in misses}.values())
+    groups = by_reason({miss.source: miss for miss in misses}.values())
     lines = []
     if groups:
         lines.append("Nearly understood:")

@@ -9,7 +9,7 @@ from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLev
 from bids_secondlevel.core.files import Dataset
 from bids_secondlevel.core.words import in_words
 from bids_secondlevel.inputs.names import entities_in, extension_of
-from bids_secondlevel.maps.volumes import read_description
+from bids_secondlevel.maps.volumes import description_in_header
 
 _MODEL = "SPM.mat"
 SPM_NAME = re.compile(r"(?P<what>con|spmT)_(?P<number>[0-9]+)\.nii(?:\.gz)?", re.IGNORECASE)
@@ -48,7 +48,7 @@ def contrast_in_header(path: Path) -> str | None:
     """
     effect = re.sub("^spmT_", "con_", path.name, flags=re.IGNORECASE)
     beside = path.with_name(effect)
-    said = read_description(beside if beside.is_file() else path)
+    said = description_in_header(beside if beside.is_file() else path)
     found = _CONTRAST.search(said) or _BETA.fullmatch(said)
     return found["name"].strip() if found else None
 

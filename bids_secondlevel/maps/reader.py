@@ -48,7 +48,7 @@ from bids_secondlevel.maps.retinotopy import (
     unfetched,
 )
 from bids_secondlevel.maps.spheres import Alignment, align_surfaces, align_volumes
-from bids_secondlevel.maps.surfaces import counted, read_map, read_mesh
+from bids_secondlevel.maps.surfaces import read_map, read_mesh, size_in_words
 from bids_secondlevel.maps.volumes import Grid, read_degrees_of_freedom, read_grid, read_volume
 from bids_secondlevel.maps.z_values import sig_to_z, t_to_z
 
@@ -507,7 +507,7 @@ class MapReader:
             others = f"{(retinotopy.visual_area or retinotopy.first).path} has"
         path = source.files[0].path
         message = (
-            f"{path} has {counted(path, values.size)}, but {others} {alignment.n_maps}: "
+            f"{path} has {size_in_words(path, values.size)}, but {others} {alignment.n_maps}: "
             "they are not on the same surface. Check that both belong to this participant and "
             "hemisphere, and that the maps are in the space of the retinotopy (--space, "
             "--retinotopy-source)."
@@ -523,7 +523,7 @@ def _combine(source: MapSource, read: Sequence[Array | Absent]) -> Array | Absen
     maps = [values for values in read if not isinstance(values, Absent)]
     if len({values.size for values in maps}) > 1:
         counts = ", ".join(
-            f"{file.path} has {counted(file.path, values.size)}"
+            f"{file.path} has {size_in_words(file.path, values.size)}"
             for file, values in zip(source.files, maps, strict=True)
         )
         message = f"maps to be combined differ in their number of vertices: {counts}."

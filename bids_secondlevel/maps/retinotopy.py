@@ -17,7 +17,12 @@ from bids_secondlevel.maps.files import check_present
 from bids_secondlevel.maps.meshes import angles_by_interpolation, by_interpolation, by_nearest
 from bids_secondlevel.maps.plausibility import contralateral_share
 from bids_secondlevel.maps.spheres import Alignment
-from bids_secondlevel.maps.surfaces import counted, read_area, read_area_of_volume, whole_numbers
+from bids_secondlevel.maps.surfaces import (
+    read_area,
+    read_area_of_volume,
+    size_in_words,
+    whole_numbers,
+)
 from bids_secondlevel.maps.volumes import resample_nearest
 
 _ANALYZEPRF = re.compile(r"(?:^|[._])ang(?=\.|$)", re.IGNORECASE)
@@ -193,8 +198,8 @@ def _like(
     values = read(file, hemisphere)
     if values.size != area.size:
         raise DataError(
-            f"{first.path} has {counted(first.path, area.size)} and {file.path} has "
-            f"{counted(file.path, values.size)}; expected "
+            f"{first.path} has {size_in_words(first.path, area.size)} and {file.path} has "
+            f"{size_in_words(file.path, values.size)}; expected "
             "the same number, from the same surface."
         )
     return values

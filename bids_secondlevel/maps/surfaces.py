@@ -261,7 +261,7 @@ def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
     return whole.astype(np.int32)
 
 
-def counted(path: Path, n_vertices: int) -> str:
+def size_in_words(path: Path, n_vertices: int) -> str:
     """Say how many vertices a map has, in a message; of an array that may be a volume, also that.
 
     `n_vertices` is what :func:`read_map` gave.
@@ -275,7 +275,7 @@ def counted(path: Path, n_vertices: int) -> str:
     return f"{n_vertices} vertices"
 
 
-def table_beside(path: Path) -> Path | None:
+def label_table_beside(path: Path) -> Path | None:
     """Find the table that names the numbers of a map.
 
     FreeSurfer's for ``lh.areas.mgz`` is called ``lh.areas.mgz.ctab``, or without the hemisphere or
@@ -496,7 +496,7 @@ def _keys(path: Path, label: str, names: Mapping[int, str], numbers: Array) -> l
 
 def _names_beside(path: Path) -> Mapping[int, str]:
     """Read the names of a map's numbers from a table, if one lies beside it."""
-    table = table_beside(path)
+    table = label_table_beside(path)
     if table is None:
         return {}
     if table.suffix == ".tsv":

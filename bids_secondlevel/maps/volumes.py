@@ -208,7 +208,7 @@ def read_volume(path: Path, chosen: int | str | None = None) -> tuple[Array, Gri
         return as_floats(path, values).reshape(-1), _grid(path, image, chosen)
 
 
-def read_description(path: Path) -> str:
+def description_in_header(path: Path) -> str:
     """Read what the header of a NIfTI file says of its content; empty in other formats.
 
     Raises
@@ -231,7 +231,7 @@ def read_degrees_of_freedom(path: Path) -> float:
         As :func:`read_grid`; also if its description (``SPM{T_[123.0]} - contrast 1: ...``) does
         not say them.
     """
-    described = read_description(path)
+    described = description_in_header(path)
     match = re.match(r"SPM\{T_\[(\d+(?:\.\d+)?)\]\}", described)
     if match is None or not float(match[1]):
         raise DataError(

@@ -15,7 +15,7 @@ from bids_secondlevel.core.files import ParticipantFiles, Plan, SourceFile
 from bids_secondlevel.core.settings import Settings, participant_settings
 from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.files import read_json
-from bids_secondlevel.maps.surfaces import table_beside, values_beside
+from bids_secondlevel.maps.surfaces import label_table_beside, values_beside
 from bids_secondlevel.maps.templates import surfaces_there
 from bids_secondlevel.outputs.files import Written, remove_files, write_json
 from bids_secondlevel.outputs.names import ESTIMATES, ParticipantFolder
@@ -136,7 +136,7 @@ def _stamp(path: Path) -> list[Any] | None:
         target = [_hashed(str(path.readlink()))] if path.is_symlink() else []
     except OSError:
         return None
-    other = values_beside(path) if path.suffix == ".gii" else table_beside(path)
+    other = values_beside(path) if path.suffix == ".gii" else label_table_beside(path)
     beside = None if other is None else _stamp(other)
     return [status.st_size, status.st_mtime_ns, *target, *(beside or ())]
 

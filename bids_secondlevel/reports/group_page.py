@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
-from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions, sessions_of
+from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions, sessions_in_mean
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
 from bids_secondlevel.core.values import STATUSES
@@ -268,7 +268,7 @@ def _with_flags(statistics: "pd.DataFrame", estimates: "pd.DataFrame") -> "pd.Da
         of_cells.setdefault(tuple(cell), []).extend((flag, who) for flag in flags.split(";"))
 
     def counted_flags(session: str, *of: str, excluded: str) -> str:
-        found = [pair for one in sessions_of(session) for pair in of_cells.get((one, *of), ())]
+        found = [pair for one in sessions_in_mean(session) for pair in of_cells.get((one, *of), ())]
         taking_part = (pair for pair in dict.fromkeys(found) if f"{pair[1]}:" not in excluded)
         counts = Counter(flag for flag, _ in taking_part)
         return ", ".join(f"{n} {flag}" for flag, n in counts.items()) or MISSING
