@@ -1,4 +1,4 @@
-# bids_secondlevel in a container: docker build -t bids_secondlevel .
+# bids_secondlevel in a container: docker build -t bidssecondlevel/bids_secondlevel:0.1.0 .
 # Build arguments: TEMPLATEFLOW, surfaces to be fetched into the image, such as "fsaverage:164k fsLR:32k".
 
 FROM debian:trixie-slim AS build
@@ -42,6 +42,10 @@ RUN apt-get update \
 COPY --from=build /opt /opt
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="bids_secondlevel" \
+    org.opencontainers.image.ref.name="bidssecondlevel/bids_secondlevel:$VERSION" \
+    org.opencontainers.image.url="https://github.com/bidssecondlevel/bids_secondlevel" \
+    org.opencontainers.image.source="https://github.com/bidssecondlevel/bids_secondlevel" \
+    org.opencontainers.image.documentation="https://bidssecondlevel.github.io/bids_secondlevel/" \
     org.opencontainers.image.description="BIDS App: individual regions of interest from retinotopy and localizers, and group statistics on first-level estimates in them" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="$VERSION"
@@ -50,7 +54,7 @@ ENV PATH=/opt/bids_secondlevel/bin:$PATH \
     HOME=/tmp \
     MPLCONFIGDIR=/opt/matplotlib \
     TEMPLATEFLOW_HOME=/opt/templateflow \
-    BIDS_SECONDLEVEL_CONTAINER="bids_secondlevel:$VERSION"
+    BIDS_SECONDLEVEL_CONTAINER="bidssecondlevel/bids_secondlevel:$VERSION"
 USER 1000:1000
 ENTRYPOINT ["bids_secondlevel"]
 CMD ["--help"]

@@ -19,3 +19,6 @@ imports go down only::
 """
 
 __version__ = "0.1.0"
+
+__owner__ = "bidssecondlevel"
+"""Account that publishes this: the repository, the image and the documentation are under it."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bids_secondlevel import __version__
+from bids_secondlevel import __owner__, __version__
 from bids_secondlevel.core.errors import (
     SOME_PARTICIPANT_FAILED,
     DataError,
@@ -23,6 +23,11 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.options import options_of
 from bids_secondlevel.core.settings import Settings
+
+IMAGE = f"{__owner__}/bids_secondlevel:{__version__}"
+"""What the image of this version is called, where it is built and where it is published."""
+
+_REPOSITORY = f"https://github.com/{__owner__}/bids_secondlevel"
 
 _DRAFT_NAMES = {
     "bids_dir": "InputDataset",
@@ -70,10 +75,15 @@ def describe(parser: argparse.ArgumentParser) -> dict[str, Any]:
     return {
         "name": parser.prog,
         "description": parser.description,
+        "author": "The bids_secondlevel developers",
+        "url": _REPOSITORY,
+        "descriptor-url": f"{_REPOSITORY}/blob/v{__version__}/boutiques.json",
         "tool-version": __version__,
         "schema-version": "0.5",
         "command-line": " ".join([parser.prog, *keys]),
-        "container-image": {"type": "docker", "image": f"{parser.prog}:{__version__}"},
+        "container-image": {"type": "docker", "image": IMAGE},
+        # What the scripts for clusters ask for, and more than maps with many vertices take.
+        "suggested-resources": {"cpu-cores": 1, "ram": 4, "walltime-estimate": 3600},
         "inputs": [_input(action) for action in actions],
         "groups": [
             {

@@ -120,7 +120,7 @@ def test_singularity_is_used_where_there_is_one(task):
     singularity = task.parent / "bin" / "singularity"
     singularity.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\nexit 3\n')
     singularity.chmod(0o755)
-    image = "docker://somebody/bids_secondlevel:0.1.0"
+    image = "docker://somebody/else:1.0"
     config = {"bids": "../data", "derivatives": ["glm=../data/derivatives/firstlevel"]}
     finished, (message,) = run_app(task, config, BIDS_SECONDLEVEL_IMAGE=image)
     assert finished.returncode == 3

@@ -10,8 +10,6 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bids_secondlevel import __version__
-
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sys.executable).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -44,11 +42,6 @@ def test_the_lock_agrees_with_the_project(name):
 def test_the_lock_names_no_index_and_no_path(name):
     text = (ROOT / name).read_text()
     assert not re.search(r"://|index|find-links|(^|\s)/|@", text)
-
-
-def test_the_image_says_the_version_of_the_program():
-    text = (ROOT / "Dockerfile").read_text()
-    assert re.findall(r"^ARG VERSION=(.+)$", text, re.MULTILINE) == [__version__]
 
 
 @pytest.mark.parametrize(

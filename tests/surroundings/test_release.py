@@ -1,0 +1,77 @@
+"""What is published has one name, one owner and one version, wherever they are written."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bids_secondlevel import __owner__, __version__
+from bids_secondlevel.cli.descriptor import IMAGE
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NAMED = re.compile(
+    r"github\.com/([\w.-]+)/bids_secondlevel|([\w.-]+)\.github\.io/bids_secondlevel"
+    r"|([\w.-]+)/bids_secondlevel:"
+)
+ENGINE = re.compile(r"^ *(?:docker|podman) (build|run|save|pull)\b(?:\\\n|.)*", re.MULTILINE)
+
+
+def published_texts():
+    names = ["README.md", "CITATION.cff", "Dockerfile", "boutiques.json", "main", "pyproject.toml"]
+    folders = [ROOT / "docs", ROOT / ".github"]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    texts = [path for path in files if path.suffix in {".md", ".yml", ".yaml", ".sh", ".py"}]
+    return [ROOT / name for name in names] + texts
+
+
+def test_one_owner():
+    found = {
+        (path.relative_to(ROOT).as_posix(), next(filter(None, match.groups())))
+        for path in published_texts()
+        if "_build" not in path.parts
+        for match in NAMED.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert {owner for _, owner in found} == {__owner__}, found
+    assert len(found) > 5
+
+
+def test_the_owner_is_a_name_that_every_registry_takes():
+    """Docker Hub takes lower-case letters and digits only."""
+    assert re.fullmatch("[a-z0-9]{4,30}", __owner__)
+
+
+def test_one_name_of_the_image():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    unversioned = IMAGE.removesuffix(__version__)
+    assert dockerfile.count(f'"{unversioned}$VERSION"') == 2
+    assert json.loads((ROOT / "boutiques.json").read_text())["container-image"]["image"] == IMAGE
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/containers.md"])
+def test_commands_of_the_pages_name_the_image(name):
+    commands = [match[0] for match in ENGINE.finditer((ROOT / name).read_text())]
+    assert commands
+    assert [command for command in commands if IMAGE not in command] == []
+
+
+def test_one_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {__version__}\n" in citation
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.findall(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE) == [__version__]
+    babs = (ROOT / "docs" / "cluster" / "babs.yaml").read_text()
+    assert set(re.findall(r"\b\d+-\d+-\d+\b", babs)) == {__version__.replace(".", "-")}
+    for path in published_texts():
+        tags = re.findall(r"/bids_secondlevel:(\d[\w.]*)", path.read_text(encoding="utf-8"))
+        assert set(tags) <= {__version__}, path
+    assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_links_of_the_package_are_those_of_the_repository():
+    repository = f"https://github.com/{__owner__}/bids_secondlevel"
+    site = f"https://{__owner__}.github.io/bids_secondlevel/"
+    assert all(url.startswith((repository, site)) for url in PROJECT["urls"].values())
+    assert {"Repository", "Documentation", "Issues", "Changelog"} <= set(PROJECT["urls"])
