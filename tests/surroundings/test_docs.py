@@ -100,11 +100,11 @@ def test_styles_fetch_nothing_from_elsewhere(site):
 
 
 def test_formulas_are_drawn_without_a_script(site):
-    html = (site / "statistics.html").read_text(encoding="utf-8")
+    html = (site / "reference" / "statistics.html").read_text(encoding="utf-8")
     assert html.count("<math ") > 50
     shown = re.sub(r"<math .*?</math>", "", html, flags=re.DOTALL)
     assert "\\frac" not in shown
-    assert "$" not in Page(site / "statistics.html").text
+    assert "$" not in Page(site / "reference" / "statistics.html").text
 
 
 def test_every_option_is_in_the_reference(site):
@@ -123,7 +123,7 @@ def test_every_column_is_in_the_reference(site):
 
 
 def test_every_module_with_messages_is_named_in_the_faq_once():
-    markers = re.findall(r"generated: messages (.*) -->", (DOCS / "faq.md").read_text())
+    markers = re.findall(r"generated: messages (.*) -->", (DOCS / "reference" / "messages.md").read_text())
     named = sorted(module for marker in markers for module in marker.split())
     assert named == [module for module in MODULES if list(generated.messages_of(module))]
 
@@ -140,7 +140,7 @@ def test_contributing_names_files_that_are_there():
 
 
 def test_every_message_is_in_the_faq(site):
-    text = Page(site / "faq.html").text
+    text = Page(site / "reference" / "messages.html").text
     found = [message for module in MODULES for message, _ in generated.messages_of(module)]
     assert len(found) > 180
     for message in found:
@@ -161,7 +161,7 @@ def test_no_table_is_forgotten():
 
 
 def test_every_number_in_a_table_is_explained():
-    text = (DOCS / "statistics.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "statistics.md").read_text(encoding="utf-8")
     for schema in generated.TABLES.values():
         for name, column in schema.items():
             if column.is_number and name != "run":
@@ -169,7 +169,7 @@ def test_every_number_in_a_table_is_explained():
 
 
 def test_every_exit_code_and_status_is_explained():
-    text = (DOCS / "faq.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "messages.md").read_text(encoding="utf-8")
     codes = {errors.DONE} | {
         error.exit_code
         for _, error in inspect.getmembers(errors, inspect.isclass)
