@@ -1,4 +1,4 @@
-"""What the user says becomes settings: the command line, and the files that it names."""
+"""Make settings from the command line and from the files that it names."""
 
 import json
 import tomllib
@@ -17,7 +17,7 @@ from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.words import did_you_mean, in_words
 
 _FEW = 20
-"""Keys that are listed also if one of them is nearly what was given."""
+"""Up to this many keys are all listed, even if one of them is close to what was given."""
 
 Table = TypeVar("Table", DescribedMaps, DescribedRetinotopy, PlannedContrast)
 
@@ -30,7 +30,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     Raises
     ------
     UsageError
-        If a value cannot be right.
+        If a value is not valid.
     SystemExit
         After ``--help`` or ``--version``, or if argparse rejects the arguments.
     """
@@ -62,12 +62,12 @@ def parse(arguments: Sequence[str]) -> Settings:
 def _check_level(given: Container[str], level: AnalysisLevel) -> None:
     """Refuse options of the command line that do nothing at this level.
 
-    Those in a file are passed over: one file may serve both levels.
+    Options in a file are not checked, because one file may serve both levels.
 
     Raises
     ------
     UsageError
-        It names all of them.
+        With the names of all of them.
     """
     idle = [o for o in options_of(Settings) if o.name in given and level not in o.levels]
     if not idle:
@@ -115,17 +115,17 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def values_of(table: Mapping[str, Any], options: Iterable[Option], where: str) -> dict[str, Any]:
-    """Read a table of a TOML file, whose keys have hyphens or underscores.
+    """Read a table of a TOML file. Its keys may have hyphens or underscores.
 
     Parameters
     ----------
     where
-        What messages call the table.
+        Name of the table in messages.
 
     Returns
     -------
     dict
-        By the names of the fields that declare the options.
+        Values by the names of the fields that declare the options.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def values_of(table: Mapping[str, Any], options: Iterable[Option], where: str) -
                 expected = meant if len(by_key) > _FEW else f"{meant} E{expected[1:]}"
             raise UsageError(f"{where}: unknown key {key!r}; {expected}")
         kind = tuple[str, ...] if option.parse else option.hint
-        try:  # as JSON, where lists are tuples and texts are paths, but no text is a number
+        try:  # as JSON: lists become tuples, and texts become paths but never numbers
             read = TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
             expected = _expected(option)
@@ -161,7 +161,7 @@ def values_of(table: Mapping[str, Any], options: Iterable[Option], where: str) -
 
 
 def _expected(option: Option) -> str:
-    """Say what an option takes in a file."""
+    """Describe the value that an option takes in a file."""
     if option.expected and option.check is None:
         return option.expected
     if option.choices:
@@ -182,11 +182,11 @@ def tables_of(content: dict[str, Any], name: str, where: str) -> list[dict[str, 
     Raises
     ------
     UsageError
-        If something else has this name.
+        If the name is used for something else.
     """
     tables = content.pop(name, [])
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise UsageError(f"{where}: {name} must be tables, each under a heading [[{name}]].")
+        raise UsageError(f"{where}: expected {name} as tables, each under the heading [[{name}]].")
     return tables
 
 
@@ -200,7 +200,7 @@ def readable_names(content: dict[str, Any], where: str) -> dict[str, str]:
     """
     labels = content.pop("labels", {})
     if not isinstance(labels, dict):
-        raise UsageError(f"{where}: labels must be a table, under the heading [labels].")
+        raise UsageError(f"{where}: expected labels as a table under the heading [labels].")
     for label, name in labels.items():
         if not isinstance(name, str):
             raise UsageError(
@@ -244,7 +244,7 @@ def _check_needed(given: Container[str], options: Iterable[Option], where: str) 
 def define_rois(
     tables: Sequence[Mapping[str, Any]], default: RoiRule, where: str
 ) -> tuple[RoiDefinition, ...]:
-    """Turn the ``[[roi]]`` tables of a file into definitions, which change a default rule.
+    """Turn the ``[[roi]]`` tables of a file into definitions that change a default rule.
 
     Raises
     ------
@@ -277,15 +277,13 @@ def _changed(rule: RoiRule, given: dict[str, Any], where: str) -> RoiRule:
     Raises
     ------
     UsageError
-        If a value cannot be right; or if another kind of threshold has no threshold beside it,
-        as the number would mean something else.
+        If a value is not valid, or if the kind of threshold changes and no threshold is given with
+        it: the default number would then mean something else.
     """
     own = {o.name: given.pop(o.name) for o in options_of(RoiRule) if o.name in given}
     kind = own.get("threshold_kind", rule.threshold_kind)
     if kind != rule.threshold_kind and "localizer_threshold" not in own:
-        raise UsageError(
-            f"{where}: --threshold-kind {kind} needs a --localizer-threshold beside it."
-        )
+        raise UsageError(f"{where}: --threshold-kind {kind} also needs --localizer-threshold.")
     return replace(rule, **own)
 
 
@@ -305,15 +303,16 @@ def read_filters(path: Path) -> Mapping[str, Mapping[str, Any]]:
         raise UsageError(f"--bids-filter-file {path}: cannot be read as JSON ({error}).") from error
     if not isinstance(filters, dict) or not all(isinstance(f, dict) for f in filters.values()):
         raise UsageError(
-            f'--bids-filter-file {path}: expected {{"localizer": {{"desc": "..."}}, ...}}, an '
-            "object of entities for each query."
+            f"--bids-filter-file {path}: expected an object with the entities of each query, such "
+            'as {"localizer": {"desc": "..."}}.'
         )
     values = [
         v for entities in filters.values() for value in entities.values() for v in _items(value)
     ]
     if not all(value is None or isinstance(value, (str, int)) for value in values):
         raise UsageError(
-            f"--bids-filter-file {path}: values must be labels, numbers, null, or lists of them."
+            f"--bids-filter-file {path}: expected values that are labels, numbers, null, or lists "
+            "of these."
         )
     return filters
 

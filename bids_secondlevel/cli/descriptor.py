@@ -1,8 +1,8 @@
 """Describe the command line to platforms, as a Boutiques descriptor (``boutiques.json``).
 
-It is made from the parser itself, so that it cannot offer what the parser does not take. The
-identifiers of inputs follow the draft of the BIDS execution specification, which wants the
-descriptor to be printed by ``--bids-exec-spec``.
+It is made from the parser itself and so offers only what the parser accepts. The identifiers of
+inputs follow the draft of the BIDS execution specification, according to which ``--bids-exec-spec``
+prints the descriptor.
 """
 
 import argparse
@@ -36,19 +36,19 @@ _DRAFT_NAMES = {
     "version": "ToolVersion",
 }
 _OUTPUTS = (
-    # identifier, what it is, where; none of them after a dry run
-    ("DatasetDescription", "What made the output", "dataset_description.json"),
-    ("Logs", "Settings as given, and texts to cite", "logs"),
+    # identifier, content, path; a dry run writes none of them
+    ("DatasetDescription", "What the output is, as BIDS has it", "dataset_description.json"),
+    ("Logs", "Settings of the run, and a methods text to cite", "logs"),
     ("Masks", "Regions of interest", "sub-*/**/*_mask.label.gii"),
     ("ParticipantEstimates", "Estimates", "sub-*/**/*_desc-roi_estimates.tsv"),
     ("ParticipantPages", "Page of a participant", "sub-*.html"),
     ("GroupEstimates", "Estimates of all participants", "group_estimates.tsv"),
-    ("GroupParticipants", "Who is ready, and why not", "group_participants.tsv"),
+    ("GroupParticipants", "Who is ready, and what to check", "group_participants.tsv"),
     ("GroupStatistics", "Tests across participants", "group_statistics.tsv"),
     ("GroupComparisons", "Paired tests", "group_comparisons.tsv"),
     ("GroupModel", "Model of the estimates", "group_model.tsv"),
     ("GroupPage", "Page of the group", "group.html"),
-    ("NamedAnalyses", "Group analyses with a name", "analyses"),
+    ("NamedAnalyses", "Named group analyses", "analyses"),
 )
 
 
@@ -58,9 +58,9 @@ def describe(parser: argparse.ArgumentParser) -> dict[str, Any]:
     Returns
     -------
     dict
-        The descriptor, to be written as JSON. Defaults are told in the descriptions, and by
-        identifier in ``custom``: a ``default-value`` would be put on every command line, where
-        it wins over the file given with ``--config``.
+        The descriptor, to be written as JSON. Defaults are given in the descriptions and, by
+        identifier, in ``custom``. A ``default-value`` would be added to every command line, where
+        it would override the file given with ``--config``.
     """
     groups = [
         (
@@ -112,7 +112,7 @@ def describe(parser: argparse.ArgumentParser) -> dict[str, Any]:
 
 
 def _name(action: argparse.Action) -> str:
-    """Name an argument by its long option, which is what the user knows."""
+    """Name an argument by its long option, the name that users know."""
     long = [string for string in action.option_strings if string.startswith("--")]
     return long[0].removeprefix("--").replace("-", "_") if long else action.dest
 
@@ -146,7 +146,7 @@ def _input(action: argparse.Action) -> dict[str, Any]:
         described["integer"] = action.type is int
     if action.choices is not None:
         described["value-choices"] = list(action.choices)
-    if name == "bids_dir":  # which the draft has as a list
+    if name == "bids_dir":  # a list in the draft
         described |= {"list": True, "min-list-entries": 1, "max-list-entries": 1}
     elif action.nargs == "+":
         described |= {"list": True, "min-list-entries": 1}
@@ -159,13 +159,13 @@ def _input(action: argparse.Action) -> dict[str, Any]:
 def _type(action: argparse.Action) -> str:
     if action.nargs == 0:
         return "Flag"
-    if action.dest == "output_dir":  # a File must be there before the run
+    if action.dest == "output_dir":  # a File has to exist before the run
         return "String"
     return {Path: "File", int: "Number", float: "Number"}.get(action.type, "String")  # type: ignore[call-overload, no-any-return]
 
 
 def _defaults(actions: Sequence[argparse.Action]) -> dict[str, object]:
-    """Tell what holds where an option that takes a value is not given."""
+    """List the defaults of the options that take a value."""
     known = {option.name: option.default for option in options_of(Settings)}
     return {
         _identifier(action): list(value) if isinstance(value, tuple) else value

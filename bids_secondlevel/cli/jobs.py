@@ -1,4 +1,4 @@
-"""Run the participant level: whom to process, one after another or in parallel, how it went."""
+"""Run the participant level: choose participants, process them in parallel, and report."""
 
 import logging
 import sys
@@ -71,11 +71,11 @@ from bids_secondlevel.reports.methods import describe_measurement
 LOG = logging.getLogger("bids_secondlevel")
 
 _LOOKED_AT = 3
-"""Participants whose files are looked at again to say what was nearly found."""
+"""Number of participants whose files are searched again for names that are nearly right."""
 
 
 def run(settings: Settings) -> int:
-    """Process the participants chosen by the settings, and say how it went.
+    """Process the participants chosen by the settings, and report the result.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def preview_participant(label: str, study: Study) -> Outcome:
     Raises
     ------
     SecondLevelError
-        If nothing could be decided for this participant.
+        If no files could be chosen for this participant.
     """
     chosen = choose(label, study)
     plan = chosen.plan
@@ -175,7 +175,7 @@ def preview_participant(label: str, study: Study) -> Outcome:
 
 
 def _foresee(labels: Sequence[str], study: Study) -> list[Outcome]:
-    """Look at all participants, and at what it takes to bring their surfaces together."""
+    """Preview all participants, and check that their surfaces can be resampled."""
     outcomes = [_attempt(label, study) for label in labels]
     gaps = find_sphere_gaps([outcome.chosen for outcome in outcomes if outcome.chosen])
     foreseen = []
@@ -203,12 +203,12 @@ def _print(foreseen: Sequence[Outcome], study: Study, linked: Sequence[Dataset])
 
 
 def _announce(study: Study, selected: Sequence[str]) -> None:
-    """Say what was chosen for the study; stop here if nothing can be planned for anybody.
+    """Report what was chosen for the study. Stop if no plan can be made for any participant.
 
     Raises
     ------
     SecondLevelError
-        If no plan can be made, and the participants looked at are all that are asked for.
+        If no plan can be made from the first participants and no others were asked for.
     """
     reference = study.reference
     known = {index.label for index in reference}
@@ -224,7 +224,7 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
     except InputMissingError:
         if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
             raise
-        return  # each participant says what is missing
+        return  # the message of each participant says what is missing
     for message in (*plan.choices, *plan.messages):
         LOG.warning(message)
     for dataset in unused_datasets(study.datasets, surveyed):
@@ -240,20 +240,20 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
 
 
 def _tell_nearly_found(done: Sequence[Outcome], study: Study) -> None:
-    """Say what is nearly a map of what participants lack, and where it was looked for."""
+    """List files that are nearly the maps that participants lack, and the folders searched."""
     kinds: dict[MapKind, str] = {"retinotopy": "retinotopy", "map": "maps of the localizer"}
     for kind, what in kinds.items():
         labels = [outcome.label for outcome in done if kind in outcome.missing]
         indexes = [index_of(label, study) for label in labels[:_LOOKED_AT]]
         if indexes:
             near = nearly_found(indexes, study.datasets, kind)
-            LOG.warning("About the %s that sub-%s lacks:\n%s", what, labels[0], near)
+            LOG.warning("Search for the %s missing for sub-%s:\n%s", what, labels[0], near)
 
 
 def _write_methods(study: Study) -> None:
-    """Write how ROIs are defined and measured, the same whichever participants a job is for.
+    """Write the methods text of the participant level. It is the same for every job of a study.
 
-    The text of the group level says this too, and stays with the tables that it is about.
+    The group level writes its own text, beside its tables.
     """
     settings, reference = study.settings, study.reference
     if (settings.output_dir / "group_statistics.tsv").exists():
@@ -261,7 +261,7 @@ def _write_methods(study: Study) -> None:
     try:
         plan = make_plan(reference, (), settings)
         files = [select_files(index, plan) for index in reference]
-    except SecondLevelError:  # told when participants are processed
+    except SecondLevelError:  # reported when participants are processed
         return
     if not files:
         return
@@ -281,7 +281,7 @@ def _write_methods(study: Study) -> None:
 
 
 def _independence(files: Sequence[ParticipantFiles], plan: Plan) -> list[str]:
-    """Say what can be claimed of the localizer's own contrasts, if they are measured."""
+    """Return the independence of the localizer's own contrasts, if they are measured."""
     if any(of.folds for of in files):
         return ["crossvalidated"]
     measured = {contrast.task for of in files for contrast in of.contrasts}
@@ -302,8 +302,8 @@ def _process_all(labels: Sequence[str], study: Study, n_procs: int) -> Generator
     except (BrokenExecutor, BrokenPipeError) as error:
         told = f"{type(error).__name__}: {' '.join(str(error).split())}"
         LOG.error(
-            "A process that worked on participants was killed or could not start, perhaps for want "
-            "of memory (%s). Run the same again: what is finished is kept. --n-procs %d takes less "
+            "A worker process was killed or could not start, perhaps for lack of memory (%s). Run "
+            "the same command again: finished participants are kept. --n-procs %d needs less "
             "memory.",
             told,
             max(1, n_procs // 2),
@@ -311,7 +311,9 @@ def _process_all(labels: Sequence[str], study: Study, n_procs: int) -> Generator
         for label in labels[n_done:]:
             yield Outcome(
                 label,
-                errors=("was not finished, as a process was killed or could not start.",),
+                errors=(
+                    "was not finished, because a worker process was killed or could not start.",
+                ),
                 exit_code=SOME_PARTICIPANT_FAILED,
             )
 
@@ -324,7 +326,7 @@ def _count_processes(n_participants: int, settings: Settings) -> int:
 
 @contextmanager
 def _progress(n_participants: int, settings: Settings) -> Iterator[Callable[[], object]]:
-    """Show how far a run is, on a terminal only; elsewhere, each participant's line tells it."""
+    """Show a progress bar, on a terminal only. In a log, each participant's line has a count."""
     if n_participants == 1 or settings.dry_run or not sys.stderr.isatty():
         yield lambda: None
         return
@@ -341,12 +343,12 @@ def _attempt(label: str, study: Study) -> Outcome:
     process = preview_participant if settings.dry_run else process_participant
     try:
         return process(label, study)
-    except BrokenPipeError:  # nobody reads what a dry run prints
+    except BrokenPipeError:  # the reader of the output has gone
         raise
     except OutputError as error:
         return Outcome(label, errors=(str(error),), exit_code=error.exit_code)
     except SecondLevelError as error:
-        # An earlier table would pass for the result of this run; but a wrong option costs none.
+        # An earlier table could be mistaken for a result of this run. Wrong options remove none.
         is_of_data = isinstance(error, (DataError, AmbiguousInputError)) and not settings.dry_run
         removed = _remove_tables(label, settings) if is_of_data else ()
         told = traceback.format_exc() if settings.verbose else str(error)
@@ -361,16 +363,18 @@ def _attempt(label: str, study: Study) -> Outcome:
 
 
 def _remove_tables(label: str, settings: Settings) -> tuple[str, ...]:
-    """Remove what an earlier run has left, which would pass for the result of this one."""
+    """Remove tables of an earlier run, which could be mistaken for results of this one."""
     session = only_session(settings.session_label)
     folder = ParticipantFolder(settings.output_dir, label, settings.space, session)
     removed = folder.tables_and_pictures()
     remove_files(file for path in removed for file in (path, sidecar_of(path)))
-    return tuple(f"{path}: removed, as it was of an earlier run." for path in removed)
+    return tuple(
+        f"{path}: removed, because it is the result of an earlier run." for path in removed
+    )
 
 
 def _report(outcome: Outcome, progress: str) -> None:
-    """Say that a participant is done; why something failed is in the summary."""
+    """Log that a participant is done. The summary gives the reasons of failures."""
     failed = "" if outcome.exit_code == DONE else "failed"
     said = "; ".join(part for part in (failed, outcome.summary) if part)
     LOG.info("%ssub-%s: %s", progress, outcome.label, said or "done")

@@ -1,6 +1,6 @@
-"""The command line: arguments become settings, a level is run, the exit code says how it went.
+"""The command line: read the arguments, run a level, return an exit code.
 
-Nothing scientific is imported until it is needed, so that ``--help`` answers at once.
+Scientific libraries are imported only when they are needed, so ``--help`` answers at once.
 """
 
 import logging
@@ -29,7 +29,7 @@ from bids_secondlevel.core.settings import Settings
 LOG = logging.getLogger("bids_secondlevel")
 
 
-_RESUMED = " Run the same command again to go on: participants who are finished are kept."
+_RESUMED = " Run the same command again to go on: finished participants are kept."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell(f"{said}{_RESUMED if is_resumed else ''}", verbose=False)
         return 128 + (signal.SIGTERM if is_term else signal.SIGINT)
     except Exception as error:  # noqa: BLE001 the last resort: one line, not a traceback
-        if isinstance(error, BrokenPipeError) and is_printing:  # nobody reads what is printed
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor what is left
+        if isinstance(error, BrokenPipeError) and is_printing:  # the reader of the output has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is the rest
             return DONE
         _tell(
             f"Unexpected {type(error).__name__}: {error}. This is a defect of the program; "
@@ -74,17 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM has come, as a scheduler sends it: everything that Ctrl-C ends is to end."""
+    """SIGTERM was received, for example from a scheduler. The program ends as after Ctrl-C."""
 
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, and not at once with half a file on the disk."""
+    """Let SIGTERM end the program as Ctrl-C does: no file is left half written."""
 
     def end(_signal: int, _frame: object) -> None:
         raise _Terminated
 
-    if threading.current_thread() is not threading.main_thread():  # where Python takes no signal
+    if threading.current_thread() is not threading.main_thread():  # others receive no signals
         yield
         return
     before = signal.signal(signal.SIGTERM, end)
@@ -99,14 +99,14 @@ def _run(settings: Settings) -> int:
         return _run_level(settings)
     except BrokenPipeError:
         raise
-    except PermissionError as error:  # of what is read; what is written has errors of its own
+    except PermissionError as error:  # when reading; errors of writing are OutputError
         raise InputMissingError(
-            f"{error.filename}: may not be read by this user. Check the rights of the file and of "
-            "the folders that it is in."
+            f"{error.filename}: you have no permission to read this. Check the permissions of the "
+            "file and of the folders above it."
         ) from error
     except OSError as error:
         if settings.dry_run and error.filename is None:
-            raise OutputError(f"Standard output: cannot be written ({error.strerror}).") from error
+            raise OutputError(f"Cannot write to standard output ({error.strerror}).") from error
         raise InputMissingError(
             f"{error.filename or 'The current folder'}: cannot be read "
             f"({error.strerror or error}). Check the paths that were given."
@@ -135,9 +135,9 @@ def _start_logging(verbose: int) -> None:
 
 
 def _ensure_home() -> None:
-    """Name a home where there is none that may be read, as for a user the system does not know.
+    """Set a home folder if the user has none that can be read, as may happen in a container.
 
-    pybids looks for its configuration there, and ends otherwise.
+    pybids looks for its configuration there, and fails without one.
     """
     home = os.path.expanduser("~")  # noqa: PTH111 Path raises an error
     if home == "~" or (os.path.exists(home) and not os.access(home, os.R_OK | os.X_OK)):  # noqa: PTH110
@@ -154,10 +154,10 @@ def _tell(message: str, *, verbose: bool) -> None:
 def temporary_files(output_dir: Path) -> Iterator[None]:
     """Give workers and matplotlib a folder that they can write to, and remove it afterwards.
 
-    If all folders for temporary files are read-only, as in a container without a writable
-    ``/tmp``, it is made in the output folder. matplotlib also wants a folder of its own, and
-    warns of another one: if ``MPLCONFIGDIR`` or the user's home cannot be written, its list of
-    fonts is copied.
+    If all folders for temporary files are read-only, as in a container without a writable ``/tmp``,
+    it is made in the output folder. matplotlib needs a configuration folder, too, and warns if it
+    has to make one: if neither ``MPLCONFIGDIR`` nor the user's home can be written to, its list of
+    fonts is copied here.
 
     Raises
     ------
@@ -178,8 +178,9 @@ def temporary_files(output_dir: Path) -> Iterator[None]:
         folder = tempfile.TemporaryDirectory(prefix=".bids_secondlevel-", dir=parent)
     except OSError as error:
         raise OutputError(
-            f"{parent}: cannot be written ({error.strerror or error}), and there is no other "
-            "folder for temporary files. Make it writable, or name a folder that is in TMPDIR."
+            f"{parent}: cannot be written ({error.strerror or error}), and no other folder for "
+            "temporary files was found. Make it writable, or set TMPDIR to a folder that can be "
+            "written to."
         ) from error
     with folder as name:
         for path in fonts.glob("fontlist-*.json") if configured else ():
@@ -187,7 +188,7 @@ def temporary_files(output_dir: Path) -> Iterator[None]:
         given = {"TMPDIR": name, "MPLCONFIGDIR": name}
         before = {variable: os.environ[variable] for variable in given if variable in os.environ}
         os.environ |= given
-        tempfile.tempdir = None  # found once and kept, otherwise
+        tempfile.tempdir = None  # tempfile remembers the first folder it found
         try:
             yield
         finally:

@@ -14,10 +14,10 @@ from bids_secondlevel.core.words import did_you_mean
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose messages say what was probably meant."""
+    """A parser with "did you mean" in its messages."""
 
     def error(self, message: str) -> NoReturn:
-        """End the program, as its parent does."""
+        """End the program with a message, and suggest the option that was probably meant."""
         _, is_unknown, unknown = message.partition("unrecognized arguments: ")
         options = [name.partition("=")[0] for name in unknown.split() if name.startswith("--")]
         meant = [did_you_mean(name, self._option_string_actions) for name in options]
@@ -26,16 +26,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Make the parser; what is not given is not in its result."""
+    """Make the parser. Its result holds only the options that were given."""
     parser = _Parser(
         prog="bids_secondlevel",
         usage="%(prog)s BIDS_DIR OUTPUT_DIR {participant,group} [options]",
         description="Individual regions of interest from retinotopy and a functional localizer, "
         "and group statistics on first-level estimates inside them. Run the participant level "
-        "first, then the group level. Options that say what is done act at participant level, "
-        "those under 'group level' at group level, and those marked [both levels] at both.",
-        epilog="Exit codes: 0 done; 1 some participant failed (the others were processed); "
-        "16 invalid dataset; 18 the filters selected nothing; 64 usage; 65 unreadable or "
+        "first, then the group level. Options act at participant level, except for those under "
+        "'group level' and those marked [both levels].",
+        epilog="Exit codes: 0 done; 1 some participants failed (the others were processed); 16 "
+        "invalid dataset; 18 the filters selected nothing; 64 wrong usage; 65 unreadable or "
         "inconsistent data; 66 input missing; 73 output cannot be written.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -45,7 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--config",
         type=Path,
         metavar="FILE",
-        help="TOML file with any of these options by their long names; the command line wins",
+        help="TOML file with any of these options under their long names; options of the command "
+        "line override it",
     )
     for option in options_of(Settings):
         if option.group is None:
@@ -64,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _taken_by(option: Option) -> dict[str, Any]:
-    """Say what an argument takes, as argparse has it."""
+    """Return what argparse needs to know about the values of an option."""
     if option.kind is bool:
         action = "store_false" if option.says_no else "store_true"
         return {"action": action, "help": option.help}
@@ -81,7 +82,7 @@ def _taken_by(option: Option) -> dict[str, Any]:
 
 
 class _PrintDescriptor(argparse.Action):
-    """Describe the parser that it belongs to, and end the program."""
+    """Print the descriptor of the parser, and end the program."""
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""Say what a run would do, without writing anything: for the study, and for a participant."""
+"""Show what a run would do, for the study and for each participant. Nothing is written."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,11 +30,11 @@ from bids_secondlevel.outputs.outcome import Outcome
 
 _MOST_REASONS = 8
 _LONGEST = 60
-"""Letters of a trouble in the table of participants."""
+"""Most letters of a problem in the table of participants."""
 
 
 def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
-    """List what is asked for and not there."""
+    """List what is needed and missing."""
     gaps = [retinotopy_gap(files, hemi, plan.rois) for hemi in plan.sides]
     for contrast in files.localizers:
         gaps += [localizer_gap(files.localizers, contrast, hemi) for hemi in plan.sides]
@@ -43,7 +43,7 @@ def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
     for source in files.retinotopy.values():
         angle, explained = source.polar_angle is None, source.variance_explained is None
         gaps += [
-            Absent("missing_retinotopy", InputMissingError(f"ROI {roi.name} needs a further map."))
+            Absent("missing_retinotopy", InputMissingError(f"ROI {roi.name} needs it."))
             for roi in plan.rois
             if (roi.rule.polar_angle and angle)
             or (roi.rule.min_variance_explained is not None and explained)
@@ -52,15 +52,15 @@ def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:
 
 
 def find_sphere_gaps(chosen: Sequence[Chosen]) -> Mapping[str, list[Absent]]:
-    """List the spheres that it takes to bring maps and retinotopy together, and that are missing.
+    """List the missing spheres that are needed to resample maps or retinotopy.
 
-    Maps are read for one participant, who has spheres if anybody has. What is missing of a
-    template is missing for everybody; the others need a sphere of their own if this one does.
+    Maps are read for one participant only, one with spheres if there is any. If a sphere of a
+    template is missing, it is missing for all. If this participant needs spheres, so do the others.
 
     Returns
     -------
     mapping
-        By the labels of participants.
+        Messages by the labels of participants.
     """
     in_need = [each for each in chosen if _is_carried(each)]
     if not in_need:
@@ -74,10 +74,10 @@ def find_sphere_gaps(chosen: Sequence[Chosen]) -> Mapping[str, list[Absent]]:
         for gap in (alignment.no_retinotopy, alignment.no_maps)
         if gap is not None
     ]
-    # Those of templates have no such names.
+    # Spheres of templates have other names.
     uses_own = any(uri.startswith("bids:") for each in alignments for uri in each.spheres)
     error = InputMissingError(
-        f"no sphere registered to a template, as sub-{first.index.label} has one: expected "
+        f"there is no sphere registered to a template (sub-{first.index.label} has one). Expected "
         "surf/lh.sphere.reg and surf/rh.sphere.reg of FreeSurfer, or ..._desc-reg_sphere.surf.gii "
         "of fMRIPrep. Name its dataset with --derivatives."
     )
@@ -95,7 +95,7 @@ def _has_spheres(chosen: Chosen) -> bool:
 
 
 def _is_carried(chosen: Chosen) -> bool:
-    """Tell whether maps and retinotopy of a participant are on different surfaces."""
+    """Return whether maps and retinotopy of a participant are on different surfaces."""
     files, plan = chosen.files, chosen.plan
     if plan.is_volume or not files.retinotopy or not any(files.localizers.values()):
         return False
@@ -105,14 +105,14 @@ def _is_carried(chosen: Chosen) -> bool:
 
 
 def describe_study(outcomes: Sequence[Outcome], *, every_reason: bool = False) -> Iterator[str]:
-    """Say in a line per participant what there is, and in one per reason what is not used.
+    """Describe a study: one line per participant, and one per reason why files are not used.
 
     Parameters
     ----------
     outcomes
-        Of a dry run.
+        Outcomes of a dry run.
     every_reason
-        Whether all reasons are listed, and not only those for most files.
+        Whether to list all reasons, or only those that concern most files.
     """
     chosen = [outcome.chosen for outcome in outcomes if outcome.chosen is not None]
     tasks = list(
@@ -172,7 +172,7 @@ def _row(outcome: Outcome, tasks: Sequence[str]) -> list[str]:
 
 
 def _runs(contrasts: Sequence[Mapping[Hemisphere, MapSource]]) -> str:
-    """Say how many maps are combined for a contrast, and how many contrasts have any."""
+    """Describe how many maps are combined per contrast, and how many contrasts have maps."""
     there = [source for maps in contrasts for source in maps.values()]
     if not there:
         return "missing"
@@ -186,13 +186,13 @@ def _runs(contrasts: Sequence[Mapping[Hemisphere, MapSource]]) -> str:
 
 
 def _shortened(error: str) -> str:
-    """Give the first clause of a message, which is reported whole elsewhere."""
+    """Return the first clause of a message. The whole message is reported elsewhere."""
     clause = re.split(r"[.:;]\s", error)[0].rstrip(".")
     return clause if len(clause) <= _LONGEST else f"{clause[: _LONGEST - 3]}..."
 
 
 def find_unused(chosen: Chosen) -> Iterator[tuple[str, SourceFile]]:
-    """List the files that were found and are not used, each with the reason."""
+    """List the files that were found and are not used, with the reasons."""
     index, files, plan = chosen.index, chosen.files, chosen.plan
     used = {file.path for file, _ in files.maps}
     for miss in index.near_misses:
@@ -202,7 +202,7 @@ def find_unused(chosen: Chosen) -> Iterator[tuple[str, SourceFile]]:
     for file in index.statistical_maps:
         if file.source.path not in used:
             yield _why_unused(file, plan), file.source
-            used.add(file.source.path)  # t maps are also listed as the z that is made of them
+            used.add(file.source.path)  # t maps are listed a second time, as z maps made from them
     for file in index.retinotopic_maps:
         if file.source.path in used or file.is_of_template:
             continue
@@ -210,12 +210,12 @@ def find_unused(chosen: Chosen) -> Iterator[tuple[str, SourceFile]]:
         if file.is_volume != plan.is_volume:
             yield f"{'a volume' if file.is_volume else 'a surface'}; the maps are not", file.source
         elif "retinotopy" not in file.queries:
-            yield "--bids-filter-file leaves it out", file.source
+            yield "excluded by --bids-filter-file", file.source
         elif source != files.retinotopy_source:
             used_source = files.retinotopy_source or "none"
             yield f"retinotopy {source}; {used_source} is used", file.source
         else:
-            yield f"{kind} of the retinotopy, which no ROI needs or is there already", file.source
+            yield f"{kind} of the retinotopy: no ROI needs it, or another file has it", file.source
 
 
 def _why_unused(file: IndexedFile, plan: Plan) -> str:
@@ -233,22 +233,22 @@ def _why_unused(file: IndexedFile, plan: Plan) -> str:
             statistic not in wanted,
             f"stat-{statistic} of task {task}; stat-{plan.statistic} is measured",
         ),
-        (not file.queries & {"localizer", "estimates"}, "--bids-filter-file leaves it out"),
-        (not of_session, f"session {session or 'not named'} was not asked for"),
+        (not file.queries & {"localizer", "estimates"}, "excluded by --bids-filter-file"),
+        (not of_session, f"{f'session {session}' if session else 'no session'} was not asked for"),
         (not asked and not is_localizer, "its task or contrast was not asked for"),
-        (True, f"stat-{statistic} of task {task}: other files (pooled ones, or z) are enough"),
+        (True, f"stat-{statistic} of task {task}: pooled maps or z maps are used"),
     )
     return next(reason for is_true, reason in reasons if is_true)
 
 
 def describe_datasets(datasets: Sequence[Dataset]) -> str:
-    """List the datasets by the names that stand in BIDS URIs."""
+    """List the datasets with their names in BIDS URIs."""
     width = max(len(dataset.name) for dataset in datasets)
     return "\n".join(f"bids:{d.name + ':':<{width + 1}}  is {d.root}" for d in datasets)
 
 
 def describe_patterns(patterns: Sequence[Pattern], labels: Sequence[str]) -> Iterator[str]:
-    """Say how many files each pattern of the user fits, and give an example."""
+    """Report how many files match each pattern of the user, with an example."""
     for pattern in patterns:
         described = pattern.described
         what = described.stat if isinstance(described, DescribedMaps) else described.map
@@ -269,7 +269,7 @@ def describe_patterns(patterns: Sequence[Pattern], labels: Sequence[str]) -> Ite
 
 
 def describe_run(files: ParticipantFiles, plan: Plan) -> str:
-    """List which files would be used for what, and the rows to be expected.
+    """List which files would be used for what, and how many rows to expect.
 
     Returns
     -------
@@ -283,7 +283,7 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
     yield f"sub-{files.label}"
     yield f"  space: {plan.space or 'none in the names'}"
     if plan.maps_space != plan.space:
-        yield f"  maps are carried there from space {plan.maps_space or 'not named'}"
+        yield f"  maps are resampled to it from space {plan.maps_space or '(none in the names)'}"
     yield f"  retinotopy: {files.retinotopy_source or 'MISSING'}"
     for hemi, source in files.retinotopy.items():
         for file in source.files:
@@ -303,7 +303,7 @@ def _lines(files: ParticipantFiles, plan: Plan) -> Iterator[str]:
     n_hemi = len(plan.hemi)
     n_rows = len(files.contrasts) * len(plan.rois) * n_hemi
     yield (
-        f"  rows to be expected: {n_rows} ({len(files.contrasts)} contrasts x "
+        f"  expected rows: {n_rows} ({len(files.contrasts)} contrasts x "
         f"{len(plan.rois)} ROIs x {n_hemi} for {', '.join(plan.hemi)})"
     )
 

@@ -1,4 +1,4 @@
-"""Write the pages again from the results that are there; no input is read."""
+"""Write the pages again from existing results. No input is read."""
 
 import logging
 
@@ -30,7 +30,7 @@ def run(settings: Settings) -> int:
     Raises
     ------
     SecondLevelError
-        If there are no results to be shown.
+        If there are no results.
     """
     if settings.analysis_level == "group":
         folder = GroupFolder(settings.output_dir, settings.analysis_name)
@@ -40,7 +40,8 @@ def run(settings: Settings) -> int:
     found = find_estimates(settings.output_dir)
     if not found:
         raise InputMissingError(
-            f"{settings.output_dir}: holds no results. Run without --reports-only first."
+            f"{settings.output_dir}: there are no results in this folder. Run without "
+            "--reports-only first."
         )
     asked = settings.participant_label or tuple(found)
     unknown = [label for label in asked if label not in found]

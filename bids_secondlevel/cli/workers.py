@@ -1,6 +1,6 @@
-"""Work in several processes, which end with the program that started them.
+"""Work in several processes that end together with the program.
 
-A server imports everything once, and every worker is a copy of it.
+A server process imports the libraries once. Every worker is a copy of it.
 """
 
 import multiprocessing
@@ -26,17 +26,17 @@ _IMPORTED_ONCE = (
     "scipy.spatial",
     "scipy.special",
 )
-"""Modules that take long to import, and that most participants need."""
+"""Modules that take long to import and that most participants need."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-"""How many threads libraries of linear algebra use in a process: one, as processes share CPUs."""
+"""Numbers of threads of linear algebra libraries: one each, because processes share CPUs."""
 
 _PATIENCE = 1.0
-"""Seconds that workers have to remove a file that they were writing."""
+"""Seconds that workers have to remove files they were writing."""
 
 
 def count_cpus() -> int:
-    """Count the CPUs that may be used, by the affinity of this process and its container."""
+    """Count the CPUs that this process may use, by its affinity and the limits of its container."""
     import joblib
 
     n: int = joblib.cpu_count()
@@ -44,7 +44,7 @@ def count_cpus() -> int:
 
 
 def prepare() -> None:
-    """Let the server import what workers need, while this process does other things."""
+    """Start the server, which imports what workers need while this process goes on."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(_IMPORTED_ONCE))
     before = {name: os.environ[name] for name in _THREADS if name in os.environ}
     os.environ |= {**dict.fromkeys(_THREADS, "1"), **before}
@@ -59,9 +59,9 @@ def prepare() -> None:
 def in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], n: int
 ) -> Generator[Result]:
-    """Do the same with many things, `n` at a time; results come in the order of the things.
+    """Apply a function to many items, `n` at a time. Results come in the order of the items.
 
-    If this is left before the end, by an interruption too, the workers are ended.
+    If the caller stops before the end, for example by an interruption, the workers are ended.
 
     Raises
     ------
@@ -84,8 +84,8 @@ def in_processes(
 
 
 def _begin() -> None:
-    """Let a worker end at SIGTERM, and when the program is gone, whatever killed it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program is interrupted, and ends it
+    """Let a worker end at SIGTERM, and also when the program has been killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program handles it, and ends its workers
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

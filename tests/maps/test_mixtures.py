@@ -355,7 +355,7 @@ class TestEarlierRuns:
         assert level(group_study, output) == 0
         effect(group_study, "L", desc="smoothed", label="02")
         assert level(group_study, output) == 1
-        assert "removed, as it was of an earlier run" in caplog.text
+        assert "removed, because it is the result of an earlier run" in caplog.text
         assert not list(output.glob("sub-02/func/*_desc-roi_estimates.*"))
         assert level(group_study, output, name="group") == 0
         assert "No results of sub-02" in caplog.text

@@ -170,7 +170,7 @@ def test_results_that_this_user_may_not_read(passable, folder):
     arguments = [str(study.root), str(output), "group", "--no-report"]
     finished = as_somebody_else(output / folder, study, f"sys.exit(main({arguments!r}))")
     assert finished.returncode == 66, finished.stderr
-    assert f"{output / folder}: may not be read by this user" in finished.stderr
+    assert f"{output / folder}: you have no permission to read this" in finished.stderr
 
 
 def test_input_that_this_user_may_not_read(tmp_path):
@@ -187,7 +187,7 @@ def test_input_that_this_user_may_not_read(tmp_path):
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert finished.returncode == 66, finished.stderr
-    assert f"{locked}/bids: may not be read by this user" in finished.stderr
+    assert f"{locked}/bids: you have no permission to read this" in finished.stderr
     locked.chmod(0o755)
 
 

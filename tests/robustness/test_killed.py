@@ -209,7 +209,7 @@ def test_a_worker_that_is_killed_is_told_and_the_next_run_completes(tmp_path):
     _, told = program.communicate(timeout=120)
     assert program.returncode == 1
     assert "was killed or could not start" in told
-    assert "was not finished, as a process was killed" in told
+    assert "was not finished, because a worker process was killed" in told
     assert "Traceback" not in told
     assert "defect" not in told
     assert run(*arguments).returncode == 0
