@@ -186,7 +186,7 @@ def tables_of(content: dict[str, Any], name: str, where: str) -> list[dict[str, 
     """
     tables = content.pop(name, [])
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise UsageError(f"{where}: expected {name} as tables, each under the heading [[{name}]].")
+        raise UsageError(f"{where}: expected {name} as entries, each under the heading [[{name}]].")
     return tables
 
 
@@ -213,7 +213,7 @@ def readable_names(content: dict[str, Any], where: str) -> dict[str, str]:
 def described_by(
     declaring: type[Table], content: dict[str, Any], name: str, where: str
 ) -> tuple[Table, ...]:
-    """Turn the ``[[maps]]``, ``[[retinotopy]]`` or ``[[planned]]`` tables of a file into values.
+    """Turn the ``[[maps]]``, ``[[retinotopy]]`` or ``[[planned]]`` entries of a file into values.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def _check_needed(given: Container[str], options: Iterable[Option], where: str) 
 def define_rois(
     tables: Sequence[Mapping[str, Any]], default: RoiRule, where: str
 ) -> tuple[RoiDefinition, ...]:
-    """Turn the ``[[roi]]`` tables of a file into definitions that change a default rule.
+    """Turn the ``[[roi]]`` entries of a file into definitions that change a default rule.
 
     Raises
     ------

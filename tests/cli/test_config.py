@@ -283,7 +283,7 @@ def test_datasets_of_the_file_may_have_names(read):
         ("bids-dir = 5", "unknown key 'bids-dir'; expected one of participant-label, "),
         ("rule = {tail = 5}", "unknown key 'rule'; expected one of participant-label, "),
         ("config = 'x'", "unknown key 'config'; expected one of participant-label, "),
-        ("roi = 5", "roi must be tables, each under a heading [[roi]]."),
+        ("roi = 5", "expected roi as entries, each under the heading [[roi]]."),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\n[[roi]]\nname = "b"\ncontrasts = "UL"',
             '[[roi]] "b": contrasts = \'UL\'; expected a list of strings, such as ["..."].',
@@ -322,7 +322,7 @@ def test_datasets_of_the_file_may_have_names(read):
         ),
         (
             '[[roi]]\nname = "a"\ncontrasts = []\nthreshold-kind = "fdr"',
-            '[[roi]] "a": --threshold-kind fdr needs a --localizer-threshold beside it.',
+            '[[roi]] "a": --threshold-kind fdr also needs --localizer-threshold.',
         ),
         ('[[roi]]\ncontrasts = ["UL"]', "[[roi]] number 1: has no key name."),
         (

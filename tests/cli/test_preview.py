@@ -87,7 +87,7 @@ def test_sessions_and_filters_are_reasons(study, tmp_path):
     write_gifti(path.with_name(path.name.replace("_contrast", "_desc-old_contrast")), [1.0] * 12)
     done = look(study, "--bids-filter-file", filters)
     (line,) = [line for line in unused(done) if "desc-old" in line]
-    assert "1 file of 1 participant: --bids-filter-file leaves it out" in line
+    assert "1 file of 1 participant: excluded by --bids-filter-file" in line
 
 
 def test_other_sources_of_retinotopy_are_said(study):

@@ -393,7 +393,7 @@ class TestDryRun:
         for path in used:
             if "stat-effect" in path.name or "stat-z" in path.name or "varea" in path.name:
                 assert path.name in finished.stdout
-        assert "rows to be expected: 18" in finished.stdout
+        assert "expected rows: 18" in finished.stdout
         assert f"bids:firstlevel:  is {study.firstlevel}" in finished.stdout
 
     @pytest.mark.parametrize(
