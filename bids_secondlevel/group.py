@@ -56,6 +56,7 @@ from bids_secondlevel.reports.sentences import (
     sentences_of,
 )
 from bids_secondlevel.stats.anova import analyses_of_variance
+from bids_secondlevel.stats.combined_bins import over_contrasts, weights_in_words, with_combined
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.dependence import dependent_contrasts
 from bids_secondlevel.stats.gather import common_definition, gather, select
@@ -68,7 +69,12 @@ from bids_secondlevel.stats.planned import as_estimates, planned_tests
 from bids_secondlevel.stats.readiness import participants_table
 from bids_secondlevel.stats.reliability import reliability
 from bids_secondlevel.stats.tests import one_sample_tests, with_reasons
-from bids_secondlevel.stats.visual_field import field_tests, spread_bins
+from bids_secondlevel.stats.visual_field import (
+    field_tests,
+    gather_bins,
+    select_bins,
+    spread_bins,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,12 +123,16 @@ def analyse(
     agreement = reliability(estimates, read_runs(tables.files, estimates))
 
     # Where in the visual field there are responses.
-    bins = [spread_bins(rows) for rows in read_visual_fields(tables.files, settings)]
+    over = over_contrasts(settings.planned)
+    fields = read_visual_fields(tables.files, anything if over else settings)
     try:
-        in_field = field_tests(bins, everyone, inference, groups)
+        of_all = gather_bins(map(spread_bins, fields))
     except DataError as error:
         LOG.warning(str(error))
-        in_field = field_tests((), everyone)
+        of_all = gather_bins(())
+    bins = with_combined(select_bins(of_all, settings), of_all, over)
+    weights = {of.name: weights_in_words(of) for of in over}
+    in_field = field_tests(bins, everyone, inference, groups, weights)
 
     reasons = _reasons(settings)
     return GroupResults(

@@ -63,6 +63,9 @@ class Analysis:
     """What could not be had, and why."""
 
 
+_NO_ANGLES = "[[position]]: without a map of polar angle there are no profiles around positions."
+
+
 def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
     """Define the individual ROIs of a participant, and measure every contrast in them."""
     read = MapReader(files, plan)  # each file once; remembers what could not be had, and why
@@ -123,7 +126,7 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
         visual_field=stacked(in_field, VISUAL_FIELD_COLUMNS),
         quality=frame_of(describe_rois(participant, rois, cortex, plan), QualityRow),
         overlaps=frame_of(compare_rois(participant, rois, plan), OverlapRow),
-        messages=tuple(read.messages),
+        messages=(*read.messages, *([_NO_ANGLES] if field.lacks_positions else [])),
     )
     problems = (*lacking(cortex, rois, plan.sides), *read.problems)
     return Analysis(

@@ -12,6 +12,7 @@ from bids_secondlevel.core.described import DescribedMaps, DescribedRetinotopy
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.options import LEVELS, AnalysisLevel, Option, options_of
 from bids_secondlevel.core.planned import PlannedContrast
+from bids_secondlevel.core.positions import Position
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.words import did_you_mean, in_words
@@ -19,7 +20,7 @@ from bids_secondlevel.core.words import did_you_mean, in_words
 _FEW = 20
 """Up to this many keys are all listed, even if one of them is close to what was given."""
 
-Table = TypeVar("Table", DescribedMaps, DescribedRetinotopy, PlannedContrast)
+Table = TypeVar("Table", DescribedMaps, DescribedRetinotopy, PlannedContrast, Position)
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -44,7 +45,9 @@ def parse(arguments: Sequence[str]) -> Settings:
     maps = described_by(DescribedMaps, content, "maps", where)
     retinotopy = described_by(DescribedRetinotopy, content, "retinotopy", where)
     planned = described_by(PlannedContrast, content, "planned", where)
-    labels = readable_names(content, where)
+    positions = described_by(Position, content, "position", where)
+    relative_to = texts_of(content, "relative-to", where, 'a position, such as attendUL = "UL"')
+    labels = texts_of(content, "labels", where, 'a readable name, such as UL = "upper left"')
     named = [option for option in options_of(Settings) if option.group is not None]
     given = {**values_of(content, named, where), **given}
     if given.get("bids_filter_file") is not None:
@@ -55,8 +58,15 @@ def parse(arguments: Sequence[str]) -> Settings:
         given["exclusions"] = read_exclusions(given["exclude"])
     rule = _changed(RoiRule(), given, "options")
     rois = define_rois(tables, rule, where)
-    described: dict[str, Any] = {"maps": maps, "retinotopy": retinotopy, "planned": planned}
-    return Settings(**given, **described, rule=rule, rois=rois, labels=labels)
+    described: dict[str, Any] = {
+        "maps": maps,
+        "retinotopy": retinotopy,
+        "planned": planned,
+        "positions": positions,
+        "relative_to": relative_to,
+        "labels": labels,
+    }
+    return Settings(**given, **described, rule=rule, rois=rois)
 
 
 def _check_level(given: Container[str], level: AnalysisLevel) -> None:
@@ -190,30 +200,38 @@ def tables_of(content: dict[str, Any], name: str, where: str) -> list[dict[str, 
     return tables
 
 
-def readable_names(content: dict[str, Any], where: str) -> dict[str, str]:
-    """Take the readable names of labels out of the content of a file.
+def texts_of(content: dict[str, Any], name: str, where: str, expected: str) -> dict[str, str]:
+    """Take a table of texts by label out of the content of a file.
+
+    Parameters
+    ----------
+    name
+        Of the table, with hyphens or underscores in the file.
+    expected
+        What a text is.
 
     Raises
     ------
     UsageError
-        If a name is not a text.
+        If it is not a table of texts.
     """
-    labels = content.pop("labels", {})
-    if not isinstance(labels, dict):
-        raise UsageError(f"{where}: expected labels as a table under the heading [labels].")
-    for label, name in labels.items():
-        if not isinstance(name, str):
-            raise UsageError(
-                f"{where}: [labels] {label} is not a text; expected a name, such as "
-                f'{label} = "upper left".'
-            )
-    return labels
+    spelled = [key for key in content if key.replace("_", "-") == name]
+    texts: dict[str, str] = {}
+    for key in spelled:
+        table = content.pop(key)
+        if not isinstance(table, dict):
+            raise UsageError(f"{where}: expected {key} as a table under the heading [{key}].")
+        for label, text in table.items():
+            if not isinstance(text, str):
+                raise UsageError(f"{where}: [{key}] {label} is not a text; expected {expected}.")
+        texts |= table
+    return texts
 
 
 def described_by(
     declaring: type[Table], content: dict[str, Any], name: str, where: str
 ) -> tuple[Table, ...]:
-    """Turn the ``[[maps]]``, ``[[retinotopy]]`` or ``[[planned]]`` entries of a file into values.
+    """Turn entries such as ``[[maps]]`` or ``[[planned]]`` of a file into values.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from bids_secondlevel.core.errors import DataError, UsageError
+from bids_secondlevel.core.positions import Position
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule, SummaryKind
 from bids_secondlevel.core.wording import Wording
 from bids_secondlevel.core.words import in_words
@@ -32,6 +33,10 @@ class Definition:
     for all."""
     choices: tuple[str, ...] = ()
     """Choices made on the user's behalf that decide the results, each in a sentence."""
+    positions: tuple[Position, ...] = ()
+    """From which responses in the visual field were counted, too."""
+    relative_to: Mapping[str, str] = field(default_factory=dict)
+    """Names of the positions that contrasts have of their own, by contrast."""
     wording: Wording = field(default_factory=Wording)
     """What pages call the units of the estimates, and ROIs and contrasts; it decides nothing."""
 
@@ -51,10 +56,13 @@ class Definition:
         Returns
         -------
         dict
-            ``Rois.NAME`` for each ROI, ``LocalizerTask``, ``Statistic`` and ``Summary``.
+            ``Rois.NAME`` for each ROI, ``Positions.NAME`` for each position, ``LocalizerTask``,
+            ``Statistic``, ``Summary`` and ``RelativeTo.CONTRAST``.
         """
         return {
             **{f"Rois.{roi.name}": roi.to_sidecar(self.rois) for roi in self.rois},
+            **{f"Positions.{of.name}": of.to_sidecar() for of in self.positions},
+            **{f"RelativeTo.{contrast}": name for contrast, name in self.relative_to.items()},
             **self._measured(),
         }
 
@@ -89,7 +97,15 @@ class Definition:
         }
 
     def _defined(self) -> dict[str, Any]:
-        return {"Rois": {r.name: r.to_sidecar(self.rois) for r in self.rois}, **self._measured()}
+        defined: dict[str, Any] = {
+            "Rois": {r.name: r.to_sidecar(self.rois) for r in self.rois},
+            **self._measured(),
+        }
+        if self.positions:
+            defined["Positions"] = {of.name: of.to_sidecar() for of in self.positions}
+        if self.relative_to:
+            defined["RelativeTo"] = dict(self.relative_to)
+        return defined
 
     def _measured(self) -> dict[str, Any]:
         return {
@@ -129,6 +145,14 @@ class Definition:
                     for what, how in sidecar.get("Combinations", {}).items()
                 ),
                 choices=tuple(map(_text, sidecar.get("Choices", ()))),
+                positions=tuple(
+                    Position.from_sidecar(*position)
+                    for position in sidecar.get("Positions", {}).items()
+                ),
+                relative_to={
+                    _text(contrast): _text(name)
+                    for contrast, name in sidecar.get("RelativeTo", {}).items()
+                },
                 wording=Wording.from_sidecar(sidecar),
             )
         except (AttributeError, LookupError, TypeError, ValueError, UsageError) as error:

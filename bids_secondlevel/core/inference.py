@@ -34,15 +34,15 @@ EVERYBODY = "all"
 _MEAN = re.compile(r"mean\((.+)\)")
 
 
-def mean_of_sessions(sessions: Sequence[str]) -> str:
-    """Name a mean over sessions; no label of BIDS has parentheses.
+def mean_of(labels: Sequence[str]) -> str:
+    """Name a mean over sessions, or contrasts; no label of BIDS has parentheses.
 
     Examples
     --------
-    >>> mean_of_sessions(["01", "02"])
+    >>> mean_of(["01", "02"])
     'mean(01,02)'
     """
-    return f"mean({','.join(sessions)})"
+    return f"mean({','.join(labels)})"
 
 
 def sessions_in_mean(label: str) -> tuple[str, ...]:

@@ -139,5 +139,7 @@ def definition_of(
         spheres=tuple(dict.fromkeys(spheres)),
         combined=ways_of_combination(files.localizers, files.contrasts, plan.localizer_task),
         choices=(*plan.choices, *files.choices),
+        positions=plan.visual_field.positions if plan.visual_field else (),
+        relative_to=plan.visual_field.relative_to if plan.visual_field else {},
         wording=plan.wording,
     )

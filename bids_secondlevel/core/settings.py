@@ -32,6 +32,7 @@ from bids_secondlevel.core.options import (
     options_of,
 )
 from bids_secondlevel.core.planned import PlannedContrast
+from bids_secondlevel.core.positions import Position
 from bids_secondlevel.core.roi_rule import (
     HemisphereRow,
     RoiDefinition,
@@ -372,6 +373,10 @@ class Settings:
     """From its ``[[retinotopy]]`` tables."""
     planned: tuple[PlannedContrast, ...] = ()
     """From its ``[[planned]]`` tables."""
+    positions: tuple[Position, ...] = ()
+    """From its ``[[position]]`` tables."""
+    relative_to: Mapping[str, str] = field(default_factory=dict)
+    """From its ``[relative-to]`` table: names of positions by contrast."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """From its ``[labels]`` table: readable names of ROIs, contrasts and groups."""
     density: str | None = field(default=None, init=False)
@@ -409,11 +414,26 @@ class Settings:
         of_planned = [contrast.name.casefold() for contrast in self.planned]
         if len(set(of_planned)) < len(of_planned):
             raise UsageError("[[planned]]: two contrasts have the same name.")
+        self._check_positions()
         if sum((bool(self.rois), bool(self.roi_contrasts), self.retinotopy_only)) > 1:
             raise UsageError(
                 "ROIs are defined by --roi-contrasts, by --retinotopy-only, or by [[roi]] tables "
                 "of --config; give only one of them."
             )
+
+    def _check_positions(self) -> None:
+        by_key = {position.name.casefold(): position.name for position in self.positions}
+        if len(by_key) < len(self.positions):
+            raise UsageError("[[position]]: two positions have the same name.")
+        if len({contrast.casefold() for contrast in self.relative_to}) < len(self.relative_to):
+            raise UsageError("relative-to: a contrast is given twice.")
+        for contrast, name in self.relative_to.items():
+            if name.casefold() not in by_key:
+                there = ", ".join(by_key.values()) or "none"
+                raise UsageError(
+                    f"relative-to: {contrast} = {name!r}; expected the name of a [[position]]; "
+                    f"there are: {there}."
+                )
 
     def _check_labels(self) -> None:
         space, hyphen, density = (self.space or "").removeprefix("space-").rpartition("-")
@@ -485,6 +505,7 @@ def participant_settings(settings: Settings) -> list[str]:
     """Say the settings that decide the results of a participant, whoever else is processed."""
     options = settings_as_toml(replace(settings, participant_label=()))
     of_group = {declared.key for declared in options_of(Settings) if declared.group == GROUP_LEVEL}
+    of_group.add("planned")
     decisive = {key: value for key, value in options.items() if key not in of_group}
     return tomli_w.dumps(decisive).splitlines()
 
@@ -517,6 +538,8 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
     for name, tables in (("maps", settings.maps), ("retinotopy", settings.retinotopy)):
         options[name] = [_table_as_toml(table) for table in tables]
     options["planned"] = [as_table(contrast) for contrast in settings.planned]
+    options["position"] = [as_table(position) for position in settings.positions]
+    options["relative-to"] = dict(settings.relative_to)
     options["labels"] = dict(settings.labels)
     if settings.analysis_level == "group":
         acting = {o.key for o in options_of(Settings) if "group" in o.levels}

@@ -108,7 +108,7 @@ def _make_plan(
         n_runs=_count_runs(reference, chosen, settings),
         statistic=statistic_of(settings.statistic),
         summary=settings.summary,
-        visual_field=FieldBins(edges=settings.eccentricity_bins, n_angles=settings.polar_angle_bins)
+        visual_field=_field_bins(measured, settings)
         if settings.visual_field and not rule.is_unlimited
         else None,
         retinotopy_source=settings.retinotopy_source,
@@ -118,6 +118,26 @@ def _make_plan(
         choices=tuple(choices),
         messages=(*space_messages, *roi_messages, *measured_messages),
         wording=settings.wording,
+    )
+
+
+def _field_bins(measured: Iterable[tuple[str, str]], settings: Settings) -> FieldBins:
+    """Say in which bins of the visual field contrasts are averaged, by their labels in the data."""
+    contrasts = list(dict.fromkeys(contrast for _, contrast in measured))
+    names = {position.name.casefold(): position.name for position in settings.positions}
+    relative_to = {}
+    for given, name in settings.relative_to.items():
+        contrast = matching(given, contrasts)
+        if contrast is None:
+            raise UsageError(
+                f"relative-to: no contrast {given} is measured; there are: {', '.join(contrasts)}."
+            )
+        relative_to[contrast] = names[name.casefold()]
+    return FieldBins(
+        edges=settings.eccentricity_bins,
+        n_angles=settings.polar_angle_bins,
+        positions=settings.positions,
+        relative_to=relative_to,
     )
 
 

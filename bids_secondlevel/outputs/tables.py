@@ -68,7 +68,7 @@ def encode_table(
     dict of Path to bytes
         The data dictionary, then the table, which stands for both.
     """
-    there = {n: c for n, c in schema.items() if not c.is_optional or table[n].notna().any()}
+    there = {n: c for n, c in schema.items() if not c.is_optional or _has_values(table[n])}
     cells = table[list(there)].astype({n: "Int64" for n, c in there.items() if c.kind is int})
     for name in (n for n, c in there.items() if not c.is_number):
         if any("\r" in text for text in cells[name].unique()):  # not put in quotation marks
@@ -80,6 +80,10 @@ def encode_table(
     if of_name:
         sidecar["EntityColumns"] = {name: dictionary[name] for name in of_name}
     return {path.with_suffix(".json"): json_bytes(sidecar), path: tsv.encode()}
+
+
+def _has_values(cells: "pd.Series[Any]") -> bool:
+    return bool((cells.notna() & (cells != MISSING)).any())
 
 
 def read_table(path: Path, schema: Schema) -> "pd.DataFrame":

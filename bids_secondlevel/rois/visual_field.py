@@ -1,11 +1,12 @@
 """Responses by their place in the visual field: profiles over eccentricity and polar angle.
 
-All vertices of a visual area take part, whatever the limits of the ROIs. No localizer does, so no
-estimate is circular.
+If positions are given, there are profiles over the distance from each of them, too. All vertices of
+a visual area take part, whatever the limits of the ROIs. No localizer does, so no estimate is
+circular.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Literal
@@ -15,21 +16,25 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.files import Contrast, Plan
 from bids_secondlevel.core.hemispheres import POOLS, Bilateral, Hemisphere
+from bids_secondlevel.core.positions import OWN
 from bids_secondlevel.core.roi_rule import VISUAL_AREAS, SummaryKind, area_name
 from bids_secondlevel.core.rows import KEY_COLUMNS, MISSING, Column, Schema, grouped, stacked
 from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy
+from bids_secondlevel.core.visual_field import FieldBins, field_distance, polar_angle_distance
 from bids_secondlevel.maps.cortex import Cortex
 
 if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csr_array
 
-Profile = Literal["eccentricity", "polar_angle", "cell"]
+Profile = Literal["eccentricity", "polar_angle", "cell", "polar_angle_distance", "distance"]
 
 PROFILES: Mapping[Profile, str] = {
     "eccentricity": "bins of eccentricity, whatever the polar angle",
     "polar_angle": "bins of polar angle, over all bins of eccentricity",
     "cell": "bins of both; those without a vertex are left out",
+    "polar_angle_distance": "bins of the distance in polar angle from a position",
+    "distance": "bins of the distance from a position in degrees of visual angle",
 }
 
 VISUAL_FIELD_COLUMNS: Schema = {
@@ -48,6 +53,21 @@ VISUAL_FIELD_COLUMNS: Schema = {
         "deg",
     ),
     "polar_angle_high": Column(float, "upper edge of the bin, which does not", "deg"),
+    "position": Column(
+        str,
+        "position that distances are from (Positions in this file); own: the one that the contrast "
+        "has of its own (RelativeTo in this file); n/a in other profiles",
+        is_optional=True,
+    ),
+    "distance_low": Column(
+        float, "lower edge of a bin of distance, which belongs to it", "deg", is_optional=True
+    ),
+    "distance_high": Column(
+        float,
+        "upper edge of a bin of distance, which does not, but for a polar angle of 180",
+        "deg",
+        is_optional=True,
+    ),
     "estimate": Column(
         float,
         "mean over the finite vertices of the bin, weighted by their area if Summary in this file "
@@ -65,8 +85,24 @@ BIN = (
     "eccentricity_high",
     "polar_angle_low",
     "polar_angle_high",
+    "position",
+    "distance_low",
+    "distance_high",
 )
 """The columns that name a bin."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Edges:
+    """The edges of all bins of a participant, in ascending order."""
+
+    eccentricity: Array
+    polar_angle: Array
+    """None if there are no polar angles."""
+    distance: Array
+    """From each position in degrees of visual angle."""
+    angle_distance: Array
+    """From each position in polar angle."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -90,6 +126,8 @@ class VisualField:
     """The bins of each area and hemisphere, with their numbers of vertices; the index is the place
     of a bin."""
     n_bins: int
+    lacks_positions: bool
+    """Whether positions were given, and there are no polar angles to find them by."""
     areas: Mapping[str, Bilateral[_Area | None]]
     """By name; ``None`` for a hemisphere in which the area is not known."""
 
@@ -106,26 +144,38 @@ def locate_in_field(cortex: Bilateral[Cortex], plan: Plan) -> VisualField:
 
     known = [half.retinotopy for half in cortex if isinstance(half.retinotopy, Retinotopy)]
     if plan.visual_field is None or not known:
-        return VisualField(rows=stacked((), VISUAL_FIELD_COLUMNS), n_bins=0, areas={})
+        nothing = stacked((), VISUAL_FIELD_COLUMNS)
+        return VisualField(rows=nothing, n_bins=0, lacks_positions=False, areas={})
     names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.visual_areas)
     masks = {name: cortex.map(partial(_mask, name=name)) for name in names}
     largest = max(_largest(cortex, of_area) for of_area in masks.values())
-    eccentricities = plan.visual_field.eccentricities(largest)
     has_angles = any(of.polar_angle is not None for of in known)
-    angles = plan.visual_field.angles if has_angles else np.empty(0)
-    bins = _bins(eccentricities, angles)
+    asked = plan.visual_field if has_angles else replace(plan.visual_field, positions=())
+    farthest = max((position.eccentricity for position in asked.positions), default=0)
+    edges = _Edges(
+        eccentricity=asked.eccentricities(largest),
+        polar_angle=asked.angles if has_angles else np.empty(0),
+        distance=asked.distances(largest + farthest),
+        angle_distance=asked.angle_distances,
+    )
+    bins = _bins(edges, asked)
     tables, areas = [], {}
     for name, of_area in masks.items():
         label = area_name(name)
         area = areas[label] = Bilateral(
-            _locate(cortex.left, of_area.left, eccentricities, angles, plan.summary),
-            _locate(cortex.right, of_area.right, eccentricities, angles, plan.summary),
+            _locate(cortex.left, of_area.left, edges, asked, plan.summary),
+            _locate(cortex.right, of_area.right, edges, asked, plan.summary),
         )
         for hemi in plan.hemi:
             n_vertices = np.sum([_counts(area[side], len(bins)) for side in POOLS[hemi]], axis=0)
             of_rows = bins.assign(area=label, hemi=hemi, n_vertices=n_vertices)
             tables.append(of_rows[(bins["profile"] != "cell") | (n_vertices > 0)])
-    return VisualField(rows=pd.concat(tables), n_bins=len(bins), areas=areas)
+    return VisualField(
+        rows=pd.concat(tables),
+        n_bins=len(bins),
+        lacks_positions=not has_angles and bool(plan.visual_field.positions),
+        areas=areas,
+    )
 
 
 def measure_in_field(
@@ -137,8 +187,11 @@ def measure_in_field(
     -------
     DataFrame
         With :data:`VISUAL_FIELD_COLUMNS`. Rows of ``both`` pool the vertices of the hemispheres,
-        and have no number if a hemisphere has none to pool.
+        and have no number if a hemisphere has none to pool. If the contrast has a position of its
+        own, the distances from there are there again, under that name.
     """
+    import pandas as pd
+
     if field.rows.empty:
         return field.rows
     sums = {
@@ -152,6 +205,9 @@ def measure_in_field(
     total, weight, n_finite = np.concatenate(pooled, axis=1)
     with np.errstate(invalid="ignore"):
         estimate = total / weight
+    own_position = (
+        plan.visual_field.relative_to.get(contrast.contrast) if plan.visual_field else None
+    )
     table = field.rows.assign(
         participant_id=contrast.participant_id,
         session=contrast.session or MISSING,
@@ -162,7 +218,8 @@ def measure_in_field(
         estimate=estimate,
         n_finite=n_finite,
     )
-    return table[list(VISUAL_FIELD_COLUMNS)]
+    own = table[table["position"] == own_position].assign(position=OWN)
+    return pd.concat([table, own])[list(VISUAL_FIELD_COLUMNS)]
 
 
 def _mask(half: Cortex, *, name: str) -> Mask | None:
@@ -186,24 +243,70 @@ def _largest(cortex: Bilateral[Cortex], masks: Bilateral[Mask | None]) -> float:
     return float(max(of_each, default=0))
 
 
-def _bins(eccentricities: Array, angles: Array) -> "pd.DataFrame":
-    """List the bins: of eccentricity, then of polar angle, then of both."""
+def _bins(edges: _Edges, asked: FieldBins) -> "pd.DataFrame":
+    """List the bins: of eccentricity, of polar angle, of both, and of distances from positions."""
     import pandas as pd
 
-    rings = list(pairwise(eccentricities))
-    wedges = list(pairwise(angles))
+    rings = list(pairwise(edges.eccentricity))
+    wedges = list(pairwise(edges.polar_angle))
     nothing = (np.nan, np.nan)
-    whole = (eccentricities[0], eccentricities[-1])
+    nowhere = (MISSING, *nothing)
+    whole = (edges.eccentricity[0], edges.eccentricity[-1])
     listed = [
-        *(("eccentricity", *ring, *nothing) for ring in rings),
-        *(("polar_angle", *whole, *wedge) for wedge in wedges),
-        *(("cell", *ring, *wedge) for ring, wedge in product(rings, wedges)),
+        *(("eccentricity", *ring, *nothing, *nowhere) for ring in rings),
+        *(("polar_angle", *whole, *wedge, *nowhere) for wedge in wedges),
+        *(("cell", *ring, *wedge, *nowhere) for ring, wedge in product(rings, wedges)),
     ]
+    for position in asked.positions:
+        for profile, of in (
+            ("polar_angle_distance", edges.angle_distance),
+            ("distance", edges.distance),
+        ):
+            bounds = pairwise(of)
+            listed += [(profile, *whole, *nothing, position.name, *bound) for bound in bounds]
     return pd.DataFrame(listed, columns=list(BIN))
 
 
+def _places(
+    eccentricity: Array, polar_angle: Array | None, edges: _Edges, asked: FieldBins
+) -> list[tuple[NDArray[np.intp], int]]:
+    """Find the bin of each vertex in each profile, in the order of :func:`_bins`.
+
+    Returns
+    -------
+    list of (array, int)
+        The place among the bins of a profile, -1 if the vertex is in none; how many these are.
+    """
+    rings, ring = len(edges.eccentricity) - 1, _place(eccentricity, edges.eccentricity)
+    wedges = max(len(edges.polar_angle) - 1, 0)
+    if not wedges or polar_angle is None:
+        n_distances = len(asked.positions) * (len(edges.angle_distance) + len(edges.distance) - 2)
+        nowhere = np.full(ring.size, -1)
+        return [(ring, rings), (nowhere, wedges + rings * wedges + n_distances)]
+    angle = polar_angle.astype(np.float64)
+    is_in = (ring >= 0) & np.isfinite(angle)
+    wedge = np.where(is_in, _place((angle + 180) % 360 - 180, edges.polar_angle), -1)
+    cell = np.where(is_in, ring * wedges + wedge, -1)
+    found = [(ring, rings), (wedge, wedges), (cell, rings * wedges)]
+    for position in asked.positions:
+        n = len(edges.angle_distance) - 1
+        # What lies opposite is in the last bin.
+        apart = polar_angle_distance(angle, position)
+        near = np.minimum(_place(apart, edges.angle_distance), n - 1)
+        distance = field_distance(eccentricity.astype(np.float64), angle, position)
+        far, n_far = _place(distance, edges.distance), len(edges.distance) - 1
+        found += [(np.where(is_in, near, -1), n), (np.where(is_in & (far < n_far), far, -1), n_far)]
+    return found
+
+
+def _place(values: Array, edges: Array) -> NDArray[np.intp]:
+    """Find the bin that holds each value, edges being in the precision of the values."""
+    place: NDArray[np.intp] = np.searchsorted(edges.astype(values.dtype), values, side="right") - 1
+    return place
+
+
 def _locate(
-    half: Cortex, mask: Mask | None, eccentricities: Array, angles: Array, summary: SummaryKind
+    half: Cortex, mask: Mask | None, edges: _Edges, asked: FieldBins, summary: SummaryKind
 ) -> _Area | None:
     """Find the bins of the vertices of an area in one hemisphere."""
     from scipy.sparse import csr_array
@@ -211,31 +314,24 @@ def _locate(
     maps = half.retinotopy
     if mask is None or isinstance(maps, Absent):
         return None
-    n_rings, n_wedges = len(eccentricities) - 1, max(len(angles) - 1, 0)
+    # Limits of eccentricity are compared in the precision of the map, as those of ROIs are.
     vertices = np.flatnonzero(mask)
-    # Edges are compared in the precision of the map, as the limits of ROIs are.
-    own = maps.eccentricity[vertices]
-    ring = np.searchsorted(eccentricities.astype(own.dtype), own, side="right") - 1
-    is_in = (ring >= 0) & (ring < n_rings)
-    vertices, ring = vertices[is_in], ring[is_in]
-    column = np.arange(vertices.size)
-    places = [(ring, column)]
-    if n_wedges and maps.polar_angle is not None:
-        angle = maps.polar_angle[vertices].astype(np.float64)
-        is_known = np.isfinite(angle)
-        turned = (angle[is_known] + 180) % 360 - 180
-        wedge = np.searchsorted(angles, turned, side="right") - 1
-        cell = n_rings + n_wedges + ring[is_known] * n_wedges + wedge
-        places += [(n_rings + wedge, column[is_known]), (cell, column[is_known])]
-    rows, columns = np.concatenate(places, axis=1)
+    ring = _place(maps.eccentricity[vertices], edges.eccentricity)
+    vertices = vertices[(ring >= 0) & (ring < len(edges.eccentricity) - 1)]
+    angle = None if maps.polar_angle is None else maps.polar_angle[vertices]
+    rows, columns, n_bins = [], [], 0
+    for place, n in _places(maps.eccentricity[vertices], angle, edges, asked):
+        rows.append(n_bins + place[place >= 0])
+        columns.append(np.flatnonzero(place >= 0))
+        n_bins += n
+    holds = (np.concatenate(rows), np.concatenate(columns))
     weights = np.ones(vertices.size)
     if summary == "area-weighted-mean":
         weights = np.full(vertices.size, np.nan) if half.areas is None else half.areas[vertices]
-    n_bins = n_rings + n_wedges + n_rings * n_wedges
     return _Area(
         vertices=vertices,
         weights=weights,
-        holds=csr_array((np.ones(rows.size), (rows, columns)), shape=(n_bins, vertices.size)),
+        holds=csr_array((np.ones(len(holds[0])), holds), shape=(n_bins, vertices.size)),
         n_surface=mask.size,
     )
 

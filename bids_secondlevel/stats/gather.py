@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_KINDS = {"Rois": "ROI", "Positions": "position"}
+
+
 def gather(
     estimates: "pd.DataFrame",
     files: Sequence[Path],
@@ -108,7 +111,8 @@ def _differences(definitions: Mapping[Path, Definition]) -> list[str]:
                 said = _value_in_words(of_table.get(key))
                 whose.setdefault(said, {})[table.partition("_")[0]] = None
             if len(whose) > 1:
-                what = f"{key} of ROI {name.removeprefix('Rois.')}" if key else name
+                kind, _, label = name.partition(".")
+                what = f"{key} of {_KINDS[kind]} {label}" if key else name
                 fewest = sorted(whose.items(), key=lambda item: len(item[1]))
                 shown = ", and ".join(f"{said} for {listed(list(who), 5)}" for said, who in fewest)
                 found[f"{what} is {shown}"] = None

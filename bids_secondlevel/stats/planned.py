@@ -1,7 +1,7 @@
 """Planned contrasts: one number for each participant, a weighted sum of estimates."""
 
 from collections.abc import Sequence
-from itertools import combinations, product
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +23,8 @@ from bids_secondlevel.stats.tests import (
     Families,
     Numbers,
     spread,
-    tests_of_groups,
 )
-from bids_secondlevel.stats.welch import welch_tests
+from bids_secondlevel.stats.welch import tests_and_differences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +93,7 @@ def _cells_of(contrast: PlannedContrast, cells: "pd.DataFrame") -> list[tuple[in
     left = cells
     weights: dict[str, dict[str, float]] = {}
     for key in ("task", "contrast", "session", "roi", "hemi"):
-        weights[key] = _weights(contrast, key, left, where)
+        weights[key] = weights_of(contrast, key, left)
         left = left[left[key].isin(weights[key])]
     found = []
     for labels in product(*(weights[key] for key in PLANNED_KEYS)):
@@ -116,10 +115,22 @@ def _cells_of(contrast: PlannedContrast, cells: "pd.DataFrame") -> list[tuple[in
     return found
 
 
-def _weights(
-    contrast: PlannedContrast, key: PlannedKey, cells: "pd.DataFrame", where: str
+def weights_of(
+    contrast: PlannedContrast, key: PlannedKey, cells: "pd.DataFrame"
 ) -> dict[str, float]:
-    """Find the labels that weights are given for, whatever their case."""
+    """Find the labels of a column that weights are given for, whatever their case.
+
+    Parameters
+    ----------
+    cells
+        What there is, with this column.
+
+    Raises
+    ------
+    UsageError
+        If a label is not there, or none is given and there are several.
+    """
+    where = f"[[planned]] {contrast.name!r}"
     there = list(cells[key].unique())
     given = contrast.weights(key)
     if given is None:
@@ -171,12 +182,8 @@ def planned_tests(
         names=np.full(len(planned), "planned contrasts", dtype=object),
         is_corrected=np.full(len(planned), fill_value=True),
     )
-    tests = tests_of_groups(names, numbers, families, inference, groups)
-    tables = [tests.assign(versus=MISSING)]
-    for (one, of_one), (other, of_other) in combinations(groups.each(numbers) if groups else (), 2):
-        compared = welch_tests(of_one, of_other, families.of(f", {one} - {other}"), inference)
-        tables.append(names.assign(group=one, versus=other).join(compared))
-    return pd.concat(tables, ignore_index=True).reindex(columns=list(PLANNED_COLUMNS))
+    tests = tests_and_differences(names, numbers, families, inference, groups)
+    return tests.reindex(columns=list(PLANNED_COLUMNS))
 
 
 def as_estimates(planned: Sequence[PlannedContrast], estimates: "pd.DataFrame") -> "pd.DataFrame":

@@ -18,7 +18,7 @@ from bids_secondlevel.core.inference import (
     FamilyKind,
     Inference,
     is_mean_of_sessions,
-    mean_of_sessions,
+    mean_of,
 )
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema
 from bids_secondlevel.core.values import NEVER_NEGATIVE, STATUSES, Array, Mask
@@ -376,7 +376,7 @@ def with_session_means(cells: "pd.DataFrame", numbers: Numbers) -> tuple["pd.Dat
         is_circular = (numbers.claims[:, at] == circular).any()
         if len(at) < 2 or is_circular or not numbers.there[:, at].all(axis=1).any():
             continue
-        means.append(of_cell.iloc[:1].assign(session=mean_of_sessions(list(of_cell["session"]))))
+        means.append(of_cell.iloc[:1].assign(session=mean_of(list(of_cell["session"]))))
         parts.append(
             Numbers(
                 participants=numbers.participants,

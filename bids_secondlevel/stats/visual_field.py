@@ -1,9 +1,9 @@
-"""Responses in the visual field across participants: bins tested against 0.
+"""Responses in the visual field across participants: bins tested against 0, and between groups.
 
 Participants have the same bins, but for how many rings there are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,19 +12,23 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.inference import PLAIN, Inference
-from bids_secondlevel.core.rows import Schema, grouped, stacked
+from bids_secondlevel.core.rows import MISSING, Column, Schema, grouped, stacked
+from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import Array, Mask, Status
 from bids_secondlevel.core.visual_field import ASYMMETRIES, asymmetries
 from bids_secondlevel.rois.visual_field import BIN, PROFILES, VISUAL_FIELD_COLUMNS
+from bids_secondlevel.stats.gather import select
 from bids_secondlevel.stats.tests import (
     GROUP_COLUMN,
+    N_OF_GROUPS,
     REASONS,
+    SESSION_COLUMN,
     TEST_COLUMNS,
     Families,
     Numbers,
-    tests_of_groups,
     untestable,
 )
+from bids_secondlevel.stats.welch import tests_and_differences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,29 +38,58 @@ if TYPE_CHECKING:
 SERIES = ("session", "task", "contrast", "area", "hemi", "space", "statistic")
 """The columns that name the responses of an area, in the bins of several profiles."""
 
-_KEY = (*SERIES, *BIN)
+KEY = (*SERIES, *BIN)
+"""The columns that name a number of a participant."""
+
 _ORDER = {name: place for place, name in enumerate((*PROFILES, *ASYMMETRIES))}
 _NO_EDGE = np.inf
 """In the place of an edge that is n/a: NaN is not equal to itself."""
 
+_MAY_BE_MISSING = ("polar_angle_low", "polar_angle_high", "distance_low", "distance_high")
+
 _EMPTY = REASONS.index("empty_bin")
 
 FIELD_TEST_COLUMNS: Schema = {
-    **{name: VISUAL_FIELD_COLUMNS[name] for name in _KEY},
+    **{name: VISUAL_FIELD_COLUMNS[name] for name in KEY},
+    "session": SESSION_COLUMN,
+    "contrast": Column(
+        str,
+        "first-level contrast of the measured map; or the name of a planned contrast, see weights; "
+        "mean(UL,UR): the mean over these contrasts, each seen from its own position",
+    ),
     "profile": replace(
         VISUAL_FIELD_COLUMNS["profile"],
         description="what the bins are of, or a difference between meridians of the visual field",
         levels={**PROFILES, **ASYMMETRIES},
     ),
+    "weights": Column(
+        str,
+        "of a planned contrast: the contrasts that it is made of, each with its weight; n/a for "
+        "contrasts of maps",
+        is_optional=True,
+    ),
     "group": GROUP_COLUMN,
+    "versus": Column(
+        str,
+        "group whose mean is subtracted (Welch's t); n/a for a test against 0",
+        is_optional=True,
+    ),
+    **N_OF_GROUPS,
     **{
         name: TEST_COLUMNS[name]
         for name in ("n", "mean", "sd", "sem", "ci95_low", "ci95_high", "t", "df", "p")
     },
+    "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a where there is no t"),
     "p_fwe": replace(
         TEST_COLUMNS["p_fwe"],
         description="p value by sign flips, corrected by the largest |t| for the bins of a profile "
-        "of one contrast, area and hemisphere (familywise error rate)",
+        "of one contrast, area and hemisphere (familywise error rate); n/a for differences of "
+        "groups",
+    ),
+    "p_holm": replace(
+        TEST_COLUMNS["p_holm"],
+        description="p, corrected by Holm's method for the bins of a profile of one contrast, area "
+        "and hemisphere (familywise error rate)",
     ),
     "excluded": replace(
         TEST_COLUMNS["excluded"],
@@ -82,42 +115,28 @@ def spread_bins(rows: "pd.DataFrame") -> "pd.DataFrame":
         Of each participant the ``estimate``, and as ``gap`` the place among :data:`REASONS` of why
         there is none. It takes a tenth of the memory of the rows.
     """
-    is_wedge = rows["profile"] == "polar_angle"
+    has_rings = rows["profile"].isin(["eccentricity", "cell"])
     gap = np.select(
         [rows["n_vertices"] == 0, rows["n_vertices"].isna(), rows["n_finite"].isna()],
         [_EMPTY, REASONS.index("missing_retinotopy"), REASONS.index("missing_map")],
         REASONS.index("no_finite_vertices"),
     )
     keyed = rows.assign(
-        # Wedges reach as far as the rings of the participant do.
-        eccentricity_high=rows["eccentricity_high"].mask(is_wedge, _NO_EDGE),
-        polar_angle_low=rows["polar_angle_low"].fillna(_NO_EDGE),
-        polar_angle_high=rows["polar_angle_high"].fillna(_NO_EDGE),
+        # Wedges and distances reach as far as the rings of the participant do.
+        eccentricity_high=rows["eccentricity_high"].where(has_rings, _NO_EDGE),
+        **{name: rows[name].fillna(_NO_EDGE) for name in _MAY_BE_MISSING},
         gap=gap.astype(np.float64),
-    ).drop_duplicates(["participant_id", *_KEY])
-    return keyed.pivot(index=list(_KEY), columns="participant_id", values=["estimate", "gap"])
+    ).drop_duplicates(["participant_id", *KEY])
+    return keyed.pivot(index=list(KEY), columns="participant_id", values=["estimate", "gap"])
 
 
-def field_tests(
-    spread: "Sequence[pd.DataFrame]",
-    everyone: Mapping[str, Status],
-    inference: Inference = PLAIN,
-    groups: "Groups | None" = None,
-) -> "pd.DataFrame":
-    """Test the mean of every bin against 0, and differences between meridians.
+def gather_bins(spread: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
+    """Put together the bins of all participants, some of them in each part.
 
     Parameters
     ----------
     spread
-        Bins of all participants, by :func:`spread_bins`, some participants in each.
-    everyone
-        Who is to be named if there is no number, by label, and why there is no row.
-
-    Returns
-    -------
-    DataFrame
-        With :data:`FIELD_TEST_COLUMNS`. There are no rings beyond the last one in which somebody
-        has a vertex.
+        By :func:`spread_bins`.
 
     Raises
     ------
@@ -126,12 +145,52 @@ def field_tests(
     """
     import pandas as pd
 
-    if not spread:
+    parts = list(spread)
+    if not parts:
+        nothing = stacked((), VISUAL_FIELD_COLUMNS)[list(KEY)]
+        return pd.DataFrame(index=pd.MultiIndex.from_frame(nothing))
+    together = pd.concat(parts, axis="columns")
+    _check_bins(together.index.to_frame(index=False))
+    return together
+
+
+def select_bins(bins: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
+    """Keep the bins that the settings ask for."""
+    return bins.iloc[select(bins.index.to_frame(index=False), settings).index]
+
+
+def field_tests(
+    together: "pd.DataFrame",
+    everyone: Mapping[str, Status],
+    inference: Inference = PLAIN,
+    groups: "Groups | None" = None,
+    weights: Mapping[str, str] | None = None,
+) -> "pd.DataFrame":
+    """Test the mean of every bin against 0, differences between meridians, and between groups.
+
+    Parameters
+    ----------
+    together
+        Bins of all participants, by :func:`gather_bins`.
+    everyone
+        Who is to be named if there is no number, by label, and why there is no row.
+    groups
+        Each is tested for itself, too, and against each other.
+    weights
+        What planned contrasts are made of, by name, in words.
+
+    Returns
+    -------
+    DataFrame
+        With :data:`FIELD_TEST_COLUMNS`. There are no rings beyond the last one in which somebody
+        has a vertex, and no farther distances.
+    """
+    import pandas as pd
+
+    if together.empty:
         return stacked((), FIELD_TEST_COLUMNS)
-    together: pd.DataFrame = pd.concat(list(spread), axis="columns")
     place = together.index.to_frame(index=False)
-    _check_bins(place)
-    order = place.assign(profile=place["profile"].map(_ORDER)).sort_values(list(_KEY)).index
+    order = place.assign(profile=place["profile"].map(_ORDER)).sort_values(list(KEY)).index
     place = place.loc[order].reset_index(drop=True)
     labels = sorted(everyone)
     people = [f"sub-{label}" for label in labels]
@@ -147,7 +206,9 @@ def field_tests(
     bins = pd.concat([of.bins for of in series], ignore_index=True)
     rings = bins.loc[bins["profile"] == "eccentricity", "eccentricity_high"]
     bins["eccentricity_high"] = bins["eccentricity_high"].replace(_NO_EDGE, rings.max())
-    bins = bins.replace({"polar_angle_low": _NO_EDGE, "polar_angle_high": _NO_EDGE}, np.nan)
+    bins = bins.replace(dict.fromkeys(_MAY_BE_MISSING, _NO_EDGE), np.nan)
+    known = weights or {}
+    bins["weights"] = bins["contrast"].map(lambda name: known.get(name, MISSING)).astype("str")
     of_all = np.vstack([of.values for of in series]).T
     numbers = Numbers(
         participants=np.array(people, dtype=object),
@@ -157,14 +218,14 @@ def field_tests(
         claims=np.zeros(of_all.shape, dtype=np.intp),  # no localizer takes part
         minor=np.zeros(of_all.shape, dtype=bool),
     )
-    names = bins[["profile", *SERIES]].agg(" ".join, axis="columns")
+    names = bins[["profile", "position", *SERIES]].agg(" ".join, axis="columns")
     families = Families(
         names=names.to_numpy(dtype=object),
         is_corrected=np.ones(len(bins), dtype=bool),
         untestable=untestable(bins),
     )
-    tests = tests_of_groups(bins, numbers, families, inference, groups)
-    return tests[list(FIELD_TEST_COLUMNS)]
+    tests = tests_and_differences(bins, numbers, families, inference, groups)
+    return tests.reindex(columns=list(FIELD_TEST_COLUMNS))
 
 
 class _Series(NamedTuple):
@@ -189,10 +250,14 @@ def _reasons(gaps: Array, status: NDArray[np.intp]) -> Array:
 
 
 def _up_to_the_last(series: _Series) -> _Series:
-    """Leave out rings beyond the last one that somebody has a vertex in."""
-    high = series.bins["eccentricity_high"].to_numpy()
-    is_there = series.is_of("eccentricity") & (series.reasons != _EMPTY).any(axis=1)
-    is_used = np.isinf(high) | (high <= high[is_there].max(initial=0))
+    """Leave out rings, and distances, beyond the last one that somebody has a vertex in."""
+    is_there = (series.reasons != _EMPTY).any(axis=1)
+    is_used = np.full(len(series.bins), fill_value=True)
+    for profile, column in (("eccentricity", "eccentricity_high"), ("distance", "distance_high")):
+        high = series.bins[column]
+        reached = high.where(is_there & series.is_of(profile), 0)
+        last = reached.groupby(series.bins["position"].to_numpy()).transform("max")
+        is_used &= (np.isinf(high) | (high <= last)).to_numpy()
     return _Series(series.bins[is_used], series.values[is_used], series.reasons[is_used])
 
 
@@ -222,6 +287,8 @@ def _check_bins(bins: "pd.DataFrame") -> None:
     for profile, low, high in (
         ("eccentricity", "eccentricity_low", "eccentricity_high"),
         ("polar_angle", "polar_angle_low", "polar_angle_high"),
+        ("polar_angle_distance", "distance_low", "distance_high"),
+        ("distance", "distance_low", "distance_high"),
     ):
         of_profile = bins.loc[bins["profile"] == profile, [low, high]]
         edges = of_profile.drop_duplicates().sort_values([low, high]).to_numpy()

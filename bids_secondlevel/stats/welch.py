@@ -1,5 +1,6 @@
 """Comparisons of two groups of participants, by Welch's t test."""
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,13 +20,41 @@ from bids_secondlevel.stats.tests import (
     join_notes,
     name_gaps,
     noncentralities,
+    tests_of_groups,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bids_secondlevel.stats.groups import Groups
+
 _ROUNDING = 1e-12
 """Variances that are a smaller share of the square of the numbers are none."""
+
+
+def tests_and_differences(
+    cells: "pd.DataFrame",
+    numbers: Numbers,
+    families: Families,
+    inference: Inference,
+    groups: "Groups | None",
+) -> "pd.DataFrame":
+    """Test everybody and each group against 0, then each group against each other.
+
+    Returns
+    -------
+    DataFrame
+        That of :func:`~.tests.tests_of_groups` with a column ``versus``, and below it the
+        differences of two groups.
+    """
+    import pandas as pd
+
+    tests = tests_of_groups(cells, numbers, families, inference, groups)
+    tables = [tests.assign(versus=MISSING)]
+    for (one, of_one), (other, of_other) in combinations(groups.each(numbers) if groups else (), 2):
+        compared = welch_tests(of_one, of_other, families.of(f", {one} - {other}"), inference)
+        tables.append(cells.assign(group=one, versus=other).join(compared))
+    return pd.concat(tables, ignore_index=True)
 
 
 def welch_tests(

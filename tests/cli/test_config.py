@@ -370,3 +370,49 @@ def test_without_a_file_nothing_is_imported_that_reads_one():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (finished.returncode, finished.stderr) == (0, "")
+
+
+POSITIONS = """
+relative_to = { attendUL = "ul" }
+[[position]]
+name = "UL"
+eccentricity = 7
+polar-angle = -45
+[[position]]
+name = "R"
+eccentricity = 3.5
+polar_angle = 90
+"""
+
+
+def test_positions_and_the_contrasts_that_have_one(read):
+    given = read(POSITIONS)
+    assert [(p.name, p.eccentricity, p.polar_angle) for p in given.positions] == [
+        ("UL", 7.0, -45.0),
+        ("R", 3.5, 90.0),
+    ]
+    assert given.relative_to == {"attendUL": "ul"}
+    inline = 'relative_to = { attendUL = "ul" }\n'
+    as_table = POSITIONS.replace(inline, "") + '[relative-to]\nattendUL = "ul"\n'
+    assert read(as_table) == given
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ('"ul"', '"LL"', "relative-to: attendUL = 'LL'; expected .* there are: UL, R"),
+        ('"ul"', "1", "relative_to. attendUL is not a text; expected a position"),
+        ('{ attendUL = "ul" }', '"UL"', "expected relative_to as a table under the heading"),
+        ("-45", "-181", "number 1: polar-angle = -181; expected degrees from -180 to 180"),
+        ("-45", "nan", "number 1: polar-angle = nan; expected"),
+        ("= 7", "= 0", "number 1: eccentricity = 0; expected degrees of visual angle above 0"),
+        ("= 7", '= "7"', "number 1: eccentricity = '7'; expected a number"),
+        ("eccentricity = 7", "", "number 1: has no key eccentricity"),
+        ("eccentricity = 7", "eccentricty = 7", "did you mean eccentricity"),
+        ('"R"', '"ul"', "two positions have the same name"),
+        ('"R"', '"own"', "number 2: name = 'own'; expected a name other than 'own'"),
+    ],
+)
+def test_positions_that_cannot_be(read, before, after, named):
+    with pytest.raises(UsageError, match=named):
+        read(POSITIONS.replace(before, after))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bids_secondlevel.cli.config import parse
 from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.options import GROUP_LEVEL, GROUPS, RUNNING, options_of
+from bids_secondlevel.core.positions import Position
 from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import DerivativePath, Settings, settings_as_toml, settings_text
 
@@ -126,6 +127,9 @@ MEASURED = st.fixed_dictionaries(
         "visual_field": st.booleans(),
         "eccentricity_bins": st.sampled_from([(), (0.0, 2.5, 8.0)]),
         "sweep_eccentricities": st.sampled_from([(), (3.0, 4.0)]),
+        "positions": st.sampled_from(
+            [(), (Position(name="UL", eccentricity=7.0, polar_angle=-45.0),)]
+        ),
         "min_coverage": st.sampled_from([0.0, 0.5]),
         "model": st.sampled_from([None, "estimate ~ age", 'a "quoted" \\ one']),
         "rule": RULES,
@@ -138,7 +142,8 @@ MEASURED = st.fixed_dictionaries(
 def test_what_is_written_gives_the_same_settings_with_config(tmp_path_factory, options, changes):
     rules = [replace(options["rule"], **change) for change in changes]
     rois = tuple(RoiDefinition(f"roi{n}", ("UL",), rule) for n, rule in enumerate(rules))
-    written = make(rois=rois, **options)
+    relative_to = {"attend": "UL"} if options["positions"] else {}
+    written = make(rois=rois, relative_to=relative_to, **options)
     path = tmp_path_factory.mktemp("config") / "settings.toml"
     path.write_text(settings_text(written))
     assert parse(["bids", "out", "participant", "--config", str(path)]) == written

@@ -2,24 +2,36 @@
 
 import json
 import math
-from itertools import pairwise
+from dataclasses import replace
+from itertools import pairwise, product
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from half_cortex import half
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from plans import plan
 from study import describe, read_tsv, run_here, write_gifti, write_mgz
 
 from bids_secondlevel.core.files import Contrast
 from bids_secondlevel.core.hemispheres import Bilateral
+from bids_secondlevel.core.positions import Position
 from bids_secondlevel.core.roi_rule import RoiDefinition
-from bids_secondlevel.core.visual_field import FieldBins
+from bids_secondlevel.core.visual_field import (
+    ASYMMETRIES,
+    FieldBins,
+    field_distance,
+    polar_angle_distance,
+)
 from bids_secondlevel.rois.visual_field import BIN, locate_in_field, measure_in_field
 
 N = 400
 SIDES = {"L": ("lh", 1), "R": ("rh", -1)}
+CONTRAST = Contrast(
+    participant_id="sub-01", session=None, task="main", contrast="faces", maps={}, localizers={}
+)
 EDGES = [0.5, 0.71, 1, 1.41, 2, 2.83, 4, 5.66, 8, 11.31, 16]
 WEDGES = [-180 + 30 * i for i in range(13)]
 
@@ -206,7 +218,10 @@ def test_volumes(tmp_path):
         path = root / f"derivatives/{folder}/sub-01_{stem}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         nib.save(nib.Nifti1Image(values, affine), path)
-    done = run_here(root, tmp_path / "out", "participant", "--retinotopy-only", "--no-report")
+    config = tmp_path / "positions.toml"
+    config.write_text(POSITIONS)
+    options = ("--retinotopy-only", "--no-report", "--config", config)
+    done = run_here(root, tmp_path / "out", "participant", *options)
     assert done.returncode == 0, done.stderr
     rows = table(tmp_path / "out")
     field = np.where(x < 0, maps["angle"], -maps["angle"])  # the left hemisphere sees the right
@@ -215,6 +230,142 @@ def test_volumes(tmp_path):
     ].to_numpy():
         inside = (field >= low) & (field < high)
         assert mean == pytest.approx(maps["effect"][inside].astype("f8").mean(), rel=1e-12)
+    angle = np.radians(field.astype("f8"))
+    far = np.abs(maps["eccen"] * np.exp(1j * angle) - 4 * np.exp(-0.25j * np.pi))
+    around = rows[(rows["profile"] == "distance") & (rows["position"] == "UL")]
+    assert around["n_vertices"].sum() == far.size
+    for low, high, mean in around[["distance_low", "distance_high", "estimate"]].to_numpy():
+        inside = maps["effect"][(far >= low) & (far < high)].astype("f8")
+        assert inside.size == 0 or mean == pytest.approx(inside.mean(), rel=1e-12)
+
+
+POSITIONS = """
+[[position]]
+name = "UL"
+eccentricity = 4
+polar-angle = -45
+[[position]]
+name = "down"
+eccentricity = 8.5
+polar-angle = 180
+"""
+
+
+def expected_around(hemi, place, profile, edges):
+    """Go through the vertices of V1 one by one, for distances in a plane or in polar angle."""
+    found, (eccentricity, angle) = {}, place
+    for side, (_, sign) in SIDES.items():
+        known = maps_of(side, 1)
+        for v in range(N):
+            r, a = float(known["eccen"][v]), sign * float(known["angle"][v])
+            is_in = known["varea"][v] == 1 and np.float32(0.5) <= known["eccen"][v]
+            if hemi not in (side, "both") or not is_in or math.isnan(a):
+                continue
+            if profile == "distance":
+                there, here = (
+                    r * complex(math.sin(math.radians(a)), math.cos(math.radians(a)))
+                    for r, a in ((r, a), (eccentricity, angle))
+                )
+                far = abs(there - here)
+            else:
+                turned = (a - angle) % 360
+                far = min(turned, 360 - turned)
+            bounds = next((b for b in pairwise(edges) if b[0] <= far < b[1]), (150, 180))
+            found.setdefault(bounds, []).append(float(known["effect"][v]))
+    return found
+
+
+def test_profiles_around_positions(tmp_path):
+    root = write_study(tmp_path / "bids", ["01"])
+    config = tmp_path / "positions.toml"
+    config.write_text('relative_to = { Faces = "down" }\n' + POSITIONS)
+    options = ("--retinotopy-only", "--no-report", "--config", config)
+    done = run_here(root, tmp_path / "out", "participant", *options)
+    assert done.returncode == 0, done.stderr
+    rows = table(tmp_path / "out")
+    plain = rows[rows["position"].isna()].drop(columns=["position", *BIN[-2:]])
+    check(plain[plain["hemi"] == "both"], expected("01", 1, "both"))
+    around = rows[rows["position"].notna()]
+    places = {"UL": (4, -45), "down": (8.5, 180), "own": (8.5, 180)}
+    kinds = {
+        "polar_angle_distance": [0, 30, 60, 90, 120, 150, 180],
+        "distance": [0, 1, *EDGES[3:], 22.63, 32],
+    }
+    n_rows = 0
+    for name, profile, hemi in product(places, kinds, ("L", "R", "both")):
+        planted = expected_around(hemi, places[name], profile, kinds[profile])
+        named = {"position": name, "profile": profile, "hemi": hemi}
+        of = around[(around[list(named)] == list(named.values())).all(axis="columns")]
+        assert set(zip(of["distance_low"], of["distance_high"], strict=True)) >= set(planted)
+        for row in of.itertuples():
+            values = np.array(planted.get((row.distance_low, row.distance_high), []))
+            finite = values[np.isfinite(values)]
+            assert (row.n_vertices, row.n_finite) == (values.size, finite.size)
+            if finite.size:
+                assert row.estimate == pytest.approx(finite.mean(), rel=1e-12)
+        n_rows += len(of)
+    assert n_rows == len(around)
+    sidecar = json.loads(next(tmp_path.rglob("*visualfield_estimates.json")).read_text())
+    assert sidecar["Positions"]["UL"] == {"Eccentricity": 4, "PolarAngle": -45}
+    assert sidecar["RelativeTo"] == {"faces": "down"}
+    config.write_text('relative_to = { houses = "down" }\n' + POSITIONS)
+    done = run_here(root, tmp_path / "out", "participant", *options)
+    assert "no contrast houses is measured; there are: faces" in done.stderr
+    assert done.returncode == 64
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.floats(0.1, 20),
+    st.floats(-180, 180),
+    st.floats(-180, 180),
+)
+def test_distances_stay_the_same_if_everything_is_turned(seed, eccentricity, angle, by):
+    rng = np.random.default_rng(seed)
+    r, a = rng.uniform(0, 20, 50), rng.uniform(-180, 180, 50)
+    here = Position(name="here", eccentricity=eccentricity, polar_angle=angle)
+    turned = replace(here, polar_angle=(angle + by + 180) % 360 - 180)
+    for distance in (
+        lambda a, position: field_distance(r, a, position),
+        polar_angle_distance,
+    ):
+        np.testing.assert_allclose(distance(a, here), distance(a + by, turned), atol=1e-9)
+    assert (polar_angle_distance(a, here) <= 180).all()
+    # The triangle inequality, with the fovea as the third corner.
+    assert (field_distance(r, a, here) <= r + eccentricity + 1e-9).all()
+    assert (field_distance(r, a, here) >= np.abs(r - eccentricity) - 1e-9).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_cells_and_distances_pool_to_the_same_mean(seed, n_angles):
+    rng = np.random.default_rng(seed)
+    cortex = Bilateral.of(
+        lambda side: half(
+            side,
+            60,
+            eccentricity=rng.uniform(0.4, 9, 60),
+            polar_angle=rng.uniform(0, 180, 60) * (1 if side == "L" else -1),
+        )
+    )
+    values = Bilateral.of(lambda _: np.where(rng.random(60) < 0.1, np.nan, rng.normal(size=60)))
+    bins = FieldBins(
+        n_angles=n_angles, positions=(Position(name="A", eccentricity=3, polar_angle=20),)
+    )
+    rois = (RoiDefinition(name="V1", contrasts=()),)
+    asked = plan(rois=rois, visual_field=bins)
+    rows = measure_in_field(values, locate_in_field(cortex, asked), CONTRAST, asked)
+    rows = rows.assign(total=(rows["estimate"] * rows["n_finite"]).fillna(0))
+    columns = ["total", "n_vertices", "n_finite"]
+    sums = rows.groupby(["hemi", "profile"])[columns].sum().unstack("profile")
+    for column in columns:
+        of = sums[column]
+        for profile in of:
+            np.testing.assert_allclose(of[profile], of["eccentricity"], atol=1e-9)
+    wedges = rows[rows["profile"] == "polar_angle"].set_index(["hemi", "polar_angle_low"])
+    cells = rows[rows["profile"] == "cell"].groupby(["hemi", "polar_angle_low"])[columns].sum()
+    np.testing.assert_allclose(cells, wedges.loc[cells.index, columns], atol=1e-9)
 
 
 def test_means_are_weighted_by_area_if_asked_for():
@@ -228,16 +379,69 @@ def test_means_are_weighted_by_area_if_asked_for():
         summary="area-weighted-mean",
         visual_field=FieldBins(edges=(0.5, 4.5)),
     )
-    contrast = Contrast(
-        participant_id="sub-01", session=None, task="main", contrast="faces", maps={}, localizers={}
-    )
-    rows = measure_in_field(values, locate_in_field(cortex, asked), contrast, asked)
+    rows = measure_in_field(values, locate_in_field(cortex, asked), CONTRAST, asked)
     means = dict(zip(rows["hemi"], rows["estimate"], strict=True))
     for side in "LR":
         assert means[side] == pytest.approx(np.average(values[side], weights=areas[side]))
     weights = np.concatenate([areas["L"], areas["R"]])
     pooled = np.concatenate([values.left, values.right])
     assert means["both"] == pytest.approx(np.average(pooled, weights=weights))
+
+
+def test_the_group_averages_contrasts_as_seen_from_their_own_positions(tmp_path):
+    root, out = write_study(tmp_path / "bids"), tmp_path / "out"
+    first_level = root / "derivatives/glm"
+    for path in list(first_level.rglob("*faces*")):
+        side = "L" if "hemi-L" in path.name else "R"
+        values = 2 - maps_of(side, int(path.name[4:6]))["effect"]
+        write_gifti(path.with_name(path.name.replace("faces", "houses")), values, side)
+    config = tmp_path / "positions.toml"
+    planned = """
+[[planned]]
+name = "facesMinusHouses"
+task = "main"
+roi = "V1retinotopy"
+contrast = { faces = 1, HOUSES = -1 }
+[[planned]]
+name = "only one"
+roi = "V1retinotopy"
+contrast = "faces"
+"""
+    config.write_text('relative_to = { faces = "UL", houses = "down" }\n' + POSITIONS + planned)
+    options = ("--retinotopy-only", "--config", config)
+    assert run_here(root, out, "participant", *options, "--no-report").returncode == 0
+    done = run_here(root, out, "group", "--config", config, "--contrasts", "faces")
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(out / "group_visualfield.tsv", sep="\t", keep_default_na=False)
+    assert set(rows["contrast"]) == {"faces", "facesMinusHouses"}
+    done = run_here(root, out, "group", "--config", config)
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(out / "group_visualfield.tsv", sep="\t", keep_default_na=False)
+    rows = rows.replace("n/a", np.nan)
+    of_each = pd.concat([table(out, label) for label in ("01", "02")])
+    assert set(rows["contrast"]) == {
+        *("faces", "houses", "facesMinusHouses", "mean(faces,houses)"),
+    }
+    key = ["hemi", "profile", "position", "eccentricity_low", "polar_angle_low", "distance_low"]
+    for column in (*key[3:], "mean", "n"):
+        rows[column] = rows[column].astype(float)
+    wide = of_each.pivot(index=["participant_id", *key], columns="contrast", values="estimate")
+    found = {contrast: of.set_index(key) for contrast, of in rows.groupby("contrast")}
+    difference = (wide["faces"] - wide["houses"]).groupby(key, dropna=False).mean()
+    planned = found["facesMinusHouses"]
+    assert set(planned["weights"]) == {"faces 1, HOUSES -1"}
+    assert found["faces"]["weights"].isna().all()
+    planned = planned[~planned.index.isin(ASYMMETRIES, level="profile")]
+    assert set(planned.index.unique("position")) == {"UL", "down", "own", np.nan}
+    pd.testing.assert_series_equal(planned["mean"], difference[planned.index], check_names=False)
+    together = found["mean(faces,houses)"]
+    assert set(together.index.unique("position")) == {"own"}
+    mean = ((wide["faces"] + wide["houses"]) / 2).groupby(key, dropna=False).mean()
+    pd.testing.assert_series_equal(together["mean"], mean[together.index], check_names=False)
+    config.write_text(config.read_text().replace("facesMinusHouses", "faces"))
+    done = run_here(root, out, "group", "--config", config)
+    assert "[[planned]] 'faces': a contrast of the maps has this name" in done.stderr
+    assert done.returncode == 64
 
 
 def test_the_group_has_tests_of_every_bin_as_long_as_there_are_profiles(tmp_path):
@@ -249,10 +453,12 @@ def test_the_group_has_tests_of_every_bin_as_long_as_there_are_profiles(tmp_path
     path = out / "group_visualfield.tsv"
     rows = pd.read_csv(path, sep="\t")
     of_each = pd.concat([table(out, label) for label in ("01", "02")])
-    mean = of_each.groupby(["hemi", *BIN], dropna=False)["estimate"].mean()
+    named = ["hemi", *BIN[:5]]
+    mean = of_each.groupby(named, dropna=False)["estimate"].mean()
     tested = rows[rows["profile"].isin(mean.index.unique("profile"))]
     assert len(tested) == len(mean)
-    found = tested.set_index(["hemi", *BIN])["mean"]
+    assert not {"position", "versus", "weights"} & {*rows.columns, *of_each.columns}
+    found = tested.set_index(named)["mean"]
     pd.testing.assert_series_equal(found, mean.loc[found.index], check_names=False)
     described = json.loads(path.with_suffix(".json").read_text())
     assert set(described) >= {*rows.columns, "RandomSeed", "Rois"}

@@ -20,6 +20,7 @@ from bids_secondlevel.stats.visual_field import SERIES
 NAN = float("nan")
 RINGS = [0.5, 1.0, 2.0, 4.0, 8.0]
 WEDGES = [-180.0 + 30 * i for i in range(13)]
+NOWHERE = {"position": "n/a", "distance_low": NAN, "distance_high": NAN}
 V1 = {"V1": [(0.0, 5.0)]}
 
 
@@ -34,8 +35,8 @@ def study(contrasts=("attend",), *, hemis=("both",), group=False, seed=0):
     labels = {"session": "n/a", "task": "main", "area": "V1", "space": "fsnative"}
     rows = pd.concat(
         [
-            pd.DataFrame(bins, columns=list(BIN)).assign(
-                **labels, contrast=contrast, hemi=hemi, statistic="effect"
+            pd.DataFrame(bins, columns=list(BIN[:5])).assign(
+                **labels, **NOWHERE, contrast=contrast, hemi=hemi, statistic="effect"
             )
             for contrast, hemi in product(contrasts, hemis)
         ],

@@ -13,9 +13,15 @@ from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.core.visual_field import FieldBins, asymmetries
 from bids_secondlevel.rois.visual_field import BIN, VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats.groups import groups_of
-from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS, field_tests, spread_bins
+from bids_secondlevel.stats.visual_field import (
+    FIELD_TEST_COLUMNS,
+    field_tests,
+    gather_bins,
+    spread_bins,
+)
 
 NAN = float("nan")
+NOWHERE = ("n/a", NAN, NAN)
 RINGS = [0.5, 0.71, 1.0, 1.41]
 ALL_FLIPS = Inference(n_permutations=10_000)
 
@@ -26,9 +32,9 @@ def rows_of(label, values, *, n_rings=3, contrast="faces", statistic="effect", n
     edges = np.linspace(-180, 180, n_wedges + 1).tolist()
     wedges = list(pairwise(edges))
     bins = [
-        *(("eccentricity", *ring, NAN, NAN) for ring in rings),
-        *(("polar_angle", 0.5, RINGS[n_rings], *wedge) for wedge in wedges),
-        *(("cell", *rings[0], *wedge) for wedge in wedges[:2]),
+        *(("eccentricity", *ring, NAN, NAN, *NOWHERE) for ring in rings),
+        *(("polar_angle", 0.5, RINGS[n_rings], *wedge, *NOWHERE) for wedge in wedges),
+        *(("cell", *rings[0], *wedge, *NOWHERE) for wedge in wedges[:2]),
     ]
     table = pd.DataFrame(bins, columns=list(BIN))
     return table.assign(
@@ -48,7 +54,8 @@ def rows_of(label, values, *, n_rings=3, contrast="faces", statistic="effect", n
 
 def across(tables, everyone=None, inference=ALL_FLIPS, groups=None):
     people = {of["participant_id"].iloc[0].removeprefix("sub-"): "missing_map" for of in tables}
-    return field_tests(list(map(spread_bins, tables)), everyone or people, inference, groups)
+    bins = gather_bins(map(spread_bins, tables))
+    return field_tests(bins, everyone or people, inference, groups)
 
 
 def test_means_are_those_of_scipy_and_corrected_within_a_profile():
@@ -146,7 +153,7 @@ def test_bins_of_two_kinds_are_refused():
 
 
 def test_without_tables_or_polar_angles():
-    assert list(field_tests((), {})) == list(FIELD_TEST_COLUMNS)
+    assert list(field_tests(gather_bins(()), {})) == list(FIELD_TEST_COLUMNS)
     data = np.random.default_rng(3).normal(size=(6, 9))
     rows = [rows_of(str(i), of) for i, of in enumerate(data)]
     tested = across([of[of["profile"] == "eccentricity"] for of in rows])
@@ -160,7 +167,18 @@ def test_groups_are_tested_for_themselves():
     tables = [rows_of(str(i), of) for i, of in enumerate(data)]
     tested = across(tables, groups=groups_of("sex", about, people))
     rings = tested[tested["profile"] == "eccentricity"]
-    np.testing.assert_allclose(rings.loc[rings["group"] == "F", "mean"], data[::2, :3].mean(axis=0))
+    females, males = data[::2, :3], data[1::2, :3]
+    alone = rings[(rings["group"] == "F") & (rings["versus"] == "n/a")]
+    np.testing.assert_allclose(alone["mean"], females.mean(axis=0))
+    compared = rings[rings["versus"] == "M"]
+    welch = stats.ttest_ind(females, males, equal_var=False)
+    np.testing.assert_allclose(compared["mean"], females.mean(axis=0) - males.mean(axis=0))
+    np.testing.assert_allclose(
+        compared[["t", "p", "df"]].T, [welch.statistic, welch.pvalue, welch.df]
+    )
+    assert set(compared["n_group"]) == set(compared["n_versus"]) == {4}
+    assert compared["p_fwe"].isna().all()
+    assert (compared["p_holm"] >= compared["p"]).all()
 
 
 def test_what_is_never_negative_is_not_tested():

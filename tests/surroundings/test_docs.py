@@ -123,7 +123,9 @@ def test_every_column_is_in_the_reference(site):
 
 
 def test_every_module_with_messages_is_named_in_the_faq_once():
-    markers = re.findall(r"generated: messages (.*) -->", (DOCS / "reference" / "messages.md").read_text())
+    markers = re.findall(
+        r"generated: messages (.*) -->", (DOCS / "reference" / "messages.md").read_text()
+    )
     named = sorted(module for marker in markers for module in marker.split())
     assert named == [module for module in MODULES if list(generated.messages_of(module))]
 

@@ -26,7 +26,6 @@ from bids_secondlevel.reports.charts.style import (
     shorten,
     stem,
 )
-from bids_secondlevel.rois.visual_field import BIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,11 +214,10 @@ def _draw_discs(
 
 def _where_largest(cells: "pd.DataFrame") -> str:
     """Say in which cell the largest estimate is."""
-    cell = cells.loc[cells["estimate"] == cells["estimate"].max(), list(BIN[1:])]
-    rings, wedges = np.hsplit(cell.to_numpy()[0], 2)
+    cell = next(each_row(cells[cells["estimate"] == cells["estimate"].max()]))
     return (
-        f"at {rings[0]:g} to {rings[1]:g} degrees of eccentricity and {wedges[0]:g} to "
-        f"{wedges[1]:g} of polar angle"
+        f"at {cell.eccentricity_low:g} to {cell.eccentricity_high:g} degrees of eccentricity and "
+        f"{cell.polar_angle_low:g} to {cell.polar_angle_high:g} of polar angle"
     )
 
 
