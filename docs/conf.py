@@ -1,5 +1,6 @@
 """How the documentation is built: ``sphinx-build -W docs docs/_build/html``."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -25,7 +26,8 @@ nitpicky = True
 highlight_language = "none"
 smartquotes = False
 
-myst_enable_extensions = ["deflist", "dollarmath"]
+myst_enable_extensions = ["dollarmath"]
+myst_fence_as_directive = ["math"]
 myst_heading_anchors = 3
 
 html_theme = "furo"
@@ -50,12 +52,28 @@ def block_mathml(translator: HTML5Translator, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def fill(_: Sphinx, __: str, source: list[str]) -> None:
-    """Put generated parts into the text of a page before it is read."""
+def prepare(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put generated parts into a page, and make the contents of the site from its first page."""
     source[0] = generated.fill(source[0])
+    if page == "index":
+        source[0] += contents(source[0])
+
+
+def contents(index: str) -> str:
+    """List the pages that each section of a page links to, as the site's navigation.
+
+    It is not written in the page, as it would be shown to those who read the page elsewhere.
+    """
+    sections = re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", index, re.MULTILINE | re.DOTALL)
+    trees = [
+        "\n".join(["```{toctree}", f":caption: {title}", ":hidden:", "", *linked, "```", ""])
+        for title, text in sections
+        if (linked := re.findall(r"\]\(([\w/-]+)\.md\)", text))
+    ]
+    return "\n" + "\n".join(trees)
 
 
 def setup(app: Sphinx) -> None:
-    """Register the renderer of formulas and the generated parts."""
+    """Register the renderer of formulas, the generated parts and the contents."""
     app.add_html_math_renderer("mathml", (inline_mathml, None), (block_mathml, None))
-    app.connect("source-read", fill)
+    app.connect("source-read", prepare)

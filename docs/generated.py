@@ -64,7 +64,7 @@ def options(_: list[str]) -> str:
     parser = build_parser()
     text = []
     for title, actions in option_groups(parser).items():
-        text += [f"## {title.capitalize()}", *(_option(parser, action) for action in actions)]
+        text += [f"## {title.capitalize()}", "\n".join(_option(parser, a) for a in actions)]
     return "\n\n".join(text)
 
 
@@ -90,7 +90,8 @@ def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     said = (action.help or "") % {**vars(action), "prog": parser.prog}
     if action.option_strings and action.dest not in ("help", "version", "config"):
         said += f". In a `--config` file: {_toml(action)}"
-    return f"{names} {f'`{value}`' if value else ''}\n: {_escaped(said)}."
+    name = f"{names} `{value}`" if value and names else names or f"`{value}`"
+    return f"- {name}: {_escaped(said)}."
 
 
 def _toml(action: argparse.Action) -> str:
@@ -115,7 +116,7 @@ def _columns(schema: Schema) -> str:
         said = _escaped(column.description)
         levels = column.levels or {}
         if levels == STATUSES:
-            said += "; see [](#every-status)"
+            said += "; see [every status](#every-status)"
         elif levels:
             said += ": " + "; ".join(f"`{level}`: {_escaped(v)}" for level, v in levels.items())
         lines.append(f"| `{name}` | {said} | {column.units} |")

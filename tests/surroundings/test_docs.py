@@ -13,6 +13,7 @@ from pathlib import Path
 import generated
 import pytest
 
+from bids_secondlevel import __owner__
 from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core import errors
 from bids_secondlevel.core.rows import Column
@@ -20,7 +21,9 @@ from bids_secondlevel.core.values import STATUSES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+MESSAGES = DOCS / "reference" / "messages.md"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+WRITTEN = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 # Options of other programs that pages speak of.
@@ -33,6 +36,9 @@ FOREIGN = {
 PARTS_OF_TABLES = {
     *("KEY_COLUMNS", "CELL_COLUMNS", "TEST_COLUMNS", "N_OF_GROUPS", "ROBUST_OF_GROUPS"),
 }
+
+REPOSITORY = f"https://github.com/{__owner__}/bids_secondlevel/blob/main/"
+RAW = f"https://raw.githubusercontent.com/{__owner__}/bids_secondlevel/main/"
 
 ACTIONS = [a for group in generated.option_groups(build_parser()).values() for a in group]
 MODULES = sorted(
@@ -122,10 +128,8 @@ def test_every_column_is_in_the_reference(site):
             assert f"{name} {column.description[:30]}" in text
 
 
-def test_every_module_with_messages_is_named_in_the_faq_once():
-    markers = re.findall(
-        r"generated: messages (.*) -->", (DOCS / "reference" / "messages.md").read_text()
-    )
+def test_every_module_with_messages_is_named_once():
+    markers = re.findall(r"generated: messages (.*) -->", MESSAGES.read_text())
     named = sorted(module for marker in markers for module in marker.split())
     assert named == [module for module in MODULES if list(generated.messages_of(module))]
 
@@ -141,7 +145,7 @@ def test_contributing_names_files_that_are_there():
     assert set(folders) == there
 
 
-def test_every_message_is_in_the_faq(site):
+def test_every_message_is_in_the_reference(site):
     text = Page(site / "reference" / "messages.html").text
     found = [message for module in MODULES for message, _ in generated.messages_of(module)]
     assert len(found) > 180
@@ -171,7 +175,7 @@ def test_every_number_in_a_table_is_explained():
 
 
 def test_every_exit_code_and_status_is_explained():
-    text = (DOCS / "reference" / "messages.md").read_text(encoding="utf-8")
+    text = MESSAGES.read_text(encoding="utf-8")
     codes = {errors.DONE} | {
         error.exit_code
         for _, error in inspect.getmembers(errors, inspect.isclass)
@@ -179,7 +183,7 @@ def test_every_exit_code_and_status_is_explained():
     }
     explained = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
     assert codes <= set(map(int, explained))
-    terms = " ".join(re.findall(r"^(`.*)\n: ", text, re.MULTILINE))
+    terms = " ".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))
     for status in STATUSES:
         assert f"`{status}`" in terms
 
@@ -198,6 +202,61 @@ def test_commands_of_the_pages_are_understood(page, arguments):  # noqa: ARG001 
 
 def test_there_are_commands():
     assert len(list(commands())) > 10
+
+
+def prose(page):
+    return re.sub(r"`[^`\n]*`", "", FENCED.sub("", page.read_text(encoding="utf-8")))
+
+
+def anchors(page):
+    """Name the headings of a page as GitHub and MyST do."""
+    headings = re.findall(
+        r"^#+ (.*)", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings_that_are_there(page):
+    for link in re.findall(r"\]\(([^)]+)\)", prose(page)):
+        target, _, anchor = link.partition("#")
+        if target.startswith(REPOSITORY):
+            file = ROOT / target.removeprefix(REPOSITORY)
+        elif re.match(r"https?:", target):
+            continue
+        else:
+            assert page.name != "README.md", "PyPI shows it too: its links are absolute"
+            file = (page.parent / target).resolve() if target else page
+        assert file.is_file(), link
+        assert not anchor or anchor in anchors(file), link
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_pictures_are_there_for_light_and_dark_screens_and_say_what_they_show(page):
+    text = page.read_text(encoding="utf-8")
+    pictures = re.findall(r"<picture>(.*?)</picture>", text, re.DOTALL)
+    assert text.count("<img") == len(pictures)
+    for picture in pictures:
+        (dark,) = re.findall(r'"\(prefers-color-scheme: dark\)" srcset="([^"]+)"', picture)
+        (light,) = re.findall(r'src="([^"]+)"', picture)
+        assert dark == light.replace("-light.png", "-dark.png")
+        assert len(*re.findall(r'alt="([^"]+)"', picture)) > 40
+        for url in (dark, light):
+            is_raw = url.startswith(RAW)
+            assert is_raw == (page.name == "README.md")
+            file = ROOT / url.removeprefix(RAW) if is_raw else page.parent / url
+            assert 1000 < file.stat().st_size < 200_000
+
+
+def test_the_readme_fits_two_screens():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_first_page_leads_to_every_page():
+    linked = {
+        DOCS / link for link in re.findall(r"\]\(([\w/-]+\.md)\)", (DOCS / "index.md").read_text())
+    }
+    assert linked == set(DOCS.rglob("*.md")) - {DOCS / "index.md"}
 
 
 def test_options_that_pages_speak_of_exist():
