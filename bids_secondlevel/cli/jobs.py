@@ -321,7 +321,8 @@ def _process_all(labels: Sequence[str], study: Study, n_procs: int) -> Generator
 def _count_processes(n_participants: int, settings: Settings) -> int:
     if n_participants == 1 or settings.dry_run:
         return 1
-    return min(settings.n_procs or workers.count_cpus(), n_participants)
+    n = min(settings.n_procs or workers.count_cpus(), n_participants)
+    return n if n == 1 or workers.are_possible() else 1
 
 
 @contextmanager

@@ -9,13 +9,13 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from bids_secondlevel.cli.config import parse
+from bids_secondlevel.cli.stopping import TERMINATED, Terminated, ended_by_signals
 from bids_secondlevel.core.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
@@ -28,6 +28,7 @@ from bids_secondlevel.core.settings import Settings
 
 LOG = logging.getLogger("bids_secondlevel")
 
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 may be written where /tmp may not
 
 _RESUMED = " Run the same command again to go on: finished participants are kept."
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbose, is_printing, is_resumed = False, True, False
     try:
-        with _ended_by_sigterm():
+        with ended_by_signals():
             _ensure_home()
             settings = parse(arguments)
             verbose, is_printing = settings.verbose > 0, settings.dry_run
@@ -57,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell(str(error), verbose=verbose)
         return error.exit_code
     except KeyboardInterrupt as stop:
-        is_term = isinstance(stop, _Terminated)
+        is_term = isinstance(stop, Terminated)
         said = "Terminated." if is_term else "Interrupted."
         _tell(f"{said}{_RESUMED if is_resumed else ''}", verbose=False)
-        return 128 + (signal.SIGTERM if is_term else signal.SIGINT)
+        return TERMINATED if is_term else 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 the last resort: one line, not a traceback
         if isinstance(error, BrokenPipeError) and is_printing:  # the reader of the output has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is the rest
@@ -71,27 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             verbose=verbose,
         )
         return SOME_PARTICIPANT_FAILED
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM was received, for example from a scheduler. The program ends as after Ctrl-C."""
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does: no file is left half written."""
-
-    def end(_signal: int, _frame: object) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():  # others receive no signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run(settings: Settings) -> int:
@@ -155,24 +135,25 @@ def temporary_files(output_dir: Path) -> Iterator[None]:
     """Give workers and matplotlib a folder that they can write to, and remove it afterwards.
 
     If all folders for temporary files are read-only, as in a container without a writable ``/tmp``,
-    it is made in the output folder. matplotlib needs a configuration folder, too, and warns if it
-    has to make one: if neither ``MPLCONFIGDIR`` nor the user's home can be written to, its list of
-    fonts is copied here.
+    it is made in shared memory, or else in the output folder. matplotlib needs a configuration
+    folder, too, and warns if it has to make one: if neither ``MPLCONFIGDIR`` nor the user's home can
+    be written to, its list of fonts is copied here.
 
     Raises
     ------
     OutputError
         If the folder cannot be made.
     """
+    configured = os.environ.get("MPLCONFIGDIR")
+    fonts = Path(configured) if configured else Path("~").expanduser()
     try:
         parent = Path(tempfile.gettempdir())
     except FileNotFoundError:
-        parent = output_dir
-    configured = os.environ.get("MPLCONFIGDIR")
-    fonts = Path(configured) if configured else Path("~").expanduser()
-    if parent != output_dir and os.access(fonts, os.W_OK):
-        yield
-        return
+        parent = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else output_dir
+    else:
+        if os.access(fonts, os.W_OK):
+            yield
+            return
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=".bids_secondlevel-", dir=parent)
@@ -185,7 +166,9 @@ def temporary_files(output_dir: Path) -> Iterator[None]:
     with folder as name:
         for path in fonts.glob("fontlist-*.json") if configured else ():
             shutil.copyfile(path, Path(name) / path.name)
-        given = {"TMPDIR": name, "MPLCONFIGDIR": name}
+        # What multiprocessing has in TMPDIR goes when the program ends, later than this folder.
+        temporary = name if parent == output_dir else str(parent)
+        given = {"TMPDIR": temporary, "MPLCONFIGDIR": name}
         before = {variable: os.environ[variable] for variable in given if variable in os.environ}
         os.environ |= given
         tempfile.tempdir = None  # tempfile remembers the first folder it found

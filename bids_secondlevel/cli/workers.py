@@ -6,12 +6,15 @@ A server process imports the libraries once. Every worker is a copy of it.
 import multiprocessing
 import os
 import signal
-import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import forkserver
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from bids_secondlevel.cli.stopping import PATIENCE, do_or_end, end_worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,9 +34,6 @@ _IMPORTED_ONCE = (
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 """Numbers of threads of linear algebra libraries: one each, because processes share CPUs."""
 
-_PATIENCE = 1.0
-"""Seconds that workers have to remove files they were writing."""
-
 
 def count_cpus() -> int:
     """Count the CPUs that this process may use, by its affinity and the limits of its container."""
@@ -41,6 +41,15 @@ def count_cpus() -> int:
 
     n: int = joblib.cpu_count()
     return n
+
+
+def are_possible() -> bool:
+    """Tell whether processes can work together: a container without ``/dev/shm`` has no locks."""
+    try:
+        multiprocessing.get_context("forkserver").Lock()
+    except OSError:
+        return False
+    return True
 
 
 def prepare() -> None:
@@ -71,27 +80,24 @@ def in_processes(
     context = multiprocessing.get_context("forkserver")
     executor = ProcessPoolExecutor(n, mp_context=context, initializer=_begin)
     try:
-        yield from executor.map(work, items)
+        yield from executor.map(partial(do_or_end, work), items)
         executor.shutdown()
     finally:
         workers = multiprocessing.active_children()
         for worker in workers:
             worker.terminate()
         executor.shutdown(wait=False, cancel_futures=True)
+        end = time.monotonic() + 2 * PATIENCE
         for worker in workers:
-            worker.join(_PATIENCE)
+            worker.join(max(0, end - time.monotonic()))
             worker.kill()
 
 
 def _begin() -> None:
     """Let a worker end at SIGTERM, and also when the program has been killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program handles it, and ends its workers
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end_worker)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end(_signal: int, _frame: Any) -> None:
-    sys.exit(128 + signal.SIGTERM)
 
 
 def _end_with_parent() -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from study import contents, make_study, run, run_here
 
+from bids_secondlevel.cli import main as command
 from bids_secondlevel.cli.main import temporary_files
 from bids_secondlevel.core.errors import OutputError
 
 
 @pytest.fixture
-def nowhere_to_write(monkeypatch):
+def nowhere_to_write(monkeypatch, tmp_path):  # noqa: ARG001 made while there is somewhere
     """As in a container whose file system, /tmp included, is read-only."""
+    monkeypatch.setattr(command, "_SHARED_MEMORY", Path("/no/shared/memory"))
     found = tempfile._candidate_tempdir_list  # noqa: SLF001
 
     def candidates():
@@ -34,6 +36,19 @@ def test_the_output_folder_is_used_where_there_is_no_other(tmp_path):
         (folder / "left behind").write_text("by a library")
     assert list(output.iterdir()) == []
     assert "TMPDIR" not in os.environ
+
+
+@pytest.mark.usefixtures("nowhere_to_write")
+def test_shared_memory_is_used_before_the_output_folder(tmp_path, monkeypatch):
+    shared, output = tmp_path / "shm", tmp_path / "out"
+    shared.mkdir()
+    monkeypatch.setattr(command, "_SHARED_MEMORY", shared)
+    with temporary_files(output):
+        assert tempfile.gettempdir() == str(shared)
+        (folder,) = shared.iterdir()
+        assert os.environ["MPLCONFIGDIR"] == str(folder)
+    assert not list(shared.iterdir())
+    assert not output.exists()
 
 
 @pytest.mark.usefixtures("nowhere_to_write")

@@ -12,8 +12,10 @@ import pytest
 from study import COMMAND, contents, make_study, run
 
 from bids_secondlevel.cli.main import main
+from bids_secondlevel.cli.stopping import Terminated, ended_by_signals
 
 KILLING = Path(__file__).with_name("killing.py")
+STUBBORN = Path(__file__).with_name("stubborn.py")
 CODES = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130}
 
 
@@ -103,9 +105,10 @@ def test_a_group_level_killed_between_any_two_changes_of_files(
     assert changes > 20
 
 
-def start(*arguments):
+def start(*arguments, env=None):
     return subprocess.Popen(
         [COMMAND, *map(str, arguments)],
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -160,6 +163,10 @@ def workers_of(program):
     return [pid for pid, parent in parents.items() if parent not in (program, os.getpid())]
 
 
+def tables_in(output):
+    return list(output.glob("sub-*/func/*_desc-roi_estimates.tsv"))
+
+
 def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
@@ -169,27 +176,36 @@ def wait_until(condition, seconds=120):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize(
-    "number",
-    ["SIGTERM", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGKILL", "SIGINT"))],
+    ("number", "send"),
+    [
+        ("SIGKILL", os.kill),
+        ("SIGTERM", os.killpg),  # as a scheduler does it, to everybody at once
+        pytest.param("SIGTERM", os.kill, marks=pytest.mark.slow),
+        pytest.param("SIGINT", os.kill, marks=pytest.mark.slow),
+        pytest.param("SIGINT", os.killpg, marks=pytest.mark.slow),  # Ctrl-C
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_workers_end_with_the_program_that_started_them(tmp_path, number):
-    study = make_study(tmp_path / "bids", {f"{n:02}": float(n) for n in range(30)})
+def test_workers_end_with_the_program_that_started_them(tmp_path, number, send):
+    """They are found without procps, which images do not have."""
+    study = make_study(tmp_path / "bids", {f"{n:03}": float(n) for n in range(200)})
     output = tmp_path / "out"
     arguments = (study.root, output, "participant", "--no-report", "--n-procs", "2")
-    program = start(*arguments)
+    program = start(*arguments, env={**os.environ, "PATH": "/nowhere"})
     try:
-        wait_until(lambda: list(output.glob("sub-*/func/*.tsv")) or program.poll() is not None)
+        wait_until(lambda: tables_in(output) or program.poll() is not None)
         assert len(workers_of(program.pid)) == 2
-        os.kill(program.pid, signal.Signals[number])
+        send(program.pid, signal.Signals[number])
         _, told = program.communicate(timeout=60)
         assert program.returncode == CODES[number], told
         assert "Traceback" not in told
-        wait_until(lambda: not processes_of(program.pid), 20)
+        assert ("Run the same command again" in told.splitlines()[-1]) == (number != "SIGKILL")
+        wait_until(lambda: not processes_of(program.pid), 60)
     finally:
         for pid in processes_of(program.pid):
             os.kill(pid, signal.SIGKILL)
-    finished = list(output.glob("sub-*/func/*_desc-roi_estimates.tsv"))
-    assert 0 < len(finished) < 30
+    finished = tables_in(output)
+    assert 0 < len(finished) < 200
     for table in finished:
         assert (
             len(table.read_text().splitlines())
@@ -198,14 +214,45 @@ def test_workers_end_with_the_program_that_started_them(tmp_path, number):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_a_worker_that_is_killed_is_told_and_the_next_run_completes(tmp_path):
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_workers_that_swallow_exceptions_are_ended_too(tmp_path, number):
+    program = subprocess.Popen([sys.executable, STUBBORN, tmp_path], start_new_session=True)
+    try:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+        began = time.monotonic()
+        program.send_signal(signal.Signals[number])
+        program.wait(60)
+        wait_until(lambda: not processes_of(program.pid), 60)
+        assert time.monotonic() - began < 20  # a second, but for a busy machine
+    finally:
+        for pid in processes_of(program.pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_a_signal_that_comes_where_exceptions_are_swallowed_ends_the_program(number):
+    class Deleted:
+        def __del__(self):
+            signal.raise_signal(signal.Signals[number])
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as stopped, ended_by_signals():  # noqa: PT012
+        Deleted()
+        time.sleep(60)
+    assert isinstance(stopped.value, Terminated) == (number == "SIGTERM")
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
+def test_a_worker_that_is_killed_is_told_and_the_next_run_completes(tmp_path, number):
     """As when memory runs out."""
     study = make_study(tmp_path / "bids", {f"{n:02}": float(n) for n in range(30)})
     output = tmp_path / "out"
     arguments = (study.root, output, "participant", "--no-report", "--n-procs", "2")
     program = start(*arguments)
-    wait_until(lambda: list(output.glob("sub-*/func/*.tsv")) or program.poll() is not None)
-    os.kill(workers_of(program.pid)[0], signal.SIGKILL)
+    wait_until(lambda: tables_in(output) or program.poll() is not None)
+    os.kill(workers_of(program.pid)[0], signal.Signals[number])
     _, told = program.communicate(timeout=120)
     assert program.returncode == 1
     assert "was killed or could not start" in told
@@ -213,7 +260,7 @@ def test_a_worker_that_is_killed_is_told_and_the_next_run_completes(tmp_path):
     assert "Traceback" not in told
     assert "defect" not in told
     assert run(*arguments).returncode == 0
-    assert len(list(output.glob("sub-*/func/*_desc-roi_estimates.tsv"))) == 30
+    assert len(tables_in(output)) == 30
 
 
 def test_what_a_killed_process_has_left_long_ago_is_removed_and_nothing_else(study, output):
