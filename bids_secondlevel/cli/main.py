@@ -136,8 +136,8 @@ def temporary_files(output_dir: Path) -> Iterator[None]:
 
     If all folders for temporary files are read-only, as in a container without a writable ``/tmp``,
     it is made in shared memory, or else in the output folder. matplotlib needs a configuration
-    folder, too, and warns if it has to make one: if neither ``MPLCONFIGDIR`` nor the user's home can
-    be written to, its list of fonts is copied here.
+    folder, too, and warns if it has to make one: if neither ``MPLCONFIGDIR`` nor the user's home
+    can be written to, its list of fonts is copied here.
 
     Raises
     ------
