@@ -254,7 +254,7 @@ def described_by(
 def _check_needed(given: Container[str], options: Iterable[Option], where: str) -> None:
     for option in options:
         if option.default is MISSING and option.name not in given:
-            empty = " Write contrasts = [] for a ROI by retinotopy alone."
+            empty = " Write contrasts = [] for an ROI by retinotopy alone."
             advice = empty if option.name == "contrasts" else ""
             raise UsageError(f"{where}: has no key {option.key}.{advice}")
 

@@ -1,1 +1,1 @@
-"""The words: errors, settings, the rule of a ROI, values. Imports nothing else of this package."""
+"""The words: errors, settings, the rule of an ROI, values. Imports no other part of the package."""

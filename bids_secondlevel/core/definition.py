@@ -1,4 +1,4 @@
-"""How the ROIs of a study were defined and measured: as sidecars say it, and in words."""
+"""How the ROIs of a study were defined and measured: for sidecars, and in words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from bids_secondlevel.core.words import in_words
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """How the ROIs of a participant, or of all that are in a group, were defined and measured."""
+    """How the ROIs of one participant, or of a group, were defined and measured."""
 
     rois: tuple[RoiDefinition, ...]
     localizer_task: str | None = None
@@ -21,28 +21,28 @@ class Definition:
     statistic: str = "effect"
     summary: SummaryKind = "mean"
     sources: tuple[str, ...] = ()
-    """Tags of the retinotopic maps, such as ``benson14``; a participant has one at most."""
+    """Sources of the retinotopic maps, such as ``benson14``. A participant has at most one."""
     maps_are: str = "surfaces"
-    """``surfaces`` or ``volumes``; both, joined by "and", in a group that has both."""
+    """``surfaces`` or ``volumes``; in a group with both, the two joined by "and"."""
     resampling: tuple[str, ...] = ()
-    """How retinotopy or maps were carried to the space of the ROIs."""
+    """How retinotopy or maps were resampled to the space of the ROIs."""
     spheres: tuple[str, ...] = ()
-    """URIs of the registered spheres that this was done with."""
+    """URIs of the registered spheres used for it."""
     combined: tuple[tuple[str, str], ...] = ()
-    """How maps of several runs became one: of what, and in which way; of a group, what is the same
-    for all."""
+    """How maps of several runs were combined, by localizer and task. For a group, only what is the
+    same for all."""
     choices: tuple[str, ...] = ()
-    """Choices made on the user's behalf that decide the results, each in a sentence."""
+    """Choices of the program that affect the results, one sentence each."""
     positions: tuple[Position, ...] = ()
     """From which responses in the visual field were counted, too."""
     relative_to: Mapping[str, str] = field(default_factory=dict)
     """Names of the positions that contrasts have of their own, by contrast."""
     wording: Wording = field(default_factory=Wording)
-    """What pages call the units of the estimates, and ROIs and contrasts; it decides nothing."""
+    """Names of units, ROIs and contrasts on pages. They do not affect the results."""
 
     @property
     def units(self) -> str:
-        """What ROIs consist of: ``vertices`` or ``voxels``."""
+        """The elements of ROIs: ``vertices`` or ``voxels``."""
         return "voxels" if self.maps_are == "volumes" else "vertices"
 
     @property
@@ -51,7 +51,7 @@ class Definition:
         return [label for roi in self.rois for label in (roi.name, *roi.needed)]
 
     def decisive(self) -> dict[str, Any]:
-        """Say what must be the same in all tables of a group, as sidecars do.
+        """Return what must be the same in all tables of a group, by the keys of sidecars.
 
         Returns
         -------
@@ -67,7 +67,7 @@ class Definition:
         }
 
     def to_sidecar(self) -> dict[str, Any]:
-        """Say it as the sidecars of a participant's tables do."""
+        """Return the definition as in the sidecars of a participant's tables."""
         described = {
             **self._defined(),
             "RetinotopySource": self.sources[0] if self.sources else None,
@@ -85,7 +85,7 @@ class Definition:
         return described
 
     def to_group_sidecar(self) -> dict[str, Any]:
-        """Say it as the sidecars of the group's tables do."""
+        """Return the definition as in the sidecars of the group's tables."""
         return {
             **self._defined(),
             "RetinotopySources": list(self.sources),
@@ -116,7 +116,7 @@ class Definition:
 
     @classmethod
     def from_sidecar(cls, sidecar: Mapping[str, Any], where: object) -> "Definition":
-        """Read what a sidecar of either level states.
+        """Read the definition from a sidecar of either level.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Definition:
         Raises
         ------
         DataError
-            If it does not say how ROIs were defined.
+            If the file does not say how ROIs were defined.
         """
         task, source = sidecar.get("LocalizerTask"), sidecar.get("RetinotopySource")
         sources = sidecar.get("RetinotopySources", () if source is None else (source,))
@@ -157,12 +157,12 @@ class Definition:
             )
         except (AttributeError, LookupError, TypeError, ValueError, UsageError) as error:
             raise DataError(
-                f"{where}: does not say how the ROIs were defined, as the participant level "
-                "writes it. Run that again."
+                f"{where}: does not say how the ROIs were defined. Run the participant level again "
+                "to write this file."
             ) from error
 
     def sentences(self) -> list[str]:
-        """Word the rules of the ROIs as a methods section does, each rule once, and choices."""
+        """Describe each rule of the ROIs once, as in a methods section, then the choices."""
         by_rule: dict[str, list[str]] = {}
         for roi in self.rois:
             by_rule.setdefault(self._rule(roi), []).append(self._named(roi))
@@ -174,7 +174,7 @@ class Definition:
         return [*rules, *self.choices]
 
     def _named(self, roi: RoiDefinition) -> str:
-        """Name a ROI, with the contrasts that define it if its name does not say them."""
+        """Name an ROI, with the contrasts that define it if they are not in its name."""
         name = self.wording.name(roi.name)
         if (roi.contrasts == (roi.name,) and not roi.exclude) or not roi.contrasts:
             return name
@@ -219,7 +219,7 @@ def _between(rule: RoiRule) -> str:
 
 
 def threshold_in_words(rule: RoiRule) -> str:
-    """Say which z values count as activation.
+    """Describe which z values count as activation.
 
     Examples
     --------
@@ -239,7 +239,7 @@ def threshold_in_words(rule: RoiRule) -> str:
 
 
 def retinotopic_part_in_words(rule: RoiRule) -> str:
-    """Say the retinotopic part of a rule, as the legend of a picture does.
+    """Describe the retinotopic part of a rule, for the legend of a picture.
 
     Examples
     --------
@@ -259,7 +259,7 @@ def retinotopic_part_in_words(rule: RoiRule) -> str:
 
 
 def in_a_line(roi: RoiDefinition) -> str:
-    """Say a definition in a line for a terminal.
+    """Describe a definition in one line, for a terminal.
 
     Examples
     --------
@@ -284,7 +284,7 @@ def in_a_line(roi: RoiDefinition) -> str:
 
 
 def _text(value: object) -> str:
-    """Give a value of a sidecar that must be a text.
+    """Return a value of a sidecar, which must be a text.
 
     Raises
     ------

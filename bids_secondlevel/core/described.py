@@ -1,4 +1,4 @@
-"""Say what the names of files do not: the ``[[maps]]`` and ``[[retinotopy]]`` tables of a file."""
+"""The ``[[maps]]`` and ``[[retinotopy]]`` entries of a config file, which describe other names."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ CAPTURES: Mapping[str, str] = MappingProxyType(
         "hemi": "hemi",
     }
 )
-"""What a pattern can capture, with the key that a BIDS name has for it."""
+"""What a pattern can capture, with its key in BIDS names."""
 
 RetinotopicMap = Literal["varea", "eccen", "angle", "sigma", "vexpl"]
 AngleConvention = Literal[
@@ -30,10 +30,9 @@ AngleConvention = Literal[
     "horizontal-clockwise",
     "horizontal-counterclockwise",
 ]
-"""Which meridian is 0 (the upper vertical or the right horizontal one), and which way angles grow.
-
-``vertical-clockwise`` is neuropythy's, and may count both hemispheres positive.
-"""
+"""Which meridian is 0 (the upper vertical or the right horizontal one), and in which direction
+angles increase. ``vertical-clockwise`` is the convention of neuropythy, in which angles of both
+hemispheres may be positive. """
 
 _CONSTANT = "what the pattern does not capture"
 _LABEL = "a label as a string, or a number"
@@ -43,9 +42,9 @@ _HEMISPHERES = ("l", "lh", "left", "r", "rh", "right")
 
 
 def label_of(capture: str, text: str) -> str:
-    """Make a label of what was captured, or given as a constant.
+    """Make a label from a captured text or a constant.
 
-    Characters that are not letters or digits are left out, and the key that a BIDS name has.
+    Characters other than letters and digits are removed, and so is the key of a BIDS name.
 
     Raises
     ------
@@ -70,12 +69,12 @@ def label_of(capture: str, text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedMaps:
-    """A ``[[maps]]`` table: where statistical maps are, and what they are.
+    """A ``[[maps]]`` entry: where statistical maps are, and what they are.
 
     Raises
     ------
     UsageError
-        If a value cannot be right, or nothing says the participant, the task or the contrast.
+        If a value is not valid, or the participant, the task or the contrast is missing.
     """
 
     pattern: str = option("path of the files in their dataset", default=MISSING)
@@ -93,11 +92,11 @@ class DescribedMaps:
         expected="a number, or a pattern of a file as a string",
     )
     array: int | str | None = option(
-        "which of several arrays of a file", expected="a number from 0, or a name as a string"
+        "which array of a file that has several", expected="a number from 0, or a name as a string"
     )
     names: Mapping[str, str] | None = option(
-        "what captured contrasts are called",
-        expected='names by what is captured, such as { "0001" = "faces" }',
+        "names of captured contrasts",
+        expected='names for captured texts, such as { "0001" = "faces" }',
     )
 
     def __post_init__(self) -> None:
@@ -106,8 +105,8 @@ class DescribedMaps:
         for name, given in (("subject", self.subject), ("task", self.task)):
             if name not in captured and given is None:
                 raise UsageError(
-                    f"pattern = {self.pattern!r} does not say the {name}. Put {{{name}}} in its "
-                    "place, or give it as a constant."
+                    f"pattern = {self.pattern!r} has no {{{name}}}. Put {{{name}}} into the "
+                    f'pattern, or add {name} = "...".'
                 )
         object.__setattr__(self, "stat", label_of("stat", self.stat))
         if isinstance(self.df, str):
@@ -119,31 +118,31 @@ class DescribedMaps:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedRetinotopy:
-    """A ``[[retinotopy]]`` table: where maps of one kind are, and what they are.
+    """A ``[[retinotopy]]`` entry: where maps of one kind are, and what they are.
 
     Raises
     ------
     UsageError
-        If a value cannot be right, or does not belong to the kind of map.
+        If a value is not valid, or does not belong to the kind of map.
     """
 
     pattern: str = option("path of the files in their dataset", default=MISSING)
     map: RetinotopicMap = option("kind of map", default=MISSING)
-    source: str = option("what --retinotopy-source calls it", default="described")
+    source: str = option("its name for --retinotopy-source", default="described")
     dataset: str | None = option("its name or path (default: BIDS_DIR and every dataset)")
     space: str | None = option("surface of the files (default: the participant's own)")
     subject: str | int | None = option(f"{_CONSTANT}, or a template", expected=_LABEL)
     session: str | int | None = option(_CONSTANT, expected=_LABEL)
     hemi: str | None = option(_CONSTANT)
     array: int | str | None = option(
-        "which of several arrays of a file", expected="a number from 0, or a name as a string"
+        "which array of a file that has several", expected="a number from 0, or a name as a string"
     )
     areas: Mapping[str, int | tuple[int, ...]] | None = option(
-        "values of a map of visual areas by the names of the areas",
+        "values of each visual area in the map",
         expected="whole numbers by the names of areas, such as { V1 = [101, 102] }",
     )
-    scale: float | None = option("multiplied with the values")
-    angle: AngleConvention | None = option("where 0 is, and which way angles grow")
+    scale: float | None = option("factor by which the values are multiplied")
+    angle: AngleConvention | None = option("where 0 is, and in which direction angles increase")
 
     def __post_init__(self) -> None:
         captured = _checked_pattern(self.pattern)
@@ -151,15 +150,15 @@ class DescribedRetinotopy:
         foreign = captured & {"task", "run", "contrast"}
         if foreign:
             raise UsageError(
-                f"pattern = {self.pattern!r} captures {', '.join(sorted(foreign))}, which a "
-                "retinotopic map does not have. Write * there."
+                f"pattern = {self.pattern!r} captures {', '.join(sorted(foreign))}, which "
+                "retinotopic maps do not have. Write * instead."
             )
         if self.map not in get_args(RetinotopicMap):
             raise UsageError(f"map = {self.map!r}; expected one of {_listed(RetinotopicMap)}.")
         if not self.source.strip():
             raise UsageError("source is empty; expected a name for --retinotopy-source.")
         if self.areas and self.map != "varea":
-            raise UsageError(f'areas is given, and map is {self.map!r}; expected map = "varea".')
+            raise UsageError(f'areas is given, but map is {self.map!r}; expected map = "varea".')
         known = {name.casefold() for name in VISUAL_AREAS}
         unknown = [name for name in self.areas or () if name.casefold() not in known]
         if unknown:
@@ -168,11 +167,13 @@ class DescribedRetinotopy:
                 f"{', '.join(VISUAL_AREAS)}."
             )
         if self.scale is not None and self.map == "varea":
-            raise UsageError("scale is given for visual areas, which are not numbers to multiply.")
+            raise UsageError(
+                "scale is given, but visual areas are labels and cannot be multiplied. Remove it."
+            )
         if self.scale is not None and not (self.scale and isfinite(self.scale)):
             raise UsageError(f"scale = {self.scale:g}; expected a number other than 0.")
         if self.angle is not None and self.map != "angle":
-            raise UsageError(f'angle is given, and map is {self.map!r}; expected map = "angle".')
+            raise UsageError(f'angle is given, but map is {self.map!r}; expected map = "angle".')
         if self.angle is not None and self.angle not in get_args(AngleConvention):
             raise UsageError(f"angle = {self.angle!r}; expected one of {_listed(AngleConvention)}.")
         _check_array(self.array)
@@ -192,17 +193,17 @@ Described = DescribedMaps | DescribedRetinotopy
 
 
 def captures_of(pattern: str) -> frozenset[str]:
-    """Name what a pattern captures."""
+    """List the names of what a pattern captures."""
     return frozenset(_CAPTURE.findall(pattern))
 
 
 def is_literal(pattern: str) -> bool:
-    """Tell whether a pattern, or a part of one, stands for itself alone."""
+    """Return whether a pattern, or a part of one, matches only its own text."""
     return _WILD.search(pattern) is None
 
 
 def as_table(described: object) -> dict[str, object]:
-    """Say a table by its keys, without those that are not given."""
+    """Return an entry as a table, with only the keys that are given."""
     given: dict[str, object] = {}
     for declared in options_of(cast("type", type(described))):
         value = getattr(described, declared.name)
@@ -212,11 +213,11 @@ def as_table(described: object) -> dict[str, object]:
 
 
 def _checked_pattern(pattern: str) -> frozenset[str]:
-    """Check a pattern, and name what it captures."""
+    """Check a pattern, and return the names of what it captures."""
     captured = captures_of(pattern)
     unknown = sorted(captured - set(CAPTURES))
     if unknown or re.search(r"[{}]", _CAPTURE.sub("", pattern)):
-        shown = f"{{{unknown[0]}}}" if unknown else "a brace without its partner"
+        shown = f"{{{unknown[0]}}}" if unknown else "an unmatched brace"
         raise UsageError(
             f"pattern = {pattern!r} has {shown}; expected some of "
             f"{' '.join(f'{{{name}}}' for name in CAPTURES)}, and * for anything else."
@@ -229,8 +230,8 @@ def _checked_pattern(pattern: str) -> frozenset[str]:
         )
     if pattern.casefold().endswith((".annot", ".label")):
         raise UsageError(
-            f"pattern = {pattern!r}: the areas of FreeSurfer's labels and annotations are chosen "
-            "by their names instead: --visual-areas FILE.annot:NAME."
+            f"pattern = {pattern!r}: areas of FreeSurfer's labels and annotations are chosen with "
+            "--visual-areas FILE.annot:NAME instead."
         )
     return captured
 
@@ -242,8 +243,8 @@ def _check_constants(described: Described, captured: frozenset[str]) -> None:
             continue
         if name in captured:
             raise UsageError(
-                f"{name} = {value!r} is given, and the pattern captures {{{name}}}. Give one of "
-                "them."
+                f"{name} = {value!r} is given, and the pattern also has {{{name}}}. Use only one "
+                "of them."
             )
         label_of(name, str(value))
 

@@ -1,8 +1,7 @@
-"""Failures a user can do something about, each with its exit code.
+"""Errors that a user can mend, each with its exit code.
 
-The codes follow the BSD ``sysexits.h`` convention where it has one (64 to 73); 16 and 18 are
-those of other BIDS Apps. A message names the file, what was found, what was expected and what
-to do next.
+Codes 64 to 73 follow the BSD convention ``sysexits.h``; 16 and 18 are those of other BIDS Apps. A
+message names the file, what was found, what was expected, and what to do next.
 """
 
 DONE = 0
@@ -10,12 +9,12 @@ SOME_PARTICIPANT_FAILED = 1
 
 
 class SecondLevelError(Exception):
-    """A failure explained to the user in one message.
+    """An error that one message explains to the user.
 
     Attributes
     ----------
     exit_code : int
-        What the program returns when this failure ends it.
+        What the program returns when this error ends it.
     """
 
     exit_code = SOME_PARTICIPANT_FAILED

@@ -1,4 +1,4 @@
-"""Which files are used for what: values that pass from discovery to reading."""
+"""Which files are used for what: the values between discovery and reading."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ Unit = tuple[str | None, str | None]
 
 
 def run_order(run: str) -> str:
-    """Give what runs are sorted by: numbers by their value, and other labels after them.
+    """Return a sort key of runs: numbers by their value, other labels after them.
 
     Examples
     --------
@@ -43,49 +43,53 @@ COMBINATIONS: Mapping[Combination, str] = {
     "fixed_effects_z": "z of the mean weighted by inverse variance (fixed effects)",
     "stouffer": "sum of z divided by the root of their number (Stouffer)",
 }
-"""How the maps of several runs become one, in words."""
-"""How the maps of several runs become one (:func:`~bids_secondlevel.rois.measure.combine_runs`)."""
+"""How the maps of several runs are combined, in words."""
+"""How the maps of several runs are combined
+(:func:`~bids_secondlevel.rois.measure.combine_runs`)."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of one tool's results; `name` is what BIDS URIs call it.
+    """A folder with the results of one tool. `name` is its name in BIDS URIs.
 
-    `task` is the name that the user gave it, if any: of maps whose names have no task, it is that.
+    `task` is the name given by the user, if any. It is the task of maps without one in their names.
     """
 
     name: str
     root: Path
     task: str | None = None
     deeper: tuple[Path, ...] = ()
-    """Folders below it that hold those of participants, if it does not itself."""
+    """Folders below it that hold the folders of participants, if these are not in the dataset
+    itself."""
 
     @property
     def holders(self) -> tuple[Path, ...]:
-        """The folders that hold those of participants."""
+        """The folders that hold the folders of participants."""
         return self.deeper or (self.root,)
 
 
 FileKind = Literal["surface", "cifti", "volume"]
-"""What a map is given on. CIFTI files and volumes hold both hemispheres."""
+"""What the values of a map belong to. CIFTI files and volumes hold both hemispheres."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How the values of a file become those of the map that it stands for."""
+    """How to turn the values of a file into those of a map."""
 
     array: int | str | None = None
-    """Which of the arrays of a file that holds several, by number from 0 or by name."""
+    """Which array of a file that has several, by number from 0 or by name."""
     made_z_from: Literal["t", "sig"] | None = None
-    """What is turned into z: t values, or FreeSurfer's signed -log10 p."""
+    """What is converted to z: t values, or FreeSurfer's signed -log10 p."""
     df: "float | SourceFile | None" = None
     """Degrees of freedom of t, or the file that holds them; ``None`` if the file itself does."""
     scale: float | None = None
-    """What the values are multiplied with."""
+    """Factor by which the values are multiplied."""
     angle: AngleConvention | None = None
-    """How polar angles are counted, if the user says so; neuropythy's way may be in any sign."""
+    """Convention of polar angles, if the user gives it; angles of neuropythy may have either
+    sign."""
     areas: tuple[tuple[int, int], ...] = ()
-    """Values of a map of visual areas and the labels that they stand for; none if they are."""
+    """Pairs of a value in a map of visual areas and its label; empty if the values are the
+    labels."""
 
 
 AS_IT_IS = Reading()
@@ -107,7 +111,7 @@ class SourceFile:
 
     @property
     def sidecar(self) -> Path:
-        """The JSON file beside it that may describe it."""
+        """Path of the JSON file beside it, which may not exist."""
         stem = self.path
         while stem.suffix.casefold() in _ENDINGS:
             stem = stem.with_suffix("")
@@ -115,7 +119,7 @@ class SourceFile:
 
     @property
     def dataset(self) -> str:
-        """Name of the dataset that it lies in."""
+        """Name of the dataset that it belongs to."""
         return self.uri.split(":")[1]
 
 
@@ -126,7 +130,7 @@ class MapSource:
     maps: tuple[SourceFile, ...]
     """One file per run; a single one if the first-level tool gave one map."""
     combination: Combination = "single"
-    """How they become one map."""
+    """How the files are combined to one map."""
     variances: tuple[SourceFile, ...] = ()
     """For the fixed-effects combinations, the variance map of each of `maps`; else empty."""
     units: tuple[Unit, ...] = ()
@@ -134,11 +138,11 @@ class MapSource:
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
-        """All files to be read."""
+        """All files that are read."""
         return self.maps + self.variances
 
     def of_run(self, run: str) -> "MapSource | None":
-        """Leave one run alone of those that are combined; ``None`` if it is not among them."""
+        """Select one of the runs that are combined; ``None`` if it is not among them."""
         for number, unit in enumerate(self.units):
             if unit[1] == run:
                 only = slice(number, number + 1)
@@ -146,7 +150,7 @@ class MapSource:
         return None
 
     def shares_data_with(self, other: "MapSource") -> bool:
-        """Tell whether the maps of one task stem from any recording that others stem from."""
+        """Return whether two sources of maps of one task are based on any recording in common."""
         return any(
             all(mine is None or its is None or mine == its for mine, its in zip(a, b, strict=True))
             for a in self.units
@@ -162,9 +166,9 @@ Localizers = Mapping[str, Mapping[Hemisphere, MapSource]]
 class RetinotopySource:
     """The retinotopic maps of one hemisphere, from the same source; some may not exist.
 
-    `areas` are the files of visual areas that are given in files of their own, by their names
-    in :class:`~bids_secondlevel.core.roi_rule.RoiRule`; `space` is that of the maps, ``None`` where
-    their names have none.
+    `areas` are files that define visual areas, by their names in
+    :class:`~bids_secondlevel.core.roi_rule.RoiRule`. `space` is the space of the maps, or ``None``
+    if their names have none.
     """
 
     visual_area: SourceFile | None
@@ -181,18 +185,18 @@ class RetinotopySource:
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
-        """All files to be read."""
+        """All files that are read."""
         return (*(file for file in self.maps if file is not None), *self.areas.values())
 
     @property
     def first(self) -> SourceFile:
-        """The eccentricity or, if there is none, another file: it says surface or grid."""
+        """The eccentricity or, if missing, another file. It determines the surface or grid."""
         return self.eccentricity or self.files[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """The maps of one contrast of a participant, to be measured."""
+    """The maps of one contrast of a participant that are measured."""
 
     participant_id: str
     """With its ``sub-`` prefix."""
@@ -203,11 +207,11 @@ class Contrast:
     maps: Mapping[Hemisphere, MapSource]
     """A hemisphere without a map is absent."""
     localizers: Mapping[str, tuple[MapSource, ...]]
-    """What each localizer contrast of the same task stems from; empty for another task."""
+    """The z maps of each localizer contrast, if this is the localizer task; else empty."""
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Runs that are combined, in order; none if a hemisphere has a single map at most."""
+        """Runs that are combined, in order; none if no hemisphere has more than one map."""
         if all(len(source.maps) == 1 for source in self.maps.values()):
             return ()
         found = {run for source in self.maps.values() for _, run in source.units if run}
@@ -215,10 +219,10 @@ class Contrast:
 
     @property
     def shares_recordings(self) -> frozenset[str]:
-        """The localizer contrasts whose z maps stem from recordings that these maps stem from.
+        """The localizer contrasts whose z maps are based on the same recordings as these maps.
 
-        Another task is independent data, and so are other runs or sessions of the localizer.
-        Without a map, nothing is known of it.
+        Another task is independent data, and so are other runs or sessions of the localizer. Empty
+        if there is no map.
         """
         return frozenset(
             contrast
@@ -233,7 +237,7 @@ class Contrast:
         return None if source is None else len(source.maps)
 
     def of_run(self, run: str) -> "Contrast":
-        """Leave one run alone of those that are combined."""
+        """Select one of the runs that are combined."""
         maps = {hemi: source.of_run(run) for hemi, source in self.maps.items()}
         return replace(self, maps={hemi: only for hemi, only in maps.items() if only is not None})
 
@@ -241,7 +245,7 @@ class Contrast:
 def ways_of_combination(
     localizers: Localizers, contrasts: Iterable[Contrast], localizer_task: str | None
 ) -> tuple[tuple[str, str], ...]:
-    """Say how maps of several runs become one, for the localizer and for each task."""
+    """Describe how maps of several runs are combined, for the localizer and for each task."""
     every = [(f"localizer {localizer_task}", maps) for maps in localizers.values()]
     every += [(f"task {contrast.task}", contrast.maps) for contrast in contrasts]
     ways: dict[str, set[str]] = {}
@@ -265,74 +269,75 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that is asked for, the same for every participant of a run."""
+    """What the user asked for; the same for every participant."""
 
     space: str | None
     """Space in which ROIs are defined and measured; ``None`` if names have none."""
     maps_space: str | None
-    """Space of the statistical maps, which are resampled to `space` if that is another."""
+    """Space of the statistical maps. They are resampled to `space` if the two differ."""
     density: str | None
-    """Density of `space`, if one was asked for."""
+    """Density of `space`, if the user gave one."""
     is_volume: bool
     """Whether the maps are volumes."""
     hemi: tuple[HemisphereRow, ...]
-    """Rows to be written of each estimate: ``L``, ``R``, ``both``."""
+    """Rows that are written of each estimate: ``L``, ``R``, ``both``."""
     localizer_task: str | None
     """Task whose contrasts define the ROIs; ``None`` if none is needed."""
     rule: RoiRule
-    """What the options say of all ROIs; it defines the mask of the visual areas themselves."""
+    """Rule of the options, without those of single ROIs. It defines the mask of the visual
+    areas."""
     rois: tuple[RoiDefinition, ...]
     """In the order of their names as given."""
     variants: tuple[Variant, ...]
-    """The ROIs under other limits, for a sweep; empty if none was asked for."""
+    """Definitions of the ROIs for the sweep; empty without one."""
     measured: tuple[tuple[str, str], ...]
-    """Task and contrast of every map to be measured."""
+    """Task and contrast of every map that is measured."""
     sessions: Mapping[str, tuple[str | None, ...]]
     """Sessions in which each measured task was found."""
     session_labels: tuple[str, ...]
-    """Sessions asked for; empty for all."""
+    """Sessions that the user asked for; empty for all."""
     n_runs: Mapping[tuple[str | None, str, str], int]
-    """The most runs that any of the first participants has, by session, task and contrast (these
-    in lower case)."""
+    """Largest number of runs among the first participants, by session, task and contrast (task and
+    contrast in lower case)."""
     statistic: str
     """What is measured: the ``stat`` entity of the maps."""
     summary: SummaryKind
-    """How the values in a ROI become one number."""
+    """How the values in an ROI are summarized."""
     visual_field: FieldBins | None
     """Bins of the profiles over the visual field; ``None`` if none are asked for."""
     retinotopy_source: str | None
-    """The source of retinotopy asked for, if one was."""
+    """The source of retinotopy that the user asked for, if any."""
     run_weights: RunWeights
-    """How runs are weighted where several are combined."""
+    """How runs are weighted if several are combined."""
     cross_validate: bool
     """Whether the localizer's own contrasts are measured in ROIs that other runs define."""
     filtered: Mapping[str, frozenset[str]]
-    """For each query of ``--bids-filter-file``, the entities that it names."""
+    """Entities in each query of ``--bids-filter-file``."""
     choices: tuple[str, ...]
-    """Choices made on the user's behalf that decide the results; both levels report them."""
+    """Choices of the program that affect the results; both levels report them."""
     messages: tuple[str, ...]
-    """Other choices."""
+    """Other choices of the program."""
     wording: Wording = field(default_factory=Wording)
-    """What pages call units and labels."""
+    """Names of units and labels on pages."""
 
     @property
     def session(self) -> str | None:
-        """The session that results are named after, if only one was asked for."""
+        """The session in the names of results, if the user asked for a single one."""
         return only_session(self.session_labels)
 
     def runs_elsewhere(self, contrast: Contrast) -> int:
-        """Count the runs that the first participants have of a contrast; 0 if none has any."""
+        """Largest number of runs of a contrast among the first participants; 0 if none has any."""
         task, name = contrast.task.casefold(), contrast.contrast.casefold()
         return self.n_runs.get((contrast.session, task, name), 0)
 
     @property
     def sides(self) -> tuple[Hemisphere, ...]:
-        """The hemispheres that the rows are about."""
+        """The hemispheres of the rows."""
         return HEMISPHERES if BOTH in self.hemi else tuple(h for h in HEMISPHERES if h in self.hemi)
 
 
 def only_session(labels: Sequence[str]) -> str | None:
-    """Give the session that results are named after, of those asked for: the only one, if any."""
+    """Return the session in the names of results: the only one asked for, or ``None``."""
     return labels[0] if len(labels) == 1 else None
 
 
@@ -343,28 +348,29 @@ class ParticipantFiles:
     label: str
     """Without ``sub-``."""
     retinotopy_source: str | None
-    """Tag of the retinotopy maps, for example ``benson14``."""
+    """Source of the retinotopic maps, for example ``benson14``."""
     retinotopy: Mapping[Hemisphere, RetinotopySource]
     localizers: Localizers
     """z maps of the localizer."""
     contrasts: tuple[Contrast, ...]
     """What is measured, sorted by session, task and contrast."""
     surfaces: Mapping[Hemisphere, SourceFile] = field(default_factory=dict)
-    """Mesh on which areas are measured."""
+    """Mesh on which surface areas are measured."""
     views: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
-    """Meshes to draw maps on, and what they can be shaded by; the best first."""
+    """Meshes to draw maps on, and values for shading; the best first."""
     spheres: Mapping[Hemisphere, tuple["SurfaceFile", ...]] = field(default_factory=dict)
-    """Spheres of the participant that are registered to a template, and those of templates."""
+    """Spheres of the participant registered to a template, and the spheres of templates."""
     folds: tuple[Fold, ...] = ()
-    """For cross-validation; empty if it was not asked for or is not possible."""
+    """For cross-validation; empty if not asked for or not possible."""
     choices: tuple[str, ...] = ()
-    """Choices for this participant that decide the results; both levels report them."""
+    """Choices of the program for this participant that affect the results; both levels report
+    them."""
     messages: tuple[str, ...] = ()
-    """Choices made on the user's behalf, and what was passed over."""
+    """Other choices of the program, and files that are not used."""
 
     @property
     def maps(self) -> Iterator[tuple[SourceFile, Hemisphere]]:
-        """Every map with the hemisphere it is read for, as often as it is needed."""
+        """Every map with its hemisphere, as often as it is needed."""
         for hemi, retinotopy in self.retinotopy.items():
             yield from ((file, hemi) for file in retinotopy.files)
         for localizers, contrasts in (
@@ -384,15 +390,15 @@ class IndexedFile:
     entities: Mapping[str, str]
     """BIDS entities of its name by pybids' long names, with ``suffix`` and ``extension``;
     ``hemi`` is ``L`` or ``R``. FreeSurfer names have only ``hemi``, ``suffix``, ``extension`` and,
-    for the tag of the retinotopy, ``desc``."""
+    for the source of the retinotopy, ``desc``."""
     queries: frozenset[str] = frozenset()
-    """The queries of ``--bids-filter-file`` that it passes."""
+    """The queries of ``--bids-filter-file`` that the file passes."""
     is_described: bool = False
-    """Whether a table of the user says what it is, and not its name."""
+    """Whether an entry of the config file describes it."""
     contrast_names: Mapping[str, str] = field(default_factory=dict)
-    """What that table calls contrasts, by the names or labels of the maps in the file."""
+    """Names of contrasts in that entry, by the names or labels of the maps in the file."""
     is_of_template: bool = False
-    """Whether it lies in the folder of a template beside the participants, and serves everybody."""
+    """Whether it is in the folder of a template beside the participants, and is used for all."""
 
     @property
     def is_volume(self) -> bool:
@@ -402,12 +408,11 @@ class IndexedFile:
 
 @dataclass(frozen=True)
 class SurfaceFile:
-    """A surface mesh of a participant or of a template, or what it can be shaded by.
+    """A surface mesh of a participant or of a template, or values for its shading.
 
     `kind` is ``midthickness``, ``graymid``, ``white``, ``smoothwm``, ``inflated`` or ``sphere``,
-    or ``sulc`` or ``curv`` for one value per vertex; ``registered`` is a sphere in the
-    coordinates of the template `space`. Of the others, `space` is ``None`` for the participant's
-    own.
+    or ``sulc`` or ``curv`` for one value per vertex; ``registered`` is a sphere in the coordinates
+    of the template `space`. For other kinds, `space` is ``None`` on the participant's own surface.
     """
 
     source: SourceFile
@@ -418,18 +423,18 @@ class SurfaceFile:
 
 @dataclass(frozen=True)
 class AreaFile:
-    """A file that may hold a visual area: a label, an annotation, or whole numbers.
+    """A file that may define visual areas: a label, an annotation, or a map of whole numbers.
 
-    `name` is that of the file without what tells participant and hemisphere.
+    `name` is the name of the file without participant and hemisphere.
     """
 
     source: SourceFile
     hemisphere: Hemisphere
     name: str
     is_of_template: bool = False
-    """Whether it lies beside the participants, and serves everybody."""
+    """Whether it is beside the participants, and is used for all."""
     space: str | None = None
-    """Of a volume, the space that its name says; ``None`` if it says none."""
+    """Space in the name of a volume; ``None`` if there is none."""
 
     @property
     def is_volume(self) -> bool:
@@ -442,19 +447,19 @@ MapKind = Literal["map", "retinotopy"]
 
 @dataclass(frozen=True, kw_only=True)
 class NearMiss:
-    """A file that is nearly a map, and is not used as its name is not understood."""
+    """A file that may be a map but is not used, because its name is not understood."""
 
     source: SourceFile
     kind: MapKind
-    """What it may be: a statistical map, or one of retinotopy."""
+    """What it may be: a statistical or a retinotopic map."""
     reason: str
-    """Why it is not understood, the same for all files of which that is true."""
+    """Why it is not understood. Files with the same reason have the same text."""
     pattern: str
-    """Its path in the dataset, with ``{subject}`` and ``{hemi}`` in their places."""
+    """Its path in the dataset, with ``{subject}`` and ``{hemi}`` filled in as placeholders."""
     is_certain: bool
     """Whether its name says that it is a statistical map."""
     is_describable: bool = True
-    """Whether a table in the config could say what its name does not."""
+    """Whether an entry of the config file could describe it."""
     says_contrast: bool = False
     """Whether its header says the contrast."""
 
@@ -466,19 +471,19 @@ class ParticipantIndex:
     label: str
     """Without ``sub-``."""
     statistical_maps: tuple[IndexedFile, ...] = ()
-    """Of one hemisphere each; files that hold both are listed for each of them."""
+    """One hemisphere each; files with both hemispheres are listed twice."""
     retinotopic_maps: tuple[IndexedFile, ...] = ()
-    """Of one hemisphere each, likewise."""
+    """One hemisphere each, as above."""
     area_files: tuple[AreaFile, ...] = ()
-    """Files that may hold visual areas of their own."""
+    """Files that may define visual areas."""
     foreign: tuple[SourceFile, ...] = ()
     """Files in the participant's folders that name another participant; they are not used."""
     near_misses: tuple[NearMiss, ...] = ()
-    """Files that may be maps, and are not used as their names are not understood."""
+    """Files that may be maps but are not used, because their names are not understood."""
     surfaces: tuple[SurfaceFile, ...] = ()
     templates: tuple[SurfaceFile, ...] = ()
-    """Of the templates that FreeSurfer puts beside its participants."""
+    """Spheres of the templates that FreeSurfer puts beside its participants."""
     unreadable: tuple[SecondLevelError, ...] = ()
-    """Why files that hold several maps could not be listed."""
+    """Why the maps in some files could not be listed."""
     choices: tuple[str, ...] = ()
-    """What was taken of names that do not say it; both levels report it."""
+    """What was assumed about files with incomplete names; both levels report it."""

@@ -1,4 +1,4 @@
-"""The two hemispheres, and what there is of both."""
+"""The two hemispheres, and values for both."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ from typing import Generic, Literal, TypeVar
 Hemisphere = Literal["L", "R"]
 HEMISPHERES: tuple[Hemisphere, Hemisphere] = ("L", "R")
 BOTH = "both"
-"""Value of the column ``hemi`` if the vertices of both hemispheres are pooled."""
+"""Value of the column ``hemi`` in rows in which the vertices of both hemispheres are pooled."""
 
 POOLS: Mapping[str, tuple[Hemisphere, ...]] = {"L": ("L",), "R": ("R",), BOTH: HEMISPHERES}
-"""The rows of an estimate by their value of ``hemi``, and whose vertices each of them pools."""
+"""The rows of an estimate by their value of ``hemi``, with the hemispheres that each of them
+pools."""
 
 
 def main_rows(hemis: Iterable[str]) -> tuple[str, ...]:
-    """Say which rows of a table are compared, modelled and corrected for the number of tests.
+    """Choose the rows of a table that are compared, modelled and corrected for multiple testing.
 
     Examples
     --------
@@ -28,7 +29,7 @@ def main_rows(hemis: Iterable[str]) -> tuple[str, ...]:
 
 
 def rows_in_words(hemis: Iterable[str]) -> str:
-    """Word which hemispheres :func:`main_rows` chose.
+    """Describe the hemispheres that :func:`main_rows` chose.
 
     Examples
     --------
@@ -46,7 +47,7 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True, eq=False)
 class Bilateral(Generic[Part_co]):
-    """The same thing of the left and of the right hemisphere.
+    """A pair of values, one for the left and one for the right hemisphere.
 
     Examples
     --------
@@ -60,11 +61,11 @@ class Bilateral(Generic[Part_co]):
 
     @staticmethod
     def of(make: Callable[[Hemisphere], Other]) -> "Bilateral[Other]":
-        """Make each part from the name of its hemisphere."""
+        """Make each value from the name of its hemisphere."""
         return Bilateral(make("L"), make("R"))
 
     def map(self, change: Callable[[Part_co], Other]) -> "Bilateral[Other]":
-        """Make another thing of each part."""
+        """Apply a function to each value."""
         return Bilateral(change(self.left), change(self.right))
 
     def __getitem__(self, side: Hemisphere) -> Part_co:
@@ -75,6 +76,6 @@ class Bilateral(Generic[Part_co]):
         yield self.right
 
     def items(self) -> Iterator[tuple[Hemisphere, Part_co]]:
-        """Give each part with the name of its hemisphere."""
+        """Return each value with the name of its hemisphere."""
         yield "L", self.left
         yield "R", self.right

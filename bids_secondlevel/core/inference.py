@@ -1,4 +1,4 @@
-"""What is asked of a test, beside its numbers."""
+"""Options of the tests."""
 
 import re
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ class Inference:
     """How tests are made and corrected."""
 
     n_permutations: int = 0
-    """The greatest number of sign flips; 0 for none."""
+    """The largest number of sign flips; 0 for none."""
     family: FamilyKind = "contrast"
     """Which tests are corrected together."""
     is_robust: bool = False
-    """Whether there are tests that a few extreme participants do not decide."""
+    """Whether robust tests are added."""
     equivalence_bound: float | None = None
     """Smallest effect of interest, in the units of the maps; ``None`` for no equivalence tests."""
 
 
 PLAIN = Inference()
-"""Without sign flips, and with nothing that has to be asked for."""
+"""Without sign flips and without optional tests."""
 
 EVERYBODY = "all"
-"""Value of the column ``group`` in rows of all participants."""
+"""Value of the column ``group`` in rows about all participants."""
 
 _MEAN = re.compile(r"mean\((.+)\)")
 

@@ -1,6 +1,6 @@
-"""Declare an option once: a field that says all that parser, files and descriptor need.
+"""Declare an option once, as a field with all that parser, config file and descriptor need.
 
-What an option takes follows from the type of its field: ``bool`` makes a flag, ``tuple`` a list,
+The type of the field decides what an option takes: ``bool`` is a flag, ``tuple`` a list,
 ``Literal`` a choice.
 """
 
@@ -26,7 +26,7 @@ LEVELS: tuple[AnalysisLevel, ...] = get_args(AnalysisLevel)
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """An option of the program, or a key of a ``[[roi]]`` table, as a field declares it."""
+    """An option of the program, or a key of a ``[[roi]]`` entry, as a field declares it."""
 
     name: str
     """Of the field."""
@@ -36,32 +36,32 @@ class Option:
     """``MISSING`` if it must be given."""
     description: str
     group: str | None
-    """Heading in ``--help``; none for what is given by its place."""
+    """Heading in ``--help``; ``None`` for positional arguments."""
     metavar: str | tuple[str, ...] | None
-    """What stands for its value in ``--help``; choices and flags have none."""
+    """Placeholder of its value in ``--help``; choices and flags have none."""
     at_both_levels: bool
-    """Whether an option that decides what is done acts at group level as at participant level."""
+    """Whether an option of the participant level also acts at group level."""
     short: str | None
-    """With one hyphen."""
+    """Its short form, with one hyphen."""
     prefix: str | None
-    """What may be given before a value that is a BIDS label."""
+    """Prefix that may precede a value that is a BIDS label."""
     parse: Callable[[str], Any] | None
-    """How a text becomes a value, if that does not follow from its type."""
+    """Converts a text to a value, if the type is not enough for that."""
     check: Callable[[Any], bool] | None
-    """Whether a value can be right."""
+    """Whether a value is valid."""
     expected: str
-    """What `check` wants, in words."""
+    """What `check` accepts, in words."""
 
     @property
     def levels(self) -> tuple[AnalysisLevel, ...]:
-        """The levels at which it acts; how to run may be said at any."""
+        """The levels at which it acts. Options about how to run act at both."""
         if self.at_both_levels or self.group in (RUNNING, None):
             return LEVELS
         return ("group",) if self.group == GROUP_LEVEL else ("participant",)
 
     @property
     def help(self) -> str:
-        """What ``--help`` says of it."""
+        """Its text in ``--help``."""
         return f"{self.description} [both levels]" if self.at_both_levels else self.description
 
     @property
@@ -71,7 +71,7 @@ class Option:
 
     @property
     def key(self) -> str:
-        """What it is called in a file, and on the command line after ``--``."""
+        """Its name in a config file, and on the command line after ``--``."""
         return f"{'no-' if self.says_no else ''}{self.name.replace('_', '-')}"
 
     @cached_property
@@ -81,7 +81,7 @@ class Option:
 
     @property
     def length(self) -> int | None:
-        """How many values it takes; ``None`` for any number of them."""
+        """How many values it takes; ``None`` for any number."""
         kinds = get_args(self._given) if self.is_list else (self.kind,)
         return None if ... in kinds else len(kinds)
 
@@ -92,12 +92,12 @@ class Option:
 
     @cached_property
     def choices(self) -> tuple[str, ...]:
-        """The values to choose from; empty if anything goes."""
+        """The values to choose from; empty if there is no list of choices."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
 
     @cached_property
     def _given(self) -> Any:
-        """Type of what is given: that of the field, but for ``None``."""
+        """Type of the field without ``None``."""
         kinds = [kind for kind in get_args(self.hint) if kind is not NoneType]
         return kinds[0] if len(kinds) < len(get_args(self.hint)) else self.hint
 
@@ -145,12 +145,12 @@ def options_of(declaring: type) -> tuple[Option, ...]:
 
 
 def check_options(settings: object) -> None:
-    """Check the values of a dataclass by what its fields declare.
+    """Check the values of a dataclass against the declarations of its fields.
 
     Raises
     ------
     UsageError
-        If one cannot be right; the message names the option.
+        If a value is not valid; the message names the option.
     """
     declaring: type = type(settings)
     values = vars(settings)
@@ -167,7 +167,7 @@ def check_options(settings: object) -> None:
 
 
 def as_given(value: Any) -> str:
-    """Write a value as it is given on the command line.
+    """Write a value as on the command line.
 
     Examples
     --------

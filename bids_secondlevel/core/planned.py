@@ -1,4 +1,4 @@
-"""Planned contrasts: the ``[[planned]]`` tables of a ``--config`` file."""
+"""Planned contrasts: the ``[[planned]]`` entries of a config file."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
@@ -16,12 +16,12 @@ _WEIGHTS = "a label, or weights by label such as { attend = 1, ignore = -1 }"
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedContrast:
-    """A weighted sum of estimates, which is one number for each participant.
+    """A weighted sum of the estimates of a participant.
 
     Raises
     ------
     UsageError
-        If a value cannot be right.
+        If a value is not valid.
     """
 
     name: str = option("name of the contrast", default=MISSING)
@@ -41,13 +41,13 @@ class PlannedContrast:
             if not all(map(isfinite, weights.values())) or not any(weights.values()):
                 raise UsageError(
                     f"{key}: the weights are {', '.join(f'{w:g}' for w in weights.values())}; "
-                    "expected numbers of which one is not 0."
+                    "expected numbers, at least one of them other than 0."
                 )
             if len({label.casefold() for label in weights}) < len(weights):
                 raise UsageError(f"{key}: a label is given twice.")
 
     def weights(self, key: PlannedKey) -> Mapping[str, float] | None:
-        """Give the weights of a column; ``None`` if it is not named.
+        """Return the weights of a column; ``None`` if it is not named.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""What is found out about a participant, and about the group.
+"""The results of a participant, and of the group.
 
 Results are written as tables with their sidecars, read back, and shown on pages. Their tables are
 as :mod:`~bids_secondlevel.core.rows` describes them.
@@ -18,71 +18,71 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ParticipantResults:
-    """What was found out about a participant."""
+    """The results of a participant."""
 
     participant_id: str
     """With ``sub-``."""
     session: str | None
-    """Set if the run was of a single session."""
+    """Set if the user asked for a single session."""
     space: str | None
-    """Of the ROIs; ``None`` if names have none."""
+    """Space of the ROIs; ``None`` if names have none."""
     definition: Definition
     inputs: tuple[tuple[str, str], ...]
-    """What each file was used for, and its URI."""
+    """Purpose and URI of each file."""
     estimates: "pd.DataFrame"
     runs: "pd.DataFrame"
     """Estimates of single runs; no rows if none were combined."""
     sweep: "pd.DataFrame"
-    """Estimates under other limits; no rows if no sweep was asked for."""
+    """Estimates of the sweep; no rows without one."""
     visual_field: "pd.DataFrame"
-    """Means in bins of the visual field; no rows if none were asked for."""
+    """Means in bins of the visual field; no rows if not asked for."""
     quality: "pd.DataFrame"
     overlaps: "pd.DataFrame"
     reasons: tuple[str, ...] = ()
-    """What should be looked at before the numbers are used."""
+    """What to check before the estimates are used."""
     messages: tuple[str, ...] = ()
-    """Choices that were made, and what was passed over."""
+    """Choices of the program, and files that are not used."""
     errors: tuple[str, ...] = ()
-    """Why numbers are missing."""
+    """Why estimates are missing."""
     portrait: bytes | None = None
     """The picture of the cortex, or of slices (SVG), if there is one."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FittedModel:
-    """A model across participants, fitted to their estimates."""
+    """A model fitted to the estimates of all participants."""
 
     given: str
     """A formula, or the file of a BIDS Stats Model."""
     fits: "pd.DataFrame"
     """The results of each fit."""
     summary: str
-    """The same as text."""
+    """The same results as text."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GroupResults:
-    """What was found out about the group."""
+    """The results of the group."""
 
     definition: Definition
     exclusions: Mapping[str, str]
-    """The user's reasons, by participant (with ``sub-``)."""
+    """Reasons of ``--exclude``, by participant (with ``sub-``)."""
     min_vertices: int
     min_coverage: float
     inference: Inference
-    """How it was tested."""
+    """How the tests were made."""
     settings: str
-    """As TOML."""
+    """Settings as TOML."""
     estimates: "pd.DataFrame"
     participants: "pd.DataFrame"
-    """Who is ready, and why not; the columns of ``participants.tsv`` are its last."""
+    """Verdict about each participant; its last columns are those of ``participants.tsv``."""
     statistics: "pd.DataFrame"
     comparisons: "pd.DataFrame"
     dependences: tuple[str, ...]
-    """Contrasts that follow from others, each in words; not compared with these."""
+    """Contrasts that are combinations of others, in words; they are not compared with these."""
     quality: "pd.DataFrame"
     groups: Mapping[str, str]
-    """Of the participants (with ``sub-``); empty if they are not divided."""
+    """Group of each participant (with ``sub-``); empty without groups."""
     planned: "pd.DataFrame"
     """No rows without planned contrasts."""
     anova: "pd.DataFrame"
@@ -103,7 +103,7 @@ class GroupResults:
 
 
 def inputs_of(files: ParticipantFiles) -> tuple[tuple[str, str], ...]:
-    """Say what each file was used for, with its URI."""
+    """List the purpose and URI of each file."""
     used: list[tuple[str, str]] = []
     for hemi, retinotopy in files.retinotopy.items():
         used += [(f"retinotopy, {hemi}", file.uri) for file in retinotopy.files]
@@ -121,7 +121,7 @@ def inputs_of(files: ParticipantFiles) -> tuple[tuple[str, str], ...]:
 def definition_of(
     plan: Plan, files: ParticipantFiles, resampling: Iterable[str] = (), spheres: Iterable[str] = ()
 ) -> Definition:
-    """Say how the ROIs of a participant are defined and measured.
+    """Return how the ROIs of a participant are defined and measured.
 
     Parameters
     ----------

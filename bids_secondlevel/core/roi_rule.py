@@ -1,4 +1,4 @@
-"""How ROIs are defined: what can be chosen, what is the default; and the colours they have."""
+"""How ROIs are defined: options and their defaults; and the colours of ROIs."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,17 +26,17 @@ VISUAL_AREAS: Mapping[str, int] = MappingProxyType(
         "V3a": 12,
     }
 )
-"""Visual areas by name, with the integer that stands for each in a ``varea`` map (neuropythy)."""
+"""Visual areas by name, with the integer for each in a ``varea`` map (neuropythy)."""
 
 AREA_ENDINGS = (
     *(".label", ".annot", ".label.gii", ".func.gii", ".shape.gii", ".gii", ".mgz", ".mgh"),
     *(".dlabel.nii", ".nii.gz", ".nii"),
 )
-"""Endings of files that may hold visual areas of their own."""
+"""Endings of files that may define visual areas."""
 
 ThresholdKind = Literal["z", "top-n", "top-percent", "fdr"]
-"""z beyond the threshold; or, within the retinotopic part: this many vertices with the most extreme
-z; this percentage of them, at least one; a false discovery rate (Benjamini-Hochberg)."""
+"""z beyond the threshold; or, within the retinotopy mask: this many vertices with the most extreme
+z, this percentage of vertices (at least one), or a false discovery rate (Benjamini-Hochberg)."""
 
 Tail = Literal["greater", "less", "two-sided"]
 Combine = Literal["all", "any"]
@@ -44,7 +44,7 @@ HemisphereRow = Literal["L", "R", "both"]
 HEMISPHERE_ROWS: tuple[HemisphereRow, ...] = get_args(HemisphereRow)
 SummaryKind = Literal["mean", "median", "area-weighted-mean"]
 RunWeights = Literal["auto", "variance", "equal"]
-"""Whether the maps of runs are weighted by their variances: if every run has one, always, never."""
+"""Whether maps of runs are weighted by their variances: if every run has one, always, or never."""
 
 _ECCENTRICITY = (0.0, 5.0)
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
@@ -52,7 +52,7 @@ _AREA_FILE = re.compile(rf"[^/\s:]+(?:{'|'.join(map(re.escape, AREA_ENDINGS))})(
 
 
 def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Spell visual areas as they are known, and check that there are such."""
+    """Check names of visual areas, and return them in their usual spelling."""
     by_key = {name.casefold(): name for name in VISUAL_AREAS}
     by_key |= {str(number): name for name, number in VISUAL_AREAS.items()}
     by_key |= {n.casefold(): n for n in given if _AREA_FILE.fullmatch(n)}
@@ -60,9 +60,9 @@ def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
     if unknown or not given:
         raise UsageError(
             f"--visual-areas: {', '.join(unknown) or 'nothing'} given; "
-            f"choose from {', '.join(VISUAL_AREAS)}, or their numbers, separated by spaces; "
-            "or name a file such as V1_exvivo.label, aparc.annot:pericalcarine or "
-            "wang15_mplbl.mgz:1, without its lh. or rh."
+            f"choose from {', '.join(VISUAL_AREAS)}, or give their numbers, separated by spaces. "
+            "An area can also be in a file, such as V1_exvivo.label, aparc.annot:pericalcarine or "
+            "wang15_mplbl.mgz:1, named without lh. or rh."
         )
     names = tuple(by_key[name.casefold()] for name in given)
     if len(set(names)) < len(names):
@@ -78,7 +78,7 @@ def _checked_areas(given: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def area_name(name: str) -> str:
-    """Name an area as a label: a structure by its name, a file by its own without the ending."""
+    """Make a label from an area: the name of a structure, or that of a file without its ending."""
     file, _, label = name.partition(":")
     for ending in sorted(AREA_ENDINGS, key=len, reverse=True):
         file = file.removesuffix(ending)
@@ -96,12 +96,12 @@ def _is_wedge(angles: tuple[float, float]) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class RoiRule:
-    """How a region of interest (ROI) is defined; all limits are strict.
+    """How a region of interest (ROI) is defined. The ends of all ranges are excluded.
 
     Raises
     ------
     UsageError
-        If an area is unknown or named twice, or a limit is no number or out of order.
+        If an area is unknown or named twice, or a range is not a pair of numbers in order.
 
     Examples
     --------
@@ -110,24 +110,30 @@ class RoiRule:
     """
 
     localizer_threshold: float = option(
-        "a vertex is activated when its z value is greater; or a number of vertices, a "
-        "percentage, or a false discovery rate, by --threshold-kind (default: {default})",
+        "a vertex is activated if its z value is above this threshold; with --threshold-kind, a "
+        "number of vertices, a percentage, or a false discovery rate (default: {default})",
         ROIS,
         metavar="VALUE",
         default=1.96,
     )
     threshold_kind: ThresholdKind = option(
-        "what the threshold means; all but z apply within the retinotopic part of each "
+        "what the threshold means; kinds other than z apply within the retinotopy mask of each "
         "hemisphere (default: {default})",
         ROIS,
         default="z",
     )
     tail: Tail = option(
-        "which z values count as activation (default: {default})", ROIS, default="greater"
+        "which z values count as activation: above the threshold, below minus the threshold, or "
+        "either (default: {default})",
+        ROIS,
+        default="greater",
     )
-    exclusive: bool = option("remove vertices that pass for more than one ROI", ROIS, default=False)
+    exclusive: bool = option(
+        "remove vertices that belong to more than one ROI", ROIS, default=False
+    )
     min_vertices: int = option(
-        "no estimate (below_min_vertices) in a ROI with fewer vertices (default: {default})",
+        "smallest number of vertices of an ROI; in a smaller one, estimates are missing (status "
+        "below_min_vertices; default: {default})",
         ROIS,
         metavar="N",
         default=1,
@@ -136,31 +142,31 @@ class RoiRule:
         expected="1 or more",
     )
     visual_areas: tuple[str, ...] = option(
-        f"visual areas, out of {', '.join(VISUAL_AREAS)}, or their numbers; or files that "
-        "hold an area, without their lh. or rh.: V1_exvivo.label, aparc.annot:pericalcarine, "
+        f"visual areas by name ({', '.join(VISUAL_AREAS)}) or number, or files that define an "
+        "area, named without lh. or rh.: V1_exvivo.label, aparc.annot:pericalcarine, "
         "wang15_mplbl.mgz:1 (default: {default})",
         ROIS,
         metavar="NAME",
         default=("V1",),
     )
     eccentricity: tuple[float, float] | None = option(
-        "range of eccentricity in degrees, limits excluded (default: 0 5; none for areas from "
-        "files if there is no map of eccentricity)",
+        "range of eccentricity in degrees, both ends excluded (default: 0 5; for areas from files "
+        "no range if there is no map of eccentricity)",
         ROIS,
         metavar=("LOW", "HIGH"),
         check=_are_in_order,
         expected="two numbers in degrees, the lower one first",
     )
     polar_angle: tuple[float, float] | None = option(
-        "wedge of the visual field, clockwise: degrees from the upper vertical meridian, "
-        "negative in the left visual field; the upper left quadrant is -90 0 (default: all)",
+        "range of polar angle in degrees, clockwise from the upper vertical meridian (0 up, 90 "
+        "right, -90 left); the upper left quadrant is -90 0 (default: all)",
         ROIS,
         metavar=("FROM", "TO"),
         check=_is_wedge,
         expected="two different angles between -180 and 180 degrees",
     )
     min_variance_explained: float | None = option(
-        "vertices must exceed this in the map of variance explained (vexpl), in its unit",
+        "smallest variance explained of a vertex, excluded, in the unit of the map (vexpl)",
         ROIS,
         metavar="VALUE",
         check=isfinite,
@@ -168,7 +174,7 @@ class RoiRule:
     )
 
     is_unlimited: bool = False
-    """Whether areas count whatever the eccentricity, as nobody has a map of it."""
+    """Whether vertices are used at any eccentricity, because there is no map of it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "visual_areas", _checked_areas(self.visual_areas))
@@ -184,7 +190,7 @@ class RoiRule:
             "fdr": 0 < value < 1,
         }
         expected = {
-            "z": "a z value" if self.tail == "greater" else "the size of z, without its sign",
+            "z": "a z value" if self.tail == "greater" else "the absolute value of z",
             "top-n": "a whole number of vertices",
             "top-percent": "a percentage above 0 and up to 100",
             "fdr": "a rate between 0 and 1",
@@ -197,7 +203,7 @@ class RoiRule:
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Limits of eccentricity in degrees; ``None`` if there are none.
+        """Range of eccentricity in degrees; ``None`` if there is none.
 
         Examples
         --------
@@ -207,28 +213,28 @@ class RoiRule:
         return None if self.is_unlimited else self.eccentricity or _ECCENTRICITY
 
     def decided(self) -> "RoiRule":
-        """Give the rule with its limits of eccentricity, also if they are those by default."""
+        """Return the rule with an explicit range of eccentricity, also if it is the default."""
         return replace(self, eccentricity=self.limits)
 
     @property
     def needs_eccentricity(self) -> bool:
-        """Whether it takes a map of eccentricity, or of more, even if nobody has one."""
+        """Whether the rule needs retinotopic maps even if there is no map of eccentricity."""
         asked = (self.eccentricity, self.polar_angle, self.min_variance_explained)
         return bool(self.area_labels) or any(limit is not None for limit in asked)
 
     @property
     def area_labels(self) -> tuple[int, ...]:
-        """Integers that stand for the chosen areas in a visual-area map."""
+        """Integers of the chosen areas in a visual-area map."""
         return tuple(VISUAL_AREAS[name] for name in self.visual_areas if name in VISUAL_AREAS)
 
     @property
     def other_areas(self) -> tuple[str, ...]:
-        """Chosen areas that are given in files of their own."""
+        """Chosen areas that are defined by files."""
         return tuple(name for name in self.visual_areas if name not in VISUAL_AREAS)
 
     @property
     def areas_name(self) -> str:
-        """What the areas are called together, as a label in file names.
+        """Name of the areas together, as a label in file names.
 
         Examples
         --------
@@ -241,7 +247,7 @@ class RoiRule:
 
     @property
     def retinotopic_part(self) -> tuple[object, ...]:
-        """What decides the retinotopic part; rules that agree in it share a mask."""
+        """The part of the rule about retinotopy; rules with the same part share a mask."""
         return (self.visual_areas, self.limits, self.polar_angle, self.min_variance_explained)
 
     @property
@@ -261,7 +267,7 @@ class RoiRule:
         ]
 
     def to_sidecar(self, *, localizer: bool = True) -> dict[str, Any]:
-        """Say the limits with their numbers, as sidecars do; without those of the localizer."""
+        """Return thresholds and ranges as in sidecars, without those of the localizer."""
         described: dict[str, Any] = {
             "VisualAreas": list(self.visual_areas),
             "VisualAreaLabels": list(self.area_labels),
@@ -284,12 +290,12 @@ class RoiRule:
 
     @classmethod
     def from_sidecar(cls, described: Mapping[str, Any]) -> "RoiRule":
-        """Read the limits that a sidecar states; those of the localizer are optional.
+        """Read thresholds and ranges from a sidecar; those of the localizer are optional.
 
         Raises
         ------
         LookupError, TypeError, UsageError
-            If a limit is missing, or cannot be one.
+            If a value is missing or not valid.
         """
         wedge = described.get("PolarAngleClockwiseFromTo")
         is_unlimited = described.get("AnyEccentricity", False)
@@ -317,17 +323,17 @@ class RoiDefinition:
     Raises
     ------
     UsageError
-        If the name is no BIDS label, or contrasts are excluded where none is needed.
+        If the name is not a BIDS label, or contrasts are excluded although none is needed.
     """
 
-    name: str = option("what it is called in tables and file names", default=MISSING)
+    name: str = option("its name in tables and file names", default=MISSING)
     contrasts: tuple[str, ...] = option(
-        "localizer contrasts that must activate a vertex; none for a ROI by retinotopy only",
+        "localizer contrasts that must activate a vertex; [] for an ROI by retinotopy alone",
         default=MISSING,
     )
     rule: RoiRule = RoiRule()
     combine: Combine = option(
-        "whether all of the contrasts must activate a vertex, or any", default="all"
+        "whether all contrasts must activate a vertex, or any of them", default="all"
     )
     exclude: tuple[str, ...] = option(
         "localizer contrasts that must not activate a vertex", default=()
@@ -345,7 +351,10 @@ class RoiDefinition:
             labels = tuple(checked_label(name, "contrast-", v) for v in getattr(self, name))
             object.__setattr__(self, name, labels)
         if self.exclude and not self.contrasts:
-            raise UsageError(f"[[roi]] {self.name}: exclude needs contrasts.")
+            raise UsageError(
+                f"[[roi]] {self.name}: exclude is given, but no contrasts; add contrasts, or "
+                "remove exclude."
+            )
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -353,7 +362,7 @@ class RoiDefinition:
         return tuple(dict.fromkeys((*self.contrasts, *self.exclude)))
 
     def to_sidecar(self, rois: Sequence["RoiDefinition"]) -> dict[str, Any]:
-        """Say the definition among those of all `rois` with its numbers, as sidecars do."""
+        """Return the definition as in sidecars, with the numbers of all `rois`."""
         described: dict[str, Any] = {"Contrasts": list(self.contrasts)}
         if len(self.contrasts) > 1:
             described["Combine"] = self.combine
@@ -371,12 +380,12 @@ class RoiDefinition:
 
     @classmethod
     def from_sidecar(cls, name: str, described: Mapping[str, Any]) -> "RoiDefinition":
-        """Read what a sidecar states; it says nothing of a localizer that is not needed.
+        """Read the definition from a sidecar. It has no localizer if none is needed.
 
         Raises
         ------
         LookupError, TypeError, UsageError
-            If something is missing, or cannot be.
+            If a value is missing or not valid.
         """
         return cls(
             name,
@@ -403,10 +412,10 @@ def checked_label(option: str, prefix: str, value: str) -> str:
     label = value.removeprefix(prefix)
     if not _LABEL.fullmatch(label):
         plain = re.sub("[^0-9A-Za-z]", "", label)
+        captured = f" If a pattern captures this text, its label is {plain}." if plain else ""
         raise UsageError(
             f"--{option.replace('_', '-')}: {value!r} is not a BIDS label; "
-            "expected letters, digits and '+' only, several of them separated by spaces."
-            f"{f' What a table of --config captures as {value} is called {plain}.' * bool(plain)}"
+            f"expected letters, digits and '+' only, several of them separated by spaces.{captured}"
         )
     return label
 
@@ -415,16 +424,17 @@ def checked_label(option: str, prefix: str, value: str) -> str:
 _OKABE_ITO = ("#d55e00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#cc79a7", "#e69f00")
 
 MASK_COLOUR = _OKABE_ITO[0]
-"""Of a mask in a file of its own."""
+"""Colour of a mask in a separate file."""
 
 OVERLAP_COLOUR = "#000000"
-"""Of vertices that belong to several ROIs."""
+"""Colour of vertices that belong to several ROIs."""
 
 
 def roi_colours(names: Sequence[str]) -> dict[str, str]:
-    """Give each ROI a colour (``#rrggbb``) by its place: the same in pictures and in label files.
+    """Give each ROI a colour (``#rrggbb``) by its position, the same in pictures and label files.
 
-    Seven colours differ for everybody, whatever their colour vision; further ROIs get paler ones.
+    The first seven colours can be distinguished with any colour vision; further ROIs get paler
+    ones.
 
     References
     ----------
@@ -451,7 +461,7 @@ def components(colour: str) -> tuple[float, float, float]:
 
 
 def _paler(rounds: int, place: int) -> str:
-    """Mix a colour with white, the more the more often the colours have been used."""
+    """Mix a colour with white, more each time the list of colours is used again."""
     share = 0.7**rounds
     mixed = [round(255 * (1 - share * (1 - part))) for part in components(_OKABE_ITO[place])]
     return f"#{bytes(mixed).hex()}"

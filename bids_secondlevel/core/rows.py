@@ -1,7 +1,7 @@
-"""Tables: their columns, each declared once, and what they are in memory.
+"""Tables: their columns, each declared once, and their form in memory.
 
-In memory a table is a data frame. Text is as in the file, ``n/a`` if there is none, so that rows
-can be grouped by it; numbers are 64-bit floats, NaN if there is none.
+In memory a table is a data frame. Text is kept as in the file, with ``n/a`` for a missing value, to
+make grouping possible. Numbers are 64-bit floats, with NaN for a missing value.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = "n/a"
-"""What a table holds in the place of a value that is not there."""
+"""Missing value in a table."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: what its values are, and its entry in the data dictionary."""
+    """A column of a table: its type, and its description for the data dictionary."""
 
     kind: type
-    """``str``, ``int`` or ``float``; in memory, whole numbers are floats too."""
+    """``str``, ``int`` or ``float``; in memory, integers are floats too."""
     description: str
     units: str = ""
     levels: Mapping[Any, str] | None = None
-    """Its values with their meaning, if there are only these."""
+    """Its possible values with their meaning, if it has a fixed list."""
     is_list: bool = False
     """Whether a value may be several of the levels, joined by ``;``."""
     may_be_missing: bool = False
-    """Whether a column with levels may be n/a; others may."""
+    """Whether a column with levels may be n/a; other columns may."""
     is_optional: bool = False
-    """Whether the column is in a table only if it has values."""
+    """Whether the column is in a table only if it has a value."""
 
     @property
     def is_number(self) -> bool:
@@ -41,11 +41,11 @@ class Column:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """What the JSON beside a table says of it."""
+        """Its description in the JSON file beside a table."""
         entry: dict[str, Any] = {"Description": self.description}
         if self.units:
             entry["Units"] = self.units
-        if self.levels and self.is_list:  # to a validator, Levels are whole values
+        if self.levels and self.is_list:  # validators compare Levels with whole values
             each = "; ".join(f"{level}: {meaning}" for level, meaning in self.levels.items())
             entry["Description"] += f", several joined by a semicolon ({each})"
         elif self.levels:
@@ -58,22 +58,22 @@ Schema = Mapping[str, Column]
 
 KEY_COLUMNS: Schema = {
     "participant_id": Column(str, "participant, with its sub- prefix"),
-    "session": Column(str, "session label of the measured map; n/a where it has none"),
+    "session": Column(str, "session label of the measured map; n/a if it has none"),
     "task": Column(str, "task of the measured map"),
     "contrast": Column(str, "first-level contrast of the measured map"),
     "roi": Column(str, "region of interest"),
     "hemi": Column(str, "hemisphere: L, R, or both pooled"),
     "space": Column(
-        str, "space in which the ROI was defined and measured; n/a where names have none"
+        str, "space in which the ROI was defined and measured; n/a if file names have none"
     ),
-    "statistic": Column(str, "what the map holds, the stat entity of its name"),
+    "statistic": Column(str, "statistic that the map holds, the stat entity of its name"),
 }
-"""The columns that together name a number of a participant."""
+"""The columns that together identify an estimate of a participant."""
 
 KEY = tuple(KEY_COLUMNS)
 CELL_COLUMNS: Schema = {name: KEY_COLUMNS[name] for name in KEY[1:]}
 CELL = tuple(CELL_COLUMNS)
-"""The columns that name what was measured, whoever the participant."""
+"""The columns that identify what was measured, without the participant."""
 
 
 def column(
@@ -85,15 +85,15 @@ def column(
     is_optional: bool = False,
     **default: Any,
 ) -> Any:
-    """Declare a column: a field of a dataclass that carries its own description.
+    """Declare a column as a field of a dataclass, with its description.
 
-    One without a description is that of this name in :data:`KEY_COLUMNS`.
+    Without a description, it is the column of this name in :data:`KEY_COLUMNS`.
     """
     declared = Column(str, description, units, levels, is_list=is_list, is_optional=is_optional)
     return field(metadata={"column": declared if description else None}, **default)
 
 
-@cache  # asked for every table
+@cache  # called for every table
 def columns(row_type: type) -> Schema:
     """List the columns that the fields of a dataclass declare."""
     hints = get_type_hints(row_type)
@@ -107,13 +107,13 @@ def columns(row_type: type) -> Schema:
 
 
 def frame_of(rows: Sequence[Any], row_type: type) -> "pd.DataFrame":
-    """Put rows into a table in memory; it has every column that `row_type` declares."""
+    """Make a data frame from rows, with every column that `row_type` declares."""
     schema = columns(row_type)
     return frame_of_cells({name: [getattr(row, name) for row in rows] for name in schema}, schema)
 
 
 def frame_of_cells(cells: Mapping[str, Sequence[Any]], schema: Schema) -> "pd.DataFrame":
-    """Put columns of values, ``None`` if there is none, into a table in memory."""
+    """Make a data frame from columns of values; ``None`` is a missing value."""
     import numpy as np
     import pandas as pd
 
@@ -129,7 +129,7 @@ def frame_of_cells(cells: Mapping[str, Sequence[Any]], schema: Schema) -> "pd.Da
 
 
 def stacked(tables: "Sequence[pd.DataFrame]", schema: Schema) -> "pd.DataFrame":
-    """Put tables of the same columns one below the other; there may be none."""
+    """Concatenate tables with the same columns; the list may be empty."""
     import pandas as pd
 
     nothing = frame_of_cells(dict.fromkeys(schema, ()), schema)
@@ -137,10 +137,10 @@ def stacked(tables: "Sequence[pd.DataFrame]", schema: Schema) -> "pd.DataFrame":
 
 
 def each_row(frame: "pd.DataFrame") -> Iterator[Any]:
-    """Give the rows of a table one by one, with their columns as attributes."""
+    """Iterate over the rows of a table, with their columns as attributes."""
     return iter(frame.itertuples())
 
 
 def grouped(frame: "pd.DataFrame", *columns: str) -> "Iterator[tuple[Any, pd.DataFrame]]":
-    """Give rows with the same values together, in their order; a key is a value, or several."""
+    """Iterate over groups of rows with the same values, in their order, with their keys."""
     return iter(frame.groupby(columns[0] if len(columns) == 1 else list(columns), sort=False))

@@ -1,4 +1,4 @@
-"""Every option of the program with its default, checked once and then frozen."""
+"""Every option of the program with its default. Settings are checked once, then frozen."""
 
 import os
 import re
@@ -45,12 +45,12 @@ from bids_secondlevel.core.spaces import DENSITIES, known_space, numbered, verte
 from bids_secondlevel.core.wording import OF_THE_MAPS, Wording, is_name
 
 FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
-"""What ``--bids-filter-file`` can narrow down."""
+"""The queries of ``--bids-filter-file``."""
 
 
 @dataclass(frozen=True)
 class DerivativePath:
-    """A dataset given with ``--derivatives``; `name` is ``None`` where none was given."""
+    """A dataset given with ``--derivatives``; `name` is ``None`` if none was given."""
 
     path: Path
     name: str | None = None
@@ -61,13 +61,13 @@ class DerivativePath:
         name, equals, path = text.partition("=")
         if not equals or "/" in name or not name or not path:
             name, path = "", text
-        # Path.expanduser ends where there is no home.
+        # Path.expanduser raises an error if there is no home.
         return cls(Path(os.path.expanduser(path)), name or None)  # noqa: PTH111
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What to do: one field per option of the command line, with its default.
+    """The settings: one field per option of the command line, with its default.
 
     Labels are kept without their ``sub-`` or ``ses-`` prefix; an empty tuple or ``None`` means
     "all" or "decide from the data".
@@ -75,11 +75,13 @@ class Settings:
     Raises
     ------
     UsageError
-        If a value cannot be right; the message names the option.
+        If a value is not valid; the message names the option.
     """
 
-    bids_dir: Path = option("BIDS dataset; only read", metavar="BIDS_DIR", default=MISSING)
-    output_dir: Path = option("where results go", metavar="OUTPUT_DIR", default=MISSING)
+    bids_dir: Path = option(
+        "BIDS dataset; nothing is written to it", metavar="BIDS_DIR", default=MISSING
+    )
+    output_dir: Path = option("folder for the results", metavar="OUTPUT_DIR", default=MISSING)
     analysis_level: AnalysisLevel = option("level of the analysis", default=MISSING)
 
     participant_label: tuple[str, ...] = option(
@@ -106,7 +108,7 @@ class Settings:
         metavar="[NAME=]PATH",
         parse=DerivativePath.parse,
         default=(),
-        at_both_levels=True,  # so that one set of options for the files serves both
+        at_both_levels=True,  # one set of options about files can be given to both levels
     )
     bids_filter_file: Path | None = option(
         "JSON file with pybids filters for the queries localizer, estimates and retinotopy",
@@ -116,8 +118,8 @@ class Settings:
     )
 
     localizer_task: str | None = option(
-        "task whose contrasts define the ROIs (default: the only task that is called a "
-        "localizer, such as loc, visloc, fLoc2 or faceLocalizer)",
+        "task whose contrasts define the ROIs (default: the only task named like a localizer, such "
+        "as loc, visloc, fLoc2 or faceLocalizer)",
         ROIS,
         prefix="task-",
     )
@@ -129,12 +131,12 @@ class Settings:
         at_both_levels=True,
     )
     retinotopy_only: bool = option(
-        "one ROI by retinotopy alone, without a localizer", ROIS, default=False
+        "define define define one ROI by retinotopy alone, without a localizer", ROIS, default=False
     )
     rule: RoiRule = RoiRule()
     retinotopy_source: str | None = option(
-        "which retinotopic maps, such as benson14 or inferred (default: the only ones found, "
-        "and inferred where there are several)",
+        "source of the retinotopic maps, such as benson14 or inferred (default: the only one "
+        "found; inferred if there are several)",
         ROIS,
         metavar="TAG",
     )
@@ -154,33 +156,33 @@ class Settings:
         at_both_levels=True,
     )
     statistic: str = option(
-        "which maps to measure, the stat entity (default: {default})",
+        "statistic to measure, the stat entity of the maps (default: {default})",
         MEASURED,
         metavar="NAME",
         prefix="stat-",
         default="effect",
     )
     summary: SummaryKind = option(
-        "how the values in a ROI become one number; area-weighted-mean needs a surface "
-        "(default: {default})",
+        "how the values in an ROI are summarized; area-weighted-mean needs a surface (default: "
+        "{default})",
         MEASURED,
         default="mean",
     )
     run_weights: RunWeights = option(
-        "how the maps of several runs are combined: weighted by their inverse variances if every "
-        "run has a map of these, else equally (auto); by variances, or not at all; or equally "
+        "weights of the runs when their maps are combined: inverse variance if every run has a "
+        "variance map, else equal (auto); always inverse variance (variance); always equal "
         "(default: {default})",
         MEASURED,
         default="auto",
     )
     cross_validate: bool = option(
-        "measure the localizer in each of its runs, in ROIs defined on the other runs, where "
-        "runs have maps of their own",
+        "measure the localizer in each of its runs, in ROIs defined by the other runs; needs maps "
+        "of single runs",
         MEASURED,
         default=False,
     )
     sweep: bool = option(
-        "measure under other thresholds and eccentricities too (desc-sweep_estimates.tsv)",
+        "also measure under other thresholds and ranges of eccentricity (desc-sweep_estimates.tsv)",
         MEASURED,
         default=False,
     )
@@ -188,13 +190,14 @@ class Settings:
         "default: {default}", MEASURED, metavar="Z", default=(1.64, 1.96, 2.33, 2.58, 3.09)
     )
     sweep_eccentricities: tuple[float, ...] = option(
-        "upper limits in degrees (default: 0.6 to 1.4 times that of --eccentricity)",
+        "upper ends of the ranges in degrees (default: 0.6 to 1.4 times that of --eccentricity)",
         MEASURED,
         metavar="HIGH",
         default=(),
     )
     visual_field: bool = option(
-        "no profiles over the visual field (desc-visualfield_estimates.tsv)",
+        "compute compute compute no profiles over the visual field "
+        "(desc-visualfield_estimates.tsv)",
         MEASURED,
         default=True,
     )
@@ -221,16 +224,16 @@ class Settings:
         expected="1 to 360",
     )
     space: str | None = option(
-        "space in which ROIs are defined and measured (default: that of the maps; fsnative "
-        "where there are several). Maps in another surface space are carried to fsnative, "
-        "fsaverage, fsaverage5, fsaverage6 or fsLR, with a density such as fsLR-59k if need be",
+        "space in which ROIs are defined and measured (default: the space of the maps; fsnative if "
+        "there are several). Maps in another surface space are resampled to fsnative, fsaverage, "
+        "fsaverage5, fsaverage6 or fsLR, if needed with a density such as fsLR-59k",
         MEASURED,
         prefix="space-",
         at_both_levels=True,
     )
     hemi: tuple[HemisphereRow, ...] = option(
-        "which rows there are of each estimate (default: L R both; for volumes both; there, "
-        "the hemispheres are x below 0 and from 0 on)",
+        "rows that are written of each estimate (default: L R both; for volumes both). In volumes, "
+        "voxels with x below 0 are left, the others right",
         MEASURED,
         default=(),
         check=lambda given: len(set(given) & set(get_args(HemisphereRow))) == len(given),
@@ -248,14 +251,14 @@ class Settings:
     )
 
     exclude: Path | None = option(
-        "TSV file with the columns participant_id and reason: participants to be left out "
-        "of all statistics",
+        "TSV file with the columns participant_id and reason: participants to exclude from all "
+        "statistics",
         GROUP_LEVEL,
         metavar="FILE",
     )
     min_coverage: float = option(
-        "leave out estimates from ROIs with a smaller share of finite vertices, 0 to 1; "
-        "--min-vertices works here too (default: {default})",
+        "exclude estimates if a smaller share of the vertices of the ROI has data, 0 to 1; "
+        "--min-vertices acts here too (default: {default})",
         GROUP_LEVEL,
         metavar="SHARE",
         default=0.5,
@@ -263,35 +266,37 @@ class Settings:
         expected="a share between 0 and 1",
     )
     n_permutations: int = option(
-        "random sign flips; all of them where there are no more than this (default: {default})",
+        "maximum number of sign flips: all possible flips if there are no more, else this many "
+        "random ones (default: {default})",
         GROUP_LEVEL,
         metavar="N",
         default=10_000,
         check=lambda n: n >= 0,
-        expected="a number of sign flips, or 0 for no permutation tests",
+        expected="a number of sign flips, or 0 to omit permutation tests",
     )
     family: FamilyKind = option(
-        "which tests are corrected together: those of a contrast (in all ROIs and sessions), of "
-        "a task, or all of a table (default: {default})",
+        "tests that are corrected together (the family): those of a contrast (in all ROIs and "
+        "sessions), of a task, or all tests of a table (default: {default})",
         GROUP_LEVEL,
         default="contrast",
     )
     equivalence_bound: float | None = option(
-        "smallest effect of interest, in the units of the maps: adds tests of whether a mean is "
-        "nearer to 0 than that (two one-sided tests)",
+        "smallest effect of interest, in the units of the maps: adds tests of whether the mean is "
+        "closer to 0 than this (two one-sided tests)",
         GROUP_LEVEL,
         metavar="VALUE",
         check=lambda bound: isfinite(bound) and bound > 0,
         expected="a number above 0",
     )
     robust: bool = option(
-        "add Wilcoxon's and Yuen's tests, and of groups Mann and Whitney's, which a few extreme "
-        "participants do not decide",
+        "add tests that a few extreme participants do not decide: Wilcoxon's and Yuen's and, for "
+        "groups, Mann and Whitney's",
         GROUP_LEVEL,
         default=False,
     )
     group_by: str | None = option(
-        "column of participants.tsv: statistics, comparisons and figures for each of its levels",
+        "column of participants.tsv; statistics, comparisons and figures are made for each of its "
+        "levels",
         GROUP_LEVEL,
         metavar="COLUMN",
     )
@@ -311,68 +316,69 @@ class Settings:
     )
 
     analysis_name: str | None = option(
-        "write everything of this group analysis to OUTPUT_DIR/analyses/NAME, so that analyses "
-        "stand side by side (default: the top of OUTPUT_DIR)",
+        "write this group analysis to OUTPUT_DIR/analyses/NAME, beside other analyses (default: to "
+        "OUTPUT_DIR itself)",
         GROUP_LEVEL,
         metavar="NAME",
         check=lambda name: bool(re.fullmatch("[0-9A-Za-z][0-9A-Za-z._+-]{0,99}", name)),
-        expected="a name of a folder: letters, digits, and - _ + . but at its beginning",
+        expected="the name of a folder: letters and digits, and after the first also - _ + .",
     )
 
     skip_bids_validation: bool = option(
-        "go on without a valid dataset_description.json in BIDS_DIR",
+        "do not require a valid dataset_description.json in BIDS_DIR",
         WHO,
         default=False,
         at_both_levels=True,
     )
     dry_run: bool = option(
-        "print a line per participant, what is missing, and what is found and not used (with -v, "
-        "every file); write nothing",
+        "list participants, missing files, and files that are not used (with -v, every file); "
+        "write nothing",
         RUNNING,
         default=False,
     )
     report: bool = option(
-        "draw no pictures and write no pages, which take seconds for each participant",
+        "write no figures and pages (saves a few seconds per participant)",
         RUNNING,
         default=True,
     )
     reports_only: bool = option(
-        "write the pages again from the results that are there, and do nothing else",
+        "only write the pages again, from existing results",
         RUNNING,
         default=False,
     )
     n_procs: int | None = option(
-        "participants processed at a time (default: the CPUs this process may use)",
+        "number of participants processed at a time (default: number of CPUs that this process may "
+        "use)",
         RUNNING,
         metavar="N",
         check=lambda n: n >= 1,
         expected="1 or more",
     )
     force: bool = option(
-        "process participants again whose results are up to date: made by the same version "
-        "with the same settings from the same files",
+        "also process participants whose results are up to date (made by the same version with the "
+        "same settings from the same files)",
         RUNNING,
         default=False,
     )
     stop_on_first_crash: bool = option(
-        "stop at the first participant that fails, instead of going on with the others",
+        "stop at the first participant that fails",
         RUNNING,
         default=False,
     )
-    verbose: int = option("say more; show tracebacks of failures", RUNNING, short="-v", default=0)
+    verbose: int = option("print more; show tracebacks of errors", RUNNING, short="-v", default=0)
 
     bids_filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Content of `bids_filter_file`."""
     exclusions: Mapping[str, str] = field(default_factory=dict)
     """Content of `exclude`: reasons by label."""
     rois: tuple[RoiDefinition, ...] = ()
-    """From the ``[[roi]]`` tables of a ``--config`` file."""
+    """From the ``[[roi]]`` entries of the config file."""
     maps: tuple[DescribedMaps, ...] = ()
-    """From its ``[[maps]]`` tables."""
+    """From its ``[[maps]]`` entries."""
     retinotopy: tuple[DescribedRetinotopy, ...] = ()
-    """From its ``[[retinotopy]]`` tables."""
+    """From its ``[[retinotopy]]`` entries."""
     planned: tuple[PlannedContrast, ...] = ()
-    """From its ``[[planned]]`` tables."""
+    """From its ``[[planned]]`` entries."""
     positions: tuple[Position, ...] = ()
     """From its ``[[position]]`` tables."""
     relative_to: Mapping[str, str] = field(default_factory=dict)
@@ -384,12 +390,12 @@ class Settings:
 
     @property
     def wording(self) -> Wording:
-        """What pages and figures call units and labels."""
+        """Names of units and labels on pages and figures."""
         return Wording(units=self.units or OF_THE_MAPS, labels=self.labels)
 
     @property
     def inference(self) -> Inference:
-        """How tests are made and corrected."""
+        """Options of the tests."""
         return Inference(
             n_permutations=self.n_permutations,
             family=self.family,
@@ -405,9 +411,11 @@ class Settings:
             if not all(map(isfinite, getattr(self, name))):
                 raise UsageError(f"--{name.replace('_', '-')}: expected numbers.")
         if self.reports_only and not self.report:
-            raise UsageError("--reports-only and --no-report: give only one of them.")
+            raise UsageError(
+                "--reports-only and --no-report contradict each other; give only one of them."
+            )
         check_options(self)
-        _ = self.wording  # whose labels are checked as it is made
+        _ = self.wording  # its labels are checked when it is made
         names = [roi.name.casefold() for roi in self.rois]
         if len(set(names)) < len(names):
             raise UsageError("[[roi]]: two ROIs have the same name.")
@@ -417,8 +425,8 @@ class Settings:
         self._check_positions()
         if sum((bool(self.rois), bool(self.roi_contrasts), self.retinotopy_only)) > 1:
             raise UsageError(
-                "ROIs are defined by --roi-contrasts, by --retinotopy-only, or by [[roi]] tables "
-                "of --config; give only one of them."
+                "ROIs are defined by --roi-contrasts, by --retinotopy-only, or by [[roi]] entries "
+                "of the config file; give only one of these."
             )
 
     def _check_positions(self) -> None:
@@ -458,7 +466,7 @@ class Settings:
                 f"{', '.join(f'{n}-{d}' for n, densities in DENSITIES.items() for d in densities)}."
             )
         name = numbered(space, self.density) if space and self.density else None
-        if name is not None:  # so that results in two densities have different names
+        if name is not None:  # results in two densities need different names
             object.__setattr__(self, "space", name)
             object.__setattr__(self, "density", None)
 
@@ -473,13 +481,13 @@ class Settings:
             value = self.bids_filters.get(query, {}).get("stat", expected)
             if value != expected:
                 raise UsageError(
-                    f"--bids-filter-file: {query}: stat {value!r}; the localizer is read from z "
-                    "maps, and --statistic says what is measured."
+                    f"--bids-filter-file: {query}: stat {value!r}; the localizer always uses z "
+                    "maps. To choose what is measured, use --statistic."
                 )
 
 
 def is_stats_model(model: str) -> bool:
-    """Tell whether a model is given as the path of a BIDS Stats Model, not as a formula.
+    """Return whether a model is the path of a BIDS Stats Model, not a formula.
 
     Examples
     --------
@@ -493,16 +501,16 @@ _RULE_KEYS = (
     *("visual_areas", "eccentricity", "polar_angle", "min_variance_explained"),
     *("threshold_kind", "localizer_threshold", "tail", "min_vertices", "exclusive"),
 )
-"""Options of a rule, in the order of the file: the retinotopic part first."""
+"""Options of a rule in the order of the file: retinotopy first."""
 
 
 def settings_text(settings: Settings) -> str:
-    """Write the settings that decide the results as TOML, to be passed back with ``--config``."""
+    """Write the settings that affect the results as TOML, for use with ``--config``."""
     return tomli_w.dumps(settings_as_toml(settings))
 
 
 def participant_settings(settings: Settings) -> list[str]:
-    """Say the settings that decide the results of a participant, whoever else is processed."""
+    """Return the settings that affect the results of a participant, as TOML."""
     options = settings_as_toml(replace(settings, participant_label=()))
     of_group = {declared.key for declared in options_of(Settings) if declared.group == GROUP_LEVEL}
     of_group.add("planned")
@@ -511,7 +519,7 @@ def participant_settings(settings: Settings) -> list[str]:
 
 
 def settings_as_toml(settings: Settings) -> dict[str, Any]:
-    """Say the settings by the long names of the options, those that decide the results."""
+    """Return the settings that affect the results by the long names of the options."""
     declared = {o.name: o for o in options_of(Settings) if o.group not in (None, RUNNING)}
     given = {
         **vars(settings),
@@ -549,12 +557,12 @@ def settings_as_toml(settings: Settings) -> dict[str, Any]:
 
 
 def model_as_given(model: str | None) -> str | None:
-    """Make the path of a file absolute, as settings may be passed back from elsewhere."""
+    """Make the path of a file absolute, because settings may be used in another folder."""
     return model if model is None or not is_stats_model(model) else _absolute(Path(model))
 
 
 def _absolute(path: Path) -> str:
-    """Write a path from the root on; bytes of names that are no Unicode are escaped."""
+    """Make a path absolute; bytes that are not Unicode are escaped."""
     return os.fsencode(path.absolute()).decode(errors="backslashreplace")
 
 
@@ -569,7 +577,7 @@ def _as_toml(value: Any) -> Any:
 
 def _table_as_toml(described: Described) -> dict[str, Any]:
     table = as_table(described)
-    # Path.expanduser ends where there is no home.
+    # Path.expanduser raises an error if there is no home.
     dataset = Path(os.path.expanduser(described.dataset or ""))  # noqa: PTH111
     if os.sep in (described.dataset or "") and dataset.is_dir():  # else a name, or in BIDS_DIR
         table["dataset"] = _absolute(dataset)
@@ -582,7 +590,7 @@ def _rule_as_toml(rule: RoiRule) -> dict[str, Any]:
 
 
 def _differing(own: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
-    """Keep what a ROI overrides; a kind of threshold goes with its threshold."""
+    """Keep what an ROI overrides. A kind of threshold is kept together with its threshold."""
     differing = {name: value for name, value in own.items() if default.get(name) != value}
     if "threshold-kind" in differing:
         differing["localizer-threshold"] = own["localizer-threshold"]

@@ -1,6 +1,6 @@
-"""What the names of surface and volume spaces stand for.
+"""The meaning of the names of surface and volume spaces.
 
-A number of vertices alone does not tell a space: 163,842 is both fsaverage and fsLR.
+The number of vertices does not identify a space: fsaverage and fsLR both have 163,842.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _OTHER_OWN = ("t2w", "func", "bold", "boldref", "epi")  # scanned apart from the
 
 
 def family(space: str | None) -> str | None:
-    """Name the template that a space is a density of; other spaces are their own.
+    """Name the template of a space without its density. Other names stay as they are.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def family(space: str | None) -> str | None:
 
 
 def spoken(space: str | None) -> str:
-    """Name a space in a message, also that of files whose names have none."""
+    """Name a space in a message, also if file names have none."""
     return space or "(no space entity)"
 
 
 def known_space(label: str) -> str | None:
-    """Spell a surface space that maps can be carried to, whatever its case; else ``None``.
+    """Return the usual spelling of a surface space to which maps can be resampled, or ``None``.
 
     Examples
     --------
@@ -60,12 +60,12 @@ def known_space(label: str) -> str | None:
 
 
 def surface_space(label: str | None, density: str | None = None) -> str | None:
-    """Name the space of a surface, which has several names, by one of them.
+    """Return one name for a surface space that has several.
 
     Parameters
     ----------
     label, density
-        What a file's name says by ``space-`` and ``den-``, if it does.
+        The entities ``space`` and ``den`` of a file name, if it has them.
 
     Examples
     --------
@@ -90,12 +90,13 @@ def vertex_counts(space: str | None, density: str | None = None) -> tuple[int, .
     Parameters
     ----------
     density
-        As TemplateFlow names it.
+        Name in TemplateFlow.
 
     Returns
     -------
     tuple of int
-        Empty where the space is no template; the density meant where none is named comes first.
+        Empty if the space is not a template. The first is the density that is assumed if none is
+        given.
 
     Examples
     --------
@@ -114,7 +115,7 @@ def vertex_counts(space: str | None, density: str | None = None) -> tuple[int, .
 
 
 def numbered(space: str, density: str) -> str | None:
-    """Name a density of fsaverage as FreeSurfer does; ``None`` where it has no such name.
+    """Return FreeSurfer's name of a density of fsaverage; ``None`` if it has none.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def numbered(space: str, density: str) -> str | None:
 
 
 def density_of(space: str | None, n_vertices: int) -> str | None:
-    """Tell the density of a template by its number of vertices; ``None`` if it is no template.
+    """Find the density of a template by its number of vertices; ``None`` for other spaces.
 
     Examples
     --------
@@ -141,10 +142,10 @@ def density_of(space: str | None, n_vertices: int) -> str | None:
 
 
 def is_head(space: str | None) -> bool:
-    """Tell whether a volume space is that of the participant's anatomical image.
+    """Return whether a volume space is the space of the participant's anatomical image.
 
-    Volumes that FreeSurfer and neuropythy write lie in its world coordinates. Names without a
-    space are taken for it.
+    Volumes written by FreeSurfer and neuropythy have its world coordinates. Names without a space
+    are assumed to mean this space.
 
     Examples
     --------
@@ -155,7 +156,7 @@ def is_head(space: str | None) -> bool:
 
 
 def in_one_world(space: str | None, other: str | None) -> bool:
-    """Tell whether volumes in two spaces lie in the same world coordinates.
+    """Return whether volumes in two spaces have the same world coordinates.
 
     Examples
     --------
@@ -166,7 +167,7 @@ def in_one_world(space: str | None, other: str | None) -> bool:
 
 
 def is_template(space: str | None) -> bool:
-    """Tell whether a volume space is that of a template, and not of the participant.
+    """Return whether a volume space is a template, not a space of the participant.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Values that pass between the parts of the program: which arrays, which reasons.
+"""Values that pass between the parts of the program: arrays, and reasons of missing estimates.
 
 Arrays are one-dimensional: one value per vertex of one hemisphere's surface, or per voxel of a
-volume, in which the voxels of the other hemisphere belong to nothing.
+volume, in which voxels of the other hemisphere have no visual area.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,52 +36,54 @@ Status = Literal[
 ]
 
 STATUSES: Mapping[Status, str] = {
-    "ok": "a number could be had",
+    "ok": "the estimate exists",
     "empty_roi": "the ROI has no vertex",
-    "below_min_vertices": "the ROI has fewer vertices than asked for",
-    "below_min_coverage": "a smaller share of the vertices of the ROI is finite than asked for",
-    "no_finite_vertices": "every vertex of the ROI is NaN or infinite in this map",
-    "missing_surface": "areas of vertices are needed, and there is no surface to get them from",
-    "missing_map": "the map to be measured was not found or its content is not on this computer",
-    "unreadable_map": "the map to be measured could not be read or was refused",
+    "below_min_vertices": "the ROI has fewer vertices than --min-vertices",
+    "below_min_coverage": "a smaller share of the vertices of the ROI has data than --min-coverage",
+    "no_finite_vertices": "no vertex of the ROI has data: all values in this map are NaN or "
+    "infinite",
+    "missing_surface": "the summary needs the areas of vertices, and no surface was found to "
+    "compute them",
+    "missing_map": "the map was not found, or its content is not on this computer",
+    "unreadable_map": "the map could not be read, or was refused",
     "vertex_mismatch": "maps that belong together are on different surfaces or grids",
-    "missing_localizer": "the localizer map that defines the ROI was not found",
-    "unreadable_localizer": "the localizer map could not be read or was refused",
-    "missing_retinotopy": "visual-area or eccentricity map was not found",
-    "unreadable_retinotopy": "visual-area or eccentricity map could not be read or was refused",
+    "missing_localizer": "a localizer map that defines the ROI was not found",
+    "unreadable_localizer": "a localizer map could not be read, or was refused",
+    "missing_retinotopy": "a map of visual areas or eccentricity was not found",
+    "unreadable_retinotopy": "a map of visual areas or eccentricity could not be read, or was "
+    "refused",
     "missing_participant": "the participant level has written no table for this participant",
     "unreadable_table": "the table of this participant could not be read",
-    "excluded": "this participant was excluded by the user",
+    "excluded": "the user excluded this participant",
 }
-"""Every status of a row with its meaning, from the mildest to the one that wins over others."""
+"""Every status of a row with its meaning. If several apply, the last of them is given."""
 
 
 NEVER_NEGATIVE = frozenset(
     {"p", "variance", "var", "varcope", "sd", "std", "se", "stderr", "sem", "f", "zf"}
     | {"chi2", "rsquare", "r2", "rsquared", "dof", "df", "tsnr", "residvar", "ess", "logp"}
 )
-"""Statistics, as maps are named after them (in lower case), that are not effects: their mean over
-runs says nothing about all runs, and that over participants is not 0 without an effect."""
+"""Statistics (in lower case) that are not effects. Their mean over runs says nothing about all
+runs, and without an effect their mean over participants is not 0."""
 
 
 @dataclass(frozen=True)
 class ParticipantsTable:
-    """What ``participants.tsv`` says about the participants; empty where there is no such file."""
+    """The content of ``participants.tsv``; empty if there is no such file."""
 
     columns: tuple[str, ...] = ()
     """In the order of the file, without ``participant_id``."""
     values: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
-    """By participant (with ``sub-``) and column, as written; ``None`` where it is n/a."""
+    """By participant (with ``sub-``) and column, as written; ``None`` if it is n/a."""
     categorical: frozenset[str] = frozenset()
-    """Columns to which ``participants.json`` gives ``Levels``: their numbers are names of
-    groups."""
+    """Columns with ``Levels`` in ``participants.json``: numbers in them are names of groups."""
 
 
 @dataclass(frozen=True)
 class Absent:
-    """Why something could not be had; stands in its place.
+    """Why something is missing; used in its place.
 
-    `error` is set where that is a failure, and not just something that was never recorded.
+    `error` is set if the reason is an error, not a recording that was never made.
     """
 
     status: Status
@@ -93,7 +95,7 @@ class Retinotopy:
     """Retinotopic maps of one hemisphere."""
 
     visual_area: NDArray[np.integer[Any]]
-    """Label of the visual area; 0 is none, or an area of `other_areas`, (n_vertices,)."""
+    """Label of the visual area, (n_vertices,); 0 is none, or an area of `other_areas`."""
     eccentricity: Array
     """Degrees of visual angle, (n_vertices,)."""
     polar_angle: Array | None = None
@@ -102,9 +104,9 @@ class Retinotopy:
     variance_explained: Array | None = None
     """In the unit of the file: a fraction, or percent, (n_vertices,)."""
     other_areas: Mapping[str, Mask | Absent] = field(default_factory=dict)
-    """Visual areas that are given in files of their own, by name."""
+    """Visual areas that are defined by files, by name."""
     is_in_field: bool = False
-    """Whether angles have the sign of the visual field, which else is found out."""
+    """Whether angles are known to have the sign of the visual field; if not, this is tested."""
 
     @property
     def inside(self) -> Mask:
@@ -116,12 +118,13 @@ class Retinotopy:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Region:
-    """The vertices of a ROI in one hemisphere, found once and looked up in every map."""
+    """The vertices of an ROI in one hemisphere, found once and used for every map."""
 
     vertices: NDArray[np.intp]
     """In ascending order, (n,)."""
     n_surface: int
-    """Vertices of the whole surface, which a map must have; in volumes, voxels of the grid."""
+    """Number of vertices of the whole surface (in volumes, voxels of the grid); a map must have as
+    many."""
     areas: Array | None = None
     """Of these vertices in mm^2, (n,); ``None`` if there is no surface."""
     voxel_volume: float | None = None
@@ -130,11 +133,11 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class RoiMasks:
-    """The masks of one ROI in one hemisphere, each of ``n_vertices``, or why there is none."""
+    """The masks of one ROI in one hemisphere, each of ``n_vertices``, or the reason of no mask."""
 
     retinotopic: Mask | Absent
     localized: Mask | Absent | None
-    """``None`` for a ROI that is defined by retinotopy only."""
+    """``None`` for an ROI that is defined by retinotopy alone."""
     roi: Mask | Absent
 
 
@@ -143,7 +146,7 @@ Rois = Mapping[str, RoiMasks]
 
 
 def in_any(rois: Rois) -> Mask | Absent:
-    """Tell which vertices are in any of the ROIs, of those that could be defined."""
+    """Return the mask of vertices in any of the ROIs that could be defined."""
     there = [masks.roi for masks in rois.values() if not isinstance(masks.roi, Absent)]
     absent = [masks.roi for masks in rois.values() if isinstance(masks.roi, Absent)]
     if not there:
@@ -163,10 +166,10 @@ class Mesh:
 
 
 def worst(absent: Sequence[Absent]) -> Absent:
-    """Choose the reason that goes deepest, by the order of :data:`~.values.STATUSES`."""
+    """Choose the reason that comes last in :data:`~.values.STATUSES`."""
     return max(absent, key=lambda part: depth(part.status))
 
 
 def depth(status: Status) -> int:
-    """Say how deep a reason goes: its place in :data:`~.values.STATUSES`."""
+    """Return the position of a reason in :data:`~.values.STATUSES`."""
     return list(STATUSES).index(status)

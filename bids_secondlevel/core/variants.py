@@ -1,4 +1,4 @@
-"""The definitions of the ROIs with one limit changed, to see whether a result depends on it."""
+"""The sweep: definitions of the ROIs with another threshold or range of eccentricity."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,29 +11,29 @@ _ECCENTRICITY_FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """The ROIs with one limit changed."""
+    """The ROIs with another threshold or range of eccentricity."""
 
     varied: str
     """``threshold`` or ``eccentricity``."""
     values: Mapping[str, float]
-    """The new limit of each ROI that has one, by name; others are as they were."""
+    """The new value of each ROI that has one, by name; other ROIs are unchanged."""
     rois: tuple[RoiDefinition, ...]
 
 
 def sweep_variants(rois: Sequence[RoiDefinition], settings: Settings) -> Iterator[Variant]:
-    """Vary the localizer threshold, then the upper limit of eccentricity.
+    """Vary the localizer threshold, then the upper end of the range of eccentricity.
 
     Parameters
     ----------
     settings
-        The values to try. Without limits of eccentricity, they are 0.6 to 1.4 times that of each
-        ROI.
+        The values to try. If none are given for eccentricity, they are 0.6 to 1.4 times the upper
+        end of each ROI.
 
     Yields
     ------
     Variant
-        A threshold is varied if it is a z value, and an upper limit of eccentricity if the new
-        one is above the lower limit.
+        Thresholds are varied if they are z values, and ranges of eccentricity if the new upper end
+        is above the lower end.
     """
     for threshold in settings.sweep_thresholds:
         values = {r.name: threshold for r in rois if r.contrasts and r.rule.threshold_kind == "z"}

@@ -13,15 +13,15 @@ from bids_secondlevel.core.values import Array
 
 _FIRST_EDGE = 0.5
 _NEAR = 30.0
-"""Degrees of polar angle from a meridian within which a bin must have its centre."""
+"""Largest distance from a meridian to the centre of its bins, in degrees of polar angle."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FieldBins:
-    """Bins of eccentricity and of polar angle; a bin holds its lower edge, not its upper one."""
+    """Bins of eccentricity and of polar angle. A bin includes its lower edge, not its upper one."""
 
     edges: tuple[float, ...] = ()
-    """Of eccentricity, in degrees; if there are none, as many as needed, half an octave wide."""
+    """Edges of eccentricity in degrees; if empty, as many bins as needed, half an octave wide."""
     n_angles: int = 12
     """Bins of polar angle, equal in size, from -180 to 180 degrees."""
     positions: tuple[Position, ...] = ()
@@ -30,7 +30,7 @@ class FieldBins:
     """Names of the positions that contrasts have of their own, by contrast."""
 
     def eccentricities(self, largest: float) -> Array:
-        """Give the edges of eccentricity, up to the first one beyond the largest eccentricity.
+        """Return the edges of eccentricity up to the first one above the largest eccentricity.
 
         Examples
         --------
@@ -140,7 +140,7 @@ ASYMMETRIES: Mapping[Asymmetry, str] = {
     "lower_minus_upper": "mean within 30 degrees of the lower vertical meridian minus that within "
     "30 degrees of the upper one",
 }
-"""Differences between meridians, of the wedges near each."""
+"""Differences between meridians, from the wedges near each."""
 
 
 def asymmetries(centres: Array, estimates: Array) -> dict[Asymmetry, Array]:
@@ -149,15 +149,15 @@ def asymmetries(centres: Array, estimates: Array) -> dict[Asymmetry, Array]:
     Parameters
     ----------
     centres : (n_wedges,) array
-        Of the bins, in degrees.
+        Centres of the bins, in degrees.
     estimates : (n_wedges, ...) array
-        NaN without a number.
+        NaN if missing.
 
     Returns
     -------
     dict
-        NaN if a meridian has no number. The right and the left half of a meridian, and the upper
-        and the lower one, count alike, whatever their numbers of vertices.
+        NaN if all estimates near a meridian are missing. Both halves of a meridian (right and left,
+        or upper and lower) have the same weight, whatever their numbers of vertices.
 
     References
     ----------
@@ -178,7 +178,7 @@ def asymmetries(centres: Array, estimates: Array) -> dict[Asymmetry, Array]:
     upper, lower = near(0), near(180)
     horizontal = _mean(np.array([near(-90), near(90)]))
     return {
-        # In a single hemisphere half of the horizontal meridian is all there is.
+        # A single hemisphere has only one half of the horizontal meridian.
         "horizontal_minus_vertical": horizontal - (upper + lower) / 2,
         "lower_minus_upper": lower - upper,
     }

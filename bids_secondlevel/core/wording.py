@@ -1,4 +1,4 @@
-"""What pages and figures call things: units of what was measured, names of labels."""
+"""Names on pages and figures: the units of estimates, and readable names of labels."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -8,13 +8,13 @@ from typing import Any
 from bids_secondlevel.core.errors import UsageError
 
 OF_THE_MAPS = "the units of the maps"
-"""What units are called if nobody says which they are."""
+"""Name of the units if the user gives none."""
 
 _MOST_LETTERS = 60
 
 
 def is_name(text: str) -> bool:
-    r"""Tell whether readers can be shown a text as a name: short, of one line, with letters.
+    r"""Return whether a text can be shown as a name: short, in one line, and not empty.
 
     Examples
     --------
@@ -26,16 +26,16 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Wording:
-    """How numbers and labels are worded for readers; tables and names of files do not change.
+    """Names of units and labels for readers. Tables and file names do not change.
 
     Raises
     ------
     UsageError
-        If a name cannot be shown, or two labels have the same.
+        If a name cannot be shown, or two labels have the same name.
     """
 
     units: str = OF_THE_MAPS
-    """As they are said after "in"."""
+    """Text that can follow "in"."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Readable names of ROIs, contrasts and groups."""
 
@@ -50,12 +50,12 @@ class Wording:
             other = by_name.setdefault(name, label)
             if other != label:
                 raise UsageError(
-                    f"[labels]: {other} and {label} are both called {name!r}; give each a name of "
-                    "its own, so that readers can tell them apart."
+                    f"[labels]: {other} and {label} have the same name {name!r}; give them "
+                    "different names."
                 )
 
     def among(self, labels: Collection[str]) -> "Wording":
-        """Keep those names that are needed for some labels, and all labels different.
+        """Keep the names of some labels, and make these names different from each other.
 
         Examples
         --------
@@ -68,16 +68,16 @@ class Wording:
         return replace(self, labels=named)
 
     def name(self, label: str) -> str:
-        """Give the name of a label, which is the label itself if it has no other."""
+        """Return the name of a label; the label itself if it has none."""
         return self.labels.get(label, label)
 
     def reword(self, text: str, pattern: str = r"[^\s,-]+") -> str:
-        """Name the labels in a list or a formula of ours.
+        """Replace the labels in a text by their names.
 
         Parameters
         ----------
         pattern
-            What may be a label.
+            Pattern of a label.
 
         Examples
         --------
@@ -87,12 +87,12 @@ class Wording:
         return re.sub(pattern, lambda found: self.name(found[0]), text)
 
     def to_sidecar(self) -> dict[str, Any]:
-        """Say what is not as usual, as sidecars do."""
+        """Return what differs from the default, for sidecars."""
         units = {} if self.units == OF_THE_MAPS else {"EstimateUnits": self.units}
         return units | ({"ReadableNames": dict(self.labels)} if self.labels else {})
 
     @classmethod
     def from_sidecar(cls, sidecar: Mapping[str, Any]) -> "Wording":
-        """Read what a sidecar states."""
+        """Read the names from a sidecar."""
         labels = {str(label): str(name) for label, name in sidecar.get("ReadableNames", {}).items()}
         return cls(units=str(sidecar.get("EstimateUnits", OF_THE_MAPS)), labels=labels)

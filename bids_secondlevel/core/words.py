@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 
 def counted(n: int, what: str) -> str:
-    """Count things in words.
+    """Word a count, with the noun in the singular or plural.
 
     Examples
     --------
@@ -17,7 +17,7 @@ def counted(n: int, what: str) -> str:
 
 
 def in_words(items: Sequence[str], last: str = "and") -> str:
-    """Join items as a sentence does.
+    """Join items as in a sentence.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def in_words(items: Sequence[str], last: str = "and") -> str:
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
-    """List names, and say how many more there are.
+    """List the first names, and the number of the others.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def listed(names: Sequence[str], most: int = 20) -> str:
 
 
 def did_you_mean(word: str, there: Iterable[str]) -> str:
-    """Ask whether another word was meant, if one is nearly the same.
+    """Suggest the word that was probably meant, if one is nearly the same.
 
     Examples
     --------
@@ -57,9 +57,9 @@ def did_you_mean(word: str, there: Iterable[str]) -> str:
 
 
 def shared(said: Iterable[tuple[str, str]], n_shown: int = 3) -> list[str]:
-    """Say what concerns several participants once.
+    """Report once what concerns several participants.
 
-    What names the participant (``sub-01``) in a text is ``sub-*`` in one that is shared.
+    The label of a participant (``sub-01``) becomes ``sub-*`` in a shared text.
 
     Parameters
     ----------

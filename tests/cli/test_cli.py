@@ -47,7 +47,7 @@ def test_help_imports_nothing_scientific():
 def test_every_option_is_in_the_help_with_its_default():
     text = " ".join(build_parser().format_help().split())
     assert "(default: 1.96)" in text
-    assert "(default: 0 5; none for areas from files" in text
+    assert "(default: 0 5; for areas from files no range" in text
     assert "(default: V1)" in text
     assert "(default: effect)" in text
 

@@ -327,7 +327,7 @@ def test_datasets_of_the_file_may_have_names(read):
         ('[[roi]]\ncontrasts = ["UL"]', "[[roi]] number 1: has no key name."),
         (
             '[[roi]]\nname = "a"',
-            '[[roi]] "a": has no key contrasts. Write contrasts = [] for a ROI by',
+            '[[roi]] "a": has no key contrasts. Write contrasts = [] for an ROI by',
         ),
         ("= nothing", "cannot be read as TOML"),
     ],

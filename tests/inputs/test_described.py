@@ -597,9 +597,9 @@ def test_both_levels_take_the_same_file(fsfast, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("{task}", "*", "does not say the task. Put {task} in its place"),
+        ("{task}", "*", "has no {task}. Put {task} into the pattern"),
         ("{hemi}/{contrast}", "{hemi}/*", "nothing says contrast. Put {contrast} in its place"),
-        ("sess{subject}", "sess*", "does not say the subject. Put {subject}"),
+        ("sess{subject}", "sess*", "has no {subject}. Put {subject}"),
         ("{task}", "{tsk}", "has {tsk}; expected some of {subject} {session} {task}"),
         ("sess{subject}", "/sess{subject}", "expected a path relative to the dataset"),
         ("sess{subject}", "../sess{subject}", "expected a path relative to the dataset"),
@@ -607,7 +607,7 @@ def test_both_levels_take_the_same_file(fsfast, tmp_path):
         ('stat = "sig"', 'stat = "sig"\ndf = 5', 'expected stat = "t"'),
         ('stat = "sig"', 'stat = "t"\ndf = 0', "df = 0; expected a number above 0"),
         ('stat = "sig"', 'stat = "sig"\narray = -1', "array = -1; expected a number from 0"),
-        ('stat = "sig"', 'stat = "sig"\ntask = "loc"', "and the pattern captures {task}"),
+        ('stat = "sig"', 'stat = "sig"\ntask = "loc"', "and the pattern also has {task}"),
         ('stat = "sig"', 'stat = "sig"\nrun = "-"', "run is '-'; expected a letter or a digit"),
         ('stat = "sig"', "", "has no key stat"),
     ],
@@ -627,7 +627,7 @@ def test_a_table_that_cannot_be_is_told_with_what_to_do(fsfast, old, new, told):
         ('map = "eccen"\nareas = { V1 = 1 }', 'expected map = "varea"'),
         ('map = "varea"\nareas = { V9 = 1 }', "there is no visual area V9"),
         ('map = "varea"\nareas = { V1 = "a" }', "expected whole numbers by the names of areas"),
-        ('map = "varea"\nscale = 2', "scale is given for visual areas"),
+        ('map = "varea"\nscale = 2', "scale is given, but visual areas are labels"),
         ('map = "eccen"\nscale = 0', "scale = 0; expected a number other than 0"),
         ('map = "eccen"\nangle = "vertical-clockwise"', 'expected map = "angle"'),
         ('map = "angle"\nangle = "clockwise"', 'expected one of "vertical-clockwise"'),
@@ -652,7 +652,7 @@ def test_an_option_that_names_what_is_captured_is_told_the_label(study):
     bids, _ = study
     finished = run(bids, "roi-contrasts = ['face-vs-house']\n")
     assert finished.returncode == 64
-    assert "is called facevshouse" in finished.stderr
+    assert "its label is facevshouse" in finished.stderr
 
 
 def test_everything_may_lie_in_the_folder_of_the_study(tmp_path):

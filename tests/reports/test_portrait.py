@@ -272,7 +272,7 @@ def test_a_participant_whose_data_fail_loses_the_picture_of_an_earlier_run(
         shutil.copy(path, path.with_name(path.name.replace("contrast-", "desc-smoothed_contrast-")))
     assert level(inflated, output) == 64  # which of the two is meant?
     assert picture(output) is None
-    assert f"{CORTEX}.svg: removed, as it was of an earlier run" in caplog.text
+    assert f"{CORTEX}.svg: removed, because it is the result of an earlier run" in caplog.text
 
 
 def test_sulci_darken_the_cortex_they_belong_to(inflated, output):
