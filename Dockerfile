@@ -40,6 +40,9 @@ RUN apt-get update \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt /opt
+# A login shell, as Boutiques starts it in Apptainer, has a PATH of its own.
+RUN ln -s /opt/bids_secondlevel/bin/bids_secondlevel /opt/bids_secondlevel/bin/bids_secondlevel-demo \
+        /usr/local/bin/
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="bids_secondlevel" \
     org.opencontainers.image.ref.name="bidssecondlevel/bids_secondlevel:$VERSION" \
@@ -49,8 +52,7 @@ LABEL org.opencontainers.image.title="bids_secondlevel" \
     org.opencontainers.image.description="BIDS App: individual regions of interest from retinotopy and localizers, and group statistics on first-level estimates in them" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="$VERSION"
-ENV PATH=/opt/bids_secondlevel/bin:$PATH \
-    LANG=C.UTF-8 \
+ENV LANG=C.UTF-8 \
     HOME=/tmp \
     MPLCONFIGDIR=/opt/matplotlib \
     TEMPLATEFLOW_HOME=/opt/templateflow \

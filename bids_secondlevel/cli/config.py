@@ -17,6 +17,9 @@ from bids_secondlevel.core.roi_rule import RoiDefinition, RoiRule
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.words import did_you_mean, in_words
 
+_OLD_SPELLINGS = {"--skip-bids-validator": "--skip-bids-validation"}
+"""Options as BIDS-Apps/example has them."""
+
 _FEW = 20
 """Up to this many keys are all listed, even if one of them is close to what was given."""
 
@@ -50,6 +53,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     labels = texts_of(content, "labels", where, 'a readable name, such as UL = "upper left"')
     named = [option for option in options_of(Settings) if option.group is not None]
     given = {**values_of(content, named, where), **given}
+    given |= labels_of_files(given)
     if given.get("bids_filter_file") is not None:
         given["bids_filters"] = read_filters(given["bids_filter_file"])
     if given.get("exclude") is not None:
@@ -105,7 +109,50 @@ def _hyphenated(argument: str) -> str:
     if not argument.startswith("--"):
         return argument
     option, equals, value = argument.partition("=")
-    return option.replace("_", "-") + equals + value
+    option = option.replace("_", "-")
+    return _OLD_SPELLINGS.get(option, option) + equals + value
+
+
+def labels_of_files(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Read the files that are given in the place of labels, one label a line.
+
+    A name of a file has a dot or a slash in it, which no label has.
+
+    Returns
+    -------
+    dict
+        By the names of the options that were given a file.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it is empty.
+    """
+    options = [o for o in options_of(Settings) if o.is_list and o.prefix and o.name in given]
+    return {
+        option.name: tuple(
+            label
+            for text in given[option.name]
+            for label in (_read_labels(option, text) if {".", "/"} & set(text) else [text])
+        )
+        for option in options
+    }
+
+
+def _read_labels(option: Option, path: str) -> list[str]:
+    from bids_secondlevel.maps.files import read_text
+
+    expected = "expected labels of letters, digits and '+', or a file with one label on each line"
+    try:
+        labels = read_text(Path(path), may_be_pipe=True).split()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--{option.key} {path}: is not a label, and no file that can be read ({error}); "
+            f"{expected}."
+        ) from error
+    if not labels:
+        raise UsageError(f"--{option.key} {path}: is empty; {expected}.")
+    return labels
 
 
 def read_config(path: Path) -> dict[str, Any]:

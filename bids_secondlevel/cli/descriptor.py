@@ -19,6 +19,7 @@ from bids_secondlevel.core.errors import (
     InvalidDatasetError,
     NothingSelectedError,
     OutputError,
+    UnknownLevelError,
     UsageError,
 )
 from bids_secondlevel.core.options import options_of
@@ -179,6 +180,7 @@ def _defaults(actions: Sequence[argparse.Action]) -> dict[str, object]:
 def _error_codes() -> list[dict[str, object]]:
     failures = (
         InvalidDatasetError,
+        UnknownLevelError,
         NothingSelectedError,
         UsageError,
         DataError,

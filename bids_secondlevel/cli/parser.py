@@ -2,22 +2,38 @@
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bids_secondlevel import __version__
 from bids_secondlevel.cli.descriptor import describe
+from bids_secondlevel.core.errors import UnknownLevelError
 from bids_secondlevel.core.options import GROUPS, RUNNING, Option, options_of
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.words import did_you_mean
+
+_UNKNOWN_LEVEL = re.compile("argument analysis_level: invalid choice: ('.*?')")
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser with "did you mean" in its messages."""
 
     def error(self, message: str) -> NoReturn:
-        """End the program with a message, and suggest the option that was probably meant."""
+        """End the program with a message, and suggest the option that was probably meant.
+
+        Raises
+        ------
+        UnknownLevelError
+            If the analysis level is wrong, which has an exit code of its own.
+        """
+        level = _UNKNOWN_LEVEL.match(message)
+        if level:
+            raise UnknownLevelError(
+                f"{level[1]} is not an analysis level. Expected participant or group, after "
+                "BIDS_DIR and OUTPUT_DIR."
+            )
         _, is_unknown, unknown = message.partition("unrecognized arguments: ")
         options = [name.partition("=")[0] for name in unknown.split() if name.startswith("--")]
         meant = [did_you_mean(name, self._option_string_actions) for name in options]
@@ -35,8 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
         "first, then the group level. Options act at participant level, except for those under "
         "'group level' and those marked [both levels].",
         epilog="Exit codes: 0 done; 1 some participants failed (the others were processed); 16 "
-        "invalid dataset; 18 the filters selected nothing; 64 wrong usage; 65 unreadable or "
-        "inconsistent data; 66 input missing; 73 output cannot be written.",
+        "invalid dataset; 17 unknown analysis level; 18 the filters selected nothing; 64 wrong "
+        "usage; 65 unreadable or inconsistent data; 66 input missing; 73 output cannot be written.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )

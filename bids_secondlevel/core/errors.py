@@ -1,7 +1,8 @@
 """Errors that a user can mend, each with its exit code.
 
-Codes 64 to 73 follow the BSD convention ``sysexits.h``; 16 and 18 are those of other BIDS Apps. A
-message names the file, what was found, what was expected, and what to do next.
+Codes 64 to 73 follow the BSD convention ``sysexits.h``; 16 to 18 are those of the draft of the BIDS
+execution specification. A message names the file, what was found, what was expected, and what to do
+next.
 """
 
 DONE = 0
@@ -40,6 +41,12 @@ class UsageError(SecondLevelError):
     """An option is wrong, or one is needed to decide between candidates."""
 
     exit_code = 64
+
+
+class UnknownLevelError(UsageError):
+    """There is no such analysis level."""
+
+    exit_code = 17
 
 
 class AmbiguousInputError(UsageError):

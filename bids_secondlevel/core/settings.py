@@ -85,7 +85,8 @@ class Settings:
     analysis_level: AnalysisLevel = option("level of the analysis", default=MISSING)
 
     participant_label: tuple[str, ...] = option(
-        "participants to process, with or without sub- (default: all)",
+        "participants to process, with or without sub-, or a file with one of them on each line "
+        "(default: all)",
         WHO,
         prefix="sub-",
         default=(),

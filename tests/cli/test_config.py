@@ -6,6 +6,7 @@ import sys
 from dataclasses import fields, replace
 
 import pytest
+from study import run_here
 
 from bids_secondlevel.cli.config import parse
 from bids_secondlevel.cli.main import main
@@ -121,6 +122,29 @@ verbose = 2
             else (getattr(from_file, name), getattr(parse(POSITIONALS), name))
         )
         assert value != default, f"{name} is not covered by this test"
+
+
+def test_labels_may_be_in_a_file_one_a_line(tmp_path):
+    path = tmp_path / "subjects.txt"
+    path.write_text("01\r\nsub-02\n\n03\n")
+    given = parse([*POSITIONALS, "--participant-label", str(path), "07"])
+    assert given.participant_label == ("01", "02", "03", "07")
+    config = tmp_path / "settings.toml"
+    config.write_text(f'participant-label = ["{path}"]\n')
+    assert parse([*POSITIONALS, "--config", str(config)]).participant_label == ("01", "02", "03")
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_a_file_without_labels_is_named(tmp_path, content):
+    path = tmp_path / "subjects.txt"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UsageError, match=r"--participant-label .*subjects\.txt: .*label on each"):
+        parse([*POSITIONALS, "--participant-label", str(path)])
+
+
+def test_the_option_that_the_example_of_bids_apps_has_is_accepted():
+    assert parse([*POSITIONALS, "--skip_bids_validator"]).skip_bids_validation
 
 
 @pytest.mark.parametrize(
@@ -416,3 +440,10 @@ def test_positions_and_the_contrasts_that_have_one(read):
 def test_positions_that_cannot_be(read, before, after, named):
     with pytest.raises(UsageError, match=named):
         read(POSITIONS.replace(before, after))
+
+
+def test_an_unknown_level_has_an_exit_code_of_its_own():
+    """That of the draft of the BIDS execution specification."""
+    finished = run_here("bids", "out", "subject")
+    assert finished.returncode == 17
+    assert "'subject' is not an analysis level" in finished.stderr
