@@ -30,9 +30,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from meshes import icosphere
+
 COMMAND = Path(sys.executable).parent / "bids_secondlevel"
 HEMISPHERES = {"L": "lh", "R": "rh"}
 QUADRANTS = ("UL", "UR", "LL", "LR")
+RETINOTOPY = ("varea", "eccen", "angle")
+SURFACES = ("white", "inflated", "sulc")
 LOW, HIGH, THRESHOLD = 0, 5, 1.96
 
 
@@ -40,7 +45,8 @@ LOW, HIGH, THRESHOLD = 0, 5, 1.96
 class Size:
     """How large a study is."""
 
-    n_vertices: int = 163_842
+    level: int = 7
+    """An icosahedron is divided so often: that of 7 has 163,842 vertices, as fsaverage has."""
     n_contrasts: int = 20
     n_other_files: int = 150
 
@@ -83,8 +89,10 @@ def map_paths(root, label, size):
     surf = root / "derivatives" / "fmriprep" / "sourcedata" / "freesurfer" / f"sub-{label}" / "surf"
     paths = {}
     for hemi, side in HEMISPHERES.items():
-        for kind in ("varea", "eccen"):
+        for kind in RETINOTOPY:
             paths[kind, hemi] = surf / f"{side}.benson14_{kind}.mgz"
+        for kind in SURFACES:
+            paths[kind, hemi] = surf / f"{side}.{kind}"
         for task, contrast, stat in maps_of(size):
             name = f"sub-{label}_task-{task}_hemi-{hemi}_space-fsnative_contrast-{contrast}"
             paths[task, contrast, stat, hemi] = glm / f"{name}_stat-{stat}_statmap.func.gii"
@@ -114,23 +122,36 @@ def other_paths(root, label, size):
 
 
 def write_maps(paths, size):
+    """Write maps of hemispheres that are ellipsoids as large as a hemisphere, V1 at their back."""
     rng = np.random.default_rng(0)
-    vertex = np.arange(size.n_vertices)
-    for (kind, *_), path in paths.items():
-        if path.suffix == ".mgz":
-            # A visual area is a few thousand vertices of the surface.
-            values = np.where(vertex < size.n_vertices // 40, 1, 0)
-            if kind == "eccen":
-                values = values * rng.uniform(0, 12, size.n_vertices)
-            values = values.astype("f4").reshape(1, 1, -1)
+    sphere, triangles = icosphere(size.level, 1)
+    a, b, c = np.moveaxis(sphere[triangles], 1, 0)
+    inwards = (np.cross(b - a, c - a) * a).sum(axis=1) < 0
+    triangles[inwards] = triangles[inwards, ::-1]
+    right, front, up = sphere.T
+    area = np.where(front < -0.95, 1, 0)
+    eccentricity = area * 120 * (1 + front)  # 0 at the pole, 6 at the border
+    angle = np.degrees(np.arctan2(np.abs(right), up))
+    made = {"white": sphere * (30, 80, 50), "inflated": sphere * (45, 100, 65)}
+    made["sulc"] = np.sin(20 * right) * np.sin(20 * up)
+    made |= {"varea": area, "eccen": eccentricity, "angle": area * angle}
+    for (kind, *of), path in paths.items():
+        if kind == "sulc":
+            nib.freesurfer.write_morph_data(path, made[kind], fnum=len(triangles))
+        elif kind in SURFACES:
+            nib.freesurfer.write_geometry(path, made[kind], triangles)
+        elif kind in RETINOTOPY:
+            values = made[kind].astype("f4").reshape(1, 1, -1)
             nib.save(nib.freesurfer.MGHImage(values, np.eye(4)), path)
-            continue
-        # As smooth as maps are: neighbours on a surface have numbers that are close to each other.
-        values = np.convolve(rng.standard_normal(size.n_vertices), np.ones(25), "same")
-        values = (values / values.std() * 2).astype("f4")
-        values[vertex > size.n_vertices * 0.95] = np.nan
-        array = nib.gifti.GiftiDataArray(values, datatype="NIFTI_TYPE_FLOAT32")
-        nib.save(nib.gifti.GiftiImage(darrays=[array]), path)
+        else:
+            contrast, _, hemi = of
+            values = rng.standard_normal(len(sphere))
+            if kind == "loc":
+                is_seen = ((angle < 90) == (contrast[0] == "U")) & (contrast[1] != hemi)
+                values += 4 * area * is_seen
+            values[right > 0.9] = np.nan  # the medial wall
+            array = nib.gifti.GiftiDataArray(values.astype("f4"), datatype="NIFTI_TYPE_FLOAT32")
+            nib.save(nib.gifti.GiftiImage(darrays=[array]), path)
 
 
 # --- what the program is compared with

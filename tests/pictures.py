@@ -29,12 +29,15 @@ def marks(chart, what):
 
 def shapes(group):
     """The marks of a group: shapes of one size are drawn once and used, others are paths."""
-    used = list(group.iter(f"{SVG}use"))
-    return used or [path for path in group.iter(f"{SVG}path") if path.get("style")]
+    used = [*group.iter(f"{SVG}use"), *group.iter(f"{SVG}circle")]
+    paths = [path for path in group.iter(f"{SVG}path") if path.get("style") or path.get("fill")]
+    return used or paths
 
 
 def position(shape):
     """The centre of a mark."""
+    if shape.get("cx"):
+        return [float(shape.get("cx")), -float(shape.get("cy"))]
     if shape.get("x"):
         return [float(shape.get("x")), -float(shape.get("y"))]
     numbers = np.array(re.findall(r"-?[\d.]+", shape.get("d")), dtype=float).reshape(-1, 2)

@@ -9,8 +9,11 @@ from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.results import ParticipantResults
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted
-from bids_secondlevel.reports.charts.estimates import draw_participant_estimates
-from bids_secondlevel.reports.charts.rois import draw_overlaps, draw_participant_sizes
+from bids_secondlevel.reports.charts.participant import (
+    draw_overlaps,
+    draw_participant_estimates,
+    draw_participant_sizes,
+)
 from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
 from bids_secondlevel.reports.field_section import participant_field_section

@@ -8,8 +8,11 @@ from pictures import groups, is_linear, marks, shapes, texts
 
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.reports.charts.estimates import draw_participant_estimates
-from bids_secondlevel.reports.charts.rois import draw_overlaps, draw_participant_sizes
+from bids_secondlevel.reports.charts.participant import (
+    draw_overlaps,
+    draw_participant_estimates,
+    draw_participant_sizes,
+)
 from bids_secondlevel.reports.charts.style import REASON_MARKERS
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import OverlapRow, QualityRow
@@ -73,6 +76,8 @@ def test_every_number_is_where_it_belongs():
 
 
 def width(shape):
+    if shape.get("r"):
+        return 2 * float(shape.get("r"))
     numbers = np.array(re.findall(r"-?[\d.]+", shape.get("d")), dtype=float)
     return np.ptp(numbers[::2])
 
@@ -133,7 +138,7 @@ def test_circular_estimates_are_hollow_and_called_so(independence):
     (chart,) = draw(study(1, independence=independence))
     is_circular = independence == "circular"
     hollow = [
-        "fill: #ffffff" in shape.get("style")
+        shape.get("fill") == "white"
         for hemi in HEMISPHERES
         for group in groups(chart, f"estimate-{hemi}")
         for shape in shapes(group)

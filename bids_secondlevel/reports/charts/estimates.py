@@ -3,25 +3,20 @@
 Means and intervals of the group are those of the tables of statistics and comparisons.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
 from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions
-from bids_secondlevel.core.rows import CELL, MISSING, each_row, grouped
+from bids_secondlevel.core.rows import CELL, MISSING, each_row
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.wording import OF_THE_MAPS
 from bids_secondlevel.reports.charts.layout import (
-    CHARACTER,
     Part,
-    axes_at,
     jitter,
-    label_width,
-    legend_shape,
     mark_reasons,
     panelled_chart,
     parts,
@@ -34,7 +29,6 @@ from bids_secondlevel.reports.charts.style import (
     MOST_MARKS,
     MOST_NAMED,
     Chart,
-    axis_label,
     clean,
     explain_reasons,
     inks,
@@ -42,8 +36,6 @@ from bids_secondlevel.reports.charts.style import (
     key,
     number,
     pooled_or_apart,
-    reason_marker,
-    shorten,
     span,
     whom,
 )
@@ -52,7 +44,6 @@ from bids_secondlevel.rois.flags import has_flag
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LATERALISED = 0.2
 """Laterality index beyond which an ROI is said to be in one hemisphere (Seghier, 2008)."""
@@ -69,157 +60,9 @@ _SIZES = (10, 100, 1000)  # vertices, in the legend
 _COVERED = 0.95  # coverage from which it is not written beside a mark
 
 
-def draw_participant_estimates(
-    estimates: "pd.DataFrame", *, units: str = OF_THE_MAPS
-) -> list[Chart]:
-    """Draw the estimates of a participant: a row for each contrast and ROI, in some units.
-
-    Returns
-    -------
-    list of Chart
-        For each session and task; several if there are many contrasts.
-    """
-    rows = _coloured(estimates).assign(panel=estimates["contrast"], is_control=False)
-    most = max(1, _MOST_ROWS // (rows["roi"].nunique() + 1))
-    return [_draw_participant(part, units) for part in parts(rows, most)]
-
-
 def _coloured(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Add a column with the colour of each ROI."""
     return rows.assign(colour=rows["roi"].map(inks(list(rows["roi"].unique()))))
-
-
-def _draw_participant(part: Part, units: str) -> Chart:
-    rows = part.rows
-    has_number = rows["estimate"].notna()
-    unit = "voxels" if rows["volume_mm3"].notna().any() else "vertices"
-    keys = [
-        key(HEMISPHERE_NAMES[hemi], marker, DARK)
-        for hemi, marker in _MARKERS.items()
-        if (rows["hemi"] == hemi).any()
-    ]
-    caption = (
-        "Estimate in each ROI (the mean over its vertices, unless another summary was chosen), in "
-        f"{units}. The larger the mark, the more "
-        f"{unit} the ROI has. A percentage beside a mark is the share of them that has data, if "
-        f"that is below {100 * _COVERED:.0f} %."
-    )
-    if (rows["independence"][has_number] == "circular").any():
-        keys.append(key("circular", "o", DARK, face="white"))
-        caption += f" Hollow marks are circular. {CIRCULAR}"
-    if (rows["flags"][has_number] != MISSING).any():
-        keys.append(key("flagged", "o", DARK, face="white"))
-        caption += f" {_FLAGGED}"
-    for n in _SIZES:
-        mark = key(f"{n} {unit}", "o", GREY)
-        mark.set_markersize(_areas(np.array([n]))[0] ** 0.5)
-        keys.append(mark)
-    reasons = list(rows["status"][~has_number].unique())
-    keys += explain_reasons(reasons)
-
-    panels, n_rois = part.panels, len(part.rois)
-    columns, n_lines = legend_shape(keys, _WIDTH)
-    height = _ROW * (len(panels) * (n_rois + 1) + 0.5)
-    below = 0.55 + 0.2 * n_lines
-
-    def paint(figure: "Figure") -> None:
-        figure.set_layout_engine("none")
-        left = 0.25 + label_width(part.rois)
-        axes = axes_at(figure, left, below, _WIDTH - left - 0.45, height, bare=False)
-        places = {
-            (panel, roi): -(i * (n_rois + 1) + j + 1.0)
-            for i, panel in enumerate(panels)
-            for j, roi in enumerate(part.rois)
-        }
-        at = [places[cell] for cell in zip(rows["panel"], rows["roi"], strict=True)]
-        _paint_estimates(axes, rows.assign(place=at), reasons)
-        for i, panel in enumerate(panels):
-            where, most = axes.get_yaxis_transform(), int((_WIDTH - left) / CHARACTER) - 6
-            axes.text(
-                0.0,
-                -i * (n_rois + 1.0),
-                shorten(panel, most),
-                transform=where,
-                va="center",
-                weight="bold",
-            )
-        axes.set_yticks(list(places.values()), [shorten(roi) for _, roi in places])
-        axes.set_ylim(-len(panels) * (n_rois + 1) + 0.5, 0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(axis_label(part.first.statistic, units))
-        figure.legend(handles=keys, loc="lower center", ncols=columns)
-
-    return part.draw(
-        "estimates",
-        "Estimates",
-        (_WIDTH, height + below + 0.1),
-        paint,
-        caption=caption,
-        tell=partial(_tell_estimates, unit=unit),
-    )
-
-
-def _areas(n_vertices: Array) -> Array:
-    """Give the area of marks in square points: the square root of how many vertices there are."""
-    areas: Array = 4.4 * np.sqrt(np.clip(np.nan_to_num(n_vertices), 5, 2000))
-    return areas
-
-
-def _paint_estimates(axes: "Axes", rows: "pd.DataFrame", reasons: Sequence[str]) -> None:
-    """Draw few things, however many rows there are: the marks of a hemisphere are one."""
-    across = axes.get_yaxis_transform()
-    axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
-    lines = sorted(set(rows["place"]))
-    axes.hlines(lines, 0, 1, color="#e4e4e4", linewidth=0.6, zorder=0, transform=across)
-    rows = rows.assign(y=rows["place"] + rows["hemi"].map(_OFFSETS))
-    is_hollow = (rows["independence"] == "circular") | (rows["flags"] != MISSING)
-    rows = rows.assign(face=rows["colour"].mask(is_hollow, "#ffffff"))
-    there = rows[rows["estimate"].notna()]
-    for hemi, of_hemi in grouped(there, "hemi"):
-        axes.scatter(
-            of_hemi["estimate"],
-            of_hemi["y"],
-            s=_areas(of_hemi["n_vertices"].to_numpy()),
-            marker=_MARKERS[hemi],
-            facecolors=list(of_hemi["face"]),
-            edgecolors=list(of_hemi["colour"]),
-            linewidths=1,
-            gid=f"estimate-{hemi}",
-            zorder=2,
-        )
-    for row in each_row(there[there["coverage"] < _COVERED]):
-        axes.annotate(
-            f"{100 * row.coverage:.0f} %",
-            (row.estimate, row.y),
-            (3 + _areas(np.array([row.n_vertices]))[0] ** 0.5 / 2, 0),
-            textcoords="offset points",
-            va="center",
-            size=7,
-            color=DARK,
-        )
-    for status, gaps in grouped(rows[rows["estimate"].isna()], "status"):
-        axes.plot(
-            [0.99] * len(gaps),
-            gaps["y"],
-            linestyle="",
-            marker=reason_marker(reasons, status),
-            markersize=4,
-            color=GREY,
-            transform=across,
-        )
-
-
-def _tell_estimates(rows: "pd.DataFrame", unit: str) -> str:
-    return "; ".join(
-        f"{clean(row.roi)} {row.hemi} {number(row.estimate)} "
-        + (f"({row.status})" if np.isnan(row.estimate) else f"({_measured_in(row, unit)})")
-        for row in each_row(rows)
-    )
-
-
-def _measured_in(row: Any, unit: str) -> str:
-    share = "" if np.isnan(row.coverage) else f", coverage {100 * row.coverage:.0f} %"
-    return f"{number(row.n_vertices)} {unit}{share}"
 
 
 def draw_group_estimates(

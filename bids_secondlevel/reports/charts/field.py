@@ -1,15 +1,16 @@
 """Charts of responses in the visual field: a disc for each contrast, and profiles."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.rows import MISSING, each_row, grouped
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.wording import OF_THE_MAPS
-from bids_secondlevel.reports.charts.layout import axes_at, write_title
 from bids_secondlevel.reports.charts.style import (
     DARK,
     GREY,
@@ -18,19 +19,17 @@ from bids_secondlevel.reports.charts.style import (
     Chart,
     axis_label,
     clean,
-    draw_chart,
     interval,
-    key,
     number,
     pooled_or_apart,
     shorten,
     stem,
 )
+from bids_secondlevel.reports.colours import LEVELS, level_of, scale
+from bids_secondlevel.reports.drawing import Axis, Drawing, Panel, Place, png
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Ranges = Mapping[str, Sequence[tuple[float, float]]]
 """Limits of eccentricity of the ROIs, by visual area."""
@@ -43,6 +42,8 @@ _COLUMNS, _MOST_DISCS, _MOST_PROFILES = 3, 12, 4
 _DISC, _GAP, _TITLE = 2.3, 0.12, 0.28  # inches
 _PANEL, _PANEL_HEIGHT, _BETWEEN = 3.2, 1.45, 0.3
 _COMPASS = ((-180, "lower"), (-90, "left"), (0, "upper"), (90, "right"), (180, "lower"))
+_SIZE, _LETTER = 8.5, 0.085  # of letters in points; width of one in inches
+_COLOURS = "RdBu_r"
 _PIXELS = 360  # of the width of a disc
 _LEAST = 0.09  # radius between labels
 _ARC = 5.0  # degrees between the corners of what is round
@@ -159,9 +160,6 @@ def _draw_discs(
     bins: "pd.DataFrame", ranges: Sequence[tuple[float, float]], name: str, units: str
 ) -> Chart:
     """Draw discs side by side, with the same colours."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     first = bins.iloc[0]
     discs = dict(grouped(bins, "contrast"))
     there = bins[bins["estimate"].notna()]
@@ -171,25 +169,19 @@ def _draw_discs(
     rows = -(-len(discs) // columns)
     width = columns * (_DISC + _GAP) + 1.0
     height = rows * (_DISC + _GAP + _TITLE) + 0.15
-    colours = ScalarMappable(Normalize(-highest, highest), "RdBu_r")
     is_tested = bool(there["p_fwe"].notna().any())
-
-    def paint(figure: "Figure") -> None:
-        figure.set_layout_engine("none")
-        for place, (contrast, of_disc) in enumerate(discs.items()):
-            row, column = divmod(place, columns)
-            left = column * (_DISC + _GAP) + 0.1
-            bottom = height - (row + 1) * (_DISC + _GAP + _TITLE) + _GAP / 2
-            axes = axes_at(figure, left, bottom, _DISC, _DISC)
-            axes.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal")
-            write_title(axes, contrast, "", _DISC)
-            _paint_disc(axes, of_disc[of_disc["estimate"].notna()], colours, largest)
-            _paint_grid(axes, ranges, largest)
-        bar = axes_at(figure, width - 0.85, (height - 1.6) / 2, 0.13, 1.6, bare=False)
-        figure.colorbar(
-            colours, cax=bar, extend="both", label=axis_label(first["statistic"], units)
-        )
-
+    drawing = Drawing(name, width, height)
+    for place, (contrast, of_disc) in enumerate(discs.items()):
+        row, column = divmod(place, columns)
+        left = column * (_DISC + _GAP) + 0.1
+        bottom = height - (row + 1) * (_DISC + _GAP + _TITLE) + _GAP / 2
+        middle = left + _DISC / 2, bottom + _DISC / 2
+        title = shorten(contrast, int(_DISC / _LETTER) - 2)
+        drawing.write(middle[0], bottom + _DISC + 0.06, title, size=9.5, ha="center")
+        _draw_cells(drawing, of_disc[of_disc["estimate"].notna()], middle, largest, highest)
+        _draw_grid(drawing, middle, ranges, largest)
+    label = axis_label(first["statistic"], units)
+    _draw_colours(drawing, (width - 0.85, (height - 1.6) / 2), highest, label)
     caption = (
         "The visual field as the participant sees it, with the fovea in the centre. Each cell has "
         "the mean estimate of the vertices that see this part of the field; it is white if there "
@@ -209,7 +201,26 @@ def _draw_discs(
         for contrast, of in discs.items()
     )
     title = _title("Responses in the visual field", first)
-    return draw_chart(name, title, (width, height), paint, caption=caption, alt=f"{told}.")
+    return Chart(name=name, svg=drawing.encode(title), title=title, caption=caption, alt=f"{told}.")
+
+
+def _draw_colours(drawing: Drawing, place: Place, highest: float, label: str) -> None:
+    """Draw the scale of colours upright, pointed at its ends as values may be beyond."""
+    (left, bottom), (width, height) = place, (0.13, 1.6)
+    drawing.pixels(png(scale(_COLOURS)[::-1, None]), left, bottom, width, height)
+    tip = left + width / 2
+    for y, ahead, end in ((bottom, -0.09, 0), (bottom + height, 0.09, -1)):
+        corners = [(left, y), (tip, y + ahead), (left + width, y)]
+        colour = f"#{bytes(scale(_COLOURS)[end]).hex()}"
+        drawing.line(corners, DARK, 0.5, fill=colour, closed=True)
+    drawing.rectangle(left, bottom, width, height, "none", edge=DARK, line=0.5)
+    axis = Axis(ends=(-highest, highest), places=(bottom, bottom + height))
+    for y, text in axis.ticks(7):
+        drawing.line([(left + width, y), (left + width + 0.045, y)], DARK, 0.7)
+        drawing.write(left + width + 0.08, y, text, size=_SIZE, va="center")
+    drawing.write(
+        left + width + 0.6, bottom + height / 2, label, size=_SIZE, ha="center", turned=True
+    )
 
 
 def _where_largest(cells: "pd.DataFrame") -> str:
@@ -228,23 +239,23 @@ def _arc(low: float, high: float) -> Array:
     return np.column_stack([np.sin(angles), np.cos(angles)])
 
 
-def _paint_disc(axes: "Axes", cells: "pd.DataFrame", colours: Any, largest: float) -> None:
+def _draw_cells(
+    drawing: Drawing, cells: "pd.DataFrame", middle: Place, largest: float, highest: float
+) -> None:
     """Draw the cells, and outlines around those that are significant."""
-    from matplotlib.collections import LineCollection
-
-    axes.imshow(
-        pixels(cells, largest, colours.to_rgba(cells["estimate"].to_numpy(), bytes=True)),
-        extent=(-1, 1, -1, 1),
-        interpolation="none",
-        gid="cells",
-    )
+    levels = level_of(cells["estimate"].to_numpy() / highest / 2 + 0.5)
+    half = _DISC / 2.04
+    with drawing.part("cells"):
+        palette = np.column_stack([scale(_COLOURS), np.full(LEVELS, 255, dtype=np.uint8)])
+        palette[0, 3] = 0  # where there is no cell
+        drawn = png(pixels(cells, largest, np.maximum(levels, 1)), palette)
+        drawing.pixels(drawn, middle[0] - half, middle[1] - half, 2 * half, 2 * half)
     is_marked = cells["p_fwe"] < SIGNIFICANT
     if is_marked.any():
-        sides = [
-            radius(np.linalg.norm(side, axis=1, keepdims=True), largest) * _unit(side)
-            for side in outline(cells[is_marked])
-        ]
-        axes.add_collection(LineCollection(sides, colors=DARK, linewidths=0.9, gid="significant"))
+        with drawing.part("significant"):
+            for side in outline(cells[is_marked]):
+                at = radius(np.linalg.norm(side, axis=1, keepdims=True), largest) * _unit(side)
+                drawing.line(at * half + middle, DARK, 0.9)
 
 
 def outline(cells: "pd.DataFrame") -> list[Array]:
@@ -275,7 +286,7 @@ def _unit(points: Array) -> Array:
     return unit
 
 
-def pixels(cells: "pd.DataFrame", largest: float, colours: Array) -> Array:
+def pixels(cells: "pd.DataFrame", largest: float, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Draw cells as pixels, some of a hundredth of the bytes of shapes.
 
     Parameters
@@ -284,56 +295,71 @@ def pixels(cells: "pd.DataFrame", largest: float, colours: Array) -> Array:
         With their edges.
     largest
         Eccentricity of the rim.
-    colours : (n_cells, 4) array of uint8
+    values
+        Of each cell, above 0.
 
     Returns
     -------
-    (n, n, 4) array of uint8
-        Transparent where there is no cell.
+    (n, n) array of uint8
+        0 where there is no cell.
     """
-    x = (np.arange(_PIXELS) + 0.5) * 2 / _PIXELS - 1
-    right, up = np.meshgrid(x, -x)
-    eccentricity = _FOVEA * np.expm1(np.hypot(right, up) * np.log1p(largest / _FOVEA))
-    angle = np.degrees(np.arctan2(right, up))
-    drawn = np.zeros((_PIXELS, _PIXELS, 4), dtype=np.uint8)
-    for cell, colour in zip(each_row(cells), colours, strict=True):
-        is_in = (eccentricity >= cell.eccentricity_low) & (eccentricity < cell.eccentricity_high)
-        is_in &= (angle >= cell.polar_angle_low) & (angle < cell.polar_angle_high)
-        drawn[is_in] = colour
+    rings, wedges = (
+        np.unique(cells[[f"{of}_low", f"{of}_high"]]) for of in ("eccentricity", "polar_angle")
+    )
+    field = np.zeros((rings.size + 1, wedges.size + 1), dtype=np.uint8)
+    for cell, value in zip(each_row(cells), values, strict=True):
+        of_rings = np.searchsorted(rings, (cell.eccentricity_low, cell.eccentricity_high)) + 1
+        of_wedges = np.searchsorted(wedges, (cell.polar_angle_low, cell.polar_angle_high)) + 1
+        field[slice(*of_rings), slice(*of_wedges)] = value
+    drawn: NDArray[np.uint8] = field.ravel()[_bins_of_pixels(largest, tuple(rings), tuple(wedges))]
     return drawn
 
 
-def _paint_grid(axes: "Axes", ranges: Sequence[tuple[float, float]], largest: float) -> None:
+@lru_cache(maxsize=8)
+def _bins_of_pixels(
+    largest: float, rings: tuple[float, ...], wedges: tuple[float, ...]
+) -> NDArray[np.integer[Any]]:
+    """Find in which bin each pixel of a disc is, before the first edges and after the last too."""
+    x = (np.arange(_PIXELS) + 0.5) * 2 / _PIXELS - 1
+    right, up = np.meshgrid(x, -x)
+    eccentricity = _FOVEA * np.expm1(np.hypot(right, up) * np.log1p(largest / _FOVEA))
+    ring = np.searchsorted(rings, eccentricity, side="right")
+    wedge = np.searchsorted(wedges, np.degrees(np.arctan2(right, up)), side="right")
+    bins: NDArray[np.integer[Any]] = ring * (len(wedges) + 1) + wedge
+    return bins
+
+
+def _draw_grid(
+    drawing: Drawing, middle: Place, ranges: Sequence[tuple[float, float]], largest: float
+) -> None:
     """Draw meridians, circles of eccentricity with their degrees, and the limits of the ROIs."""
-    from matplotlib.patches import Circle
-
-    def circle(at: float, **look: Any) -> None:
-        axes.add_patch(Circle((0, 0), at, fill=False, **look))
-
-    circle(1, edgecolor=GREY, linewidth=0.8)
-    for along in ([-1, 1], [0, 0]), ([0, 0], [-1, 1]):
-        axes.plot(*along, color=GREY, linewidth=0.4, alpha=0.6)
+    (x, y), half = middle, _DISC / 2.04
+    drawing.circle(x, y, half, GREY, 0.8)
+    for end in ((half, 0.0), (0.0, half)):
+        ends = [(x - end[0], y - end[1]), (x + end[0], y + end[1])]
+        drawing.line(ends, GREY, 0.4, opacity=0.6)
     labelled = 1 + _LEAST / 2
     for degrees in reversed(_round_degrees(largest)):
         at = float(radius(np.array(degrees), largest))
-        circle(at, edgecolor=GREY, linewidth=0.4, alpha=0.6)
+        drawing.circle(x, y, at * half, GREY, 0.4, opacity=0.6)
         if labelled - at < _LEAST:
             continue
         labelled = at
-        x, y = at * _arc(135, 135)[0]
-        axes.text(
-            x,
-            y,
+        right, up = at * half * _arc(135, 135)[0]
+        drawing.write(
+            x + right,
+            y + up,
             f"{degrees:g}°",
             size=6.5,
-            color=DARK,
+            colour=DARK,
             ha="center",
             va="center",
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
+            ground=0.75,
         )
     for limit in sorted({limit for limits in ranges for limit in limits if 0 < limit < largest}):
         at = float(radius(np.array(limit), largest))
-        circle(at, edgecolor=DARK, linewidth=1.1, linestyle="--", gid="limit")
+        with drawing.part("limit"):
+            drawing.circle(x, y, at * half, DARK, 1.1, dash="4 2")
 
 
 def _round_degrees(largest: float) -> list[float]:
@@ -359,49 +385,57 @@ def _draw_profiles(
     width = 1.1 + len(profiles) * (_PANEL + _BETWEEN)
     height = top + bottom + len(contrasts) * (_PANEL_HEIGHT + _TITLE)
 
-    def paint(figure: "Figure") -> None:
-        figure.set_layout_engine("none")
-        for row, (contrast, of_row) in enumerate(contrasts.items()):
-            low, high = _span_of(of_row, everyone, contrast)
-            y = height - top - (row + 1) * (_PANEL_HEIGHT + _TITLE)
-            for column, profile in enumerate(profiles):
-                x = 0.9 + column * (_PANEL + _BETWEEN)
-                axes = axes_at(figure, x, y, _PANEL, _PANEL_HEIGHT, bare=False)
-                axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-                axes.set_ylim(low, high)
-                of_panel = of_row[of_row["profile"] == profile]
-                _paint_axis(axes, of_panel, profile, ranges)
-                if everyone is not None:
-                    is_in = (everyone["contrast"] == contrast) & (everyone["profile"] == profile)
-                    for _, of_one in grouped(everyone[is_in], "participant_id"):
-                        values = of_one["estimate"]
-                        axes.plot(
-                            *(_places(of_one), values),
-                            color=GREY,
-                            linewidth=0.5,
-                            alpha=0.5,
-                            gid="participant",
-                        )
-                _paint_profile(axes, of_panel, is_group=is_group)
-                if column:
-                    axes.tick_params(labelleft=False)
-                else:
-                    write_title(axes, contrast, f"(n = {n})" if is_group else "", _PANEL)
-                    axes.set_ylabel(axis_label(first["statistic"], units).replace(" (", "\n("))
-                if row + 1 < len(contrasts):
-                    axes.tick_params(labelbottom=False)
-                else:
-                    axes.set_xlabel(
-                        "eccentricity (degrees)" if profile == "eccentricity" else "polar angle"
-                    )
-        if is_group:
-            keys = [
-                key("mean and 95 % CI", "", DARK, line="-"),
-                key(f"p_fwe < {SIGNIFICANT}", "o", DARK),
-                key("otherwise", "o", DARK, "white"),
-                *([] if everyone is None else [key("participant", "", GREY, line="-")]),
-            ]
-            figure.legend(handles=keys, loc="lower center", ncols=len(keys))
+    drawing = Drawing(name, width, height)
+    for row, (contrast, of_row) in enumerate(contrasts.items()):
+        y = Axis(
+            ends=_span_of(of_row, everyone, contrast),
+            places=(
+                (bottom_of := height - top - (row + 1) * (_PANEL_HEIGHT + _TITLE)),
+                bottom_of + _PANEL_HEIGHT,
+            ),
+        )
+        for column, profile in enumerate(profiles):
+            left = 0.9 + column * (_PANEL + _BETWEEN)
+            of_panel = of_row[of_row["profile"] == profile]
+            lines = []
+            if everyone is not None:
+                is_in = (everyone["contrast"] == contrast) & (everyone["profile"] == profile)
+                lines = [of for _, of in grouped(everyone[is_in], "participant_id")]
+            panel = Panel(x=_axis_of(of_panel, profile, left), y=y)
+            ticks = _ticks(of_panel, profile)
+            placed = [(float(panel.x.at(np.array(at))), text) for at, text in ticks]
+            is_last = row + 1 == len(contrasts)
+            panel.frame(
+                drawing,
+                [(at, text if is_last else "") for at, text in placed],
+                [(at, "" if column else text) for at, text in y.ticks(5)],
+                _SIZE,
+            )
+            _draw_ground(drawing, panel, of_panel, profile, ranges)
+            for of_one in lines:
+                with drawing.part("participant"):
+                    curve = panel.at(_places(of_one), of_one["estimate"].to_numpy())
+                    drawing.line(curve, GREY, 0.5, opacity=0.5)
+            _draw_profile(drawing, panel, of_panel, is_group=is_group)
+            if is_last:
+                drawing.write(
+                    left + _PANEL / 2,
+                    bottom_of - 0.32,
+                    "eccentricity (degrees)" if profile == "eccentricity" else "polar angle",
+                    size=_SIZE,
+                    ha="center",
+                    va="center",
+                )
+        about = f" (n = {n})" if is_group else ""
+        title = shorten(contrast, int(_PANEL / _LETTER) - 2 - len(about)) + about
+        drawing.write(0.9 + _PANEL / 2, y.places[1] + 0.07, title, size=9.5, ha="center")
+        label = axis_label(first["statistic"], units).partition(" (")
+        for line, text in enumerate((label[0], f"({label[2]}" if label[2] else "")):
+            middle = sum(y.places) / 2
+            at = 0.12 + 0.14 * line
+            drawing.write(at, middle, text, size=_SIZE, ha="center", va="center", turned=True)
+    if is_group:
+        _draw_keys(drawing, width, has_lines=everyone is not None)
 
     over = " and over polar angle, with all eccentricities together" if len(profiles) > 1 else ""
     caption = f"Mean estimate of the vertices in bins of eccentricity{over}." + (
@@ -415,7 +449,24 @@ def _draw_profiles(
     caption += " Grey: the limits of the ROIs." if ranges else ""
     told = " ".join(f"{clean(name)}: {_tell(of)}." for name, of in contrasts.items())
     title = _title("Profiles over the visual field", first)
-    return draw_chart(name, title, (width, height), paint, caption=caption, alt=told)
+    return Chart(name=name, svg=drawing.encode(title), title=title, caption=caption, alt=told)
+
+
+def _draw_keys(drawing: Drawing, width: float, *, has_lines: bool) -> None:
+    """Explain the marks, below all panels."""
+    x, y = width / 2 - (2.6 if has_lines else 2.1), 0.16
+    drawing.line([(x, y), (x + 0.25, y)], DARK, 1.4)
+    drawing.rectangle(x, y - 0.05, 0.25, 0.1, DARK, opacity=0.15)
+    drawing.write(x + 0.32, y, "mean and 95 % CI", size=_SIZE, va="center")
+    for left, face, text in (
+        (x + 1.75, DARK, f"p_fwe < {SIGNIFICANT}"),
+        (x + 3.0, "white", "otherwise"),
+    ):
+        drawing.mark(left, y, "o", 4, edge=DARK, face=face)
+        drawing.write(left + 0.1, y, text, size=_SIZE, va="center")
+    if has_lines:
+        drawing.line([(x + 4.0, y), (x + 4.25, y)], GREY, 0.5)
+        drawing.write(x + 4.32, y, "participant", size=_SIZE, va="center")
 
 
 def _those_of(participants: "pd.DataFrame", first: Any) -> "pd.DataFrame | None":
@@ -447,45 +498,66 @@ def _places(bins: "pd.DataFrame") -> Array:
     return places
 
 
-def _paint_axis(
-    axes: "Axes", bins: "pd.DataFrame", profile: str, ranges: Sequence[tuple[float, float]]
-) -> None:
-    """Draw the ground of a panel."""
+def _axis_of(bins: "pd.DataFrame", profile: str, left: float) -> Axis:
+    """Choose the horizontal axis of a panel."""
+    ends = (-180.0, 180.0)
+    if profile == "eccentricity":
+        limits = bins["eccentricity_low"].min(), bins["eccentricity_high"].max()
+        low, high = np.log1p(np.array(limits) / _FOVEA)
+        ends = float(low), float(high)
+    return Axis(ends=ends, places=(left, left + _PANEL))
+
+
+def _ticks(bins: "pd.DataFrame", profile: str) -> list[tuple[float, str]]:
+    """Choose what is written below a panel."""
     if profile == "polar_angle":
-        axes.set_xticks([at for at, _ in _COMPASS], [name for _, name in _COMPASS])
-        axes.set_xlim(-180, 180)
-        for at, _ in _COMPASS[1:4]:
-            axes.axvline(at, color=GREY, linewidth=0.4, alpha=0.5, zorder=0)
-        return
+        return list(_COMPASS)
     lowest, largest = bins["eccentricity_low"].min(), bins["eccentricity_high"].max()
     ticks = [d for d in _round_degrees(largest / 0.95 + 0.01) if lowest <= d]
-    axes.set_xticks(np.log1p(np.array(ticks) / _FOVEA), [f"{tick:g}" for tick in ticks])
-    axes.set_xlim(*np.log1p(np.array([lowest, largest]) / _FOVEA))
+    return [(float(np.log1p(tick / _FOVEA)), f"{tick:g}") for tick in ticks]
+
+
+def _draw_ground(
+    drawing: Drawing,
+    panel: Panel,
+    bins: "pd.DataFrame",
+    profile: str,
+    ranges: Sequence[tuple[float, float]],
+) -> None:
+    """Draw the line at 0, and what helps to find places."""
+    bottom, top = panel.y.places
+    zero = float(panel.y.at(np.array(0.0)))
+    drawing.line([(panel.x.places[0], zero), (panel.x.places[1], zero)], GREY, 0.8)
+    if profile == "polar_angle":
+        for at, _ in _COMPASS[1:4]:
+            x = float(panel.x.at(np.array(at)))
+            drawing.line([(x, bottom), (x, top)], GREY, 0.4, opacity=0.5)
+        return
+    lowest, largest = bins["eccentricity_low"].min(), bins["eccentricity_high"].max()
     for limits in ranges:
-        low, high = np.log1p(np.clip(limits, lowest, largest) / _FOVEA)
-        axes.axvspan(low, high, color=GREY, alpha=0.1, linewidth=0, zorder=0, gid="limits")
+        low, high = panel.x.at(np.log1p(np.clip(limits, lowest, largest) / _FOVEA))
+        with drawing.part("limits"):
+            drawing.rectangle(low, bottom, high - low, top - bottom, GREY, opacity=0.1)
 
 
-def _paint_profile(axes: "Axes", bins: "pd.DataFrame", *, is_group: bool) -> None:
+def _draw_profile(drawing: Drawing, panel: Panel, bins: "pd.DataFrame", *, is_group: bool) -> None:
     """Draw a curve with gaps where there is no number, and intervals if there are any."""
     x, y = _places(bins), bins["estimate"].to_numpy()
-    axes.plot(x, y, color=DARK, linewidth=1.4, gid="curve")
     if is_group:
-        axes.fill_between(
-            x, bins["ci95_low"], bins["ci95_high"], color=DARK, alpha=0.15, linewidth=0
-        )
+        low, high = (bins[name].to_numpy() for name in ("ci95_low", "ci95_high"))
+        known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
+        for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
+            around = np.concatenate([panel.at(x[run], low[run]), panel.at(x[run], high[run])[::-1]])
+            drawing.line(around, "none", 0, fill=DARK, opacity=0.15, closed=True)
+    points = panel.at(x, y)
+    with drawing.part("curve"):
+        drawing.line(points, DARK, 1.4)
     is_marked = (bins["p_fwe"] < SIGNIFICANT).to_numpy() if is_group else np.isfinite(y)
-    for is_in, face in ((is_marked, DARK), (~is_marked, "white")):
-        if is_in.any():
-            axes.plot(
-                x[is_in],
-                y[is_in],
-                "o",
-                color=DARK,
-                markerfacecolor=face,
-                markersize=4,
-                gid="means",
-            )
+    with drawing.part("means"):
+        for (across, up), is_filled in zip(points, is_marked, strict=True):
+            if np.isfinite(up):
+                face = DARK if is_filled else "white"
+                drawing.mark(across, up, "o", 4, edge=DARK, face=face)
 
 
 def _tell(bins: "pd.DataFrame") -> str:

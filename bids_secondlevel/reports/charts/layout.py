@@ -161,6 +161,35 @@ class Part:
         """Rows by panel."""
         return dict(grouped(self.rows, "panel"))
 
+    def name(self, suffix: str) -> str:
+        """Name the chart."""
+        first = self.first
+        return stem(
+            suffix,
+            ses=first.session,
+            task=first.task,
+            hemi=None if self.hemi == BOTH else self.hemi,
+            space=first.space,
+            stat=first.statistic,
+            desc="circular" if first.is_control else None,
+            part=self.number,
+        )
+
+    def title(self, title: str) -> str:
+        """Say what the chart is of."""
+        first = self.first
+        of = [
+            f"task {shorten(first.task, 40)}",
+            *([] if first.session == MISSING else [f"session {shorten(first.session, 40)}"]),
+            *([] if self.hemi == BOTH else [HEMISPHERE_NAMES[self.hemi]]),
+        ]
+        control = " (control analysis)" if first.is_control else ""
+        return f"{title}: {', '.join(of)}{control}"
+
+    def alt(self, tell: "Callable[[pd.DataFrame], str]") -> str:
+        """Put the chart into words; `tell` does so with the rows of a panel."""
+        return " ".join(f"{clean(panel)}: {tell(rows)}." for panel, rows in self.panels.items())
+
     def draw(
         self,
         suffix: str,
@@ -172,25 +201,7 @@ class Part:
         tell: "Callable[[pd.DataFrame], str]",
     ) -> Chart:
         """Draw the chart; `tell` puts the rows of a panel into words."""
-        first = self.first
-        name = stem(
-            suffix,
-            ses=first.session,
-            task=first.task,
-            hemi=None if self.hemi == BOTH else self.hemi,
-            space=first.space,
-            stat=first.statistic,
-            desc="circular" if first.is_control else None,
-            part=self.number,
-        )
-        of = [
-            f"task {shorten(first.task, 40)}",
-            *([] if first.session == MISSING else [f"session {shorten(first.session, 40)}"]),
-            *([] if self.hemi == BOTH else [HEMISPHERE_NAMES[self.hemi]]),
-        ]
-        control = " (control analysis)" if first.is_control else ""
-        told = " ".join(f"{clean(panel)}: {tell(rows)}." for panel, rows in self.panels.items())
-        title = f"{title}: {', '.join(of)}{control}"
+        name, title, told = self.name(suffix), self.title(title), self.alt(tell)
         return draw_chart(name, title, size, paint, caption=caption, alt=told)
 
 
@@ -361,13 +372,3 @@ def wrap(lines: Sequence[str], width: float) -> list[str]:
     """Break lines that are wider than some inches."""
     most = max(letters_in(width), 20)
     return [part for line in lines for part in textwrap.wrap(line, most, break_on_hyphens=False)]
-
-
-def draw_square(figure: "Figure", left: float, bottom: float, size: float, colour: str) -> None:
-    """Draw a small square of a colour at a place given in inches."""
-    from matplotlib.patches import Rectangle
-
-    x, y = figure.get_size_inches()
-    place, transform = (left / x, bottom / y), figure.transFigure
-    square = Rectangle(place, size / x, size / y, facecolor=colour, transform=transform)
-    figure.add_artist(square)

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.roi_rule import components
 from bids_secondlevel.core.rows import each_row, grouped
@@ -74,147 +73,6 @@ _NORMAL = 1.4826  # makes the median absolute deviation of a normal distribution
 _MOST_OUTLIERS = 5  # named in a panel for each ROI
 _MOST_NAMES = 20
 _LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5}  # from a name to what it names
-
-
-def draw_participant_sizes(quality: "pd.DataFrame") -> list[Chart]:
-    """Draw how large the ROIs of a participant are in each hemisphere.
-
-    Returns
-    -------
-    list of Chart
-        One, or none if there is no ROI. It has a second panel if areas are known.
-    """
-    halves = quality[quality["hemi"].isin(HEMISPHERES)]
-    rows = quality if halves.empty else halves
-    if rows.empty:
-        return []
-    unit = "voxels" if rows["volume_mm3"].notna().any() else "vertices"
-    columns = [column for column in _SIZES if rows[column].notna().any()] or ["n_vertices"]
-    grid = choose_grid(len(columns), list(rows["roi"].unique()), inches=0.52)
-
-    def paint(figure: "Figure") -> None:
-        for axes, column in zip(grid.axes(figure, sharey=False), columns, strict=True):
-            _paint_bars(axes, rows, column, grid.rois)
-            axes.set_ylabel(_SIZES[column].replace("vertices", unit))
-        if not halves.empty:
-            left = swatch(HEMISPHERE_NAMES["L"], GREY, DARK)
-            right = swatch(HEMISPHERE_NAMES["R"], "white", DARK, hatch="////")
-            explain(figure, [left, right])
-
-    sizes = f"Number of {unit} of each ROI{'' if halves.empty else ' in each hemisphere'}"
-    measured = f", and its {_MEASURES[columns[-1]]}" if len(columns) > 1 else ""
-    reasons = rows["status"][rows["n_vertices"].isna()].unique()
-    return [
-        draw_chart(
-            "sizes",
-            "Sizes of the ROIs",
-            grid.size,
-            paint,
-            caption=f"{sizes}{measured}."
-            + (f" n/a: {'; '.join(reasons)}." if len(reasons) else ""),
-            alt="; ".join(_tell_size(row, unit) for row in each_row(rows)) + ".",
-        )
-    ]
-
-
-def _paint_bars(axes: "Axes", rows: "pd.DataFrame", column: str, rois: Sequence[str]) -> None:
-    """Draw bars with their numbers, beside each other for the two hemispheres."""
-    colours = inks(rois)
-    for roi, hemi, size in zip(rows["roi"], rows["hemi"], rows[column], strict=True):
-        is_left = hemi != "R"
-        bar = axes.bar(
-            [rois.index(roi) + {"L": -0.21, "R": 0.21}.get(hemi, 0.0)],
-            [np.nan_to_num(size)],
-            width=0.38,
-            facecolor=colours[roi] if is_left else "white",
-            edgecolor=colours[roi],
-            hatch="" if is_left else "////",
-        )
-        axes.bar_label(
-            bar,
-            [number(size)],
-            padding=2,
-            fontsize="x-small",
-            rotation=90 if len(rois) > 6 else 0,
-        )
-    axes.margins(y=0.15)
-    axes.set_ylim(bottom=0)
-
-
-def _tell_size(row: Any, unit: str) -> str:
-    told = f"n/a ({row.status})" if np.isnan(row.n_vertices) else f"{row.n_vertices:.0f} {unit}"
-    for column in _MEASURES:
-        size = getattr(row, column)
-        told += "" if np.isnan(size) else f", {number(size)} {_UNITS[column]}"
-    return f"{clean(row.roi)} {row.hemi} {told}"
-
-
-def draw_overlaps(overlaps: "pd.DataFrame") -> list[Chart]:
-    """Draw how much of their vertices each two ROIs of a participant share.
-
-    Returns
-    -------
-    list of Chart
-        One, with a matrix for both hemispheres pooled, or for each if nothing is pooled; or
-        none if there are not two ROIs.
-    """
-    rows = pooled_or_apart(overlaps, "dice")
-    if rows.empty:
-        return []
-    n_hemispheres = rows["hemi"].nunique()
-    rois = list(dict.fromkeys(rows[["roi", "other_roi"]].to_numpy().ravel()))
-    side = 1.6 + 0.42 * len(rois)
-
-    def paint(figure: "Figure") -> None:
-        every = figure.subplots(n_hemispheres, squeeze=False).ravel()
-        for axes, (hemi, of_hemi) in zip(every, grouped(rows, "hemi"), strict=True):
-            axes.set_title(HEMISPHERE_NAMES[hemi])
-            _paint_overlaps(axes, of_hemi, rois)
-
-    told = "; ".join(
-        f"{clean(row.roi)} and {clean(row.other_roi)} {row.hemi} {number(row.dice)}"
-        for row in each_row(rows)
-    )
-    return [
-        draw_chart(
-            "overlaps",
-            "Overlap of the ROIs",
-            (min(WIDTH, side + 0.6), side * n_hemispheres),
-            paint,
-            caption="Dice coefficient of each two ROIs: 0 where they share no vertex, 1 where they "
-            "are the same; n/a where both are empty or one could not be defined.",
-            alt=f"Dice coefficients: {told}.",
-        )
-    ]
-
-
-def _paint_overlaps(axes: "Axes", rows: "pd.DataFrame", rois: Sequence[str]) -> None:
-    """Draw the pairs as cells below the diagonal, each with its number."""
-    cells = np.full((len(rois), len(rois)), np.nan)
-    for row in each_row(rows):
-        i, j = sorted((rois.index(row.roi), rois.index(row.other_roi)))
-        cells[j, i] = row.dice
-        axes.text(
-            i,
-            j,
-            "n/a" if np.isnan(row.dice) else f"{row.dice:.2f}",
-            ha="center",
-            va="center",
-            fontsize="x-small",
-            color="white" if row.dice > 0.5 else DARK,
-        )
-    labels = [shorten(roi) for roi in rois]
-    edges = np.arange(len(rois) + 1) - 0.5
-    axes.pcolormesh(edges, edges, cells, cmap="Blues", vmin=0, vmax=1, edgecolor="white")
-    axes.set_xticks(
-        range(len(rois) - 1), labels[:-1], rotation=90 if max(map(len, labels)) > 5 else 0
-    )
-    axes.set_yticks(range(1, len(rois)), labels[1:])
-    axes.set_xlim(-0.5, len(rois) - 1.5)
-    axes.set_ylim(len(rois) - 0.5, 0.5)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_aspect("equal")
 
 
 def draw_group_sizes(

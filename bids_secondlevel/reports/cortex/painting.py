@@ -1,18 +1,17 @@
 """Paint maps: the colour of each vertex or voxel, and the scales that say what colours mean.
 
 Painted maps are arrays of red, green, blue and opacity, (n_vertices, 4); ``None`` says that there
-is no map.
+is no map. Only what is seen has to be painted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.values import Array, Mask
+from bids_secondlevel.reports.colours import coloured
 from bids_secondlevel.reports.cortex.view import Layers, View
 
 _PALE = 0.35
@@ -24,7 +23,7 @@ class Scale:
     """What the colours of a map mean."""
 
     colours: str
-    """Name of the colours in matplotlib."""
+    """Name of a scale of :mod:`~.reports.colours`."""
     ends: tuple[float, float]
     """Lowest and highest value."""
     ticks: tuple[float, ...]
@@ -38,7 +37,7 @@ class Scale:
     def paint(self, values: Array, shown: Mask) -> Array:
         """Give values their colours; those that are not shown are transparent."""
         low, high = self.ends
-        painted = coloured(self.colours, (values / high - low / high) / (1 - low / high), shown)
+        painted = _shown_in(self.colours, (values / high - low / high) / (1 - low / high), shown)
         if self.faded is not None:
             painted[(values >= self.faded[0]) & (values <= self.faded[1]), 3] *= _PALE
         return painted
@@ -60,13 +59,8 @@ def z_scale(
     views: Sequence[View], contrasts: Sequence[str], faded: tuple[float, float] | None
 ) -> Scale:
     """Scale z values to what nearly all vertices in sight stay below; limits are marked."""
-    seen = [(view, _in_sight(view)) for view in views]
-    maps = [
-        z[shown]
-        for view, shown in seen
-        for name in contrasts
-        if (z := view.layers.z_maps[name]) is not None
-    ]
+    seen = [view.seen.z_maps[name] for view in views for name in contrasts]
+    maps = [z for z in seen if z is not None]
     largest = max(4.0, float(np.ceil(_size_of(maps))))
     marks = tuple(limit for limit in faded or () if abs(limit) < largest)
     return Scale(
@@ -81,12 +75,10 @@ def z_scale(
 
 def measured_scale(views: Sequence[View], unit: str) -> Scale:
     """Scale what is measured around 0, to what nearly all vertices in the ROIs stay below."""
-    seen = [(view, _in_sight(view)) for view in views]
-    inside = [(view, shown[view.layers.in_rois[shown]]) for view, shown in seen]
     maps = [
-        values[shown]
-        for view, shown in inside
-        for values in view.layers.measured.values()
+        values[view.seen.in_rois]
+        for view in views
+        for values in view.seen.measured.values()
         if values is not None
     ]
     size = _size_of(maps) or 1.0
@@ -99,11 +91,6 @@ def measured_scale(views: Sequence[View], unit: str) -> Scale:
         marks=(),
         unit=unit,
     )
-
-
-def _in_sight(view: View) -> NDArray[np.integer[Any]]:
-    """Find the vertices or voxels that are seen."""
-    return np.unique(view.pixels[view.pixels >= 0])
 
 
 def _size_of(maps: Sequence[Array]) -> float:
@@ -124,7 +111,7 @@ def paint_angle(layers: Layers) -> Array | None:
         return None
     shown = (layers.visual_area > 0) & np.isfinite(layers.polar_angle)
     angle = np.where(shown, layers.polar_angle, 0)
-    return coloured("twilight", (angle + 180) / 360 % 1, shown)
+    return _shown_in("twilight", (angle + 180) / 360 % 1, shown)
 
 
 def paint_z(layers: Layers, scale: Scale, contrasts: Sequence[str]) -> Array | None:
@@ -162,12 +149,11 @@ def without_value(layers: Layers, contrast: str) -> Mask:
     return missing
 
 
-def coloured(colours: str, shares: Array, shown: Mask) -> Array:
-    """Give shares from 0 to 1 one of matplotlib's scales of colours."""
-    from matplotlib import colormaps
-
-    painted: Array = colormaps[colours](np.where(shown, np.clip(shares, 0, 1), 0))
-    painted[..., 3] = shown
+def _shown_in(colours: str, shares: Array, shown: Mask) -> Array:
+    """Give shares from 0 to 1 their colours on a scale; what is not shown is transparent."""
+    painted = np.zeros((*shown.shape, 4))
+    painted[shown, :3] = coloured(colours, shares[shown])
+    painted[shown, 3] = 1
     return painted
 
 

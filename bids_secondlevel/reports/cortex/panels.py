@@ -3,16 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.values import Array, Mask
-from bids_secondlevel.reports.charts.layout import axes_at
+from bids_secondlevel.reports.colours import LEVELS, level_of
+from bids_secondlevel.reports.colours import scale as scale_of
 from bids_secondlevel.reports.cortex.painting import (
     Scale,
-    coloured,
     eccentricity_scale,
     measured_scale,
     on_grey,
@@ -25,23 +26,25 @@ from bids_secondlevel.reports.cortex.painting import (
     z_scale,
 )
 from bids_secondlevel.reports.cortex.view import GROUND, PIXELS, Layers, View
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from bids_secondlevel.reports.drawing import Axis, Drawing, png
 
 MAX_Z_PANELS = 4
 """Of more localizer contrasts, only the maximum is shown."""
 
-_ON_COLOURS: dict[str, Any] = {  # how to write where the ground may be dark
-    "size": 7.5,
-    "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
-}
+_ON_COLOURS: dict[str, Any] = {"size": 7.5, "ground": 0.75}  # where it may be dark
 _LINE_PIXELS, _MOST_LINES = 2, 3
 """Width of the outline of an ROI, and how many can be told apart on the same border."""
 
 _STRIPES = (0.35, 0.95)
 """Greys of what has no value."""
+
+_DIRECTIONS: tuple[tuple[str, float, float, Literal["left", "center", "right"]], ...] = (
+    ("up", 0.0, 1.3, "center"),
+    ("down", 0.0, -1.35, "center"),
+    ("left", -1.2, 0.0, "right"),
+    ("right", 1.2, 0.0, "left"),
+)
+"""Of the visual field, and where they are written: a radius is 1."""
 
 _SHADES = 31  # of red, green and blue; finer ones double the size of the file
 
@@ -70,7 +73,7 @@ class MapColumn:
     heading: str
     paint: Callable[[Layers], Array | None]
     """Gives each vertex a colour, or says that there is no map."""
-    explain: Callable[["Figure", float, float, float], None] | None = None
+    explain: Callable[[Drawing, float, float, float], None] | None = None
     """Draws what colours mean, given the left, the top and the width of its place in inches."""
     shows_areas: bool = False
     names_areas: bool = False
@@ -80,15 +83,6 @@ class MapColumn:
     """Whether the retinotopic part has an outline."""
     is_missing: Callable[[Layers], Mask] | None = None
     """Tells which vertices are striped, as they should have a value and have none."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Outlines:
-    """Lines in a view, (n, 2) with gaps of NaN, found once for all maps."""
-
-    retinotopic: Array
-    areas: Mapping[int, Array]
-    """By label."""
 
 
 def columns_of(views: Sequence[View], legend: Legend) -> list[MapColumn]:
@@ -144,66 +138,90 @@ def measured_columns(views: Sequence[View], legend: Legend) -> list[MapColumn]:
     ]
 
 
-def outlines_of(view: View, area_names: Mapping[int, str]) -> Outlines:
-    """Find the outlines of what a view shows."""
-    from matplotlib.figure import Figure
-
-    layers, aside = view.layers, Figure().add_axes((0, 0, 1, 1))
-    return Outlines(
-        retinotopic=_around(aside, view, layers.retinotopic),
-        areas={label: _around(aside, view, layers.visual_area == label) for label in area_names},
-    )
-
-
 def draw_panel(
-    axes: "Axes",
+    drawing: Drawing,
     view: View,
     column: MapColumn,
-    outlines: Outlines,
+    place: tuple[float, float, float],
     area_names: Mapping[int, str],
 ) -> None:
-    """Draw one map in one view, with outlines of the retinotopic part, of areas and of ROIs."""
-    layers = view.layers
-    seen = view.pixels >= 0
-    shown = view.pixels[seen]
-    painted = column.paint(layers)
-    pixels = np.ones((*view.pixels.shape, 3))
-    pixels[seen] = view.grey[shown, None]
-    if painted is not None:
-        pixels[seen] = on_grey(painted[shown], pixels[seen])
+    """Draw one map in one view, with outlines of the retinotopic part, of areas and of ROIs.
+
+    Parameters
+    ----------
+    place
+        Left, bottom and size, in inches.
+    """
+    left, bottom, size = place
+    painted = column.paint(view.seen)
+    drawing.pixels(_encoded(_pixels(view, column, painted)[::-1]), left, bottom, size, size)
+    _draw_outlines(drawing, view, column, place, area_names)
+    for side, x in zip(view.sides, (0.06, 0.94), strict=False):
+        at = left + x * size, bottom + 0.06 * size
+        drawing.write(*at, side, ha="center", va="center", **_ON_COLOURS)
+    if painted is None:
+        at = left + size / 2, bottom + 0.04 * size
+        drawing.write(*at, "no map", size=8.5, ha="center")
+
+
+def _pixels(view: View, column: MapColumn, painted: Array | None) -> NDArray[np.integer[Any]]:
+    """Give each pixel of a view the colour of its vertex; see :func:`_coded`."""
+    ground = view.grey[view.vertices, None]
+    colours = np.repeat(ground, 3, axis=1) if painted is None else on_grey(painted, ground)
+    coded = np.append(_coded(colours), _coded(np.ones(3)))
+    pixels: NDArray[np.integer[Any]] = coded[view.places]
     if column.is_missing is not None:
-        missing = _in_sight(view, column.is_missing(layers))
-        pixels[missing] = stripes(PIXELS)[missing]
+        missing = view.show(column.is_missing(view.seen))
+        pixels[missing] = _coded(np.repeat(stripes(PIXELS), 3, axis=2))[missing]
     if column.outline_rois is not None:
         column.outline_rois(pixels, view)
-    left, right, bottom, top = view.window.limits
-    axes.imshow(
-        np.round(255 * np.round(_SHADES * pixels) / _SHADES).astype(np.uint8),
-        extent=(left, right, bottom, top),
-        origin="lower",
-        interpolation="none",
-    )
+    return pixels
+
+
+def _draw_outlines(
+    drawing: Drawing,
+    view: View,
+    column: MapColumn,
+    place: tuple[float, float, float],
+    area_names: Mapping[int, str],
+) -> None:
+    """Draw the outlines of areas and of the retinotopic part, and name the areas."""
+    layers, (left, bottom, size) = view.seen, place
+    names = {label: name for label, name in area_names.items() if label in layers.visual_area}
+    parts = []
     if column.shows_areas:
-        for label, name in area_names.items():
-            axes.plot(*outlines.areas[label].T, color="white", linewidth=0.6)
-            if column.names_areas:
-                _name(axes, view, _in_sight(view, layers.visual_area == label), name)
+        parts = [(f"area{label}", layers.visual_area == label, "white", 0.6) for label in names]
         # Behind the black, on dark colours.
-        axes.plot(*outlines.retinotopic.T, color="white", linewidth=2.0)
+        parts.append(("part", layers.retinotopic, "white", 2.0))
     if column.outlines_part:
-        axes.plot(*outlines.retinotopic.T, color="black", linewidth=0.9)
-    axes.set_xlim(left, right)
-    axes.set_ylim(bottom, top)
-    for side, x in zip(view.sides, (0.06, 0.94), strict=False):
-        axes.text(x, 0.06, side, ha="center", va="center", transform=axes.transAxes, **_ON_COLOURS)
-    if painted is None:
-        axes.text(0.5, 0.04, "no map", ha="center", transform=axes.transAxes)
+        parts.append(("part", layers.retinotopic, "black", 0.9))
+    for of, mask, colour, width in parts:
+        line = _around(view.show(mask)) * size / PIXELS
+        name = "-".join([*view.name.split(), of])
+        drawing.outline(name, line, (left, bottom), colour, width)
+    for label, name in names.items() if column.names_areas else ():
+        _name(drawing, place, view.show(layers.visual_area == label), name)
 
 
-def _in_sight(view: View, mask: Mask) -> Mask:
-    """Tell which pixels show a vertex of a mask."""
-    shown: Mask = (view.pixels >= 0) & mask[view.pixels]
-    return shown
+def _coded(colours: Array) -> NDArray[np.integer[Any]]:
+    """Write red, green and blue, from 0 to 1, as one number below 32,768."""
+    red, green, blue = np.moveaxis(np.round(_SHADES * colours).astype(np.int64), -1, 0)
+    coded: NDArray[np.integer[Any]] = (red << 10) | (green << 5) | blue
+    return coded
+
+
+def _encoded(pixels: NDArray[np.integer[Any]]) -> bytes:
+    """Encode such numbers as PNG, with a palette if there are few colours."""
+    is_there = np.zeros(1 << 15, dtype=bool)
+    is_there[pixels] = True
+    found = np.flatnonzero(is_there)
+    shades = np.stack([found >> 10, found >> 5 & 31, found & 31], axis=1) * 255 / _SHADES
+    palette = np.round(shades).astype(np.uint8)
+    place = np.zeros(1 << 15, dtype=np.int64)
+    place[found] = np.arange(found.size)
+    if found.size <= 256:
+        return png(place[pixels].astype(np.uint8), palette)
+    return png(palette[place[pixels]])
 
 
 def stripes(size: int) -> Array:
@@ -212,20 +230,29 @@ def stripes(size: int) -> Array:
     return np.where((x + y) // 4 % 2, *_STRIPES)[..., None]
 
 
-def _around(axes: "Axes", view: View, mask: Mask) -> Array:
-    """Find the outline of a mask in a view; `axes` are only a place to do so."""
-    shown, gap = _in_sight(view, mask), np.full((1, 2), np.nan)
-    if not shown.any() or shown.all():
-        return gap
-    contours = axes.contour(shown, [0.5], extent=view.window.limits)
-    # As one line with gaps, because matplotlib thins out long lines, but no contours.
-    lines = (line for path in contours.get_paths() for line in path.to_polygons(closed_only=False))
-    return np.concatenate([part for line in lines for part in (line, gap)])
+def _around(shown: Mask) -> Array:
+    """Find the outline of what some pixels show, as lines (n, 2) in pixels with gaps of NaN."""
+    from contourpy import LineType, contour_generator
+
+    generator = contour_generator(
+        z=np.pad(shown, 1, mode="edge").astype(float), line_type=LineType.Separate
+    )
+    lines = cast("list[Array]", generator.lines(0.5))
+    parts = [part for line in lines for part in (_corners(line) - 0.5, [[np.nan, np.nan]])]
+    return np.concatenate([np.zeros((0, 2)), *parts])
 
 
-def _outline_overlaps(pixels: Array, view: View) -> None:
+def _corners(line: Array) -> Array:
+    """Take the points of a line at which it turns, and its ends."""
+    steps = np.diff(line, axis=0)
+    turns = (steps[1:] != steps[:-1]).any(axis=1)
+    corners: Array = line[np.concatenate([[True], turns, [True]])]
+    return corners
+
+
+def _outline_overlaps(pixels: NDArray[np.integer[Any]], view: View) -> None:
     """Outline ROIs that overlap in their colours: the later, the thinner, so that all are seen."""
-    layers = view.layers
+    layers = view.seen
     drawn = {
         name: (mask, colour)
         for name, colour in roi_colours(list(layers.rois)).items()
@@ -233,74 +260,105 @@ def _outline_overlaps(pixels: Array, view: View) -> None:
     }
     for place, (mask, colour) in enumerate(drawn.values()):
         width = _LINE_PIXELS * min(len(drawn) - place, _MOST_LINES)
-        pixels[_edge(_in_sight(view, mask), width)] = components(colour)
+        pixels[_edge(view.show(mask), width)] = _coded(np.array(components(colour)))
 
 
-def _outline_all(pixels: Array, view: View) -> None:
+def _outline_all(pixels: NDArray[np.integer[Any]], view: View) -> None:
     """Outline every ROI in black, as any colour would look like a value."""
-    for mask in view.layers.rois.values():
+    for mask in view.seen.rois.values():
         if mask is not None:
-            pixels[_edge(_in_sight(view, mask), 1)] = 0
+            pixels[_edge(view.show(mask), 1)] = 0
 
 
 def _edge(shown: Mask, width: int) -> Mask:
     """Find the pixels of a part that are so near to its border."""
-    from scipy.ndimage import binary_erosion
-
-    around = np.ones((3, 3), dtype=bool)  # corners too, so that oblique lines have no gaps
-    edge: Mask = shown & ~binary_erosion(shown, around, iterations=width, border_value=1)
+    inner = shown
+    for _ in range(width):
+        inner = _eroded(inner, beyond=True)
+    edge: Mask = shown & ~inner
     return edge
 
 
-def _name(axes: "Axes", view: View, shown: Mask, name: str) -> None:
+def _eroded(shown: Mask, *, beyond: bool) -> Mask:
+    """Take away the pixels beside others, at corners too, so that oblique lines have no gaps.
+
+    :mod:`scipy.ndimage` does this as well; to import it takes as long as the whole picture.
+    """
+    around = np.pad(shown, 1, constant_values=beyond)
+    rows = around[:-2] & around[1:-1] & around[2:]
+    inner: Mask = rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
+    return inner
+
+
+def _name(drawing: Drawing, place: tuple[float, float, float], shown: Mask, name: str) -> None:
     """Write the name of an area into each of its parts that has room for it."""
-    from scipy.ndimage import distance_transform_edt, label
-
-    parts, n_parts = label(np.pad(shown, 1))
-    left, _, bottom, _ = view.window.limits
-    size = 2 * view.window.half_width / PIXELS
-    for part in range(1, n_parts + 1):
-        room = distance_transform_edt(parts == part)
-        y, x = np.unravel_index(int(room.argmax()), room.shape)
-        if room[y, x] > 0.03 * PIXELS:
-            place = left + (x - 0.5) * size, bottom + (y - 0.5) * size
-            axes.text(*place, name, ha="center", va="center", **_ON_COLOURS)
+    left, bottom, size = place
+    for x, y in roomy(shown, 0.03 * PIXELS):
+        at = left + (x + 0.5) * size / PIXELS, bottom + (y + 0.5) * size / PIXELS
+        drawing.write(*at, name, ha="center", va="center", **_ON_COLOURS)
 
 
-def _draw_scale(figure: "Figure", left: float, top: float, width: float, *, scale: Scale) -> None:
+def roomy(shown: Mask, least: float) -> list[tuple[int, int]]:
+    """Find the pixel of each part that is farthest from its border, if it is farther than that.
+
+    Examples
+    --------
+    >>> roomy(np.repeat([[False] * 3 + [True] * 9 + [False] * 4 + [True] * 3], 9, axis=0), 3)
+    [(7, 4)]
+    """
+    depth, inner = np.zeros(shown.shape, dtype=int), shown
+    while inner.any():
+        depth += inner
+        inner = _eroded(inner, beyond=False)
+    found = []
+    while depth.max(initial=0) > least:
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        found.append((int(x), int(y)))
+        part, rest = np.zeros_like(shown), depth > 0
+        part[y, x] = True
+        while True:  # the part grows until it is whole
+            grown = ~_eroded(~part, beyond=True) & rest
+            if (grown == part).all():
+                break
+            part = grown
+        depth[part] = 0
+    return found
+
+
+def _draw_scale(drawing: Drawing, left: float, top: float, width: float, *, scale: Scale) -> None:
     """Draw a bar of colours with its values."""
-    inset = 0.15
-    axes = axes_at(figure, left + inset, top - 0.2, width - 2 * inset, 0.11, bare=False)
-    low, high = scale.ends
-    bar = on_grey(scale.paint(np.linspace(low, high, 128), np.ones(128, dtype=bool)), GROUND)
-    axes.imshow(bar[None], extent=(low, high, 0, 1), aspect="auto", interpolation="none")
+    inset, (low, high) = 0.15, scale.ends
+    left, bottom, width, height = left + inset, top - 0.2, width - 2 * inset, 0.11
+    shares = np.linspace(low, high, 128)
+    bar = on_grey(scale.paint(shares, np.ones(128, dtype=bool)), GROUND)
+    drawing.pixels(png(np.round(255 * bar[None]).astype(np.uint8)), left, bottom, width, height)
+    drawing.rectangle(left, bottom, width, height, "none", edge="black", line=0.4)
+    axis = Axis(ends=(low, high), places=(left, left + width))
     for mark in scale.marks:
-        axes.plot([mark, mark], [0, 1], color="black", linewidth=1.2)
-    axes.set_xlim(low, high)
-    axes.set_yticks([])
+        x = float(axis.at(np.array(mark)))
+        drawing.line([(x, bottom), (x, bottom + height)], "black", 1.2)
     ticks: list[float] = []
     for tick in scale.ticks:
         if all(abs(tick - other) > 0.13 * (high - low) for other in ticks):
             ticks.append(tick)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], size=7.5)
-    axes.tick_params(length=2, pad=1)
-    axes.set_xlabel(scale.unit, size=7.5, labelpad=1)
-    for spine in axes.spines.values():
-        spine.set_linewidth(0.4)
+    for tick in ticks:
+        x = float(axis.at(np.array(tick)))
+        drawing.line([(x, bottom), (x, bottom - 0.03)], "black", 0.6)
+        drawing.write(x, bottom - 0.05, f"{tick:g}", size=7.5, ha="center", va="top")
+    drawing.write(left + width / 2, bottom - 0.18, scale.unit, size=7.5, ha="center", va="top")
 
 
-def _draw_visual_field(figure: "Figure", left: float, top: float, width: float) -> None:
+def _draw_visual_field(drawing: Drawing, left: float, top: float, width: float) -> None:
     """Draw the visual field with the colour of each polar angle."""
     size = 0.46
-    axes = axes_at(figure, left + (width - size) / 2, top - 0.16 - size, size, size)
-    y, x = np.mgrid[1:-1:96j, -1:1:96j]
-    angle = np.degrees(np.arctan2(x, y))
-    field = coloured("twilight", (angle + 180) / 360, np.hypot(x, y) <= 1)
-    axes.imshow(np.round(255 * field).astype(np.uint8), extent=(-1, 1, -1, 1), interpolation="none")
-    for text, x_text, y_text, ha in (
-        ("up", 0, 1.3, "center"),
-        ("down", 0, -1.35, "center"),
-        ("left", -1.2, 0, "right"),
-        ("right", 1.2, 0, "left"),
-    ):
-        axes.text(x_text, y_text, text, size=7.5, ha=ha, va="center")
+    x, y = left + width / 2, top - 0.16 - size / 2
+    up, right = np.mgrid[1:-1:96j, -1:1:96j]
+    angle = np.degrees(np.arctan2(right, up))
+    field = np.maximum(level_of((angle + 180) / 360), 1)
+    field[np.hypot(right, up) > 1] = 0
+    palette = np.column_stack([scale_of("twilight"), np.full(LEVELS, 255, dtype=np.uint8)])
+    palette[0] = 0  # outside
+    drawing.pixels(png(field, palette), x - size / 2, y - size / 2, size, size)
+    for text, x_text, y_text, ha in _DIRECTIONS:
+        at = x + x_text * size / 2, y + y_text * size / 2
+        drawing.write(*at, text, size=7.5, ha=ha, va="center")

@@ -10,7 +10,6 @@ they are put together, with words around.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,47 +21,30 @@ from bids_secondlevel.core.values import Absent, Array, Retinotopy, Rois, in_any
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.maps.volumes import Grid
-from bids_secondlevel.reports.charts.layout import (
-    CHARACTER,
-    axes_at,
-    draw_square,
-    letters_in,
-    wrap,
-    write,
-)
-from bids_secondlevel.reports.charts.style import axis_label, shorten, to_svg
+from bids_secondlevel.reports.charts.layout import CHARACTER, letters_in, wrap
+from bids_secondlevel.reports.charts.style import axis_label, shorten
 from bids_secondlevel.reports.cortex.painting import without_value
 from bids_secondlevel.reports.cortex.panels import (
     Legend,
     columns_of,
     draw_panel,
     measured_columns,
-    outlines_of,
     stripes,
 )
 from bids_secondlevel.reports.cortex.slices import look_through
 from bids_secondlevel.reports.cortex.view import Layers, View, look_at
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from bids_secondlevel.reports.drawing import Drawing, png
 
 # Inches.
 _PANEL, _GAP, _SIDE, _LEGEND = 1.65, 0.07, 0.75, 2.0
 _TITLE, _HEADING, _LINE = 0.36, 0.24, 0.17
 _SCALES = (0.83, 0.55)  # below the maps, and below what is measured
 _MOST_COLUMNS = 8
+_LETTERS = 8.5  # points
 _BARS = (100, 50, 20, 10, 5, 2, 1)  # mm
 
 MAX_MEASURED = 4
 """Measured contrasts that are drawn."""
-
-_STYLE: Mapping[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "svg.hashsalt": "bids_secondlevel",
-    "path.simplify_threshold": 0.4,
-}
 
 _FIRST_OTHER = max(VISUAL_AREAS.values()) + 1
 """What areas from files of their own are labelled, beginning with the first."""
@@ -195,100 +177,81 @@ def _draw(
     rows = len(views) * (_PANEL + _GAP)
     height = _TITLE + len(blocks) * (_HEADING + rows) + _LINE * len(lines)
     height += sum(_SCALES[: len(blocks)])
-    outlines = [outlines_of(view, legend.area_names) for view in views]
-
-    def paint(figure: "Figure") -> None:
-        title = shorten(legend.title, letters_in(0.8 * (width - 0.16)))
-        write(figure, 0.08, height - 0.22, title, size=10, weight="bold")
-        first = height - _TITLE - _HEADING
-        tops = (first, first - rows - _SCALES[0] - _HEADING)
-        for top, columns in zip(tops, blocks, strict=False):
-            for row, view in enumerate(views):
-                low = top - row * (_PANEL + _GAP) - _PANEL
-                _draw_side(figure, view, low, with_overview=top == tops[0])
-                for number, column in enumerate(columns):
-                    axes = axes_at(figure, _SIDE + number * (_PANEL + _GAP), low, _PANEL, _PANEL)
-                    draw_panel(axes, view, column, outlines[row], legend.area_names)
+    drawing = Drawing("cortex", width, height)
+    title = shorten(legend.title, letters_in(0.8 * (width - 0.16)))
+    drawing.write(0.08, height - 0.22, title, size=10, weight="bold")
+    first = height - _TITLE - _HEADING
+    tops = (first, first - rows - _SCALES[0] - _HEADING)
+    for top, columns in zip(tops, blocks, strict=False):
+        for row, view in enumerate(views):
+            low = top - row * (_PANEL + _GAP) - _PANEL
+            _draw_side(drawing, view, low, with_overview=top == tops[0])
             for number, column in enumerate(columns):
-                place = _SIDE + number * (_PANEL + _GAP)
-                heading = shorten(column.heading, letters_in(_PANEL))
-                write(figure, place + _PANEL / 2, top + 0.06, heading, ha="center")
-                if column.explain is not None:
-                    column.explain(figure, place, top - rows, _PANEL)
-        room = len(views) * int(_PANEL / _LINE) + 1
-        left, beside = (
-            _SIDE + len(block) * (_PANEL + _GAP) + 0.1 for block in (blocks[0], blocks[-1])
-        )
-        write(figure, left, tops[0] + 0.06, f"{counted} of each ROI")
-        n_lines = _list_rois(figure, hemispheres, left, tops[0], room - len(measured) * fit)
-        top = tops[0] - (n_lines + 1) * _LINE if fit else tops[1]
-        _list_missing(figure, hemispheres, beside, top, counted)
-        for number, line in enumerate(lines, 1):
-            write(figure, 0.08, 0.08 + (len(lines) - number) * _LINE, line)
+                place = (_SIDE + number * (_PANEL + _GAP), low, _PANEL)
+                draw_panel(drawing, view, column, place, legend.area_names)
+        for number, column in enumerate(columns):
+            left = _SIDE + number * (_PANEL + _GAP)
+            heading = shorten(column.heading, letters_in(_PANEL))
+            drawing.write(left + _PANEL / 2, top + 0.06, heading, size=_LETTERS, ha="center")
+            if column.explain is not None:
+                column.explain(drawing, left, top - rows, _PANEL)
+    room = len(views) * int(_PANEL / _LINE) + 1
+    left, beside = (_SIDE + len(block) * (_PANEL + _GAP) + 0.1 for block in (blocks[0], blocks[-1]))
+    drawing.write(left, tops[0] + 0.06, f"{counted} of each ROI", size=_LETTERS)
+    n_lines = _list_rois(drawing, hemispheres, left, tops[0], room - len(measured) * fit)
+    top = tops[0] - (n_lines + 1) * _LINE if fit else tops[1]
+    _list_missing(drawing, hemispheres, beside, top, counted)
+    for number, line in enumerate(lines, 1):
+        drawing.write(0.08, 0.08 + (len(lines) - number) * _LINE, line, size=_LETTERS)
+    return drawing.encode()
 
-    return to_svg((width, height), paint, _STYLE)
 
-
-def _draw_side(figure: "Figure", view: View, low: float, *, with_overview: bool) -> None:
+def _draw_side(drawing: Drawing, view: View, low: float, *, with_overview: bool) -> None:
     """Write what a row shows; draw where it is, how large, and where anterior and dorsal are."""
-    write(figure, 0.12, low + _PANEL - 0.02, view.name, weight="bold", va="top")
+    drawing.write(0.12, low + _PANEL - 0.02, view.name, size=_LETTERS, weight="bold", va="top")
     if not with_overview:
         return
-    _draw_overview(axes_at(figure, 0.1, low + 0.92, 0.52, 0.52), view)
-    _draw_bar(figure, view, low + 0.83)
-    axes = axes_at(figure, 0.02, low, _SIDE - 0.06, _SIDE - 0.06)
-    axes.set_xlim(-1.5, 1.5)
-    axes.set_ylim(-1.5, 1.5)
+    _draw_overview(drawing, view, 0.1, low + 0.92, 0.52)
+    _draw_bar(drawing, view, low + 0.83)
+    unit = (_SIDE - 0.06) / 3
+    centre = 0.02 + 1.5 * unit, low + 1.5 * unit
     for name, (x, y) in view.directions.items():
         if np.hypot(x, y) > 0.4:
-            axes.plot([0, x], [0, y], color="0.3", linewidth=0.8)
-            ahead = 1 + 0.25 / np.hypot(x, y)
-            axes.text(ahead * x, ahead * y, name[0].upper(), size=7.5, ha="center", va="center")
+            end = centre[0] + unit * x, centre[1] + unit * y
+            drawing.line([centre, end], "#4d4d4d", 0.8)
+            ahead = unit * (1 + 0.25 / np.hypot(x, y))
+            at = centre[0] + ahead * x, centre[1] + ahead * y
+            drawing.write(*at, name[0].upper(), size=7.5, ha="center", va="center")
 
 
-def _draw_overview(axes: "Axes", view: View) -> None:
+def _draw_overview(drawing: Drawing, view: View, left: float, bottom: float, size: float) -> None:
     """Draw the whole hemisphere or slice with its visual areas, and a frame around the window."""
     seen = view.overview >= 0
     shown = view.overview[seen]
     pixels = np.ones(view.overview.shape)
     pixels[seen] = np.where(view.layers.visual_area[shown] > 0, 0.4, view.grey[shown])
-    extent = view.whole.limits
-    axes.imshow(
-        np.round(255 * pixels).astype(np.uint8),
-        extent=extent,
-        origin="lower",
-        interpolation="none",
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-    )
-    left, right, bottom, top = view.window.limits
-    axes.plot(
-        [left, right, right, left, left],
-        [bottom, bottom, top, top, bottom],
-        color="black",
-        linewidth=0.8,
-        clip_on=False,
-    )
-    axes.set_xlim(*extent[:2])
-    axes.set_ylim(*extent[2:])
+    greys = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    of_greys = np.round(255 * pixels[::-1]).astype(np.uint8)
+    drawing.pixels(png(of_greys, greys), left, bottom, size, size)
+    scale = size / (2 * view.whole.half_width)
+    from_left, _, from_bottom, _ = view.whole.limits
+    x, _, y, _ = view.window.limits
+    wide = 2 * view.window.half_width * scale
+    corner = left + (x - from_left) * scale, bottom + (y - from_bottom) * scale
+    drawing.rectangle(*corner, wide, wide, "none", edge="black", line=0.8)
 
 
-def _draw_bar(figure: "Figure", view: View, y: float) -> None:
+def _draw_bar(drawing: Drawing, view: View, y: float) -> None:
     """Draw a bar of a round number of mm."""
-    from matplotlib.lines import Line2D
-
     inches = _PANEL / (2 * view.window.half_width)
     length = next((mm for mm in _BARS if mm * inches <= 0.55), _BARS[-1])
-    width, height = figure.get_size_inches()
-    ends = [0.12 / width, (0.12 + length * inches) / width]
-    bar = Line2D(ends, [y / height] * 2, color="black", linewidth=1.5, solid_capstyle="butt")
-    figure.add_artist(bar)
-    write(figure, 0.12, y - 0.13, f"{length} mm", size=7.5)
+    with drawing.part("bar"):
+        drawing.line([(0.12, y), (0.12 + length * inches, y)], "black", 1.5)
+    drawing.write(0.12, y - 0.13, f"{length} mm", size=7.5)
 
 
 def _list_rois(
-    figure: "Figure", hemispheres: Mapping[Hemisphere, Layers], left: float, top: float, most: int
+    drawing: Drawing, hemispheres: Mapping[Hemisphere, Layers], left: float, top: float, most: int
 ) -> int:
     """List the ROIs with their colours and sizes, as far as there is room; return the lines."""
     masks = {hemi: layers.rois for hemi, layers in hemispheres.items()}
@@ -307,13 +270,14 @@ def _list_rois(
         lines.append(("none", "white: in several ROIs"))
     for number, (colour, text) in enumerate(lines):
         y = top - 0.15 - number * _LINE
-        draw_square(figure, left, y, 0.11, colour)
-        write(figure, left + 0.18, y + 0.01, text)
+        if colour != "none":
+            drawing.rectangle(left, y, 0.11, 0.11, colour)
+        drawing.write(left + 0.18, y + 0.01, text, size=_LETTERS)
     return len(lines)
 
 
 def _list_missing(
-    figure: "Figure",
+    drawing: Drawing,
     hemispheres: Mapping[Hemisphere, Layers],
     left: float,
     top: float,
@@ -331,17 +295,13 @@ def _list_missing(
     ]
     if not lines:
         return
-    swatch = axes_at(figure, left, top - 0.15, 0.11, 0.11)
-    swatch.imshow(stripes(16)[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="none")
-    write(figure, left + 0.18, top - 0.14, f"{counted} without a value")
+    swatch = np.repeat(np.round(255 * stripes(16)).astype(np.uint8), 3, axis=2)
+    drawing.pixels(png(swatch), left, top - 0.15, 0.11, 0.11)
+    drawing.write(left + 0.18, top - 0.14, f"{counted} without a value", size=_LETTERS)
     for number, (name, counts) in enumerate(lines, 2):
         room = letters_in(_LEGEND - 0.35 - CHARACTER * len(counts))
-        write(
-            figure,
-            left + 0.18,
-            top - 0.14 - (number - 1) * _LINE,
-            f"{shorten(name, room)}: {counts}",
-        )
+        y = top - 0.14 - (number - 1) * _LINE
+        drawing.write(left + 0.18, y, f"{shorten(name, room)}: {counts}", size=_LETTERS)
 
 
 def _layers(

@@ -6,6 +6,7 @@ of 164 thousand vertices takes a fraction of a second.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,22 @@ class Layers:
         several: Mask = np.sum([np.zeros(self.visual_area.size, dtype=int), *there], axis=0) > 1
         return several
 
+    def at(self, vertices: NDArray[np.integer[Any]]) -> "Layers":
+        """Take the maps at some vertices or voxels."""
+
+        def some(of: Mapping[str, Array | None]) -> dict[str, Array | None]:
+            return {name: None if x is None else x[vertices] for name, x in of.items()}
+
+        return Layers(
+            visual_area=self.visual_area[vertices],
+            eccentricity=self.eccentricity[vertices],
+            polar_angle=None if self.polar_angle is None else self.polar_angle[vertices],
+            z_maps=some(self.z_maps),
+            retinotopic=self.retinotopic[vertices],
+            rois=some(self.rois),
+            measured=some(self.measured),
+        )
+
 
 @dataclass(frozen=True)
 class Window:
@@ -100,6 +117,31 @@ class View:
     sides: tuple[str, ...] = ()
     """What is on the left and on the right; written into the picture."""
 
+    @cached_property
+    def vertices(self) -> NDArray[np.integer[Any]]:
+        """The vertices or voxels that are seen."""
+        is_seen = np.zeros(self.layers.visual_area.size, dtype=bool)
+        is_seen[self.pixels[self.pixels >= 0]] = True
+        return np.flatnonzero(is_seen)
+
+    @cached_property
+    def seen(self) -> Layers:
+        """The maps at the vertices that are seen."""
+        return self.layers.at(self.vertices)
+
+    @cached_property
+    def places(self) -> NDArray[np.integer[Any]]:
+        """What each pixel shows, as a place among the vertices that are seen; -1 is none."""
+        place = np.full(self.layers.visual_area.size + 1, -1)
+        place[self.vertices] = np.arange(self.vertices.size)
+        places: NDArray[np.integer[Any]] = place[self.pixels]
+        return places
+
+    def show(self, mask: Mask) -> Mask:
+        """Tell which pixels show a vertex of a mask of those that are seen."""
+        shown: Mask = np.append(mask, False)[self.places]
+        return shown
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Projection:
@@ -111,11 +153,24 @@ class Projection:
     """Towards the viewer, in mm: (n_vertices,)."""
     triangles: NDArray[np.integer[Any]]
     """Those that face the viewer: (n_facing, 3)."""
-    slant: Array
-    """1 if the surface is seen from straight above, 0 if from the side: (n_vertices,)."""
     directions: dict[str, tuple[float, float]]
     """Where anterior, dorsal and lateral are, to the right and up; the shorter, the more a
     direction points towards the viewer or away."""
+    mesh: Mesh
+    towards: Array | None
+    """To the viewer, or away if the normals of the mesh point inwards; ``None`` if it is
+    unrolled."""
+
+    @cached_property
+    def slant(self) -> Array:
+        """1 if the surface is seen from straight above, 0 if from the side: (n_vertices,)."""
+        n_vertices = len(self.mesh.coordinates)
+        if self.towards is None:
+            return np.ones(n_vertices)
+        normals = np.stack(_normals(self.mesh.coordinates.T, tuple(self.mesh.triangles.T)), axis=1)
+        size = np.linalg.norm(normals, axis=1)
+        slants = np.divide(normals @ self.towards, size, out=np.zeros_like(size), where=size > 0)
+        return _at_vertices(slants, self.mesh, n_vertices)
 
 
 def look_at(
@@ -138,8 +193,9 @@ def look_at(
     views = []
     for hemi, layers in hemispheres.items():
         window = Window(windows[hemi].centre, half_width)
-        facing = np.unique(seen[hemi].triangles)
-        whole = frame(seen[hemi], facing, 0) if facing.size else window
+        is_facing = np.zeros(len(layers.visual_area), dtype=bool)
+        is_facing[seen[hemi].triangles] = True
+        whole = frame(seen[hemi], is_facing, 0) if is_facing.any() else window
         views.append(
             View(
                 name="Left" if hemi == "L" else "Right",
@@ -182,46 +238,50 @@ def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -
     ----------
     Snyder (1987), Map Projections: A Working Manual, section 24.
     """
-    points = np.asarray(mesh.coordinates, dtype=np.float64)
-    points = points - (points.max(axis=0) + points.min(axis=0)) / 2
-    corners = points[mesh.triangles]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    outwards = -1.0 if _is_inside_out(normals, corners) else 1.0
-    normals *= outwards
-    touching = around[mesh.triangles].any(axis=1)
-    middle = points[around].mean(axis=0)
-    towards = _unit(middle if sphere else normals[touching].sum(axis=0), middle)
+    points = np.array(mesh.coordinates.T, dtype=np.float32, order="C")
+    points -= (points.max(axis=1, keepdims=True) + points.min(axis=1, keepdims=True)) / 2
+    corners = tuple(np.ascontiguousarray(of) for of in mesh.triangles.T)
+    normals = _normals(points, corners)
+    outwards = -1.0 if _is_inside_out(normals, points, corners[0]) else 1.0
+    touching = around[corners[0]] | around[corners[1]] | around[corners[2]]
+    middle = points[:, around].mean(axis=1, dtype=np.float64)
+    along = [outwards * float(of[touching].sum(dtype=np.float64)) for of in normals]
+    towards = _unit(middle if sphere else np.array(along), middle)
     up, right = _upright(towards)
-    axes = np.stack([right, up])
-    depth, positions = points @ towards, points @ axes.T
-    is_near = np.ones(len(points), dtype=bool)
+    depth, x, y = (_along(points, direction) for direction in (towards, right, up))
+    is_near = None
     if sphere:
-        cosine = depth / np.linalg.norm(points, axis=1)
-        positions *= np.sqrt(2 / np.maximum(1 + cosine, 1e-6))[:, None]
+        cosine = depth / np.linalg.norm(points, axis=0)
+        unrolled = np.sqrt(2 / np.maximum(1 + cosine, 1e-6))
+        x, y = x * unrolled, y * unrolled
         is_near = cosine > 0
-    a, b, c = np.moveaxis(positions[mesh.triangles], 1, 0)
-    faces = outwards * _cross(b - a, c - a) > 0
-    size = np.linalg.norm(normals, axis=1)
-    slants = np.divide(normals @ towards, size, out=np.zeros_like(size), where=size > 0)
-    lateral, anterior, dorsal = axes.T
+    a, b, c = corners
+    faces = outwards * ((x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a])) > 0
+    if is_near is not None:
+        faces &= is_near[a] & is_near[b] & is_near[c]
+    lateral, anterior, dorsal = np.column_stack([right, up])
     directions = {
         "anterior": anterior,
         "dorsal": dorsal,
         "lateral": -lateral if hemisphere == "L" else lateral,
     }
     return Projection(
-        positions=positions,
+        positions=np.column_stack([x, y]),
         depth=depth,
-        triangles=mesh.triangles[is_near[mesh.triangles].all(axis=1) & faces],
-        slant=np.ones(len(points)) if sphere else _at_vertices(slants, mesh, len(points)),
-        directions={name: (float(x), float(y)) for name, (x, y) in directions.items()},
+        triangles=mesh.triangles[faces],
+        directions={
+            name: (float(to_right), float(to_top))
+            for name, (to_right, to_top) in directions.items()
+        },
+        mesh=mesh,
+        towards=None if sphere else outwards * towards,
     )
 
 
-def frame(projection: Projection, around: Mask | NDArray[np.integer[Any]], margin: float) -> Window:
+def frame(projection: Projection, around: Mask, margin: float) -> Window:
     """Choose the smallest square around some vertices, with a margin in mm."""
     there = projection.positions[around]
-    low, high = there.min(axis=0), there.max(axis=0)
+    low, high = there.min(axis=0).astype(np.float64), there.max(axis=0).astype(np.float64)
     x, y = (low + high) / 2
     return Window((float(x), float(y)), float(max(high - low)) / 2 + margin)
 
@@ -243,19 +303,25 @@ def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.in
     scale = n_pixels / (2 * window.half_width)
     places = (projection.positions - (left, bottom)) * scale
     # Pixels whose centres may be inside: those of the rectangle around each triangle.
-    a, b, c = (places[of] for of in projection.triangles.T)
-    first = np.clip(np.ceil(np.minimum(np.minimum(a, b), c) - 0.5), 0, n_pixels).astype(np.int64)
-    last = np.clip(np.floor(np.maximum(np.maximum(a, b), c) + 0.5), 0, n_pixels).astype(np.int64)
-    has_pixels = (last > first).all(axis=1)
-    first, last, triangles = first[has_pixels], last[has_pixels], projection.triangles[has_pixels]
-    width, height = (last - first).T
+    triangles = projection.triangles
+    first: list[Array] = []
+    last: list[Array] = []
+    for along in np.ascontiguousarray(places.T):
+        a, b, c = (along[of] for of in triangles.T)
+        low = np.ceil(np.minimum(np.minimum(a, b), c) - 0.5).clip(0, n_pixels).astype(np.int64)
+        high = np.floor(np.maximum(np.maximum(a, b), c) + 0.5).clip(0, n_pixels).astype(np.int64)
+        has_pixels = high > low
+        triangles = triangles[has_pixels]
+        first = [of[has_pixels] for of in (*first, low)]
+        last = [of[has_pixels] for of in (*last, high)]
+    width, height = (high - low for low, high in zip(first, last, strict=True))
     count = width * height
     if count.sum() > _MOST_TESTS * n_pixels**2:
         raise ValueError("the triangles overlap so much that they cannot be those of a surface")
     which = np.repeat(np.arange(len(count)), count)
     step = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
-    x = first[which, 0] + step % width[which]
-    y = first[which, 1] + step // width[which]
+    x = first[0][which] + step % width[which]
+    y = first[1][which] + step // width[which]
     weights = _barycentric(np.stack([x, y], axis=1) + 0.5, places[triangles[which]])
     inside = (weights >= -1e-9).all(axis=1)
     which, x, y, weights = which[inside], x[inside], y[inside], weights[inside]
@@ -278,14 +344,34 @@ def _shade(shading: Array | None, projection: Projection) -> Array:
     return GROUND - 0.12 * np.tanh(2 * np.nan_to_num(shading) / spread)
 
 
-def _is_inside_out(normals: Array, corners: Array) -> bool:
+def _along(points: Array, direction: Array) -> Array:
+    """Give how far points are in a direction; for so few numbers, threads are a waste."""
+    x, y, z = points
+    distance: Array = x * float(direction[0]) + y * float(direction[1]) + z * float(direction[2])
+    return distance
+
+
+def _normals(points: Array, corners: Sequence[NDArray[np.integer[Any]]]) -> tuple[Array, ...]:
+    """Give the parts of the normals of triangles, twice as long as their areas."""
+    a, b, c = corners
+    x1, y1, z1, x2, y2, z2 = (of[d] - of[a] for d in (b, c) for of in points)
+    return y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2
+
+
+def _is_inside_out(
+    normals: Sequence[Array], points: Array, first: NDArray[np.integer[Any]]
+) -> bool:
     """Tell whether the normals point inwards, as those of some tools do: the volume is negative.
 
     Only a closed surface has a volume; its normals cancel each other out.
     """
-    whole = np.linalg.norm(normals, axis=1).sum()
-    is_closed = np.linalg.norm(normals.sum(axis=0)) < 0.05 * whole
-    return bool(is_closed and np.sum(normals * corners[:, 0]) < 0)
+    whole = np.sqrt(sum(of * of for of in normals)).sum(dtype=np.float64)
+    left = np.linalg.norm([of.sum(dtype=np.float64) for of in normals])
+    is_closed = left < 0.05 * whole
+    volume = sum(
+        (of * along[first]).sum(dtype=np.float64) for of, along in zip(normals, points, strict=True)
+    )
+    return bool(is_closed and volume < 0)
 
 
 def _barycentric(points: Array, corners: Array) -> Array:
