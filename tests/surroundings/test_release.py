@@ -1,5 +1,6 @@
 """What is published has one name, one owner and one version, wherever they are written."""
 
+import importlib.metadata
 import json
 import re
 import tomllib
@@ -75,3 +76,18 @@ def test_links_of_the_package_are_those_of_the_repository():
     site = f"https://{__owner__}.github.io/bids_secondlevel/"
     assert all(url.startswith((repository, site)) for url in PROJECT["urls"].values())
     assert {"Repository", "Documentation", "Issues", "Changelog"} <= set(PROJECT["urls"])
+
+
+def test_the_readme_of_the_package_has_links_that_work_from_anywhere():
+    """PyPI shows it by itself. In the repository its links are relative, and lead to files."""
+    shown = importlib.metadata.metadata("bids_secondlevel").get_payload()
+    given = (ROOT / "README.md").read_text(encoding="utf-8")
+    link = re.compile(r'(?:\]\(|src(?:set)?=")([^)"]+)')
+    bases = {
+        f"https://github.com/{__owner__}/bids_secondlevel/blob/main/",
+        f"https://raw.githubusercontent.com/{__owner__}/bids_secondlevel/main/",
+    }
+    for short, whole in zip(link.findall(given), link.findall(shown), strict=True):
+        assert whole == short or whole.removesuffix(short) in bases
+        assert whole.startswith("https://")
+    assert [base in shown for base in bases] == [True, True]
