@@ -1,7 +1,8 @@
-"""Write the parts of the documentation that follow from the program: nothing here is a copy.
+"""Write the parts of the documentation that follow from the program: ``python docs/generated.py``.
 
 A page asks for a part by a line of its own, such as ``<!-- generated: options -->`` or
-``<!-- generated: messages inputs.datasets inputs.index -->``.
+``<!-- generated: messages inputs.datasets inputs.index -->``. The part follows, up to the line
+``<!-- end -->``, so that the page can be read as it is.
 """
 
 import argparse
@@ -51,12 +52,14 @@ TABLES = {
     "`group_visualfield.tsv`": FIELD_TEST_COLUMNS,
 }
 
-_MARKER = re.compile(r"^<!-- generated: (\w+) ?(.*) -->$", re.MULTILINE)
+_PART = re.compile(
+    r"^(<!-- generated: (\w+) ?(.*) -->)\n(?:\n(?:(?!<!-- ).*\n)*<!-- end -->\n)?", re.MULTILINE
+)
 
 
 def fill(text: str) -> str:
-    """Put what a page asks for in the place of its markers."""
-    return _MARKER.sub(lambda marker: PARTS[marker[1]](marker[2].split()), text)
+    """Put what a page asks for behind its markers, in the place of what was there."""
+    return _PART.sub(lambda p: f"{p[1]}\n\n{PARTS[p[2]](p[3].split())}\n\n<!-- end -->\n", text)
 
 
 def options(_: list[str]) -> str:
@@ -64,7 +67,8 @@ def options(_: list[str]) -> str:
     parser = build_parser()
     text = []
     for title, actions in option_groups(parser).items():
-        text += [f"## {title.capitalize()}", "\n".join(_option(parser, a) for a in actions)]
+        lines = [_option(parser, action) for action in actions]
+        text += [f"## {title[0].upper()}{title[1:]}", "\n".join(lines)]
     return "\n\n".join(text)
 
 
@@ -258,3 +262,8 @@ def _escaped(text: str) -> str:
     return "".join(
         p if p.startswith("`") else re.sub(r"([\\*_\[\]|<>$~^])", r"\\\1", p) for p in parts
     )
+
+
+if __name__ == "__main__":
+    for page in Path(__file__).parent.rglob("*.md"):
+        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
