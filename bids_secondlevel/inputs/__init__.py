@@ -1,1 +1,1 @@
-"""Which files are there, and which of them are used."""
+"""Find the files of a study, and choose the ones that are used."""

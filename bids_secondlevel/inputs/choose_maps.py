@@ -1,6 +1,6 @@
-"""Choose, among the maps found for a participant, those that are used; never silently.
+"""Choose the maps that are used among those found for a participant. No choice is silent.
 
-Two maps that could both be meant are an error that names them and the option that decides.
+If two maps could be meant, an error names them and the option that decides.
 """
 
 import json
@@ -46,13 +46,13 @@ from bids_secondlevel.inputs.plan import is_measured, same, sessions_of, tie
 from bids_secondlevel.inputs.space_choice import is_in
 from bids_secondlevel.maps.cifti import describe
 
-# Kinds of surfaces, the best first: to measure areas on, and to draw on or shade by.
+# Kinds of surfaces, the best first: for measuring areas, and for drawing or shading.
 _MESHES = ("midthickness", "graymid", "white", "smoothwm")
 _VIEWS = ("inflated", "sphere", "registered", *_MESHES, "sulc", "curv")
 
-# Entities that tell processing apart; maps with different ones are never combined.
+# Entities that describe processing; maps that differ in them are never combined.
 _PROCESSING = ("desc", "fwhm", "res", "model", "proc", "label", "atlas", "segmentation")
-# Entities that may differ between the maps of several runs, or do not tell processing.
+# Entities that may differ between the maps of several runs, or do not describe processing.
 _OTHER_ENTITIES = (
     *(
         "subject",
@@ -70,7 +70,7 @@ _OTHER_ENTITIES = (
     *("stat", "statistic", "suffix", "extension"),
 )
 
-# How several maps become one: weighted if each has a map of its variance, else not.
+# How several maps are combined: weighted if each has a map of its variance, else not.
 _COMBINATIONS: Mapping[str, tuple[Combination | None, Combination]] = {
     "z": ("fixed_effects_z", "stouffer"),
     "effect": ("fixed_effects", "mean"),
@@ -78,8 +78,8 @@ _COMBINATIONS: Mapping[str, tuple[Combination | None, Combination]] = {
 
 
 _UNSTATED_SPACE = (
-    "The names of the maps say no space: they were taken to be in that of the participant's "
-    "anatomical image, as the retinotopy is. Maps in the space of functional images do not fit it."
+    "The names of the maps have no space. The program assumed the space of the participant's "
+    "anatomical image, as for the retinotopy. Maps in the space of functional images would not fit."
 )
 
 
@@ -101,13 +101,13 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
     folds = _choose_folds(maps, participant, localizers, plan)
     if plan.cross_validate and not folds:
         messages.append(
-            "--cross-validate: there are no maps of at least two runs of the localizer in which "
-            "every contrast has z (or effect and variance) and the map to be measured; its "
-            "estimates stay circular."
+            "--cross-validate: fewer than two runs of the localizer have, for every contrast, a z "
+            "map (or effect and variance maps) and the map that is measured. The estimates of the "
+            "localizer stay circular."
         )
     contrasts = _choose_contrasts(maps, participant, localizers, plan)
     notes = _subcortex_notes([*localizers.values(), *(each.maps for each in contrasts)])
-    space = None if plan.space == OWN else plan.space  # as it is called for surfaces
+    space = None if plan.space == OWN else plan.space  # the name on surfaces
     return ParticipantFiles(
         label=index.label,
         retinotopy_source=source,
@@ -126,14 +126,14 @@ def select_files(index: ParticipantIndex, plan: Plan) -> ParticipantFiles:
 def _on_one_surface(
     index: ParticipantIndex, retinotopy: Mapping[Hemisphere, RetinotopySource], plan: Plan
 ) -> tuple[ParticipantIndex, list[str]]:
-    """Keep the maps and surfaces of one session if the surface is another in each.
+    """Keep the maps and surfaces of one session if sessions have different surfaces.
 
-    FreeSurfer was then run for each session, and its folders are called ``sub-1_ses-a``.
+    This is the case if FreeSurfer was run for each session; its folders are called ``sub-1_ses-a``.
 
     Raises
     ------
     AmbiguousInputError
-        If there are maps of several of these sessions, and nothing says which is meant.
+        If there are maps of several of these sessions and none was chosen.
     """
     used = [source.first.path for source in retinotopy.values()]
     there = [*(s.source.path for s in index.surfaces), *used]
@@ -148,9 +148,9 @@ def _on_one_surface(
         if len(elsewhere) < 2 or plan.maps_space not in (OWN, None):
             return index, []
         raise AmbiguousInputError(
-            f"fsnative is another surface in each of the sessions {in_words(sessions)}, as there "
-            "is a FreeSurfer folder for each, and maps are not combined across surfaces. Choose "
-            "with --session-label."
+            f"fsnative is a different surface in each of the sessions {in_words(sessions)}, "
+            "because each has its own FreeSurfer folder. Maps are not combined across surfaces. "
+            "Choose a session with --session-label."
         )
     (session,) = mine
     index = replace(
@@ -163,8 +163,8 @@ def _on_one_surface(
         return index, []
     kept = tuple(f for f in index.statistical_maps if f.entities.get("session") not in elsewhere)
     choice = (
-        f"Only maps of session {session} were used, as there is a FreeSurfer folder for each of "
-        f"the sessions {in_words(sessions)}, and fsnative is another surface in each."
+        f"Only maps of session {session} are used: the sessions {in_words(sessions)} have their "
+        "own FreeSurfer folders, so fsnative is a different surface in each."
     )
     return replace(index, statistical_maps=kept), [choice]
 
@@ -178,17 +178,17 @@ class _Maps:
     )
     """By hemisphere and statistic, and then by session and run."""
     filtered: frozenset[str] = frozenset()
-    """The entities that the filter for these maps names."""
+    """The entities in the filter for these maps."""
     weights: RunWeights = "auto"
 
     def one_each(self, hemisphere: Hemisphere, statistic: str) -> dict[Unit, IndexedFile]:
-        """Give the map of each session and run, in their order.
+        """Return one map for each session and run, in order.
 
         Raises
         ------
         AmbiguousInputError
-            If there are two of the same session and run: nothing says which of them is meant; or
-            if a label is not a number beside some that are: the map may be made of the others.
+            If there are two maps of the same session and run; or if one label is not a number and
+            others are: its map may be a combination of the others.
         """
         by_unit = self.by_kind[hemisphere, statistic]
         for place, entity in enumerate(("session", "run")):
@@ -201,7 +201,7 @@ class _Maps:
         return {unit: by_unit[unit][0] for unit in sorted(by_unit, key=_in_order)}
 
     def partner(self, file: IndexedFile, statistic: str) -> IndexedFile | None:
-        """Find the map of another statistic that is otherwise named like a file.
+        """Find the map of another statistic whose name is otherwise the same.
 
         Raises
         ------
@@ -225,8 +225,8 @@ class _Maps:
     def runs(self, hemisphere: Hemisphere, statistic: str) -> set[Unit]:
         """Find the runs that have a map.
 
-        For z, these are the runs with z or, if they are more, those with effect and variance, of
-        which z can be made.
+        For z, these are the runs with z or, if there are more of them, those with effect and
+        variance, from which z can be computed.
         """
         there = set(self.by_kind[hemisphere, statistic])
         if statistic != "z":
@@ -237,20 +237,20 @@ class _Maps:
 
 
 def _check_labels(entity: str, by_label: Mapping[str, Sequence[IndexedFile]]) -> None:
-    """Check that no map may be made of the others, as one of run ``all`` is of runs 1 and 2.
+    """Check that no map is a combination of the others, such as run ``all`` of runs 1 and 2.
 
     Raises
     ------
     AmbiguousInputError
-        If a label has no digit, and others have.
+        If some labels have digits and others do not.
     """
     numbered = [label for label in by_label if any(map(str.isdigit, label))]
     others = [label for label in by_label if label not in numbered]
     if numbered and others:
         raise AmbiguousInputError(
-            f"{by_label[others[0]][0].source.path}: {entity} {in_words(others)} may be made of "
-            f"{entity} {in_words(numbered)}, and maps are not combined with their own parts. Name "
-            f'what is meant with --bids-filter-file, for example {{"{entity}": "{others[0]}"}}, or '
+            f"{by_label[others[0]][0].source.path}: {entity} {in_words(others)} may be a "
+            f"combination of {entity} {in_words(numbered)}, and maps are not combined with their "
+            f'own parts. Choose with --bids-filter-file, such as {{"{entity}": "{others[0]}"}}, or '
             f'{{"{entity}": {json.dumps(list(by_label))}}} for all of them.'
         )
 
@@ -306,7 +306,7 @@ def _choose_localizer(maps: _Maps) -> dict[Hemisphere, MapSource]:
 def _choose_contrasts(
     maps: Iterable[IndexedFile], participant: str, localizers: Localizers, plan: Plan
 ) -> tuple[Contrast, ...]:
-    """Choose what is measured, sorted by session, task and contrast."""
+    """Choose the maps that are measured, sorted by session, task and contrast."""
     maps = [file for file in maps if is_measured(file, plan.session_labels)]
     of_statistic = [f for f in maps if same(f.entities.get("stat"), plan.statistic)]
     of_localizer = {name: tuple(sources.values()) for name, sources in localizers.items()}
@@ -345,9 +345,9 @@ def _by_session(maps: Iterable[IndexedFile]) -> dict[str | None, list[IndexedFil
 def _sessions_of_contrast(
     maps: Sequence[IndexedFile], task: str, contrast: str, plan: Plan
 ) -> tuple[str | None, ...]:
-    """List the sessions in which a contrast is to be measured.
+    """List the sessions in which a contrast is measured.
 
-    Not those of which the first level has pooled the maps, unless sessions are asked for.
+    Sessions whose maps the first level has pooled are not listed, unless they are asked for.
     """
     asked = tuple(s for s in plan.session_labels if s in plan.sessions[task])
     found = (*sessions_of(maps, task), *asked) or plan.sessions[task] or (None,)
@@ -363,7 +363,7 @@ def _sessions_of_contrast(
 def _choose_folds(
     maps: Iterable[IndexedFile], participant: str, localizers: Iterable[str], plan: Plan
 ) -> tuple[Fold, ...]:
-    """Leave out one run of the localizer at a time, if its runs have maps of their own."""
+    """Leave out one run of the localizer at a time, if there are maps of single runs."""
     task = plan.localizer_task or ""
     measured = [contrast for of_task, contrast in plan.measured if same(of_task, task)]
     if not (plan.cross_validate and measured):
@@ -412,7 +412,7 @@ def _choose_folds(
 
 
 def _choose_runs(maps: _Maps, statistic: str, units: Sequence[Unit]) -> dict[Hemisphere, MapSource]:
-    """Choose the maps of some runs; for z, effects if z is not there for all of them."""
+    """Choose the maps of some runs. For z, choose effects if not all runs have z."""
     chosen: dict[Hemisphere, list[IndexedFile]] = {}
     for hemi in HEMISPHERES:
         there = maps.one_each(hemi, statistic)
@@ -423,12 +423,12 @@ def _choose_runs(maps: _Maps, statistic: str, units: Sequence[Unit]) -> dict[Hem
 
 
 def _over_runs(maps: Mapping[Unit, IndexedFile]) -> list[IndexedFile]:
-    """Prefer a map pooled over the runs of a session by the first-level tool to those of runs.
+    """Prefer a map that the first-level tool has pooled over runs to the maps of single runs.
 
     Raises
     ------
     AmbiguousInputError
-        If it was processed in another way than they were.
+        If it was processed differently.
     """
     pooled = [file for (_, run), file in maps.items() if run is None]
     others = [
@@ -440,7 +440,7 @@ def _over_runs(maps: Mapping[Unit, IndexedFile]) -> list[IndexedFile]:
 
 
 def _processing(file: IndexedFile) -> frozenset[tuple[str, str]]:
-    """Say how a map was processed, by its entities; numbers of unknown ones only count."""
+    """Describe the processing of a map by its entities; numbers of unknown ones are ignored."""
     return frozenset(
         (name, label)
         for name, label in file.entities.items()
@@ -451,14 +451,14 @@ def _processing(file: IndexedFile) -> frozenset[tuple[str, str]]:
 def _combine(
     chosen: Mapping[Hemisphere, Sequence[IndexedFile]], maps: _Maps, statistic: str
 ) -> dict[Hemisphere, MapSource]:
-    """Say how the maps of each hemisphere become one: weighted in both, or in neither.
+    """Choose how the maps of each hemisphere are combined: weighted in both, or in neither.
 
     Raises
     ------
     AmbiguousInputError
-        If maps were processed in different ways: a smoothed run does not go with another.
+        If maps were processed in different ways, for example if only one run is smoothed.
     InputMissingError
-        If runs are to be weighted by variances, and one has none.
+        If runs are weighted by variances and one has none.
     """
     ways = {hemi: _ways(files, maps, statistic) for hemi, files in chosen.items() if files}
     used = sorted(chain.from_iterable(chosen.values()), key=lambda file: file.source.path)
@@ -467,8 +467,9 @@ def _combine(
     can_be_weighted = all(weighted for weighted, _ in ways.values())
     if maps.weights == "variance" and not can_be_weighted and statistic in _COMBINATIONS:
         raise InputMissingError(
-            f"{used[0].source.path} and {len(used) - 1} more: --run-weights variance, and not "
-            "every run has effect and variance. Give these maps, or use --run-weights auto."
+            f"{used[0].source.path} and {len(used) - 1} more: not every run has maps of effect and "
+            "variance, which --run-weights variance needs. Add these maps, or use --run-weights "
+            "auto."
         )
     is_weighted = can_be_weighted and maps.weights != "equal"
     best = {
@@ -481,18 +482,19 @@ def _combine(
 def _ways(
     files: Sequence[IndexedFile], maps: _Maps, statistic: str
 ) -> tuple[MapSource | None, MapSource | None]:
-    """Say how maps of one hemisphere can become one of a statistic: weighted, and not weighted."""
+    """List how maps of one hemisphere can be combined: weighted, and not weighted."""
     if len(files) > 1 and statistic.casefold() in {*NEVER_NEGATIVE, "t"}:
         raise UsageError(
             f"--statistic {statistic}: {files[0].source.path} and {len(files) - 1} more are maps "
-            "of several runs, which are not combined: the mean of such values says nothing about "
-            "all runs. Measure effect or z, or choose one run with --bids-filter-file (estimates)."
+            "of several runs. They are not combined, because the mean of such values says nothing "
+            "about all runs. Measure effect or z, or choose one run with --bids-filter-file (query "
+            "estimates)."
         )
     units = tuple(map(_unit, files))
     sources = tuple(file.source for file in files)
     weighted, unweighted = _COMBINATIONS.get(statistic, (None, "mean"))
     plain = None
-    if same(files[0].entities["stat"], statistic):  # else effects, from which z is made
+    if same(files[0].entities["stat"], statistic):  # otherwise effects, from which z is computed
         plain = MapSource(sources, unweighted, units=units)
         if len(files) == 1:
             alone = MapSource(sources, units=units)
@@ -510,7 +512,7 @@ def _ways(
 def otherwise_combined(
     index: ParticipantIndex, files: ParticipantFiles, plan: Plan, others: Iterable[ParticipantIndex]
 ) -> Iterator[str]:
-    """Say what is combined otherwise than it is for most of the first participants."""
+    """Report maps that are combined in another way than for most of the first participants."""
     mine = ways_of_combination(files.localizers, files.contrasts, plan.localizer_task)
     found: dict[str, Counter[str]] = {}
     for other in others:
@@ -520,20 +522,20 @@ def otherwise_combined(
         usual, _ = max(found.get(what, Counter()).items(), key=_by_number, default=(way, 0))
         if way != usual:
             yield (
-                f"The maps of {what} were combined otherwise than those of the first participants: "
-                f"{way}, and not {usual}. --run-weights equal, or a filter for runs, makes it the "
-                "same."
+                f"The maps of {what} are combined in another way than those of the first "
+                f"participants ({way} instead of {usual}). To make it the same, use --run-weights "
+                "equal or a filter for runs."
             )
 
 
 def _by_number(counted_way: tuple[str, int]) -> tuple[int, bool]:
-    """Rank a way by how many have it; of equally many, the weighted one."""
+    """Rank a way by how many participants have it; in case of a tie, the weighted one."""
     way, n = counted_way
     return n, "weighted by inverse variance" in way
 
 
 def _combined(index: ParticipantIndex, plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Say how maps of another participant are combined; nothing if nothing can be chosen."""
+    """Return how maps of another participant are combined; empty if none can be chosen."""
     maps = [file for file in index.statistical_maps if is_in(file, plan)]
     try:
         localizers = _choose_localizers(maps, plan)
@@ -544,25 +546,25 @@ def _combined(index: ParticipantIndex, plan: Plan) -> tuple[tuple[str, str], ...
 
 
 def _subcortex_notes(used: Iterable[Mapping[Hemisphere, MapSource]]) -> Iterator[str]:
-    """Say that what CIFTI files hold beside the cortex is not used."""
+    """Report that values outside the cortex in CIFTI files are not used."""
     files = (file for maps in used for source in maps.values() for file in source.files)
     for file in files:
         if file.kind == "cifti":
             try:
                 has_subcortex = describe(file.path).has_subcortex
-            except (DataError, InputMissingError):  # said when the map is read
+            except (DataError, InputMissingError):  # reported when the map is read
                 continue
             if has_subcortex:
-                yield "CIFTI files: subcortical voxels are not used, only the cortex."
+                yield "CIFTI files: only the cortex is used, not the subcortical voxels."
             return
 
 
 def _choose_meshes(
     surfaces: Iterable[SurfaceFile], space: str | None
 ) -> dict[Hemisphere, SourceFile]:
-    """Choose the mesh nearest to the middle of the cortex; of equal ones the first found.
+    """Choose the mesh nearest to the middle of the cortex; in case of a tie, the first found.
 
-    One in the space of the ROIs, else one of the participant's own, which can be resampled.
+    A mesh in the space of the ROIs is preferred. Otherwise the participant's own is resampled.
     """
     usable = [s for s in surfaces if s.space in (space, None) and s.kind in _MESHES]
     chosen: dict[Hemisphere, SourceFile] = {}
@@ -574,9 +576,9 @@ def _choose_meshes(
 def _rank_views(
     index: ParticipantIndex, space: str | None
 ) -> dict[Hemisphere, tuple[SurfaceFile, ...]]:
-    """Order the surfaces in a space by how well a map can be seen on them, own ones first.
+    """Sort the surfaces in a space by how well they show a map, those of the participant first.
 
-    A folded surface hides what lies in the sulci, so that even a sphere shows more.
+    A folded surface hides the sulci. Even a sphere shows more.
     """
     # A registered sphere has the participant's own vertices.
     own = [s for s in index.surfaces if (None if s.kind == "registered" else s.space) == space]
@@ -589,7 +591,7 @@ def _rank_views(
 def _list_spheres(index: ParticipantIndex) -> dict[Hemisphere, tuple[SurfaceFile, ...]]:
     """List the registered spheres of a participant, and the spheres of templates beside it."""
     own = [surface for surface in index.surfaces if surface.kind == "registered"]
-    # fMRIPrep makes maps in fsLR through the MSMSulc sphere where it has one.
+    # fMRIPrep makes maps in fsLR with the MSMSulc sphere if it has one.
     own.sort(key=lambda surface: "_desc-msmsulc_" not in surface.source.path.name)
     return _by_hemisphere(
         [*own, *(s for s in index.templates if s.kind in ("registered", "sphere"))]

@@ -1,4 +1,4 @@
-"""Choose the retinotopic maps of a participant: one source, one folder, all maps from there."""
+"""Choose the retinotopic maps of a participant: all from one source and one folder."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from bids_secondlevel.inputs.plan import (
 from bids_secondlevel.inputs.space_choice import is_in
 from bids_secondlevel.inputs.unstated_space import template_said
 
-# If one map lies there in several formats, the first of these is read.
+# If a folder has one map in several formats, the first of these is read.
 _EXTENSIONS = (
     ".mgz",
     ".mgh",
@@ -55,17 +55,17 @@ Found = Mapping[Hemisphere, RetinotopySource]
 
 
 def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, Found, list[str]]:
-    """Choose visual-area and eccentricity maps of one source; both from the same folder.
+    """Choose maps of visual areas and eccentricity, of one source and from one folder.
 
-    Maps in the space of the ROIs are preferred, then those whose names have no space, the
-    participant's own surface, and other spaces from which they can be resampled.
+    Maps in the space of the ROIs are preferred. Next come maps without a space in their names, then
+    the participant's own surface, then other spaces from which maps can be resampled.
 
     Returns
     -------
     tag
-        Name of the source, if there is one.
+        Name of the source, or ``None``.
     messages
-        Choices made on the user's behalf.
+        Choices of the program.
 
     Raises
     ------
@@ -102,8 +102,8 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
         if other not in complete and needs_areas:
             lone = [file.source.path for file in needed if file.entities["desc"] == other]
             messages.append(
-                f"Retinotopy {other} is incomplete and not used: visual area and eccentricity are "
-                f"needed, found only {', '.join(map(str, dict.fromkeys(lone)))}."
+                f"Retinotopy {other} is incomplete and not used. Maps of visual area and "
+                f"eccentricity are needed; found only {', '.join(map(str, dict.fromkeys(lone)))}."
             )
     if tag is None:
         return None, {}, messages
@@ -112,8 +112,8 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
     of_template = [file for file in atlases if file.source in used]
     if of_template:
         messages.append(
-            f"There is no retinotopy of the participant's own: {of_template[0].source.path} is "
-            f"used, which is the same for everybody in {of_template[0].entities['space']}."
+            f"The participant has no retinotopy: {of_template[0].source.path} is used instead, "
+            f"which is the same for all participants in {of_template[0].entities['space']}."
         )
     retinotopy = {
         hemi: replace(
@@ -125,10 +125,10 @@ def choose_retinotopy(index: ParticipantIndex, plan: Plan) -> tuple[str | None, 
 
 
 def _is_of(file: AreaFile, plan: Plan, *, of_template: bool) -> bool:
-    """Tell whether a file of areas is of the participant, or of the template if that is used."""
+    """Return whether a file of areas belongs to the participant, or to the template."""
     if not plan.is_volume:
         return not file.is_volume and file.is_of_template == of_template
-    # A volume of nobody is in a template, also if its name does not say in which.
+    # A volume that belongs to no participant is in a template, even if its name has no space.
     unsaid = file.space is None and file.is_of_template
     fits = is_template(plan.space) if unsaid else in_one_world(file.space, plan.space)
     return file.is_volume and fits
@@ -137,7 +137,7 @@ def _is_of(file: AreaFile, plan: Plan, *, of_template: bool) -> bool:
 def _only_areas(
     index: ParticipantIndex, names: Sequence[str], plan: Plan
 ) -> tuple[str | None, Found, list[str]]:
-    """Choose volumes of visual areas to which no map of eccentricity belongs."""
+    """Choose volumes of visual areas that have no map of eccentricity."""
     found: dict[Hemisphere, RetinotopySource] = {}
     for hemi in HEMISPHERES:
         areas = _areas(index, hemi, names, plan)
@@ -158,7 +158,7 @@ def _only_areas(
         if file.source.path in used and file.space is None and file.is_of_template
     }
     messages = [
-        f"{path}: its name says no space; it is taken to be in {plan.space}, as the maps are."
+        f"{path}: its name has no space. The program assumed {plan.space}, the space of the maps."
         for path in sorted(unsaid)
     ]
     return "+".join(dict.fromkeys(name.partition(":")[0] for name in names)), found, messages
@@ -173,7 +173,7 @@ def _areas(
     *,
     of_template: bool = False,
 ) -> dict[str, SourceFile]:
-    """Find files of visual areas; volumes of the participant come before those of everybody."""
+    """Find files of visual areas; volumes of the participant come before those of a template."""
     files = [
         file
         for file in index.area_files
@@ -188,14 +188,14 @@ def _areas(
 
 
 def _is_on_template(file: IndexedFile, plan: Plan) -> bool:
-    """Tell whether maps or ROIs are on the surface of the template that an atlas is on."""
+    """Return whether maps or ROIs are on the same template surface as an atlas."""
     return family(file.entities["space"]) in (family(plan.space), family(plan.maps_space))
 
 
 def otherwise_sourced(
     index: ParticipantIndex, source: str | None, plan: Plan, others: Iterable[ParticipantIndex]
 ) -> Iterator[str]:
-    """Say that the retinotopy comes from another source than for most of the first participants."""
+    """Report a source of retinotopy that differs from that of most of the first participants."""
     if source is None or plan.retinotopy_source is not None:
         return
     found: Counter[str] = Counter()
@@ -211,22 +211,22 @@ def otherwise_sourced(
     usual = max(found, key=lambda tag: (found[tag], tag == "inferred"), default=source)
     if not same(source, usual):
         yield (
-            f"Retinotopy {source} is used, and {usual} for the first participants. "
+            f"Retinotopy {source} is used, but {usual} for the first participants. "
             + (
-                f"They have {source}, too: --retinotopy-source {source} makes it the same."
+                f"They also have {source}: --retinotopy-source {source} makes it the same for all."
                 if have_it
-                else "No option makes it the same, as not all of them have both."
+                else "No option makes it the same for all: some participants have only one of them."
             )
         )
 
 
 def _of_sessions(maps: Sequence[IndexedFile], plan: Plan) -> list[IndexedFile]:
-    """Leave out described maps of other sessions than those that are measured.
+    """Drop described maps of sessions that are not measured.
 
     Raises
     ------
     AmbiguousInputError
-        If maps of one session are described, and those of others are measured too.
+        If maps of one session are described, and other sessions are measured too.
     """
     found = plan.session_labels or chain.from_iterable(plan.sessions.values())
     measured = {session for session in found if session is not None}
@@ -239,10 +239,11 @@ def _of_sessions(maps: Sequence[IndexedFile], plan: Plan) -> list[IndexedFile]:
     of_session = [file for file in served if file.is_described and "session" in file.entities]
     if of_session and len(measured) > 1:
         raise AmbiguousInputError(
-            f"{of_session[0].source.path}: retinotopy of session "
-            f"{of_session[0].entities['session']}, by the {{session}} of its pattern, and maps of "
-            f"sessions {', '.join(sorted(measured))} are measured. Run one session at a time with "
-            "--session-label, or write * for {session} if the retinotopy is for all of them."
+            f"{of_session[0].source.path}: {{session}} in its pattern is "
+            f"{of_session[0].entities['session']}, but maps of sessions "
+            f"{', '.join(sorted(measured))} are measured. Run one session at a time with "
+            "--session-label; or, if the retinotopy is for all sessions, write * instead of "
+            "{session}."
         )
     return served
 
@@ -250,39 +251,39 @@ def _of_sessions(maps: Sequence[IndexedFile], plan: Plan) -> list[IndexedFile]:
 def _in_volume(
     maps: Sequence[IndexedFile], space: str | None, measured: Sequence[SourceFile]
 ) -> tuple[list[IndexedFile], list[str]]:
-    """Keep the volumes that lie in the same world as the maps, and say which do not."""
+    """Keep the volumes in the same world coordinates as the maps, and report the others."""
     usable = [file for file in maps if in_one_world(file.entities.get("space"), space)]
     in_template = template_said(measured) if usable and space is None else None
     if in_template is not None:
         return [], [_misfit(in_template, usable[0].source.path)]
     if usable or not maps:
         return usable, []
-    own = maps[0].entities.get("space") or "of the participant's head"
+    own = maps[0].entities.get("space") or "of the participant's anatomical image"
     what = f"{maps[0].source.path}: retinotopy in space {own}, and"
     if space is None:
         return [], [
-            f"{what} the names of the maps say no space. If they are in {own}, state it with "
-            f'space = "{own}" in a table [[maps]] of --config; if they are in the space of the '
-            "participant's anatomical image, give retinotopy in that."
+            f"{what} the names of the maps have no space. If they are in {own}, write "
+            f'space = "{own}" in a [[maps]] entry of the config file. If they are in the space of '
+            "the participant's anatomical image, give retinotopy in that space."
         ]
     return [], [
-        f"{what} the maps are in {space}; volumes are not warped from one to the other. Give "
-        f"retinotopy in {space} (sub-..._space-{space}_desc-..._varea.nii.gz), or maps in the "
-        "participant's own space (--space)."
+        f"{what} the maps are in {space}. The program does not warp volumes. Give retinotopy in "
+        f"{space} (sub-..._space-{space}_desc-..._varea.nii.gz), or maps in the participant's own "
+        "space (--space)."
     ]
 
 
 def _misfit(in_template: str, own: Path) -> str:
     return (
-        f"{in_template}: it does not fit {own}, which is in the space of the "
-        "participant's anatomical image. State the space of the maps in a table [[maps]] of "
-        '--config (space = "MNI152NLin2009cAsym"), and give retinotopy in it; or, if that is '
-        'wrong, space = "T1w".'
+        f"{in_template}: it does not fit {own}, which is in the space of the participant's "
+        "anatomical image. Give the space of the maps in a [[maps]] entry of the config file "
+        '(space = "MNI152NLin2009cAsym"), and retinotopy in the same space. If the maps are in '
+        'the space of the anatomical image, write space = "T1w".'
     )
 
 
 def _by_space(maps: Sequence[IndexedFile], plan: Plan) -> Iterator[list[IndexedFile]]:
-    """Group maps by space, the best to use first."""
+    """Group maps by space, the preferred space first."""
 
     def rank(space: str | None) -> tuple[bool, bool, bool, str]:
         same_family = family(space) == family(plan.space)
@@ -297,12 +298,12 @@ def _by_space(maps: Sequence[IndexedFile], plan: Plan) -> Iterator[list[IndexedF
 def _find_areas(
     files: Sequence[AreaFile], names: Iterable[str], folder: Path | None
 ) -> dict[str, SourceFile]:
-    """Find the files of visual areas of their own; of several, those in a folder.
+    """Find the files that define visual areas; of several, those in one folder.
 
     Raises
     ------
     AmbiguousInputError
-        If there are several of one name.
+        If several files have the same name.
     """
     areas: dict[str, SourceFile] = {}
     for name in names:
@@ -316,7 +317,7 @@ def _find_areas(
             shown = "".join(f"\n  {source.path}" for source in found)
             raise AmbiguousInputError(
                 f"--visual-areas {name}: several files could be meant:{shown}\n"
-                "Choose with --derivatives, or with more of the file's name."
+                "Choose with --derivatives, or give more of the file's name."
             )
         if found:
             areas[name] = found[0]
@@ -324,7 +325,7 @@ def _find_areas(
 
 
 def _complete(maps: Iterable[IndexedFile], *, needs_areas: bool) -> dict[str, dict[Path, Found]]:
-    """Find the sources, by their tags, and the folders in which they are complete for a side."""
+    """Find the sources, and the folders in which each is complete for a hemisphere."""
     described: dict[tuple[str, Path], list[IndexedFile]] = {}
     named: dict[tuple[str, Path], list[IndexedFile]] = {}
     for file in maps:
@@ -353,9 +354,9 @@ def _beside(
     *,
     needs_areas: bool,
 ) -> list[IndexedFile]:
-    """Find the maps that belong to those that a table describes, by names with the same tag.
+    """Find the maps with the same source as those that an entry describes.
 
-    If they lie in several folders, they are only looked at if something is missing.
+    If they are in several folders, they are used only if something is missing.
     """
     alike = [files for (of_name, _), files in named.items() if same(tag, of_name)]
     if len(alike) > 1 and _retinotopy_in(described, needs_areas=needs_areas):
@@ -371,12 +372,12 @@ def _beside(
 def _one_folder(
     tag: str, folders: Mapping[Path, Found], maps: Iterable[IndexedFile], plan: Plan
 ) -> Path:
-    """Choose one of the folders that hold a source; copies of the same values are one.
+    """Choose one of the folders that have a source. Copies of the same values count as one.
 
     Raises
     ------
     AmbiguousInputError
-        If nothing says which of several is meant.
+        If several could be meant.
     """
     distinct: list[Path] = []
 
@@ -403,13 +404,13 @@ def _one_folder(
     is_asked = sessions & set(chain.from_iterable(plan.sessions.values())) - {None}
     further = " --session-label chooses the session of maps and retinotopy." if is_asked else ""
     raise AmbiguousInputError(
-        f"Retinotopy {tag} of the same participant is in several folders, with different "
+        f"Several folders have retinotopy {tag} of this participant, with different "
         f"values:{shown}\n{how_to_choose(tuple(files.values()), 'retinotopy')}{further}"
     )
 
 
 def _relation(these: Found, those: Found) -> Relation:
-    """Compare the maps that two folders hold of a source."""
+    """Compare the maps of a source in two folders."""
     pairs = [
         (one, other, hemi)
         for hemi in HEMISPHERES
@@ -436,7 +437,7 @@ def _choose_tag(
     if len(of_tables) == 1:
         return of_tables[0], [
             f"Retinotopy from several sources ({shown}); using {of_tables[0]}, which a "
-            "[[retinotopy]] table describes. --retinotopy-source chooses another."
+            "[[retinotopy]] entry describes. To use another, give --retinotopy-source."
         ]
     if "inferred" in (of_tables or found):
         return "inferred", [f"Retinotopy from several sources ({shown}); using inferred."]
@@ -466,12 +467,12 @@ def _retinotopy_in(maps: Iterable[IndexedFile], *, needs_areas: bool) -> Found:
 
 
 def _preferred(maps: Sequence[IndexedFile]) -> SourceFile | None:
-    """Of one map in several formats take the first format whose content is there.
+    """Choose the first format whose content is there, of one map in several formats.
 
     Raises
     ------
     AmbiguousInputError
-        If another one that is there has other values.
+        If another format has other values.
     """
 
     def rank(file: IndexedFile) -> tuple[bool, int]:
@@ -491,5 +492,5 @@ def _side(file: IndexedFile) -> Hemisphere:
 
 
 def _in_session(folder: Path, sessions: Sequence[str]) -> bool:
-    """Tell whether a folder is that of a session asked for: ``ses-01`` or ``sub-01_ses-01``."""
+    """Return whether a folder belongs to a session asked for: ``ses-01`` or ``sub-01_ses-01``."""
     return any(part.endswith(f"ses-{session}") for part in folder.parts for session in sessions)

@@ -1,4 +1,4 @@
-"""Tell copies of the same values from maps that could be meant as well."""
+"""Distinguish copies of the same values from different maps."""
 
 from typing import Literal
 
@@ -12,13 +12,13 @@ from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.maps.reader import read_values
 
 Relation = Literal["copies", "rivals", "elsewhere"]
-"""The same values; others in the same places; or values of another number of places."""
+"""The same values; other values of the same size; or values of another size."""
 
 
 def relation(one: SourceFile, other: SourceFile, hemisphere: Hemisphere) -> Relation:
-    """Compare what two files hold that could both be meant.
+    """Compare the values of two files that could both be meant.
 
-    A file that cannot be read is not a rival of one that can be.
+    A file that cannot be read does not compete with one that can.
     """
     if (real_path(one.path), one.reading) == (real_path(other.path), other.reading):
         return "copies"
@@ -43,5 +43,5 @@ def _values(file: SourceFile, hemisphere: Hemisphere) -> Array | None:
 def _content(file: SourceFile) -> bytes | str:
     try:
         return file.path.read_bytes()
-    except OSError:  # such as a file that is not fetched
+    except OSError:  # for example, its content is not fetched
         return str(file.path)

@@ -22,7 +22,7 @@ from bids_secondlevel.maps.files import check_present, read_json, read_json_obje
 
 _OWN_NAME = "bids_secondlevel"
 NEVER_SEARCHED = {"sourcedata", "derivatives", "rawdata", "code", "logs", "figures", "surf", "mri"}
-"""Folders that hold no folders of participants."""
+"""Folders that do not contain folders of participants."""
 _MOST_SEARCHED = 50
 
 
@@ -32,27 +32,29 @@ def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
     Raises
     ------
     InputMissingError
-        If there is no such folder, or its description is not fetched (DataLad).
+        If the folder does not exist, or its description is not fetched (DataLad).
     InvalidDatasetError
         If its ``dataset_description.json`` is missing or broken, unless validation is skipped.
     """
     bids_dir = settings.bids_dir
     if not bids_dir.is_dir():
-        raise InputMissingError(f"{bids_dir}: there is no such folder; expected a BIDS dataset.")
+        raise InputMissingError(
+            f"{bids_dir}: this folder does not exist; expected a BIDS dataset. Check the path."
+        )
     if settings.skip_bids_validation:
         return read_description(bids_dir)
     path = bids_dir / "dataset_description.json"
-    hint = "(--skip-bids-validation goes on regardless)"
+    hint = "(or use --skip-bids-validation)"
     if not (path.is_file() or path.is_symlink()):
         raise InvalidDatasetError(
-            f"{bids_dir}: holds no dataset_description.json, so it is not a BIDS dataset. "
+            f"{bids_dir}: has no dataset_description.json, so it is not a BIDS dataset. "
             f"Check the path, or add the file {hint}."
         )
     check_present(path)
     try:
         description = read_json_object(path)
     except DataError as error:
-        raise InvalidDatasetError(f"{error} --skip-bids-validation goes on regardless.") from error
+        raise InvalidDatasetError(f"{error} To ignore this, use --skip-bids-validation.") from error
     missing = [key for key in ("Name", "BIDSVersion") if key not in description]
     if missing:
         raise InvalidDatasetError(
@@ -63,16 +65,16 @@ def check_bids_dir(settings: Settings) -> Mapping[str, Any]:
 
 
 def check_output_dir(settings: Settings) -> None:
-    """Check that the results of another tool, or the input, would not be written into.
+    """Check that results would not be written into the input or the results of another tool.
 
     Raises
     ------
     UsageError
-        If ``OUTPUT_DIR`` is ``BIDS_DIR`` or a dataset that this program has not made.
+        If ``OUTPUT_DIR`` is ``BIDS_DIR``, or is in a dataset of another tool.
     """
     output, bids_dir = settings.output_dir, settings.bids_dir
     absolute = output.absolute()
-    if ".." in absolute.parts:  # the folders that these leave again are none of its parents
+    if ".." in absolute.parts:  # folders left again by ".." are not parents
         absolute = real_path(absolute)
     for folder in (absolute, *absolute.parents):
         inside = absolute.relative_to(folder).parts
@@ -81,27 +83,27 @@ def check_output_dir(settings: Settings) -> None:
             not inside and _participants_in(folder)
         )
         if (described or is_input) and len(inside) > 1 and inside[0] == "derivatives":
-            break  # the derivatives of the nearest dataset, whatever lies around it
+            break  # the derivatives of the nearest dataset, whatever is around it
         if (described or is_input) and not _is_our_own(folder):
             raise UsageError(
-                f"OUTPUT_DIR {output}: lies in {folder}, a dataset that this program has not "
-                f"made, and input is never written to. Name another folder, such as "
+                f"OUTPUT_DIR {output}: is in {folder}, a dataset that this program has not made. "
+                "The program never writes into its input. Give another folder, such as "
                 f"{bids_dir}/derivatives/{_OWN_NAME}."
             )
 
 
 def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
-    """List the datasets in which maps are looked for.
+    """List the datasets in which maps are searched.
 
-    Those given with ``--derivatives``, else the folders below ``BIDS_DIR/derivatives`` and
-    ``BIDS_DIR/sourcedata/freesurfer``; then ``sourcedata/freesurfer`` inside each of them.
-    ``BIDS_DIR`` itself is one when it is a derivative dataset. Our own results are left out.
-    If a dataset has no participants, they are looked for up to two levels below.
+    These are the datasets given with ``--derivatives``, else the folders below
+    ``BIDS_DIR/derivatives`` and ``BIDS_DIR/sourcedata/freesurfer``; then ``sourcedata/freesurfer``
+    inside each of them. ``BIDS_DIR`` itself is one if it is a derivative dataset. Results of this
+    program are skipped. If a dataset has no participants, they are searched up to two levels below.
 
     Raises
     ------
     InputMissingError
-        If a folder given with ``--derivatives`` does not exist, or there is none to look in.
+        If a folder given with ``--derivatives`` does not exist, or there is no folder to search.
     UsageError
         If two datasets are given the same name.
     """
@@ -127,12 +129,12 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
         if absolute in (output, *datasets) or not root.is_dir() or _is_our_own(root):
             continue
         name_in_uris = unique_name(name, root, datasets.values())
-        task = name if name and name.isalnum() else None  # else no task could be called so
+        task = name if name and name.isalnum() else None  # without it, no task could have this name
         datasets[absolute] = Dataset(name_in_uris, absolute, task, _deeper(absolute))
     if not datasets and not (settings.maps or settings.retinotopy):
         searched = ", ".join(str(root) for root in dict.fromkeys(root for _, root in named))
         raise InputMissingError(
-            f"{bids_dir}: no derivatives found below it (searched: {searched}). Name the folders "
+            f"{bids_dir}: found no derivatives below it (searched: {searched}). Give the folders "
             "of first-level maps and retinotopy with --derivatives."
         )
     return tuple(datasets.values())
@@ -141,14 +143,14 @@ def find_datasets(settings: Settings) -> tuple[Dataset, ...]:
 def list_participants(
     bids_dir: Path, datasets: Sequence[Dataset], described: Callable[[], set[str]] = set
 ) -> tuple[str, ...]:
-    """List the participants of a study: those of ``BIDS_DIR``, else those of the derivatives.
+    """List the participants in ``BIDS_DIR`` or, if there are none, in the derivatives.
 
     Labels are sorted, and without ``sub-``.
 
     Parameters
     ----------
     described
-        Finds the participants of files that the user describes, if they are needed.
+        Finds the participants of described files, if needed.
     """
     in_study = _participants_in(bids_dir)
     return tuple(sorted(in_study or (_participants_of(datasets) | described())))
@@ -157,14 +159,14 @@ def list_participants(
 def unlisted_participants(
     everyone: Sequence[str], datasets: Sequence[Dataset], described: Callable[[], set[str]] = set
 ) -> tuple[str, ...]:
-    """List the participants that are in the derivatives only."""
+    """List the participants that are only in the derivatives."""
     return tuple(sorted((_participants_of(datasets) | described()) - set(everyone)))
 
 
 def select_participants(
     settings: Settings, datasets: Sequence[Dataset], described: Callable[[], set[str]] = set
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Choose the participants to process, and tell labels asked for that exist nowhere.
+    """Choose the participants to process, and list labels that do not exist.
 
     Raises
     ------
@@ -177,9 +179,10 @@ def select_participants(
         if not everyone:
             searched = "".join(f"\n  {what_is_in(dataset, None)}" for dataset in datasets)
             raise NothingSelectedError(
-                f"{settings.bids_dir}: no folder of a participant (sub-...) found, neither "
-                f"here nor in the derivatives. Searched:{searched}\nFolders of participants with "
-                "other names are described in tables [[maps]] and [[retinotopy]] of --config."
+                f"{settings.bids_dir}: found no folder of a participant (sub-...), neither here "
+                f"nor in the derivatives. Searched:{searched}\nIf folders of participants have "
+                "other names, describe them in [[maps]] and [[retinotopy]] entries of the config "
+                "file."
             )
         return everyone, ()
     known = {*everyone, *_participants_of(datasets)}
@@ -193,16 +196,16 @@ def select_participants(
 
 
 def unknown_participants(unknown: Sequence[str], everyone: Sequence[str]) -> str:
-    """Say which participants do not exist, and which do."""
+    """Report which participants do not exist, and which do."""
     shown = ", ".join(everyone[:20]) + (", ..." if len(everyone) > 20 else "")
     return (
-        f"--participant-label: no participant {', '.join(unknown)} in this dataset; "
-        f"there are: {shown or 'none'}."
+        f"--participant-label: there is no participant {', '.join(unknown)} in this dataset. "
+        f"Participants: {shown or 'none'}."
     )
 
 
 def participant_folders(dataset: Dataset, label: str) -> list[Path]:
-    """Folders of a participant: ``sub-X``, ``sub-X_ses-Y``, and ``node-*/sub-X`` (FitLins)."""
+    """List the folders of a participant: ``sub-X``, ``sub-X_ses-Y``, ``node-*/sub-X`` (FitLins)."""
     return [
         folder
         for holder in dataset.holders
@@ -213,18 +216,18 @@ def participant_folders(dataset: Dataset, label: str) -> list[Path]:
 
 
 def holder_of(path: Path) -> Path | None:
-    """Find the folder that holds the participant's folder in which a file lies."""
+    """Find the parent of the participant's folder that contains a file."""
     folders = [part for part in path.parents if PARTICIPANT_FOLDER.fullmatch(part.name)]
     return folders[0].parent if folders else None
 
 
 def what_is_in(dataset: Dataset, label: str | None) -> str:
-    """Say where a participant was looked for in a dataset and, if in vain, what is there.
+    """Report where a participant was searched in a dataset and, if not found, what is there.
 
     Parameters
     ----------
     label
-        Without ``sub-``; ``None`` for anybody.
+        Without ``sub-``; ``None`` for any participant.
     """
     found = participant_folders(dataset, label) if label else []
     if found:
@@ -241,7 +244,7 @@ def what_is_in(dataset: Dataset, label: str | None) -> str:
 
 
 def is_empty(dataset: Dataset) -> bool:
-    """Tell whether nothing is in a dataset, as if DataLad has not installed it."""
+    """Return whether a dataset is empty, for example because DataLad has not installed it."""
     return next(dataset.root.iterdir(), None) is None
 
 
@@ -251,7 +254,7 @@ def _first(names: Sequence[str]) -> list[str]:
 
 
 def folders_in(path: Path, prefix: str = "") -> list[Path]:
-    """List the folders in a folder whose names begin with `prefix`, hidden ones left out.
+    """List the folders in a folder whose names begin with `prefix`, without hidden ones.
 
     Raises
     ------
@@ -266,12 +269,12 @@ def folders_in(path: Path, prefix: str = "") -> list[Path]:
 
 
 def refuse_folder(error: OSError) -> NoReturn:
-    """Raise what :func:`os.walk` would pass over: that a folder cannot be read."""
+    """Raise the error that :func:`os.walk` ignores: a folder cannot be read."""
     raise DataError(f"{error.filename}: cannot be read ({error.strerror or error}).") from error
 
 
 def real_path(path: Path) -> Path:
-    """Follow links as far as that is possible, where :meth:`Path.resolve` fails at loops."""
+    """Follow links as far as possible; :meth:`Path.resolve` fails at loops."""
     return Path(os.path.realpath(path))
 
 
@@ -285,17 +288,17 @@ def _participants_of(datasets: Iterable[Dataset]) -> set[str]:
 
 
 def _holds_participants(folder: Path) -> bool:
-    """Tell whether the folders of participants are in a folder, or in a node of FitLins there."""
+    """Return whether a folder, or a node of FitLins in it, has folders of participants."""
     return bool(_participants_in(folder) or folders_in(folder, "node-"))
 
 
 def _deeper(root: Path) -> tuple[Path, ...]:
-    """Find the folders that hold those of participants up to two levels below a dataset.
+    """Find the parents of participants' folders up to two levels below a dataset.
 
     Returns
     -------
     tuple of Path
-        Of the first level that has any; empty if the dataset holds them itself.
+        Folders of the first level that has any; empty if the dataset itself has participants.
     """
     level = [root]
     for _ in range(3):
@@ -307,9 +310,9 @@ def _deeper(root: Path) -> tuple[Path, ...]:
 
 
 def _searched(folder: Path) -> list[Path]:
-    """List the folders in which those of participants may be.
+    """List the folders that may contain folders of participants.
 
-    There are none among very many: these are participants by other names.
+    Returns none if there are very many: they are participants with other names.
     """
     children = [
         child
@@ -320,10 +323,10 @@ def _searched(folder: Path) -> list[Path]:
 
 
 def _given(given: DerivativePath) -> list[tuple[str | None, Path]]:
-    """Resolve one ``--derivatives`` path: a dataset, or a folder that holds several."""
+    """Resolve one path of ``--derivatives``: a dataset, or a folder of several."""
     if not given.path.is_dir():
         raise InputMissingError(
-            f"--derivatives {given.path}: there is no such folder. Check the path (and, in a "
+            f"--derivatives {given.path}: this folder does not exist. Check the path (and, in a "
             "container, that it is mounted)."
         )
     children = folders_in(given.path)
@@ -334,19 +337,22 @@ def _given(given: DerivativePath) -> list[tuple[str | None, Path]]:
 
 
 def unique_name(name: str | None, root: Path, others: Iterable[Dataset]) -> str:
-    """Name a dataset as BIDS URIs can: letters, digits, point, hyphen and underscore."""
+    """Make a name for BIDS URIs: letters, digits, point, hyphen and underscore."""
     taken = {"raw", *(dataset.name for dataset in others)}  # raw is BIDS_DIR
     if name is not None and name in taken:
-        raise UsageError(f"--derivatives: the name {name} is given to two datasets.")
+        raise UsageError(
+            f"--derivatives: two datasets have the name {name}. Give them different names "
+            "(NAME=PATH)."
+        )
     base = re.sub(r"[^0-9A-Za-z._-]", "-", name or root.absolute().name) or "derivative"
     candidates = chain([base], (f"{base}-{number}" for number in range(2, len(taken) + 3)))
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _is_our_own(root: Path) -> bool:
-    """Tell whether this program has made a dataset, by its description or, without one, its logs.
+    """Return whether this program made a dataset, by its description or, if missing, its logs.
 
-    A description may be lost or cut short where the power failed; it is written again.
+    A power failure may remove or damage the description; it is written again.
     """
     description = read_description(root)
     if not description:
@@ -357,7 +363,7 @@ def _is_our_own(root: Path) -> bool:
 
 
 def read_description(root: Path) -> Mapping[str, Any]:
-    """Read ``dataset_description.json``; empty if it is not there or broken."""
+    """Read ``dataset_description.json``; empty if it is missing or damaged."""
     try:
         description = read_json(root / "dataset_description.json")
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Find the files that the user describes by patterns, and say in entities what they are."""
+"""Find the files that the user describes by patterns, and give them BIDS entities."""
 
 import os
 import re
@@ -48,15 +48,15 @@ from bids_secondlevel.maps.cifti import describe
 from bids_secondlevel.maps.surfaces import array_names
 
 RAW = "raw"
-"""What BIDS URIs call ``BIDS_DIR``."""
+"""Name of ``BIDS_DIR`` in BIDS URIs."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pattern:
-    """A table of the user, and the datasets in which its files are."""
+    """An entry of the config file, and the datasets in which its files are."""
 
     heading: str
-    """What messages call it."""
+    """Its name in messages."""
     described: Described
     datasets: tuple[Dataset, ...]
     folders: Folders
@@ -64,7 +64,7 @@ class Pattern:
 
     @property
     def is_for_everybody(self) -> bool:
-        """Whether its files are those of an atlas, and not of participants."""
+        """Whether its files are an atlas, not maps of participants."""
         of_template = known_space(str(self.described.subject))
         names_nobody = "subject" not in captures_of(self.described.pattern)
         return bool(of_template) or (names_nobody and self.described.subject is None)
@@ -82,7 +82,7 @@ class Pattern:
                     yield Match(self, dataset, path, captured)
 
     def describes(self, path: Path) -> bool:
-        """Tell whether a file is one of its own, whoever the participant is."""
+        """Return whether a file fits the pattern for any participant."""
         return any(expression.fullmatch(str(path)) for expression in self._expressions)
 
     @cached_property
@@ -107,12 +107,12 @@ class Match:
         return self.pattern.folders.participant(str(own))
 
     def labels(self) -> dict[str, str]:
-        """Say the labels of what is captured, and of the constants.
+        """Return the labels of captures and constants.
 
         Raises
         ------
         UsageError
-            If nothing of a text can be in a label.
+            If a text has no letter or digit.
         """
         described = self.pattern.described
         given = {name: getattr(described, name, None) for name in CAPTURES} | {**self.captured}
@@ -132,12 +132,12 @@ def uri_of(dataset: Dataset, path: Path) -> str:
 
 
 def patterns_of(settings: Settings, datasets: Sequence[Dataset]) -> tuple[Pattern, ...]:
-    """Find the datasets that the tables of the user are about.
+    """Find the datasets of the entries of the config file.
 
     Raises
     ------
     UsageError
-        If a dataset is not known, or nothing says the task of a map.
+        If a dataset is unknown, or a map has no task.
     """
     raw = Dataset(RAW, settings.bids_dir.absolute())
     searched = (raw, *datasets)
@@ -169,7 +169,7 @@ def patterns_of(settings: Settings, datasets: Sequence[Dataset]) -> tuple[Patter
 
 
 def _dataset(asked: str, known: Sequence[Dataset], heading: str) -> Dataset:
-    """Find the dataset of a table by its name, or by its path; the first of `known` is raw."""
+    """Find the dataset of an entry by its name or path; the first of `known` is ``BIDS_DIR``."""
     named = next((dataset for dataset in known if dataset.name == asked), None)
     if named is not None:
         return named
@@ -181,8 +181,8 @@ def _dataset(asked: str, known: Sequence[Dataset], heading: str) -> Dataset:
     names = [dataset.name for dataset in known[1:]]
     raise UsageError(
         f"{heading}: dataset = {asked!r} is neither the name of a dataset nor a folder; the "
-        f"datasets are {', '.join(names) or 'none'}. Name its folder with --derivatives "
-        f"{asked}=PATH, or give the path."
+        f"datasets are {', '.join(names) or 'none'}. Give its folder with --derivatives "
+        f"{asked}=PATH, or write the path here."
     )
 
 
@@ -190,17 +190,17 @@ def _check_df(pattern: Pattern) -> None:
     described = pattern.described
     if isinstance(described, DescribedMaps) and described.df and _statistic(described) != "t":
         raise UsageError(
-            f'{pattern.heading}: df is given, and stat is {described.stat!r}; expected stat = "t".'
+            f'{pattern.heading}: df is given, but stat is {described.stat!r}; expected stat = "t".'
         )
 
 
 def check_patterns(patterns: Iterable[Pattern], participants: Sequence[str]) -> None:
-    """Check that every pattern fits a file of a participant.
+    """Check that every pattern matches a file of a participant.
 
     Raises
     ------
     InputMissingError
-        If one does not.
+        If a pattern does not.
     """
     everyone = {*participants}
     for pattern in patterns:
@@ -221,26 +221,26 @@ def _nobody(pattern: Pattern, found: dict[str, Match], participants: Sequence[st
     if found:
         first = next(iter(found.values()))
         return (
-            f"{pattern.heading}: the files that fit {text!r} are of participants that are not in "
-            f"this dataset ({', '.join(f'sub-{label}' for label in list(found)[:5])}; the first is "
-            f"{first.path}). The participants are "
+            f"{pattern.heading}: the files that match {text!r} belong to participants that are not "
+            f"in this dataset ({', '.join(f'sub-{label}' for label in list(found)[:5])}; the first "
+            f"is {first.path}). The participants are "
             f"{', '.join(f'sub-{label}' for label in participants[:5]) or 'nobody'}"
-            f"{', ...' if len(participants) > 5 else ''}. Write in the pattern what stands before "
-            "and after the label, such as sess{subject}; or give each participant a table with "
-            'subject = "...".'
+            f"{', ...' if len(participants) > 5 else ''}. Write the text before and after the "
+            "label into the pattern, such as sess{subject}; or add an entry with "
+            'subject = "..." for each participant.'
         )
-    told = [nearest(dataset.root, text, pattern.folders) for dataset in pattern.datasets]
-    furthest = max(told, key=lambda line: line.count("/"), default="")
+    reports = [nearest(dataset.root, text, pattern.folders) for dataset in pattern.datasets]
+    furthest = max(reports, key=lambda line: line.count("/"), default="")
     is_glob = re.search(r"\*\*|[?\[\]]", text)
-    hint = " In a pattern, only * and {...} stand for other text, and neither for several folders."
+    hint = " In a pattern, only * and {...} match other text, within a single folder or file name."
     return (
-        f"{pattern.heading}: no file fits {text!r}: {furthest}\n"
+        f"{pattern.heading}: no file matches {text!r}: {furthest}\n"
         f"Correct the pattern, or dataset.{hint if is_glob else ''}"
     )
 
 
 def participants_of(patterns: Sequence[Pattern]) -> set[str]:
-    """Find the participants that patterns of maps find; if there are none, those of retinotopy."""
+    """Find the participants in patterns of maps or, if there are none, of retinotopy."""
     of_maps = [p for p in patterns if isinstance(p.described, DescribedMaps)]
     of_retinotopy = [p for p in patterns if not isinstance(p.described, DescribedMaps)]
     found: set[str] = set()
@@ -256,13 +256,13 @@ def participants_of(patterns: Sequence[Pattern]) -> set[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedFiles:
-    """What patterns describe of a participant."""
+    """The files of a participant that patterns describe."""
 
     statistical: Sequence[IndexedFile]
-    """t values are listed as what they are, and as the z values that they become."""
+    """Maps of t values are listed twice: as t, and as the z computed from it."""
     retinotopic: Sequence[IndexedFile]
     folders: Sequence[tuple[Dataset, Path]]
-    """Folders of the participant in which these lie, and other files may."""
+    """Folders of the participant with these files, which may have others too."""
 
 
 def described_files(patterns: Iterable[Pattern], label: str) -> DescribedFiles:
@@ -287,7 +287,7 @@ def described_files(patterns: Iterable[Pattern], label: str) -> DescribedFiles:
 
 
 def _with_array(matches: list[Match], array: int | str | None) -> list[Match]:
-    """Leave out files without an array of the name asked for, unless none of them has it."""
+    """Drop files without an array of the given name, unless no file has it."""
     if not isinstance(array, str) or len(matches) < 2:
         return matches
     return [match for match in matches if array in _names_in(match.path)] or matches
@@ -325,7 +325,7 @@ def _contrast_of_spm(path: Path, described: DescribedMaps) -> dict[str, str]:
     try:
         name = contrast_in_header(path) or ""
     except InputMissingError as error:
-        raise DataError(f"{error} Its header says the contrast.") from error
+        raise DataError(f"{error} The header of the file gives the contrast.") from error
     label = re.sub("[^0-9A-Za-z]", "", (described.names or {}).get(name, name))
     return {"contrast": label} if label else {}
 
@@ -349,7 +349,7 @@ def _df_of(match: Match, pattern: str) -> SourceFile:
     if not chosen:
         raise DataError(f"{where} no such file in {dataset.root}. Correct the pattern.")
     shown = "".join(f"\n  {path}" for path in chosen[:6])
-    raise DataError(f"{where} several files fit:{shown}\nWrite more of the path.")
+    raise DataError(f"{where} several files match:{shown}\nWrite more of the path into it.")
 
 
 def _retinotopic(match: Match, described: DescribedRetinotopy) -> Iterator[IndexedFile]:
@@ -374,12 +374,12 @@ def _retinotopic(match: Match, described: DescribedRetinotopy) -> Iterator[Index
 def _on_sides(
     match: Match, entities: dict[str, str], space: str | None, reading: Reading
 ) -> Iterator[IndexedFile]:
-    """List a file for each hemisphere that it holds.
+    """List a file once for each hemisphere that it has.
 
     Raises
     ------
     UsageError
-        If nothing says the hemisphere of a map of one, or its contrast.
+        If the hemisphere or the contrast of a map is unknown.
     """
     kind = _kind_of(entities)
     for name, is_needed in (
@@ -388,13 +388,13 @@ def _on_sides(
     ):
         if is_needed and name not in entities:
             raise UsageError(
-                f"{match.pattern.heading}: {match.path}: nothing says {name}. Put {{{name}}} in "
-                f'its place in the pattern, or add {name} = "..." to the table.'
+                f"{match.pattern.heading}: {match.path}: {name} is unknown. Put {{{name}}} into "
+                f'the pattern, or add {name} = "..." to the entry.'
             )
     source = SourceFile(match.path, uri_of(match.dataset, match.path), kind, reading)
     if space is not None:
         entities = {**entities, "space": _space_label(space, kind)}
-    elif kind == "cifti":  # in BIDS, it is on this surface
+    elif kind == "cifti":  # the surface of CIFTI files in BIDS
         entities = {**entities, "space": "fsLR"}
     sides = (entities["hemi"],) if "hemi" in entities else HEMISPHERES
     names = getattr(match.pattern.described, "names", None) or {}
@@ -421,7 +421,7 @@ def _space_label(space: str, kind: FileKind) -> str:
 
 
 def _in_one_space(files: Sequence[IndexedFile]) -> list[IndexedFile]:
-    """Take the maps of a source to be on the surface that a table says of any of them."""
+    """Assign to all maps of a source the surface that an entry gives for any of them."""
     named: defaultdict[str, set[str]] = defaultdict(set)
     for file in files:
         if "space" in file.entities:
@@ -435,6 +435,6 @@ def _in_one_space(files: Sequence[IndexedFile]) -> list[IndexedFile]:
 
 
 def further_datasets(patterns: Iterable[Pattern], datasets: Sequence[Dataset]) -> list[Dataset]:
-    """List the datasets of patterns that are not searched by names."""
+    """List the datasets of patterns that are not searched for BIDS names."""
     every = chain.from_iterable(pattern.datasets for pattern in patterns)
     return [dataset for dataset in dict.fromkeys(every) if dataset not in datasets]

@@ -1,7 +1,7 @@
-"""Find the files of a participant. The only module that knows pybids.
+"""Find the files of a participant. The only module that uses pybids.
 
-Every participant is indexed alone, from its own folders, so that the cost does not depend on
-how many participants a study has.
+Every participant is indexed alone, from its own folders. The cost does not depend on the number of
+participants.
 """
 
 import json
@@ -64,10 +64,10 @@ from bids_secondlevel.inputs.spm import BETA_NAME, SPM_NAME, SpmMap, maps_of_spm
 from bids_secondlevel.maps.cifti import describe
 
 Filters = Mapping[str, Mapping[str, Any]]
-"""For each query of ``--bids-filter-file``, the entities that a file must have."""
+"""Entities that a file must have, for each query of ``--bids-filter-file``."""
 
 _TEMPLATES = ("fsaverage", "fsaverage3", "fsaverage4", "fsaverage5", "fsaverage6", "fsaverage7")
-# What FreeSurfer keeps beside surf/ and label/: many files, none of them on a surface.
+# Folders of FreeSurfer beside surf/ and label/: many files, none of them on a surface.
 _PRUNED_FOLDERS = {"mri", "scripts", "stats", "touch", "tmp", "trash", "figures", "log"}
 _MAX_DEPTH = 4
 _ANY = ("*", "Query.ANY", "Query.REQUIRED")
@@ -80,12 +80,12 @@ def index_participant(
     filters: Filters,
     patterns: Sequence[Pattern] = (),
 ) -> ParticipantIndex:
-    """Find every map of one participant, its surfaces, and those of templates beside it.
+    """Find every map of one participant, its surfaces, and surfaces of templates beside it.
 
-    Files that a pattern describes are described by it alone, whatever they are called.
+    If a pattern describes a file, its name is ignored.
 
-    A CIFTI file whose name says no contrast holds one in each of its maps, named after them:
-    ``faces > houses`` is contrast ``faceshouses``.
+    If the name of a CIFTI file has no contrast, each map in the file is a contrast, named after the
+    map: ``faces > houses`` is contrast ``faceshouses``.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def index_participant(
             paths = _files_below(folder)
             surfaces += _surface_files(dataset, paths)
             areas += _area_files(dataset, paths)
-            # FreeSurfer's folder of volumes is no place to search, but neuropythy writes there.
+            # FreeSurfer's folder of volumes is not searched, except for files of neuropythy.
             volumes = sorted((folder / "mri").glob("*"))
             named = dict.fromkeys((*paths, *volumes))
             areas += _area_volumes(dataset, named)
@@ -200,7 +200,7 @@ def _area_volumes(dataset: Dataset, paths: Iterable[Path]) -> Iterator[AreaFile]
 
 
 def _beside(folder: Path, known: Collection[Path]) -> list[Path]:
-    """List the files of a folder, and of FreeSurfer's other one, that are not known yet."""
+    """List the new files of a folder and, for FreeSurfer, of its folder of labels."""
     folders = (folder, folder.parent / "label") if folder.name == "surf" else (folder,)
     return [path for each in folders for path in sorted(each.glob("[!.]*")) if path not in known]
 
@@ -208,13 +208,13 @@ def _beside(folder: Path, known: Collection[Path]) -> list[Path]:
 def _template_files(
     datasets: Iterable[Dataset], filters: Filters
 ) -> tuple[list[SurfaceFile], list[AreaFile], list[IndexedFile]]:
-    """Find what FreeSurfer and fMRIPrep put beside the participants: it serves everybody."""
+    """Find files of templates that FreeSurfer and fMRIPrep put beside the participants."""
     surfaces: list[SurfaceFile] = []
     areas: list[AreaFile] = []
     retinotopic: list[IndexedFile] = []
     for dataset in datasets:
         for holder in dataset.holders:
-            # Atlases in the space of a template: beside participants, or as TemplateFlow has it.
+            # Atlases in the space of a template: beside participants, or named as in TemplateFlow.
             found = (holder.glob(beside) for beside in ("[!.]*.*", "tpl-*/*.*", "tpl-*/anat/*.*"))
             volumes = sorted(chain.from_iterable(found))
             areas += (replace(a, is_of_template=True) for a in _area_volumes(dataset, volumes))
@@ -243,7 +243,7 @@ def _freesurfer_maps(
         if entities is not None:
             entities["desc"] = without_participant(entities["desc"], label)
             entities |= _session_of_folder(dataset, path)
-            own = {"space": OWN} if "hemi" in entities else {}  # as such names imply
+            own = {"space": OWN} if "hemi" in entities else {}  # implied by such names
             queries = _passed(entities, filters) | _passed({**entities, **own}, filters)
             yield from _by_hemisphere(IndexedFile(_source(dataset, path), entities, queries))
 
@@ -285,7 +285,7 @@ def _bids_maps(
 
 
 def _spm_maps(dataset: Dataset, maps: Iterable[SpmMap], filters: Filters) -> Iterator[IndexedFile]:
-    """List maps of SPM of which all is known; t values also as the z values that they become."""
+    """List complete maps of SPM; maps of t values also as the z computed from them."""
     for each in maps:
         if each.lacking is None:
             entities = with_pooled_run(each.entities) | {"suffix": "statmap"}
@@ -304,7 +304,7 @@ def _not_understood(
     label: str,
     spm: Iterable[SpmMap],
 ) -> Iterator[NearMiss]:
-    """List the files that are nearly maps, with the reason why they are not understood."""
+    """List files that may be maps, with the reason why they are not understood."""
     of_spm = {each.path: each for each in spm}
     models = {path.parent for path in of_spm}
     for path in paths:
@@ -324,7 +324,7 @@ def _is_described(path: Path, patterns: Iterable[Pattern]) -> bool:
 
 
 def _as_z(file: IndexedFile, dataset: Dataset, paths: Collection[Path]) -> IndexedFile:
-    """Make z of a map of t, by the degrees of freedom in a map beside it, or else as it says."""
+    """Turn a map of t into z, with degrees of freedom from a map beside it or from the file."""
     path = file.source.path
     beside = path.with_name(re.sub("_stat-[^_.]+", "_stat-dof", path.name))
     df = _source(dataset, beside) if beside != path and beside in paths else None
@@ -337,9 +337,9 @@ def _as_z(file: IndexedFile, dataset: Dataset, paths: Collection[Path]) -> Index
 
 
 def _filtered(file: IndexedFile, filters: Filters) -> IndexedFile:
-    """Let a file pass filters by its entities.
+    """Apply the filters to a file by its entities.
 
-    One whose name says that it was thresholded passes only filters that name the entity.
+    A thresholded file (by its name) passes only filters with that entity.
     """
     queries = file.queries | _passed(file.entities, filters)
     threshold = threshold_in(file.source.path.name)
@@ -350,12 +350,12 @@ def _filtered(file: IndexedFile, filters: Filters) -> IndexedFile:
 
 
 def _by_hemisphere(file: IndexedFile) -> list[IndexedFile]:
-    """List a file for each hemisphere that it holds."""
+    """List a file once for each hemisphere that it has."""
     kind = kind_of_both(in_bids(file.source.path.name), file.entities)
     if kind is None:
         return [file]
     source = replace(file.source, kind=kind)
-    space = {"space": "fsLR"} if kind == "cifti" else {}  # the surface of CIFTI in BIDS
+    space = {"space": "fsLR"} if kind == "cifti" else {}  # the surface of CIFTI files in BIDS
     return [
         replace(file, source=source, entities={**space, **file.entities, "hemi": hemi})
         for hemi in HEMISPHERES
@@ -363,7 +363,7 @@ def _by_hemisphere(file: IndexedFile) -> list[IndexedFile]:
 
 
 def _kind(file: IndexedFile, label: str) -> str:
-    """Tell what a file is good for."""
+    """Return the use of a file."""
     name = in_bids(file.source.path.name)
     is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
     if file.entities.get("subject", label) != label:
@@ -377,33 +377,33 @@ def _kind(file: IndexedFile, label: str) -> str:
 
 
 def _is_thresholded(file: IndexedFile) -> bool:
-    """Tell whether a map is not used as its name says that it was thresholded."""
+    """Return whether a map is not used because its name says that it was thresholded."""
     is_statistical = file.entities["suffix"] not in RETINOTOPIC_MAPS
     return is_statistical and not file.queries and threshold_in(file.source.path.name) is not None
 
 
 def _thresholded(files: Iterable[IndexedFile], label: str) -> Iterator[NearMiss]:
-    """Say of maps that a pattern describes that they are not used."""
+    """Report described maps that are not used because they were thresholded."""
     for source in dict.fromkeys(file.source for file in files if _is_thresholded(file)):
         if miss := near_miss(source, PurePath(source.uri.split(":", 2)[2]), label):
             yield miss
 
 
 def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
-    """List the maps of a file: a CIFTI file may hold one for each contrast.
+    """List the maps of a file: a CIFTI file may have one for each contrast.
 
     Raises
     ------
     DataError
-        If two maps have names that are the same label.
+        If the names of two maps give the same label.
     """
     if file.source.kind != "cifti" or "contrast" in file.entities:
         return [file]
     names = describe(file.source.path).map_names
     if not names:
         raise DataError(
-            f"{file.source.path}: nothing says the contrast of the frames of a time series. Put "
-            "{contrast} into the pattern of its [[maps]] table, or add contrast and array to it."
+            f"{file.source.path}: the contrast of the frames of a time series is unknown. Put "
+            "{contrast} into the pattern of its [[maps]] entry, or add contrast and array to it."
         )
     given = file.contrast_names
     labels = [
@@ -412,10 +412,10 @@ def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
     ]
     folded = [label.casefold() for label in labels]
     if len(set(folded)) < len(folded) or "" in folded:
-        advice = "Give them names in the [[maps]] table" if file.is_described else "Rename the maps"
+        advice = "Give them names in the [[maps]] entry" if file.is_described else "Rename the maps"
         raise DataError(
-            f"{file.source.path}: its maps are named {', '.join(names)}; as contrasts "
-            f"they need letters or digits, and have to differ in these. {advice}."
+            f"{file.source.path}: its maps are named {', '.join(names)}. As names of contrasts, "
+            f"they need letters or digits and must differ in them. {advice}."
         )
     return [
         replace(
@@ -428,7 +428,7 @@ def _contrasts_in(file: IndexedFile) -> list[IndexedFile]:
 
 
 def _without_needless_z(maps: Sequence[IndexedFile]) -> list[IndexedFile]:
-    """Leave out z values made from t if there are z values of the same map."""
+    """Drop z computed from t if there is a z map of the same contrast."""
     keys = ("hemi", "task", "contrast", "session", "run", "space")
 
     def key(file: IndexedFile) -> tuple[str, ...]:
@@ -444,7 +444,7 @@ def _without_needless_z(maps: Sequence[IndexedFile]) -> list[IndexedFile]:
 
 @cache
 def _known_entities() -> Mapping[str, Any]:
-    """Read what entities there are."""
+    """Read the list of entities."""
     from bids.layout import Config
 
     config = (files("bids_secondlevel") / "data" / "entities.json").read_text()
@@ -452,9 +452,9 @@ def _known_entities() -> Mapping[str, Any]:
 
 
 def _entities(path: Path) -> dict[str, str]:
-    """Read the entities of a name; a layout takes a hundred times longer for its database.
+    """Read the entities of a name. A pybids layout with its database takes a hundred times longer.
 
-    Those that pybids does not know are read as well: they tell maps apart.
+    Entities unknown to pybids are read too, because they distinguish maps.
     """
     from bids.layout import parse_file_entities
 
@@ -474,7 +474,7 @@ def _space_of_surface(entities: Mapping[str, str]) -> dict[str, str]:
 
 
 def _suffixes(filters: Filters) -> tuple[str, ...]:
-    """List the suffixes of maps: those of BIDS and neuropythy, and those of the filter file."""
+    """List the suffixes of maps in BIDS, neuropythy and the filter file."""
     asked = [
         value
         for entities in filters.values()
@@ -485,23 +485,23 @@ def _suffixes(filters: Filters) -> tuple[str, ...]:
 
 
 def _passed(entities: Mapping[str, str], filters: Filters) -> frozenset[str]:
-    """Name the queries whose filters a file passes."""
+    """List the queries whose filters a file passes."""
     return frozenset(
         query
         for query in FILTER_QUERIES
         if all(
             _fits(name, entities.get(long_name(name)), value)
             for name, value in filters.get(query, {}).items()
-            # The statistic is chosen by the program, which also looks for variances.
+            # The program itself chooses the statistic, because it also needs variances.
             if name != "stat"
         )
     )
 
 
 def _fits(name: str, label: str | None, value: Any) -> bool:
-    """Tell whether the label of an entity is one that a filter asks for.
+    """Return whether the label of an entity passes a filter.
 
-    Values mean what they mean to ``BIDSLayout.get`` of pybids.
+    Values have the same meaning as in ``BIDSLayout.get`` of pybids.
 
     Examples
     --------

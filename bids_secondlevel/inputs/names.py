@@ -1,4 +1,4 @@
-"""What the names of files say: those of FreeSurfer and neuropythy, of fMRIPrep, and of BIDS."""
+"""Read the names of files of FreeSurfer, neuropythy, fMRIPrep and BIDS."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +18,11 @@ _SURFACE = re.compile(
     r"|sub-[^/]*_hemi-(?P<hemi>[LR])_(?:[^/]*_)?"
     r"(?P<bids>midthickness|white|smoothwm|inflated|sphere)\.surf\.gii"
 )
-# Spheres of fMRIPrep that are registered to a template: fsaverage if their names have none.
+# Spheres of fMRIPrep registered to a template; without one in their names, to fsaverage.
 _REGISTERED = re.compile(r"_desc-(?:reg|msmsulc)_sphere\.surf\.gii$")
-# What pRF tools call these maps, of which some have no tag either.
+# Names of these maps in pRF tools; some also have no source in the name.
 _OTHER_NAMES = {"ecc": "eccen", "eccentricity": "eccen", "ang": "angle", "R2": "vexpl"}
-# What neuropythy adds to the names of maps that it makes from one version of an atlas.
+# neuropythy adds the version of the atlas to the names of its maps.
 _VERSION = r"(?:\.v[0-9]+(?:_[0-9]+)*)?"
 _FREESURFER_MAP = re.compile(
     r"(?:sub-(?P<subject>[0-9A-Za-z+]+)_(?:[0-9A-Za-z]+-[0-9A-Za-z+]+_)*)?"
@@ -65,9 +65,9 @@ _OF_BOTH_HEMISPHERES: Mapping[str, FileKind] = {
     **dict.fromkeys((".dscalar.nii", ".dlabel.nii"), "cifti"),
 }
 CIFTI_EXTENSIONS = (".dscalar.nii", ".dlabel.nii", ".dtseries.nii")
-SPM_T = "spmT"  # t values, which become z by the degrees of freedom in their header
-# What tools call the statistic that a map holds, in lower case: by stat-, or by the suffix, which
-# a filter file then asks for.
+SPM_T = "spmT"  # t values; the degrees of freedom in their header turn them into z
+# Names of the statistic in different tools, in lower case: in stat-, or as the suffix, which
+# a filter file can then select.
 _STATISTICS = {
     **dict.fromkeys(("effect", "effectsize", "con", "beta", "cope", "psc"), "effect"),
     **dict.fromkeys(("variance", "effectvariance", "varcope"), "variance"),
@@ -92,7 +92,7 @@ _POOLED = re.compile(
     r"|total|overall|both|fixed|fixedeffects?|ffx)"
     r"(?:ses(?:sions?|s)?|runs?)?"
 )
-# Keys that say how a map was thresholded, and those whose labels may say that it was.
+# Keys about thresholding, and keys whose labels may say that a map was thresholded.
 _THRESHOLDS = {
     *("p", "pval", "pvalue", "k", "q", "mc", "thr", "pthr", "zthr", "tthr", "cutoff", "cluster"),
     *("fdr", "fwe", "fwer", "correction", "corrected"),
@@ -103,14 +103,14 @@ _THRESHOLDED = re.compile(
 )
 _LETTERS: Mapping[str, Hemisphere] = {"L": "L", "lh": "L", "R": "R", "rh": "R"}
 _SIDES = {**dict.fromkeys(("l", "lh", "left"), "L"), **dict.fromkeys(("r", "rh", "right"), "R")}
-# What nilearn's ``compute_contrast(output_type="all")`` calls statistics: no labels of BIDS.
+# Names of statistics in nilearn's ``compute_contrast(output_type="all")``: not BIDS labels.
 _OF_NILEARN = {
     "effect_size": "effect",
     "effect_variance": "variance",
     "z_score": "z",
     "p_value": "p",
 }
-_PARTICIPANT = "(?:sub(?:j|ject)?|s|p|pp|participant)?-?"  # what is written before a label
+_PARTICIPANT = "(?:sub(?:j|ject)?|s|p|pp|participant)?-?"  # the prefix of a label
 _REPEATED = {"task", "session", "ses", "run"}
 _UNNAMED = "unnamed"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of camel case
@@ -118,9 +118,9 @@ _TAG_ENTITIES = ("desc", "atlas", "model", "segmentation", "label")
 
 
 def surface_of(name: str) -> tuple[Hemisphere, str, str | None] | None:
-    """Tell hemisphere, kind and space of a mesh, or of what it can be shaded by.
+    """Find hemisphere, kind and space of a mesh, or of values for its shading.
 
-    Kind and space are those of :class:`~bids_secondlevel.core.files.SurfaceFile`.
+    Kind and space are as in :class:`~bids_secondlevel.core.files.SurfaceFile`.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def surface_of(name: str) -> tuple[Hemisphere, str, str | None] | None:
 
 
 def areas_of(name: str) -> list[tuple[Hemisphere, str]]:
-    """Tell hemispheres and name of a file that may hold visual areas of its own.
+    """Find hemispheres and name of a file that may define visual areas.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def areas_of(name: str) -> list[tuple[Hemisphere, str]]:
 
 
 def area_volume(name: str) -> tuple[str, str | None] | None:
-    """Tell name and space of a volume that may hold visual areas; ``None`` of another file.
+    """Find name and space of a volume that may define visual areas; ``None`` for other files.
 
     Examples
     --------
@@ -176,10 +176,10 @@ def area_volume(name: str) -> tuple[str, str | None] | None:
 
 
 def is_localizer(task: str) -> bool:
-    """Tell whether the label of a task says that it is a localizer.
+    """Return whether a task is named like a localizer.
 
-    A word of it is or ends with ``loc`` (but not ``bloc``), or has ``localizer`` in it. A new word
-    begins at a capital, at a digit and after one.
+    One of its words is or ends with ``loc`` (but not ``bloc``), or contains ``localizer``. Words
+    begin at capitals, at digits and after digits.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def _hemisphere(letter: str) -> Hemisphere:
 
 
 def in_bids(name: str) -> str:
-    """Say the name of a map as BIDS would, where it is one that another tool is known to give.
+    """Translate the name of a map from known tools to BIDS.
 
     Examples
     --------
@@ -211,7 +211,7 @@ def in_bids(name: str) -> str:
         stem = re.sub(f"_stat-{spelled}(?=_|$)", f"_stat-{label}", stem, flags=re.IGNORECASE)
     if re.search("_stat-[^_-]+$", stem):
         stem += "_statmap"
-    if "_taskcontrast-" in stem:  # HALFpipe's; over runs, its contrast is the intercept of these
+    if "_taskcontrast-" in stem:  # of HALFpipe; over runs, its contrast is the intercept
         stem = stem.replace("_contrast-intercept", "")
         if "_contrast-" not in stem:
             stem = stem.replace("_taskcontrast-", "_contrast-")
@@ -223,7 +223,7 @@ def in_bids(name: str) -> str:
 
 
 def extension_of(name: str) -> str:
-    """Name the ending that tells the format of a map; empty for FreeSurfer's morphometry files.
+    """Return the ending that gives the format of a map; empty for FreeSurfer's morphometry files.
 
     Examples
     --------
@@ -236,12 +236,12 @@ def extension_of(name: str) -> str:
 
 
 def is_freesurfer_name(name: str) -> bool:
-    """Tell names that pybids would misread: ``lh.`` is no entity of BIDS."""
+    """Recognise names that pybids would misread: ``lh.`` is not an entity of BIDS."""
     return any(named.fullmatch(name) for named in (_FREESURFER_MAP, _FREESURFER_VOLUME))
 
 
 def freesurfer_entities(path: Path) -> dict[str, str] | None:
-    """Say in entities of BIDS what the FreeSurfer name of a map of retinotopy says.
+    """Translate the FreeSurfer name of a retinotopic map to BIDS entities.
 
     Volumes have no ``hemi``.
 
@@ -253,7 +253,7 @@ def freesurfer_entities(path: Path) -> dict[str, str] | None:
     {'desc': 'benson14', 'suffix': 'varea', 'extension': '.mgz'}
     """
     match = _FREESURFER_MAP.fullmatch(path.name)
-    if match and path.parent.name == "mri":  # where lh. and rh. are volumes too
+    if match and path.parent.name == "mri":  # in this folder, lh. and rh. are volumes too
         match = None
     named = match or _FREESURFER_VOLUME.fullmatch(path.name)
     if named is None:
@@ -271,12 +271,12 @@ def freesurfer_entities(path: Path) -> dict[str, str] | None:
 
 
 def long_name(key: str) -> str:
-    """Name an entity as pybids does by its key in the names of files: ``ses`` is ``session``."""
+    """Return pybids' name of an entity by its key in file names: ``ses`` is ``session``."""
     return _LONG_NAMES.get(key, key)
 
 
 def entities_in(name: str) -> dict[str, str]:
-    """Read every key and label of a name, also those that BIDS does not know.
+    """Read every key and label of a name, including those unknown to BIDS.
 
     Examples
     --------
@@ -287,13 +287,13 @@ def entities_in(name: str) -> dict[str, str]:
 
 
 def session_of(folders: Iterable[str]) -> str | None:
-    """Tell the session of a file by its folders: ``ses-01``, or ``sub-01_ses-01`` (FreeSurfer)."""
+    """Find the session of a file by its folders: ``ses-01``, or ``sub-01_ses-01`` (FreeSurfer)."""
     matches = (_SESSION_FOLDER.fullmatch(folder) for folder in folders)
     return next((match[1] for match in matches if match), None)
 
 
 def session_of_surface(path: Path) -> str | None:
-    """Tell the session of a surface if FreeSurfer was run for each: its folder is ``sub-1_ses-a``.
+    """Find the session of a surface if FreeSurfer was run per session (folder ``sub-1_ses-a``).
 
     Examples
     --------
@@ -306,7 +306,7 @@ def session_of_surface(path: Path) -> str | None:
 
 
 def side_of(label: str) -> Hemisphere | None:
-    """Tell the hemisphere that a label says; ``None`` if it says another thing.
+    """Find the hemisphere of a label; ``None`` if the label means something else.
 
     Examples
     --------
@@ -317,7 +317,7 @@ def side_of(label: str) -> Hemisphere | None:
 
 
 def is_pooled(label: str | None) -> bool:
-    """Tell whether a map is of all sessions, or runs, by the label of its session or run.
+    """Return whether the label of a session or run means all sessions or runs.
 
     Examples
     --------
@@ -330,7 +330,7 @@ def is_pooled(label: str | None) -> bool:
 
 
 def with_pooled_run(entities: Mapping[str, str]) -> dict[str, str]:
-    """Say as BIDS does that a map is of all runs: by no ``run``. Its label stays as ``runs``."""
+    """Mark a map of all runs as in BIDS, without ``run``. Its label is kept as ``runs``."""
     run = entities.get("run")
     if run is None or not is_pooled(run):
         return dict(entities)
@@ -338,7 +338,7 @@ def with_pooled_run(entities: Mapping[str, str]) -> dict[str, str]:
 
 
 def threshold_in(name: str) -> str | None:
-    """Find the part of a map's name that says that values below a threshold were removed.
+    """Find the part of a name that says that a map was thresholded.
 
     Examples
     --------
@@ -358,7 +358,7 @@ def threshold_in(name: str) -> str | None:
 
 
 def statistic_of(label: str) -> str:
-    """Say as BIDS does what a map holds; an unknown word stays as it is.
+    """Translate the statistic of a map to BIDS; unknown words are unchanged.
 
     Examples
     --------
@@ -369,9 +369,9 @@ def statistic_of(label: str) -> str:
 
 
 def with_statistic(entities: Mapping[str, str]) -> dict[str, str]:
-    """Say statistic and contrast as BIDS does if another tool says them by other means.
+    """Translate statistic and contrast of other tools to BIDS.
 
-    What the tool has called the statistic stays as entity ``statistic``, which a filter may name.
+    The tool's own name of the statistic is kept as entity ``statistic``, for filters.
     """
     said = dict(entities)
     suffix = said.pop("suffix")
@@ -387,10 +387,9 @@ def with_statistic(entities: Mapping[str, str]) -> dict[str, str]:
 
 
 def task_of_folder(parts: Sequence[str]) -> str | None:
-    """Find the task that a path says in the name of a folder.
+    """Find the task in the name of a folder of a path.
 
-    Maps of FitLins without a task are of all the tasks that it was given, and in a space that
-    their names do not say.
+    Maps of FitLins without a task belong to all tasks that it was given; their names have no space.
 
     Examples
     --------
@@ -404,16 +403,16 @@ def task_of_folder(parts: Sequence[str]) -> str | None:
 
 
 def retinotopy_tag(name: str, entities: Mapping[str, str]) -> str:
-    """Find what tells one set of retinotopic maps from another in a BIDS name."""
+    """Find the source of retinotopic maps in a BIDS name."""
     unkeyed = [part for part in name.split("_")[1:-1] if "-" not in part]
     keyed = [entities[entity] for entity in _TAG_ENTITIES if entity in entities]
     return "_".join(unkeyed) or (keyed[0] if keyed else _UNNAMED)
 
 
 def without_participant(tag: str, label: str) -> str:
-    """Leave the participant out of the tag of retinotopic maps, if anything else is in it.
+    """Remove the participant from the source of retinotopic maps, if anything else remains.
 
-    A label of digits alone counts where it begins the tag: elsewhere it may be that of a run.
+    A label of digits alone is removed only at the beginning: elsewhere it may be a run.
 
     Examples
     --------
@@ -430,11 +429,10 @@ def without_participant(tag: str, label: str) -> str:
 
 
 def map_labels(names: Sequence[str], entities: Mapping[str, str]) -> list[str]:
-    """Make labels of the names of the maps in one file.
+    """Make labels from the names of the maps in one file.
 
-    Words that the name of the file says too (participant, task, session, run) are left out and,
-    if the participant is among them, what else is common to all. Of the rest, letters and digits
-    are kept.
+    Words of the file name (participant, task, session, run) are removed. If the participant is
+    among them, other words common to all are removed too. Of the rest, letters and digits are kept.
 
     Examples
     --------
@@ -460,7 +458,7 @@ def _participant(label: str) -> re.Pattern[str]:
 
 
 def kind_of_both(name: str, entities: Mapping[str, str]) -> FileKind | None:
-    """Tell whether a map is of both hemispheres, and what it is given on; else ``None``."""
+    """Return what a map of both hemispheres is given on; ``None`` for one hemisphere."""
     if "hemi" in entities or "_hemi-" in name:
         return None
     return _OF_BOTH_HEMISPHERES.get(entities.get("extension", ""))

@@ -1,4 +1,4 @@
-"""Files that are nearly maps: why they are not understood, and what in a config would take them."""
+"""Files that may be maps: why they are not understood, and config entries that describe them."""
 
 import os
 import re
@@ -33,8 +33,8 @@ from bids_secondlevel.maps.surfaces import array_names
 
 _SHOWN = 3
 _MOST_LOOKED_AT = 5000
-_UNTOLD = "its name does not say what it holds"
-_UNSAID = "the name does not say it"
+_UNTOLD = "its name does not say what the file holds"
+_UNSAID = "not in the name"
 _NUMBERED = re.compile("((?:con|spmT)_|(?:var)?cope|[zt]stat)[0-9]+")
 _OF_FEAT = re.compile(r"(?<=/cope)[0-9]+(?=\.feat)")
 _BARE = re.compile("sig|ces|cesvar|t")
@@ -42,7 +42,7 @@ _MEASURED = ("effect", "variance", "z", "t")
 _AFNI = ".niml.dset"
 _TIME_SERIES = ".dtseries.nii"
 _ENDINGS = (*SURFACE_EXTENSIONS, ".nii", ".gii.dset", _AFNI)
-# What BIDS and its derivatives call files that are never a statistical map or a retinotopy.
+# Suffixes of BIDS and derivatives that are never a statistical or a retinotopic map.
 _OTHER_FILES = re.compile(
     r"_(bold|boldref|sbref|boldmap|mask|dseg|probseg|timeseries|thickness|sulc|curv|xfm|"
     r"[a-z]*fieldmap|phasediff|magnitude[12]?|epi|asl|dwi|[A-Z][0-9A-Za-z]*w|FLAIR|defacemask)\."
@@ -59,7 +59,7 @@ _RETINOTOPIC = re.compile(
 )
 # Both coordinates of a receptive field, as prfanalyze writes them.
 _OF_PRFANALYZE = re.compile(r"_(centerx0|centery0|sigmamajor|sigmaminor|theta|r2)\.")
-# How a path says the hemisphere, the surest first: L and left may be a contrast.
+# Hemispheres in a path, the most certain first: L and left may be a contrast.
 _SIDES = [
     re.compile(rf"{before}(?=[._/ -])")
     for before in (
@@ -69,14 +69,14 @@ _SIDES = [
         "(?<=[._/ ])(?i:left|right)",
     )
 ]
-# What is numbered before the number, and is not a participant.
+# Words before a number that is not a participant.
 _OF_ANOTHER = re.compile(
     "(?:run|ses|session|day|cope|stat|con|beta|spm[tfz]|model|level|version|sm|smooth|fwhm)[-_]?$",
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 
-# By the words of a name, what a map of it is called in a table of the config file.
+# Keys of an entry of the config file, by the words of a name.
 _STATISTICS = (
     ("variance", r"stat-(?:effect_?)?var|varcope|cesvar"),
     ("effect", r"stat-(?:effect|beta|cope|con)"),
@@ -98,7 +98,7 @@ _RETINOTOPIC_WORDS = (
 
 
 def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None:
-    """Say why a file in the folders of a participant is not understood; ``None`` if it is no map.
+    """Explain why a file of a participant is not understood; ``None`` if it is not a map.
 
     Parameters
     ----------
@@ -125,9 +125,9 @@ def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None
     threshold = threshold_in(name) if kind == "map" else None
     if threshold is not None:
         reason = (
-            f"its name says that values below a threshold were removed ({threshold}), and ROIs "
-            "need all of them; give the map before that, or name this entity in --bids-filter-file "
-            "if it means another thing"
+            f"by its name ({threshold}), values below a threshold were removed, but ROIs need all "
+            "values; give the unthresholded map or, if the name means something else, add this "
+            "entity to --bids-filter-file"
         )
     is_certain = threshold is not None or re.search("_stat-|_statmap", name) is not None
     return NearMiss(
@@ -141,7 +141,7 @@ def near_miss(source: SourceFile, path: PurePath, label: str) -> NearMiss | None
 
 
 def incomplete(file: IndexedFile, path: PurePath, label: str) -> NearMiss | None:
-    """Say what a statistical map lacks in its name to be used; ``None`` if it lacks nothing."""
+    """Explain what is missing in the name of a statistical map; ``None`` if it is complete."""
     statistic = file.entities.get("stat", "")
     lacking = [f"{name}-" for name in ("task", "contrast") if name not in file.entities]
     if statistic not in _MEASURED:
@@ -160,7 +160,7 @@ def incomplete(file: IndexedFile, path: PurePath, label: str) -> NearMiss | None
 
 
 def _pattern(path: PurePath, label: str) -> str:
-    """Write the path of a file with what it says of participant and hemisphere captured."""
+    """Write the path of a file as a pattern that captures participant and hemisphere."""
     text = path.as_posix()
     if f"sub-{label}" in text:
         return _with_side(text.replace(f"sub-{label}", "sub-{subject}"))
@@ -173,11 +173,11 @@ def _pattern(path: PurePath, label: str) -> str:
         start = len(folders) + found.start()
         after = text[start + len(found[0]) :]
         prefix = re.findall("[A-Za-z]*[-_]?$", found.string[: found.start()])[0]
-        if prefix or len(found[0]) > 2:  # else it may be the number of another thing
+        if prefix or len(found[0]) > 2:  # otherwise it may be another number
             word = f"(?<![0-9A-Za-z])({prefix}){found[0]}(?![0-9])"
             after = re.sub(word, r"\1{subject}", after)
         text = f"{text[:start]}{{subject}}{after}"
-    elif numbered is not None:  # the folder of another participant, as far as one can tell
+    elif numbered is not None:  # probably the folder of another participant
         text = text.replace(numbered, "{subject}", 1)
     return _with_side(text)
 
@@ -190,7 +190,7 @@ def _with_side(text: str) -> str:
 
 
 def _participant_in(text: str, label: str) -> re.Match[str] | None:
-    """Find a participant in the name of a file or folder: a number has any zeros before it.
+    """Find a participant in the name of a file or folder; numbers may have leading zeros.
 
     Examples
     --------
@@ -204,10 +204,10 @@ def _participant_in(text: str, label: str) -> re.Match[str] | None:
 
 
 def _in_other_folders(dataset: Dataset, label: str) -> list[NearMiss]:
-    """Look for maps in folders that are not called after a participant as BIDS does.
+    """Search for maps in folders whose names are not those of BIDS participants.
 
-    Those of the participant are listed, if the label is in their paths; else all. Datasets may be
-    large: only the first files are looked at.
+    Maps with the participant's label in their paths are listed; if there are none, all maps. Only
+    the first files are checked, because datasets may be large.
     """
     found = []
     for path in islice(_ordinary_files(dataset.root, label), _MOST_LOOKED_AT):
@@ -215,7 +215,7 @@ def _in_other_folders(dataset: Dataset, label: str) -> list[NearMiss]:
         miss = near_miss(source, path.relative_to(dataset.root), label)
         if miss is not None:
             is_known = miss.is_describable and miss.reason != _UNTOLD
-            folder = f"it is not in a folder called sub-{label}"
+            folder = f"it is not in a folder named sub-{label}"
             found.append(replace(miss, reason=folder) if is_known else miss)
     depth = len(dataset.root.parts)
     own = [
@@ -227,7 +227,7 @@ def _in_other_folders(dataset: Dataset, label: str) -> list[NearMiss]:
 
 
 def _ordinary_files(root: Path, label: str) -> Iterator[Path]:
-    """List the files below a dataset, but for those in folders of others that BIDS knows."""
+    """List the files below a dataset, except those in BIDS folders of other participants."""
     for parent, folders, names in os.walk(root):
         folders[:] = sorted(
             name
@@ -242,22 +242,22 @@ def _ordinary_files(root: Path, label: str) -> Iterator[Path]:
 def _why_no_retinotopy(path: PurePath) -> str:
     name = path.name
     if path.parent.name == "mri":
-        return "in mri/ there are volumes, not maps on a surface"
+        return "files in mri/ are volumes, not maps on a surface"
     if _OF_PRFANALYZE.search(name):
         return (
-            "it has values for the vertices of a mask only, and the position in two parts; write "
+            "it has values only for the vertices of a mask, and the position as x and y; write "
             "maps of all vertices, with the eccentricity hypot(centerx0, centery0)"
         )
     if _with_side(name) == name:
-        return "its name says no hemisphere (lh., rh., hemi-L or hemi-R)"
+        return "its name has no hemisphere (lh., rh., hemi-L or hemi-R)"
     return f"its name does not end in {in_words([f'_{m}' for m in RETINOTOPIC_MAPS], 'or')}"
 
 
 def _why_no_map(name: str, ending: str) -> str:
     if ending == _AFNI:
-        return "AFNI's own format is not read; convert it with ConvertDset -o_gii"
+        return "it is in AFNI's own format, which is not read; convert it with ConvertDset -o_gii"
     if name.casefold().endswith(_TIME_SERIES):
-        return "a time series is not a map"
+        return "it is a time series, not a map"
     stem = in_bids(name).partition(".")[0]
     _, *parts = stem.split("_")
     suffix = parts.pop() if parts and "-" not in parts[-1] else ""
@@ -270,7 +270,7 @@ def _why_no_map(name: str, ending: str) -> str:
 
 
 def _faults(parts: Sequence[str]) -> Iterator[str]:
-    """Name the parts of a name that are not a key, a hyphen, and a label."""
+    """List the parts of a name that are not a key, a hyphen and a label."""
     before = ""
     for part in parts:
         key, hyphen, label = part.partition("-")
@@ -300,7 +300,7 @@ def _plain(label: str) -> str:
 
 
 def by_reason(misses: Iterable[NearMiss]) -> list[tuple[NearMiss, ...]]:
-    """Group files that are not understood for the same reason, the surest first."""
+    """Group files that are not understood by reason, the most certain first."""
     groups: dict[tuple[str, str], list[NearMiss]] = {}
     for miss in misses:
         groups.setdefault((miss.kind, miss.reason), []).append(miss)
@@ -309,7 +309,7 @@ def by_reason(misses: Iterable[NearMiss]) -> list[tuple[NearMiss, ...]]:
 
 
 def in_words_for_one(index: ParticipantIndex) -> list[str]:
-    """Say which maps of a participant are not understood, in the same words for everybody."""
+    """Report which maps of a participant are not understood, in the same words for all."""
     certain = [miss for miss in index.near_misses if miss.is_certain]
     return [
         f"{group[0].source.dataset}/{group[0].pattern} is not used"
@@ -321,7 +321,7 @@ def in_words_for_one(index: ParticipantIndex) -> list[str]:
 def nearly_found(
     indexes: Sequence[ParticipantIndex], datasets: Sequence[Dataset], kind: MapKind
 ) -> str:
-    """Say what was nearly found, where it was looked for, and what in a config would take it.
+    """Report near misses, the folders searched, and config entries that would describe the files.
 
     Returns
     -------
@@ -333,7 +333,7 @@ def nearly_found(
     for dataset in datasets:
         if label is not None and not participant_folders(dataset, label):
             misses += [miss for miss in _in_other_folders(dataset, label) if miss.kind == kind]
-    # Files of which nothing is known count if there are no others.
+    # Files about which nothing is known are listed only if there are no others.
     misses = [miss for miss in misses if miss.reason != _UNTOLD] or misses
     groups = by_reason({miss.source: miss for miss in misses}.values())
     lines = []
@@ -353,16 +353,16 @@ def nearly_found(
         first_of.setdefault(_table(miss), miss)
     tables = sorted(first_of, key=lambda table: table.count(_UNSAID))[:_SHOWN]
     if tables:
-        lines.append("These lines in a file for --config would describe such names:")
+        lines.append("These lines in a config file (--config) would describe such names:")
         lines += [f"\n{table}{_arrays(first_of[table])}" for table in tables]
     return "\n".join(lines)
 
 
 def _arrays(miss: NearMiss) -> str:
-    """Write the line of a table that chooses one of several arrays of a GIFTI file."""
+    """Write the line of an entry that chooses one of several arrays of a GIFTI file."""
     try:
         names = array_names(miss.source.path)
-    except SecondLevelError:  # said when the file is read
+    except SecondLevelError:  # reported when the file is read
         return ""
     if len(names) < 2:
         return ""
@@ -375,14 +375,14 @@ def _alike(group: Sequence[NearMiss]) -> str:
 
 
 def _table(miss: NearMiss) -> str:
-    """Write the table for the config that describes a file and those like it."""
+    """Write the entry of the config file that describes a file and similar ones."""
     folder, slash, name = miss.pattern.rpartition("/")
     stem, dot, ending = name.partition(".")
     keys = {"ses": "session", "task": "task", "run": "run"}
     if miss.kind == "map":
         for key, capture in keys.items():
             stem = re.sub(f"(?<=_){key}-[^_]+", f"{key}-{{{capture}}}", stem)
-        # A label that is not one of BIDS ends where the next key begins.
+        # A label that is not valid in BIDS ends at the next key.
         stem = re.sub(
             r"(?<=contrast-).+?(?=_[A-Za-z]+-|_[0-9A-Za-z]+$|$)", "{contrast}", stem, count=1
         )
@@ -424,7 +424,7 @@ def _as_toml(table: str, pattern: str, given: dict[str, str]) -> str:
 def unused_datasets(
     datasets: Sequence[Dataset], indexes: Sequence[ParticipantIndex]
 ) -> list[Dataset]:
-    """List the datasets in which no map of the participants was recognised."""
+    """List the datasets in which no map of any participant was recognised."""
     used = {
         source.dataset
         for index in indexes

@@ -1,4 +1,4 @@
-"""Read the files about participants: their table, who is excluded, and a BIDS Stats Model."""
+"""Read files about participants: ``participants.tsv``, exclusions, and a BIDS Stats Model."""
 
 import csv
 import io
@@ -17,19 +17,19 @@ _MISSING = {"", "n/a", "na", "nan"}
 
 
 def read_participants(bids_dir: Path) -> ParticipantsTable:
-    """Read ``participants.tsv`` of a dataset, and what ``participants.json`` says of its columns.
+    """Read ``participants.tsv`` of a dataset, and its columns in ``participants.json``.
 
     Returns
     -------
     ParticipantsTable
-        Empty if there is no ``participants.tsv``. Participants have the prefix ``sub-``, which
-        the file may lack. Empty cells, ``n/a``, ``NA`` and ``NaN`` are ``None``.
+        Empty if there is no ``participants.tsv``. Participants have the prefix ``sub-``, also if it
+        is missing in the file. Empty cells, ``n/a``, ``NA`` and ``NaN`` are ``None``.
 
     Raises
     ------
     DataError
-        If a file cannot be read, there is no column ``participant_id``, or a column or a
-        participant is there twice.
+        If a file cannot be read, the column ``participant_id`` is missing, or a column or
+        participant occurs twice.
     """
     path = bids_dir / "participants.tsv"
     if not path.exists() and not path.is_symlink():
@@ -38,40 +38,42 @@ def read_participants(bids_dir: Path) -> ParticipantsTable:
     names = [name or "" for name in header]
     if _ID not in names:
         raise DataError(
-            f"{path}: has no column {_ID}; found {', '.join(names)}. Name the column of the "
-            f"participants' labels {_ID}, and separate columns by tabs."
+            f"{path}: has no column {_ID}; found {', '.join(names)}. Name the column with the "
+            f"labels of participants {_ID}, and separate columns by tabs."
         )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise DataError(f"{path}: has the column {', '.join(repeated)} more than once.")
+        raise DataError(
+            f"{path}: has the column {', '.join(repeated)} more than once. Keep one of them."
+        )
     values: dict[str, dict[str, str | None]] = {}
     for line in lines:
         cells = dict(zip(names, line, strict=True))
         label = cells.pop(_ID)
         if label is None:
             raise DataError(f"{path}: a row has no {_ID} ({', '.join(filter(None, line))}).")
-        # As folders of participants become labels in the tables of a config file. A point stays:
+        # As for captured participants in entries of the config file. A point is kept:
         # without it, the 1.0 of a spreadsheet would be participant 10.
         participant = f"sub-{re.sub('[^0-9A-Za-z+.]', '', label.removeprefix('sub-'))}"
         if participant in values:
-            raise DataError(f"{path}: {participant} is there more than once; keep one row.")
+            raise DataError(f"{path}: has {participant} more than once. Keep one row.")
         values[participant] = cells
     columns = tuple(name for name in names if name != _ID)
     return ParticipantsTable(columns, values, _with_levels(bids_dir / "participants.json"))
 
 
 def read_exclusions(path: Path) -> Mapping[str, str]:
-    """Read the participants to be left out, given with ``--exclude``.
+    """Read the participants to exclude, given with ``--exclude``.
 
     Returns
     -------
     mapping of str to str
-        Reasons by participant label without ``sub-``; empty if the file gives none.
+        Reasons by participant label without ``sub-``; an empty text if the file has no reason.
 
     Raises
     ------
     UsageError
-        If the file cannot be read, lacks a column, or names a participant twice.
+        If the file cannot be read, a column is missing, or a participant occurs twice.
     """
     where = f"--exclude {path}"
     try:
@@ -98,7 +100,7 @@ def read_exclusions(path: Path) -> Mapping[str, str]:
                 "letters and digits, with or without sub-."
             ) from error
         if label in exclusions:
-            raise UsageError(f"{where}: names sub-{label} twice.")
+            raise UsageError(f"{where}: has sub-{label} twice. Keep one row.")
         reason = " ".join(row["reason"].replace(";", ",").split())
         exclusions[label] = "" if reason == "n/a" else reason
     return exclusions
@@ -115,12 +117,15 @@ def read_stats_model(path: Path) -> dict[str, Any]:
         If it cannot be read, or is not a JSON object.
     """
     if not path.is_file():
-        raise InputMissingError(f"{path}: there is no such file; expected a BIDS Stats Model.")
+        raise InputMissingError(
+            f"{path}: this file does not exist; expected a BIDS Stats Model. Check the path given "
+            "with --model."
+        )
     return read_json_object(path)
 
 
 def _read_cells(path: Path) -> list[list[str | None]]:
-    """Read the lines of a TSV file that are not empty, the header among them."""
+    """Read the lines of a TSV file, including the header, without empty lines."""
     import pandas as pd
 
     try:
@@ -137,7 +142,7 @@ def _read_cells(path: Path) -> list[list[str | None]]:
         hint = " Fetch its content (datalad get)." if path.is_symlink() else ""
         raise DataError(
             f"{path}: cannot be read as a table ({str(error).strip()}); expected UTF-8 text with "
-            f"columns separated by tabs, the first line naming them.{hint}"
+            f"columns separated by tabs and their names in the first line.{hint}"
         ) from error
     lines = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
     return [line for line in lines if any(line)]
@@ -151,12 +156,12 @@ def _cell(value: object) -> str | None:
 
 
 def _stripped(value: object) -> str:
-    """Give a cell without spaces around it; what is not text lies beyond the end of a line."""
+    """Return a cell without spaces around it; ``None`` means that the line is too short."""
     return value.strip() if isinstance(value, str) else ""
 
 
 def _with_levels(path: Path) -> frozenset[str]:
-    """Name the columns that a data dictionary gives ``Levels``."""
+    """List the columns with ``Levels`` in a data dictionary."""
     if not path.exists() and not path.is_symlink():
         return frozenset()
     described = read_json_object(path)

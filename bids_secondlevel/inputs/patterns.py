@@ -1,7 +1,7 @@
 """Find the files whose paths fit a pattern such as ``{subject}/bold/{task}.{hemi}/*/sig.nii.gz``.
 
-A folder is only looked into if its path so far fits, so that one participant of thousands is
-found without walking the others.
+A folder is opened only if its path matches so far. One participant of thousands is therefore found
+without searching the others.
 """
 
 import os
@@ -21,10 +21,10 @@ from bids_secondlevel.core.errors import DataError, UsageError
 from bids_secondlevel.inputs.datasets import refuse_folder
 
 Captured = Mapping[str, str]
-"""Parts of a path by what they were captured as, as they are written there."""
+"""Captured parts of a path by the names of the captures."""
 
 NO_NAME = re.compile(r"^\.|[\udc80-\udcff]")
-"""What begins a name that is hidden, or is in one whose bytes are not UTF-8."""
+"""First character of hidden names, and a character of names that are not UTF-8."""
 
 _PIECE = re.compile(r"\{(\w+)\}|\*+")
 _HEMI = "(?i:left|right|lh|rh|l|r)"
@@ -41,14 +41,14 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Folders:
-    """What lies in the folders above the participants, listed once for all of them.
+    """Content of the folders above the participants, listed once for all of them.
 
     Parameters
     ----------
     left_out
-        Folders that are only looked into if a pattern names them, such as that of the results.
+        Folders that are searched only if a pattern names them, such as the output folder.
     participants
-        Labels of those that the study is known to have.
+        Known labels of the study.
     """
 
     left_out: frozenset[Path] = frozenset()
@@ -59,7 +59,7 @@ class Folders:
     )
 
     def entries(self, folder: Path, *, keep: bool = False) -> list[Entry]:
-        """List a folder in the order of names, without what is hidden."""
+        """List a folder in the order of names, without hidden files."""
         listed = self._listed.get(folder)
         if listed is None:
             listed = sorted(self._read(folder))
@@ -70,7 +70,7 @@ class Folders:
     def by_label(
         self, folder: Path, part: str, captured: Captured
     ) -> Mapping[str, list[tuple[Entry, Captured]]]:
-        """List what fits a part of a pattern that captures the participant, for each of them."""
+        """List matches of a part of a pattern that captures the participant, by participant."""
         expression = expression_of(part, captured)
         by_label = self._by_label.get((folder, expression))
         if by_label is None:
@@ -81,21 +81,21 @@ class Folders:
             for text, of_text in by_text.items():
                 try:
                     by_label.setdefault(self.participant(text), []).extend(of_text)
-                except UsageError:  # no letter and no digit: nobody's
+                except UsageError:  # without letter or digit: not a participant
                     continue
             self._by_label[folder, expression] = by_label
         return by_label
 
     def participant(self, text: str) -> str:
-        """Make a label of a captured participant.
+        """Make a label from a captured participant.
 
-        One whom the study does not know is the only one whose label is the same but for zeros
-        before a number and for the case of letters, if there is one.
+        If the study does not have this label, the only participant whose label differs just in
+        leading zeros or case is used, if there is one.
 
         Raises
         ------
         UsageError
-            If there is no letter and no digit.
+            If the text has no letter or digit.
 
         Examples
         --------
@@ -136,8 +136,8 @@ def _without_zeros(label: str) -> str:
 def expression_of(part: str, captured: Captured | None = None) -> str:
     """Write a pattern, or a part of one, as a regular expression.
 
-    The shortest text is captured that fits, and what has been captured before must come again.
-    A run right behind another capture is a number.
+    The shortest matching text is captured. A repeated capture must have the same text again. A run
+    directly after another capture is a number.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def expression_of(part: str, captured: Captured | None = None) -> str:
 
 
 def fitting(entries: Iterable[Entry], expression: str) -> Iterator[tuple[Entry, Captured]]:
-    """List the entries whose names fit a regular expression, with what that captures."""
+    """List the entries whose names match a regular expression, with the captured texts."""
     compiled = re.compile(expression)
     for entry in entries:
         match = compiled.fullmatch(entry.name)
@@ -179,14 +179,14 @@ def fitting(entries: Iterable[Entry], expression: str) -> Iterator[tuple[Entry, 
 
 @dataclass(frozen=True, kw_only=True)
 class Sought:
-    """Which of the files that fit a pattern are looked for."""
+    """Which files that match a pattern are wanted."""
 
     label: str | None = None
-    """The participant's, if the pattern captures it; ``None`` for all."""
+    """Label of the participant, if the pattern captures it; ``None`` for all."""
     one_each: bool = False
     """Whether one file of each participant is enough."""
     without: frozenset[str] = frozenset()
-    """Participants who are not looked for."""
+    """Participants that are skipped."""
 
 
 EVERY = Sought()
@@ -199,17 +199,17 @@ def find(
     sought: Sought = EVERY,
     known: Captured | None = None,
 ) -> Iterator[tuple[Path, Captured]]:
-    """Find the files that fit a pattern, in the order of their paths.
+    """Find the files that match a pattern, in the order of their paths.
 
     Parameters
     ----------
     known
-        What is captured already.
+        Texts that are captured already.
 
     Yields
     ------
     path, captured
-        JSON files beside the maps are left out.
+        JSON files beside the maps are skipped.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def _below(
 
 
 def _first(found: Iterator[tuple[Path, Captured]]) -> Iterator[tuple[Path, Captured]]:
-    """Give the first file of a participant; that a folder cannot be read is said of each."""
+    """Return the first file of a participant. Unreadable folders are reported for each of them."""
     with suppress(DataError):
         yield from islice(found, 1)
 
@@ -241,7 +241,7 @@ def _first(found: Iterator[tuple[Path, Captured]]) -> Iterator[tuple[Path, Captu
 def _matching(
     folder: Path, parts: Sequence[str], folders: Folders, sought: Sought, captured: Captured
 ) -> Iterator[tuple[Entry, Captured]]:
-    """List what fits the first of some parts of a pattern."""
+    """List the matches of the first of several parts of a pattern."""
     part, *rest = parts
     name = _PIECE.sub(lambda piece: captured.get(piece[1], piece[0]) if piece[1] else "*", part)
     if is_literal(part) or (is_literal(name) and "*" not in part):
@@ -260,7 +260,7 @@ def _matching(
 
 
 def nearest(root: Path, pattern: str, folders: Folders) -> str:
-    """Say how far a pattern that fits nothing is right, and what there is instead."""
+    """Report up to which folder a pattern matches, and what is there instead."""
     parts = pattern.split("/")
     reached, captured = _deepest(root, parts, folders, {})
     depth = len(reached.relative_to(root).parts)
@@ -278,13 +278,13 @@ def nearest(root: Path, pattern: str, folders: Folders) -> str:
     listed = "".join(f"\n  {path}" for path in shown) or " nothing"
     ends = f"\n  and {more} more" if more > 0 else ""
     what = "a file" if is_last else "a folder"
-    return f"in {reached} it expects {what} {wanted!r}, and there is:{listed}{ends}"
+    return f"in {reached} the pattern expects {what} {wanted!r}, but there is:{listed}{ends}"
 
 
 def _deepest(
     folder: Path, parts: Sequence[str], folders: Folders, captured: Captured
 ) -> tuple[Path, Captured]:
-    """Find the folder that most parts of a pattern lead to."""
+    """Find the folder reached by most parts of a pattern."""
     best = (folder, captured)
     _, *rest = parts
     if not rest:

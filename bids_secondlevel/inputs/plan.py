@@ -1,4 +1,4 @@
-"""Decide what is asked for, from the options and from what a study contains.
+"""Make the plan of an analysis from the options and the content of a study.
 
 The answer, a :class:`~bids_secondlevel.core.files.Plan`, is the same for every participant.
 """
@@ -30,22 +30,22 @@ from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_i
 def make_plan(
     reference: Sequence[ParticipantIndex], others: Sequence[ParticipantIndex], settings: Settings
 ) -> Plan:
-    """Decide what is asked for: space, localizer task, ROIs, and the maps to be measured.
+    """Choose the space, the localizer task, the ROIs and the maps that are measured.
 
     Parameters
     ----------
     reference
-        Of the participants that speak for all: if they have maps, they decide on space,
-        localizer task and the spelling of labels.
+        Files of the reference participants. If they have maps, they decide on space, localizer task
+        and the spelling of labels.
     others
-        Of participants who may have more tasks and contrasts.
+        Files of other participants, which may have more tasks and contrasts.
 
     Raises
     ------
     InputMissingError
-        If there are no maps, or none of the localizer.
+        If there are no maps, or no maps of the localizer.
     DataError
-        If there are none, and a file that may hold them cannot be read.
+        If there are no maps, and a file that may have some cannot be read.
     NothingSelectedError
         If the labels given select nothing.
     UsageError
@@ -55,7 +55,7 @@ def make_plan(
         return _make_plan(reference, others, settings)
     except (InputMissingError, NothingSelectedError):
         for index in (*reference, *others):
-            for problem in index.unreadable:  # where what is missing may be
+            for problem in index.unreadable:  # folders that may have what is missing
                 raise problem from None
         raise
 
@@ -145,23 +145,23 @@ def _check_for_volumes(rois: Iterable[RoiDefinition], settings: Settings) -> Non
     for name in (name for roi in rois for name in roi.rule.other_areas):
         if area_volume(name.partition(":")[0]) is None:
             raise UsageError(
-                f"--visual-areas {name}: such a file is on a surface, and the maps are volumes; "
+                f"--visual-areas {name}: such a file is on a surface, but the maps are volumes; "
                 "expected names of areas in a volume of visual areas, or a volume "
                 "(NAME.nii.gz:LABEL)."
             )
     if settings.summary == "area-weighted-mean":
         raise UsageError(
-            "--summary area-weighted-mean: voxels have no area; in volumes use mean, which is the "
-            "same as a mean weighted by their volume."
+            "--summary area-weighted-mean: voxels have no area. For volumes use mean, which is the "
+            "same because all voxels have the same volume."
         )
 
 
 def _has_no_eccentricity(
     indexes: Iterable[ParticipantIndex], chosen: SpaceChoice, rules: Iterable[RoiRule]
 ) -> bool:
-    """Tell whether ROIs need no eccentricity, and the first participants have none.
+    """Return whether ROIs can do without eccentricity and the first participants have none.
 
-    They do not need it if all areas are in files of their own and nobody has asked for limits.
+    This is possible if files define all areas and no range of eccentricity was asked for.
     """
     if any(rule.needs_eccentricity for rule in rules):
         return False
@@ -177,8 +177,8 @@ def _has_no_eccentricity(
 def _at_any_eccentricity(rois: Iterable[RoiDefinition]) -> str:
     names = dict.fromkeys(name for roi in rois for name in roi.rule.other_areas)
     return (
-        f"There is no map of eccentricity, and --eccentricity was not given: {', '.join(names)} "
-        "counts at any eccentricity."
+        f"There is no map of eccentricity, and --eccentricity was not given: {', '.join(names)} is "
+        "used at any eccentricity."
     )
 
 
@@ -187,16 +187,17 @@ def _maps_of_tasks(indexes: Iterable[ParticipantIndex]) -> list[IndexedFile]:
 
 
 def _check_spheres(indexes: Iterable[ParticipantIndex], chosen: SpaceChoice) -> None:
-    """Check that maps can be carried to where they are asked for, for anybody at all."""
+    """Check that at least one participant has what it takes to resample the maps."""
     ends = (family(chosen.maps_space) or OWN, family(chosen.space) or OWN)
     if chosen.space == chosen.maps_space or OWN not in ends or len(set(ends)) == 1:
         return
     if not any(s.kind == "registered" for index in indexes for s in index.surfaces):
         raise InputMissingError(
-            f"--space {chosen.space}: no sphere registered to a template found, which it takes to "
-            f"carry maps there from {chosen.maps_space or 'an unnamed space'}: expected "
-            "surf/lh.sphere.reg of FreeSurfer or sub-..._hemi-L_desc-reg_sphere.surf.gii of "
-            "fMRIPrep. Name its dataset with --derivatives."
+            f"--space {chosen.space}: resampling maps from "
+            f"{chosen.maps_space or 'an unnamed space'} needs a sphere registered to a template, "
+            "and none was found: expected surf/lh.sphere.reg of FreeSurfer or "
+            "sub-..._hemi-L_desc-reg_sphere.surf.gii of fMRIPrep. Name its dataset with "
+            "--derivatives."
         )
 
 
@@ -210,14 +211,14 @@ def _check_retinotopy_source(
     source = settings.retinotopy_source
     if maps and source is not None and matching(source, found) is None:
         raise NoSuchRetinotopyError(
-            f"--retinotopy-source {source}: no such maps; there are: {', '.join(found)}."
+            f"--retinotopy-source {source}: there are no such maps. Sources: {', '.join(found)}."
         )
 
 
 def _choose_rois(
     maps: Sequence[IndexedFile], deciding: Sequence[IndexedFile], settings: Settings
 ) -> tuple[str | None, tuple[RoiDefinition, ...], list[str]]:
-    """Choose the localizer task, and define a ROI for each of its contrasts or as asked for."""
+    """Choose the localizer task, and define an ROI for each of its contrasts or by the settings."""
     rule = settings.rule
     if settings.retinotopy_only:
         name = rule.areas_name + "retinotopy"
@@ -244,8 +245,8 @@ def _choose_rois(
     for roi in rois:
         if roi.name.casefold() == areas and roi.rule.retinotopic_part != rule.retinotopic_part:
             raise UsageError(
-                f"[[roi]] {roi.name}: the mask of the visual areas themselves has this name; "
-                "choose another."
+                f"[[roi]] {roi.name}: this is also the name of the mask of the visual areas; "
+                "choose another name."
             )
     return task, rois, messages
 
@@ -267,19 +268,22 @@ def _choose_localizer_task(maps: Sequence[IndexedFile], settings: Settings) -> s
     shown += f"; with other maps only: {', '.join(without)}" if without else ""
     if not candidates:
         raise InputMissingError(
-            "No localizer found: no label of a task says that it is one, as loc, visloc or "
-            f"faceLocalizer do; {shown}. Name the localizer with --localizer-task."
+            "No localizer found: no task is named like one (such as loc, visloc or faceLocalizer); "
+            f"{shown}. Give the localizer with --localizer-task."
         )
     if len(candidates) > 1:
         raise UsageError(
-            f"Several tasks may be the localizer by their labels ({', '.join(candidates)}); "
-            f"{shown}. Choose the localizer with --localizer-task."
+            f"Several tasks are named like a localizer ({', '.join(candidates)}); {shown}. Choose "
+            "the localizer with --localizer-task."
         )
     return candidates[0]
 
 
 def _by_name(task: str) -> str:
-    return f"Task {task} was taken for the localizer by its name (--localizer-task was not given)."
+    return (
+        f"Task {task} is used as the localizer, because of its name (--localizer-task was not "
+        "given)."
+    )
 
 
 def _choose_roi_contrasts(
@@ -296,15 +300,15 @@ def _choose_roi_contrasts(
     if not found and passing:
         raise InputMissingError(
             f"{counted(len(passing), 'z map')} of the localizer task {task}, for example "
-            f"{passing[0].source.path}: the name says no contrast (contrast-...), after which a "
-            "ROI could be named. Rename the files, or give the contrast in a table [[maps]] of "
-            "--config."
+            f"{passing[0].source.path}: the name has no contrast (contrast-...), from which an ROI "
+            "gets its name. Rename the files, or give the contrast in a [[maps]] entry of the "
+            "config file."
         )
     if not found:
         held = ", ".join(labels_of(of_task, "stat"))
         raise InputMissingError(
-            f"The localizer task {task} has no z maps (stat-z); its maps hold: "
-            f"{held or 'nothing that their names say (stat-...)'}. ROIs are defined on z values."
+            f"The localizer task {task} has no z maps (stat-z), which define the ROIs. Its maps "
+            f"hold: {held or 'unknown values (no stat-... in their names)'}."
         )
     return _asked("--roi-contrasts", asked, found)
 
@@ -323,7 +327,7 @@ def _choose_measured(
         if settings.session_label:
             asked += f" in session {', '.join(settings.session_label)}"
         raise NothingSelectedError(
-            f"No maps to measure: looked for {asked}; there are: "
+            f"No maps to measure: searched for {asked}; found "
             f"{', '.join(f'stat-{s}' for s in labels_of(maps, 'stat'))}, in "
             f"{', '.join(f'session {s}' for s in labels_of(maps, 'session')) or 'no session'}. "
             "Choose with --statistic, --session-label and --bids-filter-file (estimates)."
@@ -342,7 +346,7 @@ def _choose_measured(
         for file in of_tasks
     }
     somewhere = {contrast for _, contrast in pairs}
-    # A contrast found nowhere is still asked for, in every task but the localizer's own.
+    # A contrast that was not found is still asked for, in every task except the localizer.
     wanted_in = [task for task in tasks if not same(localizer_task, task)] or list(tasks)
     measured = tuple(
         (task, contrast)
@@ -357,12 +361,12 @@ def _choose_measured(
     elsewhere = set(labels_of(passing, "task")) - set(labels_of(of_statistic, "task"))
     messages = task_messages + contrast_messages
     if lacking:
-        messages.append(f"--session-label: nothing in session {', '.join(lacking)}.")
+        messages.append(f"--session-label: there are no maps of session {', '.join(lacking)}.")
     if elsewhere and not settings.task_label:
         named = (f"{task} ({_sessions_in_words(passing, task)})" for task in sorted(elsewhere))
         messages.append(
-            f"--session-label {' '.join(settings.session_label)}: not measured, as they have no "
-            f"maps in it: {', '.join(named)}."
+            f"--session-label {' '.join(settings.session_label)}: tasks without maps in it are not "
+            f"measured: {', '.join(named)}."
         )
     return measured, sessions, messages
 
@@ -375,7 +379,7 @@ def _sessions_in_words(maps: Iterable[IndexedFile], task: str) -> str:
 def _count_runs(
     reference: Sequence[ParticipantIndex], chosen: SpaceChoice, settings: Settings
 ) -> dict[tuple[str | None, str, str], int]:
-    """Find how many runs there are of what is measured, in the participant who has most of them."""
+    """Find the largest number of runs among the participants, for everything that is measured."""
     most: dict[tuple[str | None, str, str], int] = {}
     for index in reference:
         runs: dict[tuple[str | None, str, str], set[str]] = {}
@@ -397,7 +401,7 @@ def _count_runs(
 def _asked(
     option: str, asked: Sequence[str], found: Sequence[str]
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Spell the labels asked for as they were found; all that were found if none were asked."""
+    """Return the labels asked for in the spelling of the files; all labels if none were asked."""
     if not asked:
         return tuple(found), []
     spelled = {label: matching(label, found) for label in asked}
@@ -413,21 +417,21 @@ def _no_maps(indexes: Sequence[ParticipantIndex]) -> str:
     without_task = [file for index in indexes for file in index.statistical_maps]
     if without_task:
         return (
-            f"{without_task[0].source.path}: the names of statistical maps say no task (task-...), "
-            "so that localizer and other tasks cannot be told apart. Where a dataset holds one "
-            "task, give it the name of the task: --derivatives TASK=PATH."
+            f"{without_task[0].source.path}: the names of statistical maps have no task "
+            "(task-...), so the localizer is unknown. If a dataset has a single task, name the "
+            "dataset after it: --derivatives TASK=PATH."
         )
     labels = ", ".join(dict.fromkeys(f"sub-{index.label}" for index in indexes)) or "anybody"
     return (
         f"No statistical maps found for {labels}: expected names such as "
         "sub-01_task-loc_hemi-L_space-fsnative_contrast-X_stat-z_statmap.func.gii below a "
-        "participant's folder of a derivative dataset. Name the dataset with --derivatives, or "
-        "describe other names in a table [[maps]] of --config."
+        "participant's folder of a derivative dataset. Give the dataset with --derivatives, or "
+        "describe other names in a [[maps]] entry of the config file."
     )
 
 
 def filtered_out(query: str, files: Sequence[IndexedFile], what: str) -> str:
-    """Say that none of the files passes a filter, and what it could ask for."""
+    """Report that no file passes a filter, and what it could select."""
     entities = ", ".join(f"{name} {label}" for name, label in sorted(files[0].entities.items()))
     return (
         f"--bids-filter-file: none of the {len(files)} {what} passes the filter for {query}; one "
@@ -436,21 +440,21 @@ def filtered_out(query: str, files: Sequence[IndexedFile], what: str) -> str:
 
 
 def is_measured(file: IndexedFile, session_labels: Sequence[str] = ()) -> bool:
-    """Tell whether a map passes the filters for maps to be measured."""
+    """Return whether a map passes the filters for maps that are measured."""
     return "estimates" in file.queries and (
         not session_labels or file.entities.get("session") in session_labels
     )
 
 
 def sessions_of(maps: Iterable[IndexedFile], task: str) -> tuple[str | None, ...]:
-    """Sessions of the maps of a task, in order; ``None`` for maps without one."""
+    """List the sessions of the maps of a task, in order; ``None`` for maps without one."""
     of_task = [file for file in maps if same(file.entities.get("task"), task)]
     found = {file.entities.get("session") for file in of_task}
     return tuple(sorted(found, key=lambda session: session or ""))
 
 
 def labels_of(maps: Iterable[IndexedFile], entity: str) -> list[str]:
-    """List the labels of an entity, sorted; of those that differ in case only, the first found."""
+    """List the labels of an entity, sorted; of labels that differ only in case, the first found."""
     first: dict[str, str] = {}
     for file in maps:
         label = file.entities.get(entity)
@@ -460,29 +464,29 @@ def labels_of(maps: Iterable[IndexedFile], entity: str) -> list[str]:
 
 
 def matching(label: str, found: Iterable[str]) -> str | None:
-    """Find a label as it was spelled, whatever its case."""
+    """Find a label in its original spelling, regardless of case."""
     return next((candidate for candidate in found if same(candidate, label)), None)
 
 
 def same(label: str | None, other: str) -> bool:
-    """Compare labels whatever their case; nilearn, for one, lower-cases contrast names."""
+    """Compare labels regardless of case; nilearn, for example, writes contrasts in lower case."""
     return label is not None and label.casefold() == other.casefold()
 
 
 def tie(files: Sequence[IndexedFile], query: str | None = None) -> str:
-    """Say that several files could be meant, and which option decides."""
+    """Report that several files could be meant, and which option decides."""
     shown = "".join(f"\n  {file.source.path}" for file in files[:6])
     shown += "\n  ..." if len(files) > 6 else ""
     return f"Several files could be the same map:{shown}\n{how_to_choose(files, query)}"
 
 
 def how_to_choose(files: Sequence[IndexedFile], query: str | None = None) -> str:
-    """Say which option decides between files: by what they differ in.
+    """Name the option that decides between files, depending on how they differ.
 
     Parameters
     ----------
     query
-        Of the filter file, for an example.
+        Query of the filter file, for an example.
     """
     names = {name for file in files for name in file.entities}
     differing = sorted(
@@ -498,19 +502,19 @@ def how_to_choose(files: Sequence[IndexedFile], query: str | None = None) -> str
         )
     holders = list(dict.fromkeys(filter(None, (holder_of(file.source.path) for file in files))))
     if len({file.source.dataset for file in files}) > 1:
-        ways.append("They lie in different datasets: choose with --derivatives.")
+        ways.append("They are in different datasets: choose with --derivatives.")
     elif len(holders) > 1:
         ways.append(
-            f"They lie in different folders of a dataset: choose with --derivatives {holders[0]}."
+            f"They are in different folders of a dataset: choose with --derivatives {holders[0]}."
         )
     plain = {re.sub("[^0-9A-Za-z]", "", str(file.source.path)) for file in files}
     if all(file.is_described for file in files) and len(plain) == 1:
         ways.append(
-            "A label is letters and digits, and they differ in other characters: say with names "
-            "in the [[maps]] table what the contrasts are called."
+            "Labels consist of letters and digits, but these differ only in other characters: give "
+            "the contrasts names in the [[maps]] entry."
         )
     elif any(file.is_described for file in files):
         ways.append(
-            "Write more of the path into the pattern of the [[maps]] or [[retinotopy]] table."
+            "Write more of the path into the pattern of the [[maps]] or [[retinotopy]] entry."
         )
-    return " ".join(ways) or "Keep one of them where the program looks."
+    return " ".join(ways) or "Keep only one of them in the searched folders."

@@ -1,4 +1,4 @@
-"""Find the task of maps that the first level has pooled over runs, and whose names say none."""
+"""Find the task of maps that the first level has pooled over runs without a task in the name."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,17 +9,17 @@ from bids_secondlevel.core.words import in_words
 
 
 def with_task_of_runs(maps: Sequence[IndexedFile]) -> tuple[list[IndexedFile], list[str]]:
-    """Say the task of maps without one, as of FitLins' subject level, by the runs beside them.
+    """Infer the task of maps without one (FitLins' subject level) from maps of runs beside them.
 
-    Their dataset has maps of runs with the same contrast, all of one task and in one space: it is
-    that task and, if their names say none, that space.
+    If their dataset has maps of runs with the same contrast, all of one task and in one space, this
+    is the task and, if their names have none, the space.
 
     Returns
     -------
     maps
         In the order given.
     choices
-        What was taken for what, in sentences.
+        The assumptions made, in sentences.
     """
     runs = [file for file in maps if "task" in file.entities and "run" in file.entities]
     found = []
@@ -31,14 +31,14 @@ def with_task_of_runs(maps: Sequence[IndexedFile]) -> tuple[list[IndexedFile], l
             contrasts = told.setdefault((_folder(file), said["task"]), {})
             contrasts[file.entities["contrast"]] = None
     return found, [
-        f"Maps in {where} have no task in their names (contrasts {in_words(list(contrasts))}): "
-        f"they were taken to be pooled over the runs of task {task}."
+        f"Maps in {where} have no task in their names (contrasts {in_words(list(contrasts))}). The "
+        f"program assumed that they are pooled over the runs of task {task}."
         for (where, task), contrasts in told.items()
     ]
 
 
 def _said_by_runs(file: IndexedFile, runs: Sequence[IndexedFile]) -> dict[str, str]:
-    """Say task and space of a map that is pooled over runs; nothing if they differ in these."""
+    """Return task and space of a pooled map from its runs; ``None`` if these differ."""
     named = file.entities
     if "task" in named or "run" in named or "contrast" not in named:
         return {}
@@ -64,7 +64,7 @@ def _is_part(run: IndexedFile, pooled: IndexedFile) -> bool:
 
 
 def _folder(file: IndexedFile) -> str:
-    """Name the folder of a dataset that holds those of participants."""
+    """Return the folder of a dataset that contains the folders of participants."""
     dataset, inside = file.source.uri.split(":", 2)[1:]
     before = takewhile(lambda part: not part.startswith("sub-"), inside.split("/"))
     return "/".join((dataset, *before))

@@ -1,4 +1,4 @@
-"""Choose the space in which ROIs are defined and measured, and that of the maps."""
+"""Choose the space in which ROIs are defined and measured, and the space of the maps."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,19 +11,19 @@ from bids_secondlevel.core.spaces import OWN, known_space, spoken, surface_space
 
 @dataclass(frozen=True)
 class SpaceChoice:
-    """Where maps are, and where they are measured."""
+    """The space of the maps, and the space in which they are measured."""
 
     space: str | None
-    """In which ROIs are defined; ``None`` if names have none."""
+    """Space in which ROIs are defined; ``None`` if names have none."""
     maps_space: str | None
-    """In which the maps are; another one if they are to be resampled to `space`."""
+    """Space of the maps. They are resampled to `space` if the two differ."""
     is_volume: bool
     messages: tuple[str, ...] = ()
-    """Choices made on the user's behalf."""
+    """Choices of the program."""
 
 
 def is_in(file: IndexedFile, chosen: SpaceChoice | Plan) -> bool:
-    """Tell whether a map is one of those in the space of the maps."""
+    """Return whether a map is in the space of the maps."""
     is_alike = file.is_volume == chosen.is_volume
     return is_alike and file.entities.get("space") == chosen.maps_space
 
@@ -31,12 +31,12 @@ def is_in(file: IndexedFile, chosen: SpaceChoice | Plan) -> bool:
 def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice:
     """Choose the space of the maps and that of the ROIs.
 
-    Surfaces win over volumes, and ``fsnative`` over other surfaces.
+    Surfaces are preferred to volumes, and ``fsnative`` to other surfaces.
 
     Raises
     ------
     NothingSelectedError
-        If there are no maps in the space that was asked for, nor can any be carried to it.
+        If no maps are in the space asked for, and none can be resampled to it.
     UsageError
         If an option is needed to decide.
     """
@@ -59,15 +59,16 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
                 return SpaceChoice(match, match, is_volume)
         if known_space(asked) is None or not surfaces:
             raise NothingSelectedError(
-                f"--space {asked}: no maps in this space; {shown}.{_hint(asked, surfaces, volumes)}"
+                f"--space {asked}: there are no maps in this space; "
+                f"{shown}.{_hint(asked, surfaces, volumes)}"
             )
         maps_space = _preferred(surfaces)
         if maps_space is _UNDECIDED:
             raise UsageError(
-                f"--space {asked}: maps could be carried there from several spaces; {shown}. "
-                "Choose one with --bids-filter-file."
+                f"--space {asked}: maps could be resampled from several spaces; {shown}. Choose "
+                "one with --bids-filter-file."
             )
-        message = f"Maps in space {spoken(maps_space)} are carried to {asked} (--space)."
+        message = f"Maps in space {spoken(maps_space)} are resampled to {asked} (--space)."
         return SpaceChoice(asked, maps_space, is_volume=False, messages=(message,))
     found, is_volume = (surfaces, False) if surfaces else (volumes, True)
     space = _preferred(found)
@@ -77,7 +78,7 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
             chosen = choose_space(described, settings)
             message = (
                 f"Maps in several spaces ({_shown(surfaces, volumes)}); using "
-                f"{spoken(chosen.space)}, that of the maps which [[maps]] tables describe."
+                f"{spoken(chosen.space)}, the space of maps that [[maps]] entries describe."
             )
             return replace(chosen, messages=(message, *chosen.messages))
         raise UsageError(f"Maps in several spaces ({_shown(surfaces, volumes)}): choose --space.")
@@ -85,22 +86,24 @@ def choose_space(maps: Sequence[IndexedFile], settings: Settings) -> SpaceChoice
     if len(found) > 1:
         messages.append(f"Maps in several spaces ({_shown(found, ())}); using {space}.")
     if volumes and not is_volume:
-        messages.append(f"Maps on surfaces are used; those in volumes ({_shown((), volumes)}) not.")
+        messages.append(
+            f"Maps on surfaces are used. Maps in volumes ({_shown((), volumes)}) are not used."
+        )
     return SpaceChoice(space, space, is_volume, tuple(messages))
 
 
 def _hint(asked: str, surfaces: Sequence[str | None], volumes: Sequence[str | None]) -> str:
-    """Say how maps could come to be in a space in which there are none."""
+    """Suggest how to get maps in a space without maps."""
     hint = ""
     if known_space(asked):
         hint += (
-            " A volume is not projected to a surface here; nilearn's vol_to_surf and "
-            "FreeSurfer's mri_vol2surf do that."
+            " The program does not project volumes to surfaces; use nilearn's vol_to_surf or "
+            "FreeSurfer's mri_vol2surf for that."
         )
     if None in (*surfaces, *volumes):
         hint += (
-            " The space of maps whose names say none is stated with "
-            f'space = "{asked}" in a table [[maps]] of --config.'
+            " If maps without a space in their names are in this space, write "
+            f'space = "{asked}" in a [[maps]] entry of the config file.'
         )
     return hint
 

@@ -1,4 +1,4 @@
-"""Maps of SPM, whose headers say the contrast, and whose folders say task and space."""
+"""Maps of SPM: the contrast is in their headers, task and space in the names of folders."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from bids_secondlevel.maps.volumes import description_in_header
 
 _MODEL = "SPM.mat"
 SPM_NAME = re.compile(r"(?P<what>con|spmT)_(?P<number>[0-9]+)\.nii(?:\.gz)?", re.IGNORECASE)
-BETA_NAME = re.compile(r"beta_[0-9]+\..+", re.IGNORECASE)  # of one regressor: no contrast
+BETA_NAME = re.compile(r"beta_[0-9]+\..+", re.IGNORECASE)  # of one regressor: not a contrast
 _CONTRAST = re.compile(r"contrast\s*-?\s*[0-9]+\s*:\s*(?P<name>.+)", re.IGNORECASE)
 _BETA = re.compile(r"spm_spm:beta \([0-9]+\) - (?P<name>.+?)(?:\*bf\([0-9]+\))?", re.IGNORECASE)
 
@@ -24,22 +24,22 @@ class SpmMap:
 
     path: Path
     entities: Mapping[str, str]
-    """Those of BIDS; ``stat`` is ``effect`` or ``t``."""
+    """BIDS entities; ``stat`` is ``effect`` or ``t``."""
 
     @property
     def lacking(self) -> str | None:
-        """Say what nothing says of it; ``None`` if it can be used."""
+        """Explain what is unknown about it; ``None`` if it can be used."""
         lacking = [f"{name}-" for name in ("task", "space") if name not in self.entities]
-        told = f"no folder above it says {in_words(lacking, 'and')}" if lacking else ""
-        unnamed = "" if "contrast" in self.entities else "its header says no contrast"
+        told = f"no name of a folder above it has {in_words(lacking, 'and')}" if lacking else ""
+        unnamed = "" if "contrast" in self.entities else "its header has no contrast"
         return "; ".join(filter(None, (told, unnamed))) or None
 
 
 def contrast_in_header(path: Path) -> str | None:
-    """Name the contrast of a map of SPM by its description, or by that of its effect beside it.
+    """Find the contrast of a map of SPM in its description, or in that of the effect beside it.
 
-    The description is cut at 80 letters, and begins otherwise for t values: the name is taken from
-    the same one for both.
+    The description is cut at 80 letters and differs for t values. The name is therefore taken from
+    the same description for both.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def maps_of_spm(
     Returns
     -------
     maps
-        As the names of folders and headers describe them.
+        With entities from folders and headers.
     errors
         Why the maps of a folder are not understood.
     """
@@ -107,12 +107,12 @@ def _maps_in(dataset: Dataset, paths: Iterable[Path]) -> Iterator[SpmMap]:
 
 
 def _check_contrasts(maps: Iterable[SpmMap]) -> None:
-    """Check that no two contrasts of a model have names that are the same label.
+    """Check that the names of contrasts of a model give different labels.
 
     Raises
     ------
     DataError
-        If two have.
+        If two are the same.
     """
     first: dict[tuple[str, str], Path] = {}
     for found in maps:
@@ -121,8 +121,8 @@ def _check_contrasts(maps: Iterable[SpmMap]) -> None:
         if other != found.path:
             names = [contrast_in_header(path) for path in (other, found.path)]
             raise DataError(
-                f"{other} and {found.path.name}: their contrasts are called {names[0]!r} and "
-                f"{names[1]!r}, which are the same in letters and digits. Describe the maps in "
-                "[[maps]] tables of --config, with {contrast} in place of the number and other "
-                'names (names = { "0001" = "faces" }).'
+                f"{other} and {found.path.name}: their contrasts {names[0]!r} and {names[1]!r} "
+                "have the same letters and digits. Describe the maps in [[maps]] entries of the "
+                "config file, with {contrast} instead of the number and with other names "
+                '(names = { "0001" = "faces" }).'
             )

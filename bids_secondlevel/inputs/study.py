@@ -1,4 +1,4 @@
-"""What is known of a study before a participant is looked at, and what is chosen for one."""
+"""What is known about a study in advance, and the choices for one participant."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,28 +20,28 @@ from bids_secondlevel.inputs.near_misses import nearly_found
 from bids_secondlevel.inputs.plan import make_plan
 
 _ENOUGH = 3
-"""How many participants with maps are looked at to learn what a study contains."""
+"""How many participants with maps are read to learn what a study contains."""
 
 _MOST = 20
-"""How many participants are looked at to find them."""
+"""How many participants are searched to find these."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What a participant is chosen for, the same for all of them."""
+    """What is the same for all participants of a study."""
 
     settings: Settings
     datasets: Sequence[Dataset]
     reference: Sequence[ParticipantIndex]
-    """The first participants of the study. They say what is asked for if a participant lacks it;
-    as they are always the same, it does not matter which jobs a study is split into."""
+    """The first participants of the study. They decide what is expected of every participant. They
+    are always the same, so splitting a study into jobs does not change results."""
     patterns: Sequence[Pattern] = ()
-    """Of files that the user describes."""
+    """Patterns of described files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """What was found for a participant, and what of it is used for what."""
+    """The files found for a participant, and the choices among them."""
 
     index: ParticipantIndex
     plan: Plan
@@ -49,12 +49,12 @@ class Chosen:
 
 
 def choose(label: str, study: Study) -> Chosen:
-    """Find the maps of one participant, and choose what is asked for and what is used.
+    """Find the maps of one participant, make the plan, and choose the files that are used.
 
     Raises
     ------
     SecondLevelError
-        If nothing could be decided.
+        If no choice is possible.
     """
     index = index_of(label, study)
     plan = plan_for(study, (index,))
@@ -77,12 +77,12 @@ def index_of(label: str, study: Study) -> ParticipantIndex:
 
 
 def plan_for(study: Study, others: Sequence[ParticipantIndex]) -> Plan:
-    """Decide what is asked for, for all participants; see :func:`~.plan.make_plan`.
+    """Make the plan for all participants; see :func:`~.plan.make_plan`.
 
     Raises
     ------
     SecondLevelError
-        As there. If something was not found, with what was nearly found, and where.
+        As there. If something was not found, the message lists near misses and searched folders.
     """
     try:
         return make_plan(study.reference, others, study.settings)
@@ -98,16 +98,15 @@ def survey(
     labels: Iterable[str],
     patterns: Sequence[Pattern] = (),
 ) -> tuple[ParticipantIndex, ...]:
-    """Index the first few participants with maps, to learn what a study contains.
+    """Index the first participants with maps, to learn what a study contains.
 
-    If none of the first participants has any, the indexes without maps are returned: they say
-    which volumes there are.
+    If none of them has maps, the indexes without maps are returned, which may have volumes.
     """
     indexes = []
     for label in islice(labels, _MOST):
         try:
             indexes.append(index_participant(datasets, label, settings.bids_filters, patterns))
-        except DataError:  # said when this participant is processed
+        except DataError:  # reported when this participant is processed
             continue
         if sum(bool(index.statistical_maps) for index in indexes) == _ENOUGH:
             break

@@ -1,4 +1,4 @@
-"""Find what says that volumes without a space in their names are in that of a template."""
+"""Find evidence that volumes without a space in their names are in a template."""
 
 import json
 import re
@@ -12,15 +12,14 @@ from bids_secondlevel.maps.files import read_json
 from bids_secondlevel.maps.volumes import template_in_header
 
 _TEMPLATE = re.compile(r"MNI[0-9A-Za-z]*|Talairach", re.IGNORECASE)
-# Tools that write every map in MNI152, and no space into names.
+# Tools that write every map in MNI152, without a space in names.
 _TOOLS = re.compile("halfpipe", re.IGNORECASE)
 
 
 def template_said(sources: Iterable[SourceFile]) -> str | None:
-    """Say which of the volumes is in a template, and what says so; ``None`` if nothing does.
+    """Find a volume in a template, with the evidence; ``None`` if there is no evidence.
 
-    Headers, the JSON files beside the volumes, and the descriptions of their datasets are looked
-    at.
+    Evidence may be in headers, in JSON files beside the volumes, and in descriptions of datasets.
     """
     descriptions: dict[Path, str | None] = {}
     for source in dict.fromkeys(sources):

@@ -133,7 +133,7 @@ def test_defaults_are_those_of_the_settings():
 class TestBadInput:
     def test_no_such_folder(self, tmp_path, output, capsys):
         assert main([str(tmp_path / "nowhere"), str(output), "participant"]) == 66
-        assert f"{tmp_path / 'nowhere'}: there is no such folder" in capsys.readouterr().err
+        assert f"{tmp_path / 'nowhere'}: this folder does not exist" in capsys.readouterr().err
         assert not output.exists()
 
     @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"Name": "x"}'])
@@ -167,7 +167,10 @@ class TestBadInput:
     def test_unknown_participants(self, study, output, capsys, caplog):
         arguments = [str(study.root), str(output), "participant", "--participant-label"]
         assert main([*arguments, "99"]) == 18
-        assert "no participant 99 in this dataset; there are: 01" in capsys.readouterr().err
+        assert (
+            "there is no participant 99 in this dataset. Participants: 01"
+            in capsys.readouterr().err
+        )
         assert main([*arguments, "01", "99"]) == 1
         assert "no participant 99" in caplog.text
         assert (output / "sub-01").exists()
@@ -224,7 +227,7 @@ def test_installed_command_has_no_surprises(tmp_path):
     finished = run(study.root, output, "participant", "--no-report")
     assert finished.returncode == 0
     assert finished.stderr.splitlines() == [
-        "WARNING: Task loc was taken for the localizer by its name (--localizer-task was not "
+        "WARNING: Task loc is used as the localizer, because of its name (--localizer-task was not "
         "given).",
         "INFO: Space fsnative; localizer task loc; ROIs left, right.",
         "INFO: sub-01: 2 of 2 ROIs with vertices (left 3, right 2)",

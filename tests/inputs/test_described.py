@@ -411,7 +411,7 @@ def test_a_described_retinotopy_is_used_unless_another_is_asked_for(study, tmp_p
     config = retinotopy_tables("fields", "prf")
     finished = run(bids, config)
     assert finished.returncode == 0, finished.stderr
-    assert "using fields, which a [[retinotopy]] table describes" in finished.stderr
+    assert "using fields, which a [[retinotopy]] entry describes" in finished.stderr
     asked = run(bids, config, "--retinotopy-source", "benson14", output="asked")
     assert asked.returncode == 0, asked.stderr
     for output, chosen in (("out", other), ("asked", people)):
@@ -506,25 +506,31 @@ space = "fsnative"
     [
         (
             "sess{subject}/bold/{task}.{hemi}/{contrast}/zig.nii.gz",
-            ("sess01/bold/loc.lh/S-v-N it expects a file 'zig.nii.gz'", "S-v-N/sig.nii.gz"),
+            (
+                "sess01/bold/loc.lh/S-v-N the pattern expects a file 'zig.nii.gz'",
+                "S-v-N/sig.nii.gz",
+            ),
         ),
         (
             "sess{subject}/bald/{task}.{hemi}/{contrast}/sig.nii.gz",
-            ("sess01 it expects a folder 'bald'", "sess01/bold"),
+            ("sess01 the pattern expects a folder 'bald'", "sess01/bold"),
         ),
         (
             "subject{subject}/{task}/sig.nii.gz",
-            ("it expects a folder 'subject{subject}'", "sess01"),
+            ("the pattern expects a folder 'subject{subject}'", "sess01"),
         ),
         (
             "sess{subject}/{subject}/{task}.{contrast}.{hemi}.gii",
-            ("it expects a folder '{subject}'",),
+            ("the pattern expects a folder '{subject}'",),
         ),
-        ("sess{subject}/**/{task}/sig.nii.gz", ("neither for several folders",)),
-        ("sess{subject}/bold/{task}.[lr]h/S-v-N/sig.nii.gz", ("only * and {...} stand",)),
+        ("sess{subject}/**/{task}/sig.nii.gz", ("within a single folder or file name",)),
+        ("sess{subject}/bold/{task}.[lr]h/S-v-N/sig.nii.gz", ("only * and {...} match",)),
         (
             "{subject}/bold/{task}.{hemi}/{contrast}/sig.nii.gz",
-            ("are of participants that are not in this dataset (sub-sess01, sub-sess02", "sub-01"),
+            (
+                "belong to participants that are not in this dataset (sub-sess01, sub-sess02",
+                "sub-01",
+            ),
         ),
     ],
 )
@@ -598,7 +604,7 @@ def test_both_levels_take_the_same_file(fsfast, tmp_path):
     ("old", "new", "told"),
     [
         ("{task}", "*", "has no {task}. Put {task} into the pattern"),
-        ("{hemi}/{contrast}", "{hemi}/*", "nothing says contrast. Put {contrast} in its place"),
+        ("{hemi}/{contrast}", "{hemi}/*", "contrast is unknown. Put {contrast} into the pattern"),
         ("sess{subject}", "sess*", "has no {subject}. Put {subject}"),
         ("{task}", "{tsk}", "has {tsk}; expected some of {subject} {session} {task}"),
         ("sess{subject}", "/sess{subject}", "expected a path relative to the dataset"),

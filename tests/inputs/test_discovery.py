@@ -172,7 +172,7 @@ class TestParticipants:
     def test_unknown_labels_are_told_apart(self, bids):
         given = settings(bids, participant_label=("sub-01", "99"))
         assert select_participants(given, find_datasets(given)) == (("01",), ("99",))
-        with pytest.raises(NothingSelectedError, match=r"no participant 99.*there are: 01"):
+        with pytest.raises(NothingSelectedError, match=r"no participant 99.*Participants: 01"):
             select_participants(settings(bids, participant_label=("99",)), find_datasets(given))
 
 
@@ -354,7 +354,7 @@ class TestStatisticalMaps:
         for label in ("01", "02", "template"):
             firstlevel(bids, *both(**{entity: label}))
         firstlevel(bids, *both(stat="effect"))
-        with pytest.raises(UsageError, match=r"template may be made of .* 0?1 and 0?2"):
+        with pytest.raises(UsageError, match=r"template may be a combination of .* 0?1 and 0?2"):
             chosen(bids)
         name = {"ses": "session"}.get(entity, entity)
         for labels, n_maps in (("template", 1), (["01", "02"], 2), (["01", "02", "template"], 3)):
@@ -640,7 +640,7 @@ class TestChoices:
         taken, named = plan_of(bids), plan_of(bids, localizer_task="faceLocalizer")
         assert taken.localizer_task == named.localizer_task == "faceLocalizer"
         (choice,) = taken.choices
-        assert "faceLocalizer was taken for the localizer by its name" in choice
+        assert "faceLocalizer is used as the localizer, because of its name" in choice
         assert named.choices == ()
 
     def test_several_localizers_need_a_choice(self, bids):
@@ -778,7 +778,9 @@ class TestRetinotopy:
         self.write(bids, *retinotopy())
         self.write(bids, *others, value=2)
         folders = f"(?=.*{Path(others[0]).parent}).*/sub-01/surf"
-        with pytest.raises(UsageError, match=f"(?s)several folders, with different val.*{folders}"):
+        with pytest.raises(
+            UsageError, match=f"(?s)Several folders have .* with different val.*{folders}"
+        ):
             chosen(bids)
 
     @pytest.mark.parametrize("others", OTHERS)
@@ -828,7 +830,7 @@ class TestRetinotopy:
             assert [e.session for e in files.contrasts] == ["b"]
             assert [s.units for s in files.localizers["left"].values()] == [(("b", None),)] * 2
             assert "ses-b" in str(files.surfaces["L"].path)
-            assert "Only maps of session b were used" in files.choices[0]
+            assert "Only maps of session b are used" in files.choices[0]
         for session in "ab":  # on a template they are on one surface
             firstlevel(bids, *both(ses=session, space="fsaverage"))
             firstlevel(bids, *both(ses=session, space="fsaverage", stat="effect"))

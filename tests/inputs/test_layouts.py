@@ -599,7 +599,7 @@ def test_an_atlas_beside_the_participants_serves_maps_on_its_template(
         write(surf / f"{SIDE[hemi]}.benson14_varea{ending}", first[hemi].varea)
         write(surf / f"{SIDE[hemi]}.benson14_eccen{ending}", first[hemi].eccen)
     said = layout.run("")
-    assert f"the same for everybody in {template}" in said
+    assert f"the same for all participants in {template}" in said
     layout.check()
 
 
@@ -622,7 +622,7 @@ def test_who_has_a_retinotopy_does_not_get_the_atlas_of_the_template(tmp_path):
     assert layout.found("01", "L") == pytest.approx(layout.people["01"]["L"].mean(), abs=1e-9)
     assert estimates(tmp_path / "out", "02")["main", "faces", "UL", "L"]["status"] == "empty_roi"
     asked = layout.run("retinotopy-source = 'benson14'")
-    assert "the same for everybody" in asked
+    assert "the same for all participants" in asked
     assert estimates(tmp_path / "out", "01")["main", "faces", "UL", "L"]["status"] == "empty_roi"
 
 
@@ -822,7 +822,7 @@ def test_contrasts_that_differ_in_signs_only_need_names(tmp_path):
         dataset=f'"{tmp_path}/glm"',
         space='"fsnative"',
     )
-    with pytest.raises(AssertionError, match="say with names in the"):
+    with pytest.raises(AssertionError, match="give the contrasts names in the"):
         layout.run(config)
     layout.run(config.replace("space", 'names = { "A-B" = "AminusB", "A+B" = "AplusB" }\nspace'))
     layout.check("AminusB", "faceshouses")

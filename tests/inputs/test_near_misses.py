@@ -142,7 +142,7 @@ def test_files_whose_names_say_nothing_are_named_if_there_are_no_others(study):
         task, hemi = re.findall("_(?:task|hemi)-([A-Za-z]+)", path.name)
         path.rename(path.with_name(f"sub-01_{task}_{hemi}H_SMP_{len(path.name)}.gii"))
     message = told(study).stderr
-    assert "its name does not say what it holds" in message
+    assert "its name does not say what the file holds" in message
     assert "sub-{subject}_loc_{hemi}_SMP_" in message
     assert 'stat = "..."' in message
 
@@ -273,13 +273,13 @@ def test_a_localizer_whose_z_maps_have_no_contrast(study):
     done = told(study)
     assert done.returncode == 66
     assert "z maps of the localizer task loc" in done.stderr
-    assert "says no contrast" in done.stderr
+    assert "has no contrast" in done.stderr
 
 
 def test_a_statistic_that_is_not_known_is_named(study):
     rename(study.firstlevel, "stat-z", "stat-zz")
     message = told(study).stderr
-    assert "its maps hold: effect, zz" in message
+    assert "Its maps hold: effect, zz" in message
     assert "_stat-zz_statmap.func.gii and 7 files like it: stat-zz is not one of effect" in message
     assert 'stat = "..."' in message or 'stat = "z"' in message
 
@@ -296,7 +296,7 @@ def test_suffixes_of_a_filter(study, tmp_path, suffix, z):
     if z == "z":
         assert done.returncode == 0
     else:
-        assert "its maps hold: effect, zfoo" in done.stderr
+        assert "Its maps hold: effect, zfoo" in done.stderr
 
 
 def tables_of(message):
@@ -361,7 +361,7 @@ def test_the_tables_for_folders_of_fsfast_make_the_study_run(study, tmp_path):
         shutil.rmtree(study.firstlevel / f"sub-{label}")
     message = told(study).stderr
     assert "sess01/bold/loc.lh/x-v-left/" in message
-    assert "it is not in a folder called sub-01" in message
+    assert "it is not in a folder named sub-01" in message
     config = tmp_path / "c.toml"
     config.write_text(tables_of(message))
     assert told(study, "--config", config).returncode == 0

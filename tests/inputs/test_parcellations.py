@@ -63,8 +63,8 @@ def test_an_atlas_in_a_template_serves_everybody(layout, path, label, has_table,
         options += ["-d", layout.bids / "derivatives/glm", layout.bids / "derivatives/atlases"]
     done = run(layout, *options)
     assert done.returncode == 0, done.stderr
-    assert "counts at any eccentricity" in done.stderr
-    assert ("its name says no space" in done.stderr) == (atlas.name == "areas.nii.gz")
+    assert "is used at any eccentricity" in done.stderr
+    assert ("its name has no space" in done.stderr) == (atlas.name == "areas.nii.gz")
     (roi,) = {key[2] for key in estimates(layout.root / "out")}
     masks = {label: of.varea == 1 for label, of in layout.people.items()}
     check(layout, roi, masks, hemi)

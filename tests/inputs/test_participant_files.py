@@ -79,7 +79,7 @@ def test_columns_with_levels_are_categorical(tmp_path):
         ("", "cannot be read"),
         ("subject\tage\nsub-01\t3\n", "has no column participant_id; found subject, age"),
         ("participant_id,age\nsub-01,3\n", "has no column participant_id"),
-        ("participant_id\tage\nsub-01\t3\n01\t4\n", "sub-01 is there more than once"),
+        ("participant_id\tage\nsub-01\t3\n01\t4\n", "has sub-01 more than once"),
         ("participant_id\tage\tage\nsub-01\t3\t4\n", "the column age more than once"),
         ("participant_id\tage\nsub-01\t3\t4\n", "cannot be read"),
         ("participant_id\tage\n\t3\n", "a row has no participant_id"),
@@ -141,7 +141,7 @@ def test_the_file_of_a_stats_model(tmp_path):
     path.write_text("[]")
     with pytest.raises(DataError, match="expected an object"):
         read_stats_model(path)
-    with pytest.raises(InputMissingError, match="there is no such file"):
+    with pytest.raises(InputMissingError, match="this file does not exist"):
         read_stats_model(tmp_path / "other.json")
 
 

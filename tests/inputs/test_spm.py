@@ -90,7 +90,7 @@ def test_what_folders_do_not_say_is_asked_for_with_the_table_that_says_it(tmp_pa
     refused = run_here(layout.bids, tmp_path / "out", "participant", "--no-report")
     assert refused.returncode
     named = {"task": "task-", "space": "space-", "both": "task- and space-"}[lacking]
-    assert f"no folder above it says {named}" in refused.stderr
+    assert f"no name of a folder above it has {named}" in refused.stderr
     written = re.findall(r"^\[\[maps\]\]\n(?:.+\n?)+", refused.stderr, re.MULTILINE)
     assert written
 
@@ -129,7 +129,7 @@ def test_contrasts_that_are_the_same_in_letters_and_digits_are_an_error(tmp_path
     nifti(folder / "con_0002.nii", -of.effect, "Contrast 2: faces < houses")
     refused = run_here(layout.bids, tmp_path / "out", "participant", "--no-report")
     assert refused.returncode
-    assert "'faces > houses' and 'faces < houses', which are the same" in refused.stderr
+    assert "'faces > houses' and 'faces < houses' have the same letters" in refused.stderr
 
 
 def test_names_that_headers_cut_are_the_same_for_effect_and_t(tmp_path):

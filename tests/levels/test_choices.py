@@ -12,7 +12,9 @@ def words(path):
 
 
 def test_a_localizer_taken_for_its_name_is_reported_at_both_levels(group_study, output, caplog):
-    said = "Task loc was taken for the localizer by its name (--localizer-task was not given)."
+    said = (
+        "Task loc is used as the localizer, because of its name (--localizer-task was not given)."
+    )
     assert run_here(group_study.root, output, "participant", "--n-procs", "1").returncode == 0
     assert caplog.text.count(said) == 1
     (sidecar,) = output.glob("sub-01/func/*_desc-roi_estimates.json")

@@ -42,8 +42,8 @@ def test_who_is_combined_otherwise_is_told(study, tmp_path, caplog):
     got = {label: of_main(tmp_path / "out", label) for label in study.offsets}
     assert got == pytest.approx({"01": 1.25, "02": 1.25, "03": 1.5, "04": 1.25})
     said = (
-        "The maps of task main were combined otherwise than those of the first participants: "
-        "unweighted mean, and not mean weighted by inverse variance (fixed effects)."
+        "The maps of task main are combined in another way than those of the first participants "
+        "(unweighted mean instead of mean weighted by inverse variance (fixed effects))."
     )
     assert f"sub-03: {said}" in caplog.text
     assert caplog.text.count(said) == 1
@@ -57,9 +57,9 @@ def test_the_same_combination_for_everybody(study, tmp_path, caplog, weights, ex
     if weights == "equal":
         assert of_main(output, "03") == pytest.approx(expected)
     else:
-        assert "--run-weights variance, and not every run has" in caplog.text
+        assert "not every run has maps of effect and variance" in caplog.text
         assert not list(output.glob("sub-03/func/*_estimates.tsv"))
-    assert "combined otherwise" not in caplog.text
+    assert "combined in another way" not in caplog.text
 
 
 def test_a_pooled_map_for_one_and_runs_for_others(study, tmp_path, caplog):
@@ -68,8 +68,8 @@ def test_a_pooled_map_for_one_and_runs_for_others(study, tmp_path, caplog):
             path.unlink()
         write_gifti(study.map_path("04", "main", hemi, "attend", "effect"), effect, hemi)
     assert process(study, tmp_path / "out") == 0
-    assert "sub-04: The maps of task main were combined otherwise" in caplog.text
-    assert "one map, and not mean weighted by inverse variance" in caplog.text
+    assert "sub-04: The maps of task main are combined in another way" in caplog.text
+    assert "one map instead of mean weighted by inverse variance" in caplog.text
 
 
 @pytest.mark.parametrize("have_both", [True, False])
@@ -80,7 +80,7 @@ def test_who_has_another_source_of_retinotopy_is_told(study, tmp_path, caplog, h
             if not have_both:
                 path.unlink()
     assert process(study, tmp_path / "out") == 0
-    said = "sub-04: Retinotopy benson14 is used, and inferred for the first participants. "
+    said = "sub-04: Retinotopy benson14 is used, but inferred for the first participants. "
     advice = "--retinotopy-source benson14 makes it the same" if have_both else "No option makes"
     assert said in caplog.text
     assert advice in caplog.text

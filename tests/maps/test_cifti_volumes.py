@@ -98,7 +98,7 @@ def test_grayordinates(cifti_study, output, how):
         )
     finished = run(cifti_study, output, "participant", "--no-report")
     assert finished.returncode == 0, finished.stderr
-    assert "subcortical voxels are not used" in finished.stderr
+    assert "not the subcortical voxels" in finished.stderr
     rows = estimates(output)
     # V1 and z > 1.96: the first 50 vertices; in the effects, the first 10 are medial wall. There
     # is no z either there, so that they are not in the ROI.
@@ -340,10 +340,10 @@ def test_maps_without_a_space_are_taken_to_be_in_that_of_the_head_and_this_is_to
         path.rename(path.with_name(path.name.replace("_space-T1w", "")))
     finished = run(volume_study, output, "participant", "--no-report")
     assert finished.returncode == 0, finished.stderr
-    assert "names of the maps say no space" in finished.stderr
+    assert "names of the maps have no space" in finished.stderr
     group = run(volume_study, output, "group", "--no-report")
     assert group.returncode == 0, group.stderr
-    assert "names of the maps say no space" in group.stderr
+    assert "names of the maps have no space" in group.stderr
 
 
 def test_maps_in_a_template_by_their_header_alone_are_refused(volume_study, output):

@@ -96,7 +96,7 @@ def test_a_damaged_run_is_told_and_costs_the_cross_validated_estimate(runs, outp
 
 def test_without_runs_the_estimates_stay_circular_and_it_is_said(study, output, caplog):
     assert level(study, output, "--cross-validate") == 0
-    assert "--cross-validate: there are no maps of at least two runs" in caplog.text
+    assert "--cross-validate: fewer than two runs of the localizer have" in caplog.text
     assert estimates(output)["loc", "left", "left", "L"]["independence"] == "circular"
 
 

@@ -187,7 +187,10 @@ def test_every_exit_code_and_status_is_explained():
 
 def test_messages_are_found_where_the_program_gives_them():
     found = dict(generated.messages_of("inputs.datasets"))
-    assert found["--derivatives: the name … is given to two datasets."] == "exit code 64"
+    assert (
+        found["--derivatives: two datasets have the name …. Give them different names (NAME=PATH)."]
+        == "exit code 64"
+    )
     found = dict(generated.messages_of("core.settings"))
     assert found["--n-procs: … given; expected 1 or more."] == "exit code 64"
 
