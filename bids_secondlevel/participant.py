@@ -13,13 +13,13 @@ from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.results import ParticipantResults, definition_of, inputs_of
 from bids_secondlevel.core.rows import frame_of, stacked
 from bids_secondlevel.core.settings import settings_text
-from bids_secondlevel.core.values import Absent, Array, Rois
+from bids_secondlevel.core.values import Absent, Array, Rois, in_any, in_any_area
 from bids_secondlevel.inputs.study import Chosen, Study, choose
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import read_display_surfaces
 from bids_secondlevel.maps.reader import MapReader
 from bids_secondlevel.outputs import resume
-from bids_secondlevel.outputs.files import Written, remove_files
+from bids_secondlevel.outputs.files import Written, remove_files, write_files
 from bids_secondlevel.outputs.names import ParticipantFolder
 from bids_secondlevel.outputs.outcome import (
     UP_TO_DATE,
@@ -33,6 +33,8 @@ from bids_secondlevel.outputs.results import (
     write_report,
 )
 from bids_secondlevel.reports.cortex.picture import Portrait, contrasts_to_draw, draw_portrait
+from bids_secondlevel.reports.cortex.view import other_areas
+from bids_secondlevel.reports.explore.explorer import explorer_page
 from bids_secondlevel.reports.page import render
 from bids_secondlevel.reports.participant_page import participant_page
 from bids_secondlevel.rois.define import individual_rois, lacking
@@ -59,6 +61,8 @@ class Analysis:
     rois: Bilateral[Rois]
     drawn: tuple[tuple[Contrast, Bilateral[Array | Absent]], ...]
     """Values of the contrasts to be drawn, at the vertices of any ROI."""
+    explored: tuple[tuple[Contrast, Bilateral[Array | Absent]], ...]
+    """Values of all contrasts at the vertices of any visual area; empty unless asked for."""
     problems: tuple[Absent, ...]
     """What could not be had, and why."""
 
@@ -80,8 +84,10 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
     varied = [(v, locate(individual_rois(v.rois, cortex), cortex)) for v in plan.variants]
 
     # Every contrast in every ROI: a row for L, for R, and for the vertices of both pooled.
-    estimates, runs, sweep, in_field, drawn = [], [], [], [], []
+    estimates, runs, sweep, in_field, drawn, explored = [], [], [], [], [], []
     to_draw = contrasts_to_draw(files, plan)
+    in_rois = rois.map(in_any)
+    in_areas = cortex.map(lambda half: in_any_area(half.retinotopy))
     for contrast in files.contrasts:
         maps = read.contrast(contrast, cortex)
         estimates += measure(maps.combined, regions, contrast, plan)
@@ -90,8 +96,9 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
             runs += [(run, row) for row in rows]
         in_field += [measure_in_field(maps.combined, field, contrast, plan)]
         if contrast in to_draw:
-            inside = {side: values_in(rois[side], half) for side, half in maps.combined.items()}
-            drawn += [(contrast, Bilateral.of(inside.__getitem__))]
+            drawn += [(contrast, values_in(in_rois, maps.combined))]
+        if plan.explore:
+            explored += [(contrast, values_in(in_areas, maps.combined))]
         for variant, changed in varied:
             rows = measure(maps.combined, changed, contrast, plan)
             sweep += [(variant, row) for row in rows]
@@ -130,7 +137,12 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
     )
     problems = (*lacking(cortex, rois, plan.sides), *read.problems)
     return Analysis(
-        results=results, cortex=cortex, rois=rois, drawn=tuple(drawn), problems=problems
+        results=results,
+        cortex=cortex,
+        rois=rois,
+        drawn=tuple(drawn),
+        explored=tuple(explored),
+        problems=problems,
     )
 
 
@@ -165,15 +177,20 @@ def process_participant(label: str, study: Study) -> Outcome:
     outcome = summarize_results(chosen, found.problems, found.results)
     try:  # last of all: whatever fails here costs no number
         remove_files(folder.pages())
-        portrait = _draw(found, chosen) if settings.report else Portrait(None, (_NOT_DRAWN,))
+        portrait, explorer = Portrait(None, (_NOT_DRAWN,)), None
+        if settings.report:
+            portrait, explorer = _draw(found, chosen)
         results = replace(
             found.results,
             reasons=outcome.reasons,
             messages=(*outcome.messages, *portrait.messages),
             errors=outcome.errors,
             portrait=portrait.svg,
+            explorer=None if explorer is None else folder.explorer.name,
         )
         written |= write_report(results, folder)
+        if explorer is not None:
+            written |= write_files({folder.explorer: explorer})
         if settings.report:
             written |= write_participant_page(results, folder)
             outcome = replace(outcome, messages=results.messages)
@@ -201,10 +218,25 @@ def write_participant_page(results: ParticipantResults, folder: ParticipantFolde
     return write_page(render(page), page.charts, folder)
 
 
-def _draw(found: Analysis, chosen: Chosen) -> Portrait:
-    """Draw the cortex on the best surfaces there are, or in slices of the volume."""
+def _draw(found: Analysis, chosen: Chosen) -> tuple[Portrait, bytes | None]:
+    """Draw the cortex on the best surfaces there are, or in slices of the volume.
+
+    If asked for, also make the page on which it can be turned.
+    """
     files, plan, cortex = chosen.files, chosen.plan, found.cortex
     surfaces, messages = read_display_surfaces(files, plan, cortex)
+    explorer = None
+    if plan.explore:
+        explorer = explorer_page(
+            found.results,
+            cortex,
+            found.rois,
+            surfaces=surfaces,
+            measured=found.explored,
+            plan=plan,
+            others=other_areas(files),
+        )
+        messages += ["there is no page to explore: no surface to show."] * (explorer is None)
     shown = [*found.results.definition.labels, *(of.contrast for of, _ in found.drawn)]
     name = plan.wording.among(shown).name
     cortex = cortex.map(
@@ -214,4 +246,4 @@ def _draw(found: Analysis, chosen: Chosen) -> Portrait:
     measured = [(replace(of, contrast=name(of.contrast)), values) for of, values in found.drawn]
     ground = cortex.left.grid or surfaces
     portrait = draw_portrait(cortex, rois, ground, files, plan, measured=measured)
-    return replace(portrait, messages=(*messages, *portrait.messages))
+    return replace(portrait, messages=(*messages, *portrait.messages)), explorer

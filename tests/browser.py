@@ -93,3 +93,38 @@ def look(pages, folder, widths=(1400, 1100, 400)):
     found = {each["name"]: each for each in json.loads(html.unescape(told))}
     assert len(found) == len(frames)
     return found
+
+
+_DRIVE = """<script>
+addEventListener("load", async function () {{
+  const wait = function (ms) {{ return new Promise(function (done) {{ setTimeout(done, ms); }}); }};
+  for (let i = 0; i < 400 && !document.body.dataset.ready; i++) {{ await wait(25); }}
+  const told = await (async function () {{ {script} }})();
+  const pre = document.createElement("pre");
+  pre.id = "told";
+  pre.textContent = JSON.stringify(told);
+  document.body.appendChild(pre);
+}});
+</script>"""
+
+
+def drive(page, folder, script, *, webgl=True):
+    """Show a page that draws, and run a script on it; give what it returns, and the console.
+
+    The script may use ``await wait(ms)``. Troubles with drawing are in the console, too.
+    """
+    text = page.read_text(encoding="utf-8")
+    text = text.replace("<style>", f"{_ASK}<style>", 1)
+    copy = folder / page.name
+    copy.write_text(text.replace("</body>", f"{_DRIVE.format(script=script)}</body>"))
+    drawing = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--dump-dom"]
+    options += drawing if webgl else ["--disable-gpu", "--disable-3d-apis"]
+    options += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=60000"]
+    options += ["--enable-logging=stderr", "--window-size=1400,1000"]
+    done = subprocess.run(
+        [CHROMIUM, *options, copy.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    )
+    (told,) = re.findall(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return json.loads(html.unescape(told)), console

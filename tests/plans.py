@@ -26,6 +26,7 @@ def plan(**asked):
         "visual_field": FieldBins(),
         "retinotopy_source": None,
         "cross_validate": False,
+        "explore": False,
         "run_weights": "auto",
         "filtered": {},
         "choices": (),

@@ -311,6 +311,8 @@ class Plan:
     """How runs are weighted if several are combined."""
     cross_validate: bool
     """Whether the localizer's own contrasts are measured in ROIs that other runs define."""
+    explore: bool
+    """Whether there is to be a page to explore the cortex on."""
     filtered: Mapping[str, frozenset[str]]
     """Entities in each query of ``--bids-filter-file``."""
     choices: tuple[str, ...]

@@ -46,6 +46,8 @@ class ParticipantResults:
     """Why estimates are missing."""
     portrait: bytes | None = None
     """The picture of the cortex, or of slices (SVG), if there is one."""
+    explorer: str | None = None
+    """Name of the page with the cortex in three dimensions, if there is one."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

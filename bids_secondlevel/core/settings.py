@@ -224,6 +224,12 @@ class Settings:
         check=lambda n: 1 <= n <= 360,
         expected="1 to 360",
     )
+    explore: bool = option(
+        "write a page (sub-*_explore.html) with the cortex in three dimensions, to turn, to look "
+        "at values and to try thresholds; it takes a surface",
+        MEASURED,
+        default=False,
+    )
     space: str | None = option(
         "space in which ROIs are defined and measured (default: the space of the maps; fsnative if "
         "there are several). Maps in another surface space are resampled to fsnative, fsaverage, "
@@ -415,6 +421,8 @@ class Settings:
             raise UsageError(
                 "--reports-only and --no-report contradict each other; give only one of them."
             )
+        if self.explore and not self.report:
+            raise UsageError("--explore writes a page: give it without --no-report.")
         check_options(self)
         _ = self.wording  # its labels are checked when it is made
         names = [roi.name.casefold() for roi in self.rois]

@@ -155,6 +155,11 @@ def in_any(rois: Rois) -> Mask | Absent:
     return inside
 
 
+def in_any_area(retinotopy: Retinotopy | Absent) -> Mask | Absent:
+    """Tell which vertices are in any visual area."""
+    return retinotopy if isinstance(retinotopy, Absent) else retinotopy.inside
+
+
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """The surface of one hemisphere."""

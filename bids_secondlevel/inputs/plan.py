@@ -26,6 +26,11 @@ from bids_secondlevel.inputs.datasets import holder_of
 from bids_secondlevel.inputs.names import area_volume, is_localizer, statistic_of
 from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
 
+_NOTHING_TO_TURN = (
+    "--explore: the maps are volumes, and there is no surface to turn. Only the other pages are "
+    "written."
+)
+
 
 def make_plan(
     reference: Sequence[ParticipantIndex], others: Sequence[ParticipantIndex], settings: Settings
@@ -92,6 +97,7 @@ def _make_plan(
     rule = rule.decided()
     rois = tuple(replace(roi, rule=roi.rule.decided()) for roi in rois)
     measured, sessions, measured_messages = _choose_measured(in_space, task, settings)
+    unexplored = (_NOTHING_TO_TURN,) if settings.explore and chosen.is_volume else ()
     return Plan(
         space=chosen.space,
         maps_space=chosen.maps_space,
@@ -114,9 +120,10 @@ def _make_plan(
         retinotopy_source=settings.retinotopy_source,
         run_weights=settings.run_weights,
         cross_validate=settings.cross_validate,
+        explore=settings.explore and not chosen.is_volume,
         filtered={query: frozenset(of) for query, of in settings.bids_filters.items()},
         choices=tuple(choices),
-        messages=(*space_messages, *roi_messages, *measured_messages),
+        messages=(*space_messages, *roi_messages, *measured_messages, *unexplored),
         wording=settings.wording,
     )
 

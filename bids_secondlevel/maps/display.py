@@ -1,7 +1,8 @@
 """Surfaces to draw maps on: the participant's own, or else those of the template of the maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from bids_secondlevel.core.errors import DataError, InputMissingError
 from bids_secondlevel.core.files import ParticipantFiles, Plan, SurfaceFile
@@ -10,12 +11,21 @@ from bids_secondlevel.core.spaces import density_of
 from bids_secondlevel.core.values import Absent, Array, Mesh
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.surfaces import read_map, read_mesh
-from bids_secondlevel.maps.templates import TemplateKind, template_surface
+from bids_secondlevel.maps.templates import template_surface
 
 _SHADINGS = ("sulc", "curv")
-_FLAT = ", unrolled around the visual areas: shares of area are kept, distances are not"
-_INFLATED = ", whose sulci (darker) are opened: distances are not those of the folded cortex"
-_FOLDED = ", folded, as seen from outside: what lies deep in a sulcus may be hidden"
+Shape = Literal["inflated", "sphere", "folded"]
+
+_DRAWN: Mapping[Shape, str] = {
+    "inflated": "whose sulci (darker) are opened: distances are not those of the folded cortex",
+    "sphere": "unrolled around the visual areas: shares of area are kept, distances are not",
+    "folded": "folded, as seen from outside: what lies deep in a sulcus may be hidden",
+}
+_SHAPES: Mapping[str, Shape] = {
+    "inflated": "inflated",
+    "sphere": "sphere",
+    "registered": "sphere",
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -23,12 +33,21 @@ class DisplaySurface:
     """A surface to draw maps on."""
 
     mesh: Mesh
-    is_sphere: bool
-    """Whether it is to be unrolled."""
+    shape: Shape
+    name: str
+    """Its URI, or that of the template in words."""
     shading: Array | None
     """Depth of the sulci or curvature at each vertex: the greater, the darker."""
-    description: str
-    """Which surface this is, in words."""
+
+    @property
+    def is_sphere(self) -> bool:
+        """Whether it is to be unrolled."""
+        return self.shape == "sphere"
+
+    @property
+    def description(self) -> str:
+        """Which surface this is and how a flat picture shows it, in words."""
+        return f"{self.name}, {_DRAWN[self.shape]}"
 
 
 def read_display_surfaces(
@@ -79,13 +98,11 @@ def _own_surface(
             messages.append(f"the cortex is not drawn on {error}")
             continue
         if len(mesh.coordinates) == n_vertices:
-            is_sphere = file.kind in ("sphere", "registered")
-            end = _FLAT if is_sphere else _INFLATED if file.kind == "inflated" else _FOLDED
             surface = DisplaySurface(
                 mesh=mesh,
-                is_sphere=is_sphere,
+                shape=_SHAPES.get(file.kind, "folded"),
+                name=file.source.uri,
                 shading=_read_shading(file, ranked, hemi, n_vertices),
-                description=f"{file.source.uri}{end}",
             )
             return surface, messages
     return None, messages
@@ -121,7 +138,7 @@ def _template_surface(space: str | None, hemi: Hemisphere, n_vertices: int) -> D
             "*_inflated.surf.gii, in one of the datasets (--derivatives), would do."
         )
     has_inflated = density == "10k" or (space, density) == ("fsLR", "32k")
-    kind: TemplateKind = "inflated" if has_inflated else "sphere"
+    kind: Literal["inflated", "sphere"] = "inflated" if has_inflated else "sphere"
     mesh = read_mesh(template_surface(space, density, hemi, kind), hemi)
     shading = None
     if density == "10k":
@@ -129,7 +146,7 @@ def _template_surface(space: str | None, hemi: Hemisphere, n_vertices: int) -> D
         shading = read_map(path, hemi)
     return DisplaySurface(
         mesh=mesh,
-        is_sphere=not has_inflated,
+        shape=kind,
+        name=f"{kind} template {space}",
         shading=shading,
-        description=f"{kind} template {space}{_INFLATED if has_inflated else _FLAT}",
     )

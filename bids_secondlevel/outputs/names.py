@@ -100,6 +100,11 @@ class ParticipantFolder:
         return self.output_dir / f"{self._name()}.html"
 
     @property
+    def explorer(self) -> Path:
+        """The page with the cortex in three dimensions."""
+        return self.output_dir / f"{self._name()}_explore.html"
+
+    @property
     def settings(self) -> Path:
         """The settings as run."""
         return self._log("settings.toml")
@@ -134,8 +139,8 @@ class ParticipantFolder:
         return [path for path in every if path.is_file()]
 
     def pages(self) -> list[Path]:
-        """List the page that is there, its pictures, and what it takes besides the tables."""
-        every = (self.page, self.report, self.portrait, *self.charts())
+        """List the pages that are there, their pictures, and what they take besides the tables."""
+        every = (self.page, self.explorer, self.report, self.portrait, *self.charts())
         return [path for path in every if path.is_file()]
 
     def charts(self) -> list[Path]:

@@ -241,6 +241,7 @@ def _read_participant(
         messages=messages,
         errors=errors,
         portrait=portrait.read_bytes() if portrait.exists() else None,
+        explorer=folder.explorer.name if folder.explorer.exists() else None,
     )
 
 

@@ -29,7 +29,7 @@ _AS_THEY_ARE = " !$*+,-./:;=?@[]^_`{|}~"
 
 @dataclass(frozen=True)
 class Hyperlink:
-    """A cell that leads to another page; `href` is relative to the page."""
+    """What leads to another page; `href` is relative to the page."""
 
     text: str
     href: str
@@ -254,6 +254,7 @@ class Section:
     """Shown as it is, in letters of the same width."""
     badges: Sequence[Badge] = ()
     downloads: Sequence[Download] = ()
+    links: Sequence[Hyperlink] = ()
 
     @property
     def captions(self) -> list[str]:

@@ -18,7 +18,7 @@ from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
 from bids_secondlevel.reports.field_section import participant_field_section
 from bids_secondlevel.reports.methods import describe_measurement, reference_list
-from bids_secondlevel.reports.page import Badge, Download, Page, Section, Table, table_of
+from bids_secondlevel.reports.page import Badge, Download, Hyperlink, Page, Section, Table, table_of
 from bids_secondlevel.reports.readable import readable
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 from bids_secondlevel.rois.quality import OVERLAP_COLUMNS, QUALITY_COLUMNS
@@ -26,6 +26,9 @@ from bids_secondlevel.stats.readiness import found_in_words, readiness
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_EXPLORE = "Turn the cortex, see the values of each vertex, and try thresholds"
 
 
 def participant_page(results: ParticipantResults) -> Page:
@@ -113,6 +116,7 @@ def _where(results: ParticipantResults) -> str:
 def _cortex_section(results: ParticipantResults) -> Section:
     is_volume = _is_volume(results)
     heading = "In the volume" if is_volume else "On the cortex"
+    links = [Hyperlink(_EXPLORE, results.explorer)] if results.explorer else []
     if results.portrait is None:
         what = (
             "no picture of the volume: no visual area lies in it"
@@ -120,7 +124,7 @@ def _cortex_section(results: ParticipantResults) -> Section:
             else "no picture of the cortex: no surface to draw on could be had"
         )
         why = f"There is {what}, or drawing was not possible; the notes above say why."
-        return Section(heading, text=(why,))
+        return Section(heading, text=(why,), links=links)
     seen = "Slices through occipital cortex" if is_volume else "Occipital cortex of each hemisphere"
     caption = (
         f"{seen}: retinotopic maps, z of the localizer, the ROIs that come of them, and what is "
@@ -143,7 +147,7 @@ def _cortex_section(results: ParticipantResults) -> Section:
         caption=caption,
         alt=alt,
     )
-    return Section(heading, charts=(chart,))
+    return Section(heading, links=links, charts=(chart,))
 
 
 def _roi_section(results: ParticipantResults) -> Section:

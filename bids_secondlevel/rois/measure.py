@@ -8,7 +8,7 @@ import numpy as np
 from bids_secondlevel.core.files import Contrast, Plan
 from bids_secondlevel.core.hemispheres import POOLS, Bilateral
 from bids_secondlevel.core.roi_rule import SummaryKind
-from bids_secondlevel.core.values import Absent, Array, Mask, Region, Rois, in_any, worst
+from bids_secondlevel.core.values import Absent, Array, Mask, Region, Rois, worst
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.flags import has_few_runs, is_minor, joined, size_flags
@@ -49,10 +49,11 @@ def region(
     )
 
 
-def values_in(rois: Rois, values: Array | Absent) -> Array | Absent:
-    """Take the values of a map at the vertices of any ROI, in their order, or say why not."""
-    inside = in_any(rois)
-    return _inside(inside if isinstance(inside, Absent) else region(inside), values)
+def values_in(
+    inside: Bilateral[Mask | Absent], maps: Bilateral[Array | Absent]
+) -> Bilateral[Array | Absent]:
+    """Take the values of a map at the vertices of masks, in their order, or say why not."""
+    return Bilateral.of(lambda side: _inside(region(inside[side]), maps[side]))
 
 
 def measure(

@@ -113,7 +113,8 @@ verbose = 2
     assert from_file == replace(given, **{name: getattr(at_group, name) for name in names})
     options = {action.dest for action in build_parser()._actions}  # noqa: SLF001
     options -= {"help", "version", "bids_exec_spec", "config"}
-    options -= {"retinotopy_only", "reports_only"}  # exclude --roi-contrasts and --no-report
+    # These exclude --roi-contrasts and --no-report.
+    options -= {"retinotopy_only", "reports_only", "explore"}
     rule = {field.name for field in fields(RoiRule)}
     for name in sorted(options - {"bids_dir", "output_dir", "analysis_level"}):
         value, default = (
@@ -154,6 +155,7 @@ def test_the_option_that_the_example_of_bids_apps_has_is_accepted():
         ("group", "--summary median --sweep", "--summary and --sweep act at participant level"),
         ("group", "--eccentricity 0 3", "--eccentricity acts at participant level only"),
         ("group", "--polar-angle 0 90", "--polar-angle acts at participant level only"),
+        ("group", "--explore", "--explore acts at participant level only"),
         ("participant", "--min-coverage=.5", "--min-coverage acts at group level only"),
         ("participant", "--model a --analysis_name b", "--model and --analysis-name act at group"),
     ],

@@ -63,7 +63,7 @@ def make_layers(**changed):
 
 
 def on_balls(hemispheres):
-    surface = DisplaySurface(mesh=BALL, is_sphere=False, shading=None, description="a ball")
+    surface = DisplaySurface(mesh=BALL, shape="folded", name="a ball", shading=None)
     return hemispheres, dict.fromkeys(hemispheres, surface)
 
 

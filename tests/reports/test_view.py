@@ -180,7 +180,7 @@ def test_the_whole_hemisphere_is_seen_beside_the_part_of_it():
         retinotopic=at_the_back,
         rois={},
     )
-    surface = DisplaySurface(mesh=mesh, is_sphere=False, shading=None, description="a ball")
+    surface = DisplaySurface(mesh=mesh, shape="folded", name="a ball", shading=None)
     (view,) = look_at({"L": layers}, {"L": surface})
     radius = np.linalg.norm(mesh.coordinates, axis=1).max()
     assert view.whole.half_width == pytest.approx(radius, rel=0.02)

@@ -16,7 +16,7 @@ import numpy as np
 from bids_secondlevel.core.definition import retinotopic_part_in_words
 from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Bilateral, Hemisphere
-from bids_secondlevel.core.roi_rule import VISUAL_AREAS, area_name, roi_colours
+from bids_secondlevel.core.roi_rule import roi_colours
 from bids_secondlevel.core.values import Absent, Array, Retinotopy, Rois, in_any
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import DisplaySurface
@@ -32,7 +32,14 @@ from bids_secondlevel.reports.cortex.panels import (
     stripes,
 )
 from bids_secondlevel.reports.cortex.slices import look_through
-from bids_secondlevel.reports.cortex.view import Layers, View, look_at
+from bids_secondlevel.reports.cortex.view import (
+    Layers,
+    View,
+    area_names,
+    label_areas,
+    look_at,
+    other_areas,
+)
 from bids_secondlevel.reports.drawing import Drawing, png
 
 # Inches.
@@ -45,9 +52,6 @@ _BARS = (100, 50, 20, 10, 5, 2, 1)  # mm
 
 MAX_MEASURED = 4
 """Measured contrasts that are drawn."""
-
-_FIRST_OTHER = max(VISUAL_AREAS.values()) + 1
-"""What areas from files of their own are labelled, beginning with the first."""
 
 
 @dataclass(frozen=True)
@@ -312,11 +316,7 @@ def _layers(
     files: ParticipantFiles,
 ) -> Layers:
     """Put together what is drawn of a hemisphere; areas of files of their own are labelled too."""
-    areas = maps.visual_area.copy()
-    for number, name in enumerate(_other_areas(files), _FIRST_OTHER):
-        area = _if_there(maps.other_areas.get(name))
-        if area is not None:
-            areas[area] = number
+    areas = label_areas(maps, other_areas(files))
     parts = rois.values()
     retinotopic = [p.retinotopic for p in parts if not isinstance(p.retinotopic, Absent)]
     return Layers(
@@ -342,10 +342,6 @@ def _spread(values: Array | Absent, rois: Rois) -> Array | None:
 
 def _if_there(part: Array | Absent | None) -> Array | None:
     return None if isinstance(part, Absent) else part
-
-
-def _other_areas(files: ParticipantFiles) -> list[str]:
-    return list(dict.fromkeys(name for s in files.retinotopy.values() for name in s.areas))
 
 
 def _legend(
@@ -388,10 +384,7 @@ def _legend(
         title=f"sub-{files.label}, {f'space {plan.space}' if plan.space else 'space not named'}, "
         f"retinotopy {files.retinotopy_source}",
         notes=tuple(notes),
-        area_names={
-            **{number: name for name, number in VISUAL_AREAS.items()},
-            **dict(enumerate(map(area_name, _other_areas(files)), _FIRST_OTHER)),
-        },
+        area_names=area_names(other_areas(files)),
         eccentricity=(min(low for low, _ in limits), max(high for _, high in limits)),
         faded=common,
         unit=axis_label(plan.statistic, plan.wording.units),

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_secondlevel.core.files import ParticipantFiles
 from bids_secondlevel.core.hemispheres import Hemisphere
-from bids_secondlevel.core.values import Array, Mask, Mesh
+from bids_secondlevel.core.roi_rule import VISUAL_AREAS, area_name
+from bids_secondlevel.core.values import Absent, Array, Mask, Mesh, Retinotopy
 from bids_secondlevel.maps.display import DisplaySurface
 
 PIXELS = 256
@@ -27,6 +29,9 @@ MARGIN = 10.0
 
 GROUND = 0.72
 """Grey of cortex if nothing is known of it."""
+
+_FIRST_OTHER = max(VISUAL_AREAS.values()) + 1
+"""What areas from files of their own are labelled, beginning with the first."""
 
 _MOST_TESTS = 500
 """Tests of a triangle per pixel; a surface needs a dozen or two, a knot of triangles any number."""
@@ -81,6 +86,29 @@ class Layers:
             rois=some(self.rois),
             measured=some(self.measured),
         )
+
+
+def other_areas(files: ParticipantFiles) -> list[str]:
+    """List the visual areas of a participant that are given in files of their own."""
+    return list(dict.fromkeys(name for s in files.retinotopy.values() for name in s.areas))
+
+
+def area_names(others: Sequence[str]) -> dict[int, str]:
+    """Name the labels of :func:`label_areas`."""
+    return {
+        **{number: name for name, number in VISUAL_AREAS.items()},
+        **dict(enumerate(map(area_name, others), _FIRST_OTHER)),
+    }
+
+
+def label_areas(maps: Retinotopy, others: Sequence[str]) -> NDArray[np.integer[Any]]:
+    """Label the visual areas, those from files of their own too: (n_vertices,)."""
+    areas = maps.visual_area.copy()
+    for number, name in enumerate(others, _FIRST_OTHER):
+        area = maps.other_areas.get(name)
+        if area is not None and not isinstance(area, Absent):
+            areas[area] = number
+    return areas
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,622 @@
+"use strict";
+
+/* What the controls of the page do. */
+
+const about = JSON.parse(document.getElementById("about").textContent);
+const SIDES = { L: "Left", R: "Right" };
+const START = { yaw: 0, pitch: 0, zoom: 1 };
+const VIEWS = {
+  "Start": null,
+  "Medial": [90, 0],
+  "Behind": [0, 0],
+  "Lateral": [-90, 0],
+  "Below": [20, -75],
+  "Above": [20, 75]
+};
+
+function make(tag, properties, parent, text) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties || {})) { element.setAttribute(name, value); }
+  if (text !== undefined) { element.textContent = text; }
+  if (parent) { parent.appendChild(element); }
+  return element;
+}
+
+function byId(name) { return document.getElementById(name); }
+
+/* As on the other pages: four significant digits. */
+function shown(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) { return "n/a"; }
+  if (!Number.isFinite(value)) { return value > 0 ? "inf" : "-inf"; }
+  if (Number.isInteger(value)) { return String(value); }
+  return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
+}
+
+function threeDigits(value) { return Number.isFinite(value) ? String(Number(value.toPrecision(3))) : shown(value); }
+
+/* What is known of a hemisphere, by name, from the arrays of the page. */
+function gather(said, arrays) {
+  const get = function (name) { return arrays[said.side + "." + name] || null; };
+  const several = function (name, of) { return of.map(function (_, k) { return get(name + "." + k); }); };
+  const triple = [0, 1, 2];
+  const places = function (mask) {
+    const found = [];
+    if (mask) { mask.forEach(function (is, v) { if (is) { found.push(v); } }); }
+    return mask && Uint32Array.from(found);
+  };
+  return {
+    side: said.side, origin: said.origin, step: said.step,
+    vertices: get("vertices"), positions: several("positions", triple), triangles: several("triangles", triple),
+    greys: get("greys"), areaLabels: get("areaLabels"), eccentricity: get("eccentricity"),
+    polarAngle: get("polarAngle"), z: several("z", about.localizer), measured: several("measured", about.measured),
+    areas: get("areas"), parts: several("part", about.rois).map(places), localized: several("localized", about.rois)
+  };
+}
+
+/* The layers to choose from: values of a hemisphere, and how they are painted. */
+function listLayers(halves, colours) {
+  const scaled = function (values, scale) { return { values: values, scale: scale }; };
+  const each = function (get) { return halves.map(get).filter(function (values) { return values !== null; }); };
+  const layers = { "areas": { name: "Visual areas", group: "Retinotopy", values: function (half) { return half.areaLabels; } } };
+  layers.eccentricity = {
+    name: "Eccentricity", group: "Retinotopy", values: function (half) { return half.eccentricity; },
+    colours: colours.viridis, ends: [0, about.farthest], unit: "degrees"
+  };
+  if (each(function (half) { return half.polarAngle; }).length) {
+    layers.angle = {
+      name: "Polar angle", group: "Retinotopy", values: function (half) { return half.polarAngle; },
+      colours: colours.twilight, ends: [-180, 180], isWheel: true
+    };
+  }
+  const allZ = about.localizer.flatMap(function (_, k) { return each(function (half) { return half.z[k]; }); });
+  const most = Math.max(4, Math.ceil(largest(allZ)));
+  about.localizer.forEach(function (name, k) {
+    layers["z" + k] = {
+      name: "z of " + name, group: "Localizer", values: function (half) { return half.z[k]; },
+      colours: colours.RdBu_r, ends: [-most, most], unit: "z", localizer: k
+    };
+  });
+  about.measured.forEach(function (contrast, k) {
+    const size = largest(each(function (half) { return half.measured[k]; })) || 1;
+    const step = 10 ** Math.floor(Math.log10(size) - 1);
+    const end = Number((Math.ceil(size / step) * step).toPrecision(2));
+    layers["measured" + k] = {
+      name: contrast.name + " (" + contrast.where + ")", group: "Measured contrasts",
+      values: function (half) { return half.measured[k]; },
+      colours: colours.RdBu_r, ends: [-end, end], unit: about.statistic + " (" + about.units + ")"
+    };
+  });
+  layers.none = { name: "None: sulci", group: "Anatomy", values: function () { return null; } };
+  return layers;
+}
+
+function areaColour(label) {
+  const hue = (Number(label) * 137.5 + 60) % 360, x = function (n) {
+    const k = (n + hue / 30) % 12;
+    return Math.round(255 * (0.6 - 0.26 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+  };
+  return [x(0), x(8), x(4)];
+}
+
+/* Which z a layer fades: the rule of the first ROI that takes the contrast, if it is one of z. */
+function fadedBy(layer, state) {
+  const k = about.rois.findIndex(function (roi) { return roi.kind === "z" && roi.contrasts.includes(layer.localizer); });
+  if (layer.localizer === undefined || k < 0) { return null; }
+  return { tail: about.rois[k].tail, limit: state.thresholds[k] };
+}
+
+function isFaded(value, faded) {
+  if (faded === null) { return false; }
+  const size = { "greater": value, "less": -value, "two-sided": Math.abs(value) }[faded.tail];
+  return !(size > faded.limit);
+}
+
+function paint(half, layer, state) {
+  const values = layer.values(half), n = half.positions[0].length;
+  const painted = new Uint8Array(4 * n);
+  if (values === null) { return painted; }
+  const faded = fadedBy(layer, state);
+  for (let v = 0; v < values.length; v++) {
+    if (Number.isNaN(values[v]) || (layer.name === "Visual areas" && values[v] === 0)) { continue; }
+    let colour, opacity = 1;
+    if (layer.colours) {
+      const share = (values[v] - layer.ends[0]) / (layer.ends[1] - layer.ends[0]);
+      const place = 3 * Math.max(0, Math.min(255, Math.floor(256 * share)));
+      colour = layer.colours.subarray(place, place + 3);
+      if (isFaded(values[v], faded)) { opacity = 0.3; }
+    } else {
+      colour = areaColour(values[v]);
+    }
+    painted.set([opacity * colour[0], opacity * colour[1], opacity * colour[2], 255 * opacity], 4 * v);
+  }
+  return painted;
+}
+
+/* Bits of the ROIs and of the retinotopic parts, and the visual area, of each vertex. */
+function maskOf(half, members) {
+  const n = half.positions[0].length;
+  const masks = new Uint32Array(2 * n);
+  members.slice(0, MOST_ROIS).forEach(function (own, k) {
+    (own || []).forEach(function (v) { masks[2 * v] |= 1 << k; });
+  });
+  half.parts.forEach(function (part) { (part || []).forEach(function (v) { masks[2 * v] |= 1 << 31; }); });
+  half.areaLabels.forEach(function (label, v) { masks[2 * v + 1] = label; });
+  return masks;
+}
+
+/* Axes of the view of a hemisphere: to the right, up, and towards the viewer. */
+function axesOf(side, camera) {
+  const yaw = camera.yaw * Math.PI / 180, pitch = camera.pitch * Math.PI / 180, mirror = side === "L" ? 1 : -1;
+  const towards = [mirror * Math.sin(yaw) * Math.cos(pitch), -Math.cos(yaw) * Math.cos(pitch), Math.sin(pitch)];
+  const right = [Math.cos(yaw), mirror * Math.sin(yaw), 0];
+  const up = [0, 1, 2].map(function (i) {
+    const j = (i + 1) % 3, k = (i + 2) % 3;
+    return towards[j] * right[k] - towards[k] * right[j];
+  });
+  return [right, up, towards];
+}
+
+/* Where to look first: at the visual areas, from straight above. */
+function lookFirst(halves, meshes) {
+  const sum = [0, 0, 0];
+  const first = halves.map(function (half, h) {
+    const { places, normals } = meshes[h];
+    const inside = [];
+    half.areaLabels.forEach(function (label, v) { if (label || half.parts.some(function (p) { return p && p.includes(v); })) { inside.push(v); } });
+    const mean = function (array, of) {
+      return [0, 1, 2].map(function (axis) {
+        return of.reduce(function (total, v) { return total + array[4 * v + axis]; }, 0) / of.length;
+      });
+    };
+    const pivot = mean(places, inside), middle = mean(places, Array.from(half.positions[0].keys()));
+    const normal = mean(normals, inside);
+    const outwards = normal.reduce(function (dot, x, axis) { return dot + x * (pivot[axis] - middle[axis]); }, 0) < 0 ? -1 : 1;
+    const length = Math.hypot(...normal) || 1;
+    sum[0] += outwards * normal[0] / length * (half.side === "L" ? 1 : -1);
+    sum[1] += outwards * normal[1] / length;
+    sum[2] += outwards * normal[2] / length;
+    const reach = inside.reduce(function (most, v) {
+      return Math.max(most, Math.hypot(...[0, 1, 2].map(function (axis) { return places[4 * v + axis] - pivot[axis]; })));
+    }, 1);
+    return { pivot: pivot, reach: reach };
+  });
+  START.yaw = Math.atan2(sum[0], -sum[1]) * 180 / Math.PI || 0;
+  START.pitch = Math.max(-60, Math.min(60, Math.atan2(sum[2], Math.hypot(sum[0], sum[1])) * 180 / Math.PI || 0));
+  START.zoom = 1 / (1.4 * Math.max(...first.map(function (of) { return of.reach; })));
+  return first.map(function (of) { return of.pivot; });
+}
+
+/* The first contrast that was not measured on the data that define ROIs. */
+function firstIndependent() {
+  const independent = Object.entries(about.run.estimates).filter(function (of) { return of[1][2] === "independent"; });
+  return independent.length ? Math.min(...independent.map(function (of) { return Number(of[0].split(".")[1]); })) : 0;
+}
+
+async function start() {
+  const arrays = unpack(about.directory, await inflate(byId("arrays").textContent));
+  const halves = about.hemispheres.map(function (said) { return gather(said, arrays); });
+  const drawn = halves.filter(function (half) { return half.positions[0] !== null; });
+  const colours = { viridis: arrays["colours.viridis"], twilight: arrays["colours.twilight"], RdBu_r: arrays["colours.RdBu_r"] };
+  const layers = listLayers(halves, colours);
+  const state = {
+    layer: "eccentricity",
+    thresholds: about.rois.map(function (roi) { return roi.threshold; }),
+    shown: about.rois.map(function () { return true; }),
+    members: [], contrast: firstIndependent(), isFilled: false, showsAreas: true, showsPart: true, isSmooth: true,
+    picked: null, camera: null
+  };
+  const meshes = drawn.map(makeMesh);
+  const pivots = lookFirst(drawn, meshes);
+  const home = pivots.map(function (pivot) { return pivot.slice(); });
+  state.camera = Object.assign({}, START);
+
+  const views = drawn.map(function (half, h) { return makeView(half, meshes[h], h); });
+  let isDue = false;
+  function redraw() {
+    if (isDue) { return; }
+    isDue = true;
+    requestAnimationFrame(function () {
+      isDue = false;
+      views.forEach(function (view) { view.draw(); });
+    });
+  }
+
+  function bits() {
+    return state.shown.reduce(function (all, is, k) { return is && k < MOST_ROIS ? (all | 1 << k) >>> 0 : all; }, 0);
+  }
+
+  function makeView(half, mesh, h) {
+    const box = make("div", { "class": "half" }, byId("cortex"));
+    make("span", { "class": "name" }, box, SIDES[half.side]);
+    const canvas = make("canvas", {
+      tabindex: 0, role: "img", "data-side": half.side,
+      "aria-label": SIDES[half.side] + " hemisphere in three dimensions: arrows turn it, plus and minus zoom, 0 goes back"
+    }, box);
+    const surface = makeSurface(canvas, mesh);
+    if (surface === null) {
+      box.replaceChildren();
+      make("p", { "class": "problem", role: "alert" }, box, SIDES[half.side] +
+        " hemisphere: this browser has no WebGL 2, which draws the surface. The thresholds and the table work without it.");
+      return { half: half, surface: null, draw: function () {} };
+    }
+    const compass = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    compass.setAttribute("viewBox", "-37 -37 74 74");
+    compass.setAttribute("aria-hidden", "true");
+    box.appendChild(compass);
+    const colours = [].concat(...about.rois.slice(0, MOST_ROIS).map(function (roi) {
+      return [1, 3, 5].map(function (at) { return parseInt(roi.colour.slice(at, at + 2), 16) / 255; });
+    }));
+    const look = function () {
+      const [right, up, towards] = axesOf(half.side, state.camera);
+      const isHere = state.picked !== null && state.picked.half === half;
+      return {
+        turn: [0, 1, 2].flatMap(function (axis) { return [right[axis], up[axis], towards[axis]]; }),
+        pivot: pivots[h], zoom: state.camera.zoom, roiColours: colours.length ? colours : [0, 0, 0],
+        nRois: Math.min(MOST_ROIS, about.rois.length),
+        filled: state.isFilled ? bits() : 0, outlined: bits(), showsAreas: state.showsAreas,
+        showsPart: state.showsPart, isSmooth: state.isSmooth, picked: isHere ? state.picked.v : -1
+      };
+    };
+    const draw = function () {
+      surface.draw(look());
+      drawCompass(compass, half.side);
+    };
+    listen(canvas, half, h, function (x, y) { return surface.pick(x, y, look()); });
+    return { half: half, surface: surface, draw: draw };
+  }
+
+  function drawCompass(compass, side) {
+    const [right, up] = axesOf(side, state.camera);
+    const lateral = side === "L" ? -1 : 1;
+    const ends = { A: [right[1], up[1]], D: [right[2], up[2]], L: [lateral * right[0], lateral * up[0]] };
+    compass.replaceChildren();
+    for (const [letter, [x, y]] of Object.entries(ends)) {
+      const length = Math.hypot(x, y);
+      if (length < 0.3) { continue; }
+      const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+      const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+      for (const [name, value] of [["x1", 0], ["y1", 0], ["x2", 22 * x], ["y2", -22 * y]]) { line.setAttribute(name, value); }
+      text.setAttribute("x", (22 + 8 / length) * x);
+      text.setAttribute("y", -(22 + 8 / length) * y);
+      text.textContent = letter;
+      compass.append(line, text);
+    }
+  }
+
+  function turn(yaw, pitch) {
+    state.camera.yaw += yaw;
+    state.camera.pitch = Math.max(-89, Math.min(89, state.camera.pitch + pitch));
+    redraw();
+  }
+
+  function zoom(factor) {
+    state.camera.zoom = Math.max(START.zoom / 6, Math.min(START.zoom * 12, state.camera.zoom * factor));
+    redraw();
+  }
+
+  function lookFrom(angles) {
+    Object.assign(state.camera, START);
+    if (angles) { [state.camera.yaw, state.camera.pitch] = angles; }
+    home.forEach(function (pivot, h) { pivots[h] = pivot.slice(); });
+    redraw();
+  }
+
+  function listen(canvas, half, h, pick) {
+    const mirror = half.side === "L" ? 1 : -1;
+    const fingers = new Map();
+    let moved = 0, spread = 0;
+    const at = function (event) {
+      const box = canvas.getBoundingClientRect();
+      return pick(event.clientX - box.left, event.clientY - box.top);
+    };
+    canvas.addEventListener("pointerdown", function (event) {
+      canvas.setPointerCapture(event.pointerId);
+      fingers.set(event.pointerId, [event.clientX, event.clientY]);
+      moved = spread = 0;
+    });
+    canvas.addEventListener("pointermove", function (event) {
+      const before = fingers.get(event.pointerId);
+      if (!before) {
+        if (!state.isKept) { point(half, at(event), false); }
+        return;
+      }
+      const [dx, dy] = [event.clientX - before[0], event.clientY - before[1]];
+      fingers.set(event.pointerId, [event.clientX, event.clientY]);
+      moved += Math.abs(dx) + Math.abs(dy);
+      if (fingers.size === 1) {
+        turn(-mirror * 0.4 * dx, 0.4 * dy);
+      } else {
+        const [one, other] = fingers.values();
+        const apart = Math.hypot(one[0] - other[0], one[1] - other[1]);
+        if (spread) { zoom(apart / spread); }
+        spread = apart;
+      }
+    });
+    const release = function (event) {
+      if (fingers.delete(event.pointerId) && event.type === "pointerup" && moved < 4) { point(half, at(event), true); }
+    };
+    canvas.addEventListener("pointerup", release);
+    canvas.addEventListener("pointercancel", release);
+    canvas.addEventListener("pointerleave", function () { if (!state.isKept) { point(null, -1, false); } });
+    canvas.addEventListener("wheel", function (event) {
+      event.preventDefault();
+      zoom(Math.exp(-0.0015 * event.deltaY));
+    }, { passive: false });
+    canvas.addEventListener("dblclick", function (event) {
+      const v = at(event);
+      if (v >= 0) { pivots[h] = Array.from(meshes[h].places.slice(4 * v, 4 * v + 3)); redraw(); }
+    });
+    canvas.addEventListener("keydown", function (event) {
+      const actions = {
+        ArrowLeft: function () { turn(mirror * 6, 0); }, ArrowRight: function () { turn(-mirror * 6, 0); },
+        ArrowUp: function () { turn(0, -6); }, ArrowDown: function () { turn(0, 6); },
+        "+": function () { zoom(1.2); }, "=": function () { zoom(1.2); }, "-": function () { zoom(1 / 1.2); },
+        "0": function () { lookFrom(null); }
+      };
+      if (actions[event.key] && !event.ctrlKey && !event.metaKey) { event.preventDefault(); actions[event.key](); }
+    });
+  }
+
+  /* Show what is known of a vertex; a place beyond those that are explored has nothing to show. */
+  function point(half, v, isKept) {
+    const isThere = half !== null && v >= 0 && v < half.vertices.length;
+    state.isKept = isKept && isThere;
+    state.picked = isThere ? { half: half, v: v } : null;
+    redraw();
+    if (isThere) {
+      byId("side").value = half.side;
+      byId("vertex").value = half.vertices[v];
+    }
+    byId("place").textContent = isThere ? (state.isKept ? "Kept; click beside the cortex to let it go." : "")
+      : v >= 0 ? "Far from the visual areas; fewer vertices are drawn here." : "Point at the cortex; a click keeps the vertex.";
+    showValues();
+  }
+
+  function showValues() {
+    const list = byId("values");
+    list.replaceChildren();
+    if (state.picked === null) { return; }
+    const { half, v } = state.picked;
+    const label = half.areaLabels[v];
+    const said = [["Visual area", label ? about.areaNames[label] || String(label) : "none"]];
+    if (label) {
+      said.push(["Eccentricity", threeDigits(half.eccentricity[v]) + "°"]);
+      if (half.polarAngle) { said.push(["Polar angle", threeDigits(half.polarAngle[v]) + "°"]); }
+    }
+    const names = about.rois.filter(function (_, k) {
+      const own = state.members[halves.indexOf(half)][k];
+      return own !== null && own.includes(v);
+    }).map(function (roi) { return roi.name; });
+    said.push(["ROI", names.join(", ") || "none"]);
+    half.z.forEach(function (z, k) { if (z) { said.push(["z of " + about.localizer[k], threeDigits(z[v])]); } });
+    half.measured.forEach(function (values, k) {
+      if (values && !Number.isNaN(values[v])) { said.push([about.measured[k].name + " (" + about.measured[k].where + ")", threeDigits(values[v])]); }
+    });
+    said.forEach(function (pair) {
+      const box = make("div", {}, list);
+      make("dt", {}, box, pair[0]);
+      make("dd", {}, box, pair[1]);
+    });
+  }
+
+  function repaint() {
+    views.forEach(function (view) { if (view.surface) { view.surface.paint(paint(view.half, layers[state.layer], state)); } });
+    showScale(layers[state.layer]);
+    redraw();
+  }
+
+  function define() {
+    state.members = halves.map(function (half) { return defineRois(half, about.rois, state.thresholds); });
+    views.forEach(function (view) {
+      if (view.surface) { view.surface.mask(maskOf(view.half, state.members[halves.indexOf(view.half)])); }
+    });
+    if (layers[state.layer].localizer !== undefined) { repaint(); }
+    showNumbers();
+    showValues();
+    redraw();
+  }
+
+  function showScale(layer) {
+    const box = byId("scale");
+    box.replaceChildren();
+    if (!layer.colours) {
+      if (layer.name !== "Visual areas") { return; }
+      const list = make("div", { "class": "checks" }, box);
+      for (const [label, name] of Object.entries(about.areaNames)) {
+        const item = make("span", { "class": "check" }, list);
+        make("span", { "class": "swatch" }, item).style.background = "rgb(" + areaColour(label).join(",") + ")";
+        make("span", {}, item, name);
+      }
+      return;
+    }
+    const stops = [];
+    for (let i = 0; i <= 32; i++) {
+      const at = 3 * Math.min(255, 8 * i);
+      stops.push("rgb(" + layer.colours.slice(at, at + 3).join(",") + ")");
+    }
+    if (layer.isWheel) {
+      const wheel = make("div", { "class": "wheel" }, box);
+      make("span", {}, wheel, "upper").style.gridArea = "1 / 2";
+      make("span", {}, wheel, "left").style.gridArea = "2 / 1";
+      make("div", { "class": "disc" }, wheel).style.background = "conic-gradient(from 180deg, " + stops.join(",") + ")";
+      make("span", {}, wheel, "right visual field").style.gridArea = "2 / 3";
+      make("span", {}, wheel, "lower").style.gridArea = "3 / 2";
+      return;
+    }
+    const bar = make("div", { "class": "colours" }, box);
+    bar.style.background = "linear-gradient(to right, " + stops.join(",") + ")";
+    const faded = fadedBy(layer, state);
+    if (faded !== null) {
+      const limits = { "greater": [faded.limit], "less": [-faded.limit], "two-sided": [-faded.limit, faded.limit] }[faded.tail];
+      limits.filter(function (z) { return Math.abs(z) < layer.ends[1]; }).forEach(function (z) {
+        make("span", { "class": "mark" }, bar).style.left = 100 * (z - layer.ends[0]) / (layer.ends[1] - layer.ends[0]) + "%";
+      });
+    }
+    const ticks = make("div", { "class": "ticks" }, box);
+    [layer.ends[0], (layer.ends[0] + layer.ends[1]) / 2, layer.ends[1]].forEach(function (tick) { make("span", {}, ticks, shown(tick)); });
+    make("p", { "class": "hint" }, box, layer.unit + (faded ? "; paler if it does not pass the threshold" : ""));
+  }
+
+  function showNumbers() {
+    const body = byId("numbers").tBodies[0];
+    body.replaceChildren();
+    const minus = function (text) { return text.replace("-", "\u2212"); };
+    about.rois.forEach(function (roi, k) {
+      ["L", "R", "both"].forEach(function (hemi) {
+        const chosen = (hemi === "both" ? ["L", "R"] : [hemi]).map(function (side) {
+          return halves.findIndex(function (half) { return half.side === side; });
+        });
+        const isThere = !chosen.includes(-1);
+        const now = isThere ? measure(
+          chosen.map(function (h) { return halves[h]; }),
+          chosen.map(function (h) { return state.members[h][k]; }),
+          chosen.map(function (h) { return about.measured.length ? halves[h].measured[state.contrast] : null; }),
+          chosen.map(function (h) { return halves[h].areas; }),
+          about.summary, roi.minVertices
+        ) : { size: null, estimate: null };
+        const row = make("tr", { "class": hemi, "data-roi": roi.name, "data-hemi": hemi }, body);
+        if (hemi === "L") {
+          const head = make("th", { "class": "roi", scope: "rowgroup", rowspan: 3 }, row);
+          const name = make("span", { "class": "check" }, head);
+          make("span", { "class": "swatch" }, name).style.background = roi.colour;
+          make("span", {}, name, roi.name);
+        }
+        make("td", { "class": "hemi" }, row, hemi);
+        const size = about.run.sizes[k + "." + hemi];
+        const [estimate, status, independence] = about.run.estimates[k + "." + state.contrast + "." + hemi] || [null, "", ""];
+        const cell = function (value, name, title) {
+          const made = make("td", { "class": name, "data-v": value === null || value === undefined ? "n/a" : String(value) }, row, minus(shown(value)));
+          if (title) { made.title = title; }
+        };
+        cell(now.size, now.size === size ? "" : "changed");
+        cell(size, "run");
+        cell(now.estimate, now.estimate === estimate ? "" : "changed");
+        cell(estimate, "run", [status === "ok" ? "" : status, independence === "independent" ? "" : independence].filter(Boolean).join(", "));
+      });
+    });
+    const marks = new Set(about.rois.map(function (_, k) {
+      return (["both", "L", "R"].map(function (hemi) { return about.run.estimates[k + "." + state.contrast + "." + hemi]; }).find(Boolean) || [])[2];
+    }));
+    const what = { "mean": "Means", "median": "Medians", "area-weighted-mean": "Means weighted by area" }[about.summary];
+    byId("caption").textContent = what + " in " + about.units + ". What differs from the run is in another colour." +
+      (marks.has("circular") ? " This contrast is circular: it was measured on the data that define ROIs." : "") +
+      (marks.has("crossvalidated") ? " Estimates of the run are cross-validated; those of this page are circular." : "");
+  }
+
+  /* One slider for all ROIs with the same rule and threshold. */
+  function listThresholds() {
+    const box = byId("thresholds"), groups = new Map();
+    about.rois.forEach(function (roi, k) {
+      if (!roi.contrasts.length) { return; }
+      const key = roi.kind + " " + roi.tail + " " + roi.threshold;
+      groups.set(key, (groups.get(key) || []).concat(k));
+    });
+    box.hidden = groups.size === 0;
+    let number = 0;
+    for (const members of groups.values()) {
+      const roi = about.rois[members[0]];
+      const names = members.map(function (k) { return about.rois[k].name; }).join(", ");
+      const row = make("div", { "class": "threshold" }, box);
+      if (roi.kind === "fdr") {
+        make("label", {}, row, names + ": " + roi.inWords + ". This rule has no slider; the ROIs are those of the run.");
+        continue;
+      }
+      const id = "threshold" + number++;
+      const what = {
+        "z": { "greater": "z above", "less": "z below minus", "two-sided": "|z| above" }[roi.tail],
+        "top-n": "vertices with the most extreme z in each hemisphere",
+        "top-percent": "per cent of the vertices with the most extreme z in each hemisphere"
+      }[roi.kind];
+      make("label", { "for": id }, row, names + ": " + what);
+      const limits = rangeOf(roi, members);
+      const slider = make("input", Object.assign({ type: "range", id: id, "aria-describedby": id + "run" }, limits), row);
+      const exact = make("input", { type: "number", step: "any", "aria-label": "Threshold of " + names }, row);
+      const back = make("button", { type: "button", "aria-label": "Threshold of the run for " + names }, row, "Run");
+      make("span", { "class": "hint", id: id + "run", style: "grid-column: 1 / -1" }, row, "In the run: " + roi.inWords + ".");
+      const apply = function (value) {
+        if (!Number.isFinite(value)) { return; }
+        if (roi.kind === "top-n") { value = Math.max(1, Math.round(value)); }
+        members.forEach(function (k) { state.thresholds[k] = value; });
+        slider.value = exact.value = value;
+        exact.value = value;
+        define();
+      };
+      slider.value = exact.value = roi.threshold;
+      slider.addEventListener("input", function () { apply(Number(slider.value)); });
+      exact.addEventListener("change", function () { apply(exact.value === "" ? roi.threshold : Number(exact.value)); });
+      back.addEventListener("click", function () { apply(roi.threshold); });
+    }
+  }
+
+  function rangeOf(roi, members) {
+    if (roi.kind === "top-percent") { return { min: 0.5, max: 100, step: 0.5 }; }
+    const inParts = members.flatMap(function (k) { return halves.map(function (half) { return half.parts[k] || []; }); });
+    if (roi.kind === "top-n") {
+      const most = Math.max(1, ...inParts.map(function (part) { return part.length; }));
+      return { min: 1, max: most, step: 1 };
+    }
+    const maps = about.rois[members[0]].contrasts.flatMap(function (c) { return halves.map(function (half) { return half.z[c]; }); });
+    const most = Math.ceil(Math.max(6, 1.5 * roi.threshold, largest(maps.filter(Boolean))));
+    return { min: Math.min(0, Math.floor(roi.threshold)), max: most, step: 0.01 };
+  }
+
+  function choose(id, options, value, change) {
+    const select = byId(id), groups = {};
+    options.forEach(function (option) {
+      if (option.group && !groups[option.group]) { groups[option.group] = make("optgroup", { label: option.group }, select); }
+      make("option", { value: option.value }, groups[option.group] || select, option.name);
+    });
+    select.value = value;
+    select.addEventListener("change", function () { change(select.value); });
+  }
+
+  function check(parent, text, isOn, change, colour) {
+    const label = make("label", { "class": "check" }, parent);
+    const box = make("input", { type: "checkbox" }, label);
+    box.checked = isOn;
+    if (colour) { make("span", { "class": "swatch" }, label).style.background = colour; }
+    make("span", {}, label, text);
+    box.addEventListener("change", function () { change(box.checked); redraw(); });
+  }
+
+  byId("surfaces").textContent = about.surfaces.join(" ");
+  for (const [name, angles] of Object.entries(VIEWS)) {
+    make("button", { type: "button" }, byId("views"), name).addEventListener("click", function () { lookFrom(angles); });
+  }
+  [["+", "Zoom in", 1.25], ["\u2212", "Zoom out", 0.8]].forEach(function (of) {
+    make("button", { type: "button", "aria-label": of[1] }, byId("views"), of[0]).addEventListener("click", function () { zoom(of[2]); });
+  });
+  choose("layer", Object.entries(layers).map(function (of) {
+    return { value: of[0], name: of[1].name, group: of[1].group };
+  }), state.layer, function (value) { state.layer = value; repaint(); });
+  choose("contrast", about.measured.map(function (contrast, k) {
+    return { value: k, name: contrast.name + " (" + contrast.where + ")" };
+  }), state.contrast, function (value) { state.contrast = Number(value); showNumbers(); });
+  choose("side", halves.map(function (half) { return { value: half.side, name: SIDES[half.side] }; }), halves[0].side, goToVertex);
+  byId("vertex").addEventListener("change", goToVertex);
+  function goToVertex() {
+    if (byId("vertex").value === "") { return; }
+    const half = halves.find(function (of) { return of.side === byId("side").value; });
+    const v = half.vertices.indexOf(Number(byId("vertex").value));
+    point(half, v, true);
+    if (v < 0) { byId("place").textContent = "This vertex is not near the visual areas."; }
+  }
+  about.rois.forEach(function (roi, k) {
+    check(byId("rois"), roi.name, true, function (is) { state.shown[k] = is; }, roi.colour);
+  });
+  check(byId("marks"), "filled", state.isFilled, function (is) { state.isFilled = is; });
+  check(byId("marks"), "range of the ROIs (black)", state.showsPart, function (is) { state.showsPart = is; });
+  check(byId("marks"), "borders of visual areas (white)", state.showsAreas, function (is) { state.showsAreas = is; });
+  check(byId("marks"), "smooth between vertices", state.isSmooth, function (is) { state.isSmooth = is; });
+  listThresholds();
+  define();
+  repaint();
+  addEventListener("resize", redraw);
+  document.body.dataset.ready = "yes";
+}
+
+start().catch(function (error) {
+  make("p", { "class": "problem", role: "alert" }, byId("cortex"),
+    "The cortex cannot be shown in this browser: " + error.message + ". A browser of 2023 or later does.");
+  throw error;
+});

@@ -1,0 +1,1 @@
+"""A page with the cortex of a participant in three dimensions."""
