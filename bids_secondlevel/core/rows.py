@@ -4,9 +4,10 @@ In memory a table is a data frame. Text is kept as in the file, with ``n/a`` for
 make grouping possible. Numbers are 64-bit floats, with NaN for a missing value.
 """
 
+from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, lru_cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -137,8 +138,17 @@ def stacked(tables: "Sequence[pd.DataFrame]", schema: Schema) -> "pd.DataFrame":
 
 
 def each_row(frame: "pd.DataFrame") -> Iterator[Any]:
-    """Iterate over the rows of a table, with their columns as attributes."""
-    return iter(frame.itertuples())
+    """Iterate over the rows of a table, with their columns and `Index` as attributes.
+
+    ``itertuples`` does the same in five times the time, of which small tables take much.
+    """
+    values = [frame.index.tolist(), *(of.tolist() for _, of in frame.items())]
+    return map(_row_of(tuple(frame.columns)), *values)
+
+
+@lru_cache
+def _row_of(columns: tuple[str, ...]) -> Any:
+    return namedtuple("Row", ("Index", *columns), rename=True)
 
 
 def grouped(frame: "pd.DataFrame", *columns: str) -> "Iterator[tuple[Any, pd.DataFrame]]":

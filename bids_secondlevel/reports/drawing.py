@@ -388,7 +388,7 @@ def png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] | None = None) -> 
         parts.append((b"PLTE", palette[:, :3].tobytes()))
         if palette.shape[1] > 3:
             parts.append((b"tRNS", palette[:, 3].tobytes()))
-    parts += [(b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b"")]
+    parts += [(b"IDAT", zlib.compress(rows.tobytes(), 4)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + of + content + struct.pack(">I", zlib.crc32(of + content))
         for of, content in parts

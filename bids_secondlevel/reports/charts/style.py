@@ -258,6 +258,8 @@ def shorten(text: str, limit: int = 16) -> str:
 
 def width_of(text: str) -> int:
     """Count the letters of a label, those of East Asian scripts twice."""
+    if text.isascii():
+        return len(text)
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 

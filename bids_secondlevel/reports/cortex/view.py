@@ -33,6 +33,9 @@ GROUND = 0.72
 _FIRST_OTHER = max(VISUAL_AREAS.values()) + 1
 """What areas from files of their own are labelled, beginning with the first."""
 
+_LOOKED_AT = 20_000
+"""Triangles that tell which side of a surface is outside."""
+
 _MOST_TESTS = 500
 """Tests of a triangle per pixel; a surface needs a dozen or two, a knot of triangles any number."""
 
@@ -60,16 +63,20 @@ class Layers:
     @property
     def in_rois(self) -> Mask:
         """In any ROI."""
-        there = [mask for mask in self.rois.values() if mask is not None]
-        inside: Mask = np.any([np.zeros(self.visual_area.size, dtype=bool), *there], axis=0)
-        return inside
+        return self._n_rois > 0
 
     @property
     def overlapping(self) -> Mask:
         """In several ROIs."""
-        there = [mask for mask in self.rois.values() if mask is not None]
-        several: Mask = np.sum([np.zeros(self.visual_area.size, dtype=int), *there], axis=0) > 1
-        return several
+        return self._n_rois > 1
+
+    @cached_property
+    def _n_rois(self) -> NDArray[np.integer[Any]]:
+        """How many ROIs each vertex is in."""
+        n = np.zeros(self.visual_area.size, dtype=np.int16)
+        for mask in self.rois.values():
+            n += 0 if mask is None else mask
+        return n
 
     def at(self, vertices: NDArray[np.integer[Any]]) -> "Layers":
         """Take the maps at some vertices or voxels."""
@@ -269,12 +276,12 @@ def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -
     points = np.array(mesh.coordinates.T, dtype=np.float32, order="C")
     points -= (points.max(axis=1, keepdims=True) + points.min(axis=1, keepdims=True)) / 2
     corners = tuple(np.ascontiguousarray(of) for of in mesh.triangles.T)
-    normals = _normals(points, corners)
-    outwards = -1.0 if _is_inside_out(normals, points, corners[0]) else 1.0
+    outwards = -1.0 if _is_inside_out(points, corners) else 1.0
     touching = around[corners[0]] | around[corners[1]] | around[corners[2]]
+    normals = _normals(points, [of[touching] for of in corners])
+    along = outwards * np.array([of.sum(dtype=np.float64) for of in normals])
     middle = points[:, around].mean(axis=1, dtype=np.float64)
-    along = [outwards * float(of[touching].sum(dtype=np.float64)) for of in normals]
-    towards = _unit(middle if sphere else np.array(along), middle)
+    towards = _unit(middle if sphere else along, middle)
     up, right = _upright(towards)
     depth, x, y = (_along(points, direction) for direction in (towards, right, up))
     is_near = None
@@ -296,7 +303,7 @@ def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -
     return Projection(
         positions=np.column_stack([x, y]),
         depth=depth,
-        triangles=mesh.triangles[faces],
+        triangles=np.stack([of[faces] for of in corners]).T,
         directions={
             name: (float(to_right), float(to_top))
             for name, (to_right, to_top) in directions.items()
@@ -329,19 +336,20 @@ def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.in
     """
     left, _, bottom, _ = window.limits
     scale = n_pixels / (2 * window.half_width)
-    places = (projection.positions - (left, bottom)) * scale
-    # Pixels whose centres may be inside: those of the rectangle around each triangle.
-    triangles = projection.triangles
-    first: list[Array] = []
-    last: list[Array] = []
-    for along in np.ascontiguousarray(places.T):
-        a, b, c = (along[of] for of in triangles.T)
-        low = np.ceil(np.minimum(np.minimum(a, b), c) - 0.5).clip(0, n_pixels).astype(np.int64)
-        high = np.floor(np.maximum(np.maximum(a, b), c) + 0.5).clip(0, n_pixels).astype(np.int64)
+    places = (projection.positions - np.array([left, bottom])) * scale
+    # How many centres of pixels are to the left of each vertex, and how many below. A triangle may
+    # hold those of which some corners have more than others.
+    corners, before = tuple(projection.triangles.T), np.floor(places + 0.5).clip(0, n_pixels)
+    first: list[NDArray[np.integer[Any]]] = []
+    last: list[NDArray[np.integer[Any]]] = []
+    for along in before.T.astype(np.int32):
+        a, b, c = (along[of] for of in corners)
+        low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
         has_pixels = high > low
-        triangles = triangles[has_pixels]
+        corners = tuple(of[has_pixels] for of in corners)
         first = [of[has_pixels] for of in (*first, low)]
         last = [of[has_pixels] for of in (*last, high)]
+    triangles = np.stack(corners, axis=1)
     width, height = (high - low for low, high in zip(first, last, strict=True))
     count = width * height
     if count.sum() > _MOST_TESTS * n_pixels**2:
@@ -386,20 +394,21 @@ def _normals(points: Array, corners: Sequence[NDArray[np.integer[Any]]]) -> tupl
     return y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2
 
 
-def _is_inside_out(
-    normals: Sequence[Array], points: Array, first: NDArray[np.integer[Any]]
-) -> bool:
+def _is_inside_out(points: Array, corners: Sequence[NDArray[np.integer[Any]]]) -> bool:
     """Tell whether the normals point inwards, as those of some tools do: the volume is negative.
 
-    Only a closed surface has a volume; its normals cancel each other out.
+    Only a closed surface has a volume; its normals cancel each other out. Some of many triangles
+    are enough to see this.
     """
+    some = [of[:: max(1, len(of) // _LOOKED_AT)] for of in corners]
+    normals = _normals(points, some)
     whole = np.sqrt(sum(of * of for of in normals)).sum(dtype=np.float64)
     left = np.linalg.norm([of.sum(dtype=np.float64) for of in normals])
-    is_closed = left < 0.05 * whole
     volume = sum(
-        (of * along[first]).sum(dtype=np.float64) for of, along in zip(normals, points, strict=True)
+        (of * along[some[0]]).sum(dtype=np.float64)
+        for of, along in zip(normals, points, strict=True)
     )
-    return bool(is_closed and volume < 0)
+    return bool(left < 0.05 * whole and volume < 0)
 
 
 def _barycentric(points: Array, corners: Array) -> Array:
