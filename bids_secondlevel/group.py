@@ -56,7 +56,12 @@ from bids_secondlevel.reports.sentences import (
     sentences_of,
 )
 from bids_secondlevel.stats.anova import analyses_of_variance
-from bids_secondlevel.stats.combined_bins import over_contrasts, weights_in_words, with_combined
+from bids_secondlevel.stats.combined_bins import (
+    over_contrasts,
+    weights_in_words,
+    with_combined,
+    with_means,
+)
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.dependence import dependent_contrasts
 from bids_secondlevel.stats.gather import common_definition, gather, select
@@ -281,7 +286,7 @@ def _profiles(results: GroupResults, folder: GroupFolder) -> "pd.DataFrame":
     used = results.estimates.loc[results.estimates["status"] != "excluded", "participant_id"]
     people = {} if used.nunique() > MOST_NAMED else find_estimates(folder.output_dir)
     shown = {label: paths for label, paths in people.items() if f"sub-{label}" in set(used)}
-    return read_profiles(shown, results.visual_field)
+    return with_means(read_profiles(shown, results.visual_field))
 
 
 def check_model(model: str, settings: Settings) -> None:

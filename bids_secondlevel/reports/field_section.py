@@ -11,7 +11,9 @@ from bids_secondlevel.core.results import GroupResults, ParticipantResults
 from bids_secondlevel.core.roi_rule import area_name
 from bids_secondlevel.core.rows import MISSING, grouped
 from bids_secondlevel.core.visual_field import ASYMMETRIES, asymmetries
-from bids_secondlevel.reports.charts.field import Ranges, draw_discs, draw_profiles
+from bids_secondlevel.reports.charts.field import Ranges, draw_discs
+from bids_secondlevel.reports.charts.profiles import draw_distances, draw_profiles
+from bids_secondlevel.reports.charts.style import Chart
 from bids_secondlevel.reports.page import Section, Table, table_of
 from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS, SERIES
 
@@ -32,12 +34,8 @@ def participant_field_section(results: ParticipantResults) -> list[Section]:
     bins = results.visual_field
     if bins.empty or bins["estimate"].isna().all():
         return []
-    bins, ranges = bins.assign(p_fwe=float("nan")), _ranges(results.definition)
-    units = results.definition.wording.units
-    charts = [
-        *draw_discs(bins, ranges, units=units),
-        *draw_profiles(bins, ranges, units=units),
-    ]
+    bins = bins.assign(group=EVERYBODY, versus=MISSING, p_corrected=float("nan"))
+    charts = _charts(bins, bins, None, results.definition)
     return [Section(_HEADING, text=_WHAT, charts=charts, tables=_differences(bins))]
 
 
@@ -49,24 +47,39 @@ def group_field_section(results: GroupResults, participants: "pd.DataFrame") -> 
     participants
         Bins of each participant, or no rows.
     """
-    tests = results.visual_field
-    bins = tests[tests["group"] == EVERYBODY].rename(columns={"mean": "estimate"})
+    tests, groups = results.visual_field, results.groups
+    bins = tests[(tests["group"] == EVERYBODY) != bool(groups)].rename(columns={"mean": "estimate"})
     if bins.empty or bins["estimate"].isna().all():
         return []
-    most = bins.groupby(list(SERIES), sort=False)["n"].transform("max")
+    is_difference = bins["versus"] != MISSING
+    bins = bins.assign(p_corrected=bins["p_fwe"].where(~is_difference, bins["p_holm"]))
+    most = bins.groupby([*SERIES, "group", "versus"], sort=False)["n"].transform("max")
     shown = bins.assign(estimate=bins["estimate"].mask(2 * bins["n"] < most))
-    ranges = _ranges(results.definition)
-    units = results.definition.wording.units
-    charts = [
-        *draw_discs(shown, ranges, units=units),
-        *draw_profiles(bins, ranges, participants, units=units),
-    ]
+    group = participants["participant_id"].map(groups) if groups else EVERYBODY
+    charts = _charts(bins, shown, participants.assign(group=group), results.definition)
     is_main = tests["hemi"].isin(main_rows(tests["hemi"]))
     differences = tests[tests["profile"].isin(ASYMMETRIES) & is_main]
-    columns = "session task contrast area hemi group profile n mean ci95_low ci95_high t df p note"
+    columns = (
+        "session task contrast area hemi group versus profile n mean ci95_low ci95_high t df p note"
+    )
     table = table_of(_DIFFERENCES, differences, FIELD_TEST_COLUMNS, columns)
     tables = [] if differences.empty else [table]
     return [Section(_HEADING, text=_WHAT, charts=charts, tables=tables)]
+
+
+def _charts(
+    bins: "pd.DataFrame",
+    in_discs: "pd.DataFrame",
+    participants: "pd.DataFrame | None",
+    definition: Definition,
+) -> list[Chart]:
+    """Draw everything there is of bins: discs and profiles."""
+    ranges, units = _ranges(definition), definition.wording.units
+    return [
+        *draw_discs(in_discs, ranges, definition.positions, units=units),
+        *draw_profiles(bins, ranges, participants, units=units),
+        *draw_distances(bins, participants, units=units),
+    ]
 
 
 def _ranges(definition: Definition) -> Ranges:

@@ -15,7 +15,7 @@ from bids_secondlevel.core.planned import PlannedContrast
 from bids_secondlevel.core.positions import OWN
 from bids_secondlevel.core.rows import MISSING, grouped
 from bids_secondlevel.stats.planned import weights_of
-from bids_secondlevel.stats.visual_field import KEY
+from bids_secondlevel.stats.visual_field import KEY, spread_bins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +69,24 @@ def with_combined(
     if whole.empty:
         return bins
     return pd.concat([bins, *_means_at_own_positions(bins), *_planned(planned, whole)])
+
+
+def with_means(profiles: "pd.DataFrame") -> "pd.DataFrame":
+    """Add the same means to the bins of single participants.
+
+    Parameters
+    ----------
+    profiles
+        With :data:`~.rois.visual_field.VISUAL_FIELD_COLUMNS`.
+    """
+    import pandas as pd
+
+    means = list(_means_at_own_positions(spread_bins(profiles)))
+    if not means:
+        return profiles
+    bins = pd.concat(means)["estimate"].reset_index()
+    rows = bins.melt(list(KEY), var_name="participant_id", value_name="estimate")
+    return pd.concat([profiles, rows.replace(np.inf, np.nan)], ignore_index=True)
 
 
 def _means_at_own_positions(bins: "pd.DataFrame") -> "Iterator[pd.DataFrame]":

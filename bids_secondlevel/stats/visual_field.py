@@ -252,12 +252,12 @@ def _reasons(gaps: Array, status: NDArray[np.intp]) -> Array:
 def _up_to_the_last(series: _Series) -> _Series:
     """Leave out rings, and distances, beyond the last one that somebody has a vertex in."""
     is_there = (series.reasons != _EMPTY).any(axis=1)
-    is_used = np.full(len(series.bins), fill_value=True)
-    for profile, column in (("eccentricity", "eccentricity_high"), ("distance", "distance_high")):
-        high = series.bins[column]
-        reached = high.where(is_there & series.is_of(profile), 0)
+    is_used = series.bins["profile"].notna()
+    for profiles in (("eccentricity", "cell"), ("distance",)):
+        high = series.bins[f"{profiles[0]}_high"]
+        reached = high.where(is_there & series.is_of(profiles[0]), 0)
         last = reached.groupby(series.bins["position"].to_numpy()).transform("max")
-        is_used &= (np.isinf(high) | (high <= last)).to_numpy()
+        is_used &= ~series.bins["profile"].isin(profiles) | (high <= last)
     return _Series(series.bins[is_used], series.values[is_used], series.reasons[is_used])
 
 

@@ -5,15 +5,11 @@ from itertools import pairwise, product
 import numpy as np
 import pandas as pd
 import pytest
-from pictures import groups, is_linear, marks, texts
+from pictures import SVG, groups, is_linear, marks, texts
 
-from bids_secondlevel.reports.charts.field import (
-    draw_discs,
-    draw_profiles,
-    outline,
-    pixels,
-    radius,
-)
+from bids_secondlevel.core.positions import Position
+from bids_secondlevel.reports.charts.field import draw_discs, outline, pixels, radius
+from bids_secondlevel.reports.charts.profiles import draw_distances, draw_profiles
 from bids_secondlevel.rois.visual_field import BIN
 from bids_secondlevel.stats.visual_field import SERIES
 
@@ -43,10 +39,13 @@ def study(contrasts=("attend",), *, hemis=("both",), group=False, seed=0):
         ignore_index=True,
     )
     rows["estimate"] = np.random.default_rng(seed).normal(size=len(rows))
-    rows["p_fwe"] = NAN
+    rows = rows.assign(p_corrected=NAN, group="all", versus="n/a")
     if group:
         rows = rows.assign(
-            ci95_low=rows["estimate"] - 0.5, ci95_high=rows["estimate"] + 0.5, n=8.0, p_fwe=0.5
+            ci95_low=rows["estimate"] - 0.5,
+            ci95_high=rows["estimate"] + 0.5,
+            n=8.0,
+            p_corrected=0.5,
         )
     return rows[[*SERIES, *rows.columns.difference(SERIES, sort=False)]]
 
@@ -72,6 +71,100 @@ def test_pixels_are_those_of_the_cell_that_they_lie_in():
     assert drawn[0, 0] == 0
 
 
+def test_a_linear_disc_ends_some_way_beyond_the_limits_of_the_rois():
+    rows = study()
+    for limit, rim in ((1.5, 4), (2.0, 4), (2.1, 8), (50.0, 8)):
+        _, linear = draw_discs(rows, {"V1": [(0.0, limit)]})
+        assert linear.folded == f"With linear eccentricity, up to {rim} degrees"
+    assert (radius(np.array([1.0, 2.0]), 4.0, "linear") == [0.25, 0.5]).all()
+    cells = rows[rows["profile"] == "cell"].reset_index(drop=True)
+    drawn = pixels(cells, 8.0, np.full(len(cells), 9, dtype=np.uint8), "linear") > 0
+    # A ring of the radii 1/16 and 1 of the disc, in a square.
+    assert drawn.mean() == pytest.approx(np.pi / 4 * (1 - 1 / 256), abs=0.002)
+
+
+def test_positions_are_marked_where_they_are():
+    positions = [
+        Position(name="UL", eccentricity=2, polar_angle=-45),
+        Position(name="far", eccentricity=30, polar_angle=90),
+    ]
+    for chart, scale in zip(
+        draw_discs(study(), V1, positions), ("cortical", "linear"), strict=True
+    ):
+        (mark,) = marks(chart, "position")
+        (centre,) = [of.mean(axis=0) for of in marks(chart, "limit")]
+        right, up = mark[0] - centre
+        assert right == pytest.approx(-up, rel=1e-3)
+        assert right < 0
+        assert "UL at 2 degrees and a polar angle of -45" in chart.caption
+        circle = next(groups(chart, "limit")[0].iter(f"{SVG}circle"))
+        at, end = radius(np.array([2.0, 5.0]), 8.0, scale)
+        assert np.hypot(right, up) / float(circle.get("r")) == pytest.approx(at / end, rel=1e-3)
+
+
+def of_groups(rows):
+    """Two groups, and their difference, which is significant in the first ring."""
+    parts = []
+    for group, versus in (("A", "n/a"), ("B", "n/a"), ("A", "B")):
+        of = rows.assign(group=group, versus=versus, p_corrected=0.5)
+        if versus == "B":
+            of.loc[of.index[0], "p_corrected"] = 0.01
+        parts.append(of)
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_groups_have_discs_and_curves_of_their_own_and_a_disc_of_their_difference():
+    rows = of_groups(study(("attend", "ignore"), group=True))
+    chart, _ = draw_discs(rows, V1)
+    named = ["attend, A", "attend, B", "attend, A minus B", "ignore, A"]
+    assert [text for text in texts(chart) if text in named] == named
+    assert "p_holm < 0.05" in chart.caption
+    people = pd.concat(
+        [
+            study(("attend", "ignore"), seed=i).assign(participant_id=f"sub-{i}", group="AB"[i % 2])
+            for i in range(1, 7)
+        ]
+    )
+    (chart,) = draw_profiles(rows, V1, people)
+    assert len(groups(chart, "curve")) == 2 * 2 * 2
+    assert len(groups(chart, "participant")) == 6 * 2 * 2
+    assert len(groups(chart, "differing")) == 1
+    assert {"A", "B", "groups differ, p_holm < 0.05"} <= set(texts(chart))
+
+
+def around(positions, **columns):
+    """Bins of distance around positions."""
+    bins = [
+        (profile, 0.5, 8.0, NAN, NAN, position, *bounds)
+        for position in positions
+        for profile, edges in (
+            ("polar_angle_distance", range(0, 181, 30)),
+            ("distance", [0, 1, 2, 4, 8, 16]),
+        )
+        for bounds in pairwise(edges)
+    ]
+    rows = study()[lambda rows: rows["profile"] == "eccentricity"].iloc[[0] * len(bins)]
+    rows = rows.reset_index(drop=True).assign(**pd.DataFrame(bins, columns=list(BIN)))
+    estimates = np.random.default_rng(3).normal(size=len(bins))
+    return rows.assign(estimate=estimates, **columns)
+
+
+def test_profiles_around_positions_are_those_of_the_own_one_if_there_is_one():
+    with_own = around(["UL", "UR", "own"])
+    without = around(["UL", "UR"], contrast="ignore")
+    (chart,) = draw_distances(pd.concat([with_own, without]))
+    assert chart.title == "Profiles around positions: V1, task main"
+    assert len(groups(chart, "curve")) == 2 + 4
+    drawn = marks(chart, "means")
+    own = with_own[with_own["position"] == "own"]
+    assert is_linear(drawn[0][:, 1], own["estimate"].iloc[:6])
+    assert is_linear(drawn[0][:, 0], np.arange(15, 181, 30))
+    assert is_linear(drawn[1][:, 1], own["estimate"].iloc[6:])
+    assert {"UL", "UR", "own", "attend", "ignore"} <= set(texts(chart))
+    assert "polar angle distance UL 0 to 30 degrees" in chart.alt
+    assert draw_distances(study()) == []
+
+
 def test_the_fovea_takes_more_room_than_its_degrees():
     drawn = radius(np.array([0, 1, 2, 4, 8]), 8.0)
     assert drawn[0] == 0
@@ -81,13 +174,17 @@ def test_the_fovea_takes_more_room_than_its_degrees():
 
 def test_a_disc_for_each_contrast_with_its_extremes_in_words():
     rows = study(("attend", "ignore"), hemis=("L", "R", "both"))
-    (chart,) = draw_discs(rows, V1)
+    chart, linear = draw_discs(rows, V1)
     assert {"attend", "ignore"} <= set(texts(chart))
-    assert len(groups(chart, "limit")) == 2
+    assert len(groups(chart, "limit")) == len(groups(chart, "covered")) == 2
     assert chart.name == "task-main_space-fsnative_label-V1_stat-effect_field"
     assert "limits of the ROIs" in chart.caption
     assert "p_fwe" not in chart.caption
     of = rows[(rows["contrast"] == "attend") & (rows["hemi"] == "both")]
+    assert not chart.folded
+    assert linear.folded == "With linear eccentricity, up to 8 degrees"
+    assert linear.name == "task-main_space-fsnative_label-V1_stat-effect_linearfield"
+    assert "Eccentricity is linear" in linear.caption
     cells = of.loc[of["profile"] == "cell", "estimate"]
     assert f"attend: {cells.min():.3g} to {cells.max():.3g} in 48 cells" in chart.alt
 
@@ -100,9 +197,9 @@ def test_outlines_are_around_what_is_significant():
     assert len(outline(cells)) == 24  # the inner circle and the rim
     rows = study(group=True)
     assert not groups(draw_discs(rows, V1)[0], "significant")
-    rows.loc[rows.index[-1], "p_fwe"] = 0.01
-    (chart,) = draw_discs(rows, V1)
-    assert len(groups(chart, "significant")) == 1
+    rows.loc[rows.index[-1], "p_corrected"] = 0.01
+    chart, linear = draw_discs(rows, V1)
+    assert len(groups(chart, "significant")) == len(groups(linear, "significant")) == 1
     assert "Outlined: p_fwe < 0.05" in chart.caption
 
 
@@ -154,7 +251,7 @@ def test_what_has_no_number_is_not_drawn():
 
 
 def test_hemispheres_have_charts_of_their_own_if_nothing_is_pooled():
-    charts = draw_discs(study(hemis=("L", "R")), V1)
+    charts = draw_discs(study(hemis=("L", "R")), V1)[::2]
     assert [c.name.count("hemi-") for c in charts] == [1, 1]
     assert "left hemisphere" in charts[0].title
 
@@ -162,7 +259,7 @@ def test_hemispheres_have_charts_of_their_own_if_nothing_is_pooled():
 def test_many_contrasts_become_several_charts():
     contrasts = [f"contrast{i}" for i in range(13)]
     for charts, n in (
-        (draw_discs(study(contrasts), V1), 2),
+        (draw_discs(study(contrasts), V1)[::2], 2),
         (draw_profiles(study(contrasts), V1), 4),
     ):
         assert len({chart.name for chart in charts}) == len(charts) == n

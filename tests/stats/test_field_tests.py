@@ -120,6 +120,23 @@ def test_rings_that_nobody_has_are_left_out():
     assert list(tested["profile"]).count("polar_angle") == 4
 
 
+def test_far_distances_that_nobody_has_are_left_out_but_no_angles():
+    around = [
+        *(("polar_angle_distance", low, low + 60) for low in (0, 60, 120)),
+        *(("distance", *bounds) for bounds in pairwise([0, 1, 2, 4])),
+    ]
+    tables = []
+    for i in range(2):
+        bins = pd.DataFrame(around, columns=["profile", "distance_low", "distance_high"])
+        rows = rows_of(str(i), np.ones(9)).iloc[[3] * len(bins)].reset_index(drop=True)
+        rows = rows.assign(position="UL", polar_angle_low=NAN, polar_angle_high=NAN, **bins)
+        rows.loc[5, ["estimate", "n_finite", "n_vertices"]] = NAN, 0, 0
+        tables.append(rows)
+    tested = across(tables)
+    assert list(tested["distance_high"]) == [60, 120, 180, 1, 2]
+    assert set(tested["n"]) == {2}
+
+
 def test_who_has_no_number_is_named_with_the_reason():
     tables = [rows_of(str(i), np.arange(9.0) + i) for i in range(3)]
     tables[1]["estimate"] = NAN

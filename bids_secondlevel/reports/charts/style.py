@@ -78,6 +78,8 @@ class Chart:
     """How to read it: what the marks are, in which units, of how many."""
     alt: str
     """Its main numbers in words."""
+    folded: str = ""
+    """What to click on in a page to see it; empty if it is always shown."""
 
 
 def to_svg(
