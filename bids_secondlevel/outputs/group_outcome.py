@@ -121,7 +121,7 @@ def tell_replaced(results: GroupResults, folder: GroupFolder) -> None:
         return
     now = tomllib.loads(results.settings)
     told = [
-        f"--{key} {_given(before.get(key))} before, {_given(now.get(key))} now"
+        _changed(key, before.get(key), now.get(key))
         for key in dict.fromkeys((*before, *now))
         if before.get(key) != now.get(key) and key not in ("units", "labels")
     ]
@@ -137,6 +137,13 @@ def tell_replaced(results: GroupResults, folder: GroupFolder) -> None:
             folder.path,
             "; ".join(told),
         )
+
+
+def _changed(key: str, before: Any, now: Any) -> str:
+    """Name a setting and both its values, or the entries of a config file that are others."""
+    if any(isinstance(value, list) and isinstance(value[0], dict) for value in (before, now)):
+        return f"{'no' if before is None else 'other'} [[{key}]] entries before"
+    return f"--{key} {_given(before)} before, {_given(now)} now"
 
 
 def _given(value: Any) -> str:

@@ -501,6 +501,21 @@ def test_results_of_other_settings_are_replaced_with_a_message(processed, output
     assert caplog.text.count(REPLACED) == 2
 
 
+def test_entries_of_a_config_file_that_changed_are_named_and_not_printed(
+    processed, output, caplog, tmp_path
+):
+    path = tmp_path / "planned.toml"
+    assert group(processed, output) == 0
+    for weight, said in ((1, "no [[planned]] entries before"), (2, "other [[planned]] entries")):
+        path.write_text(
+            '[[planned]]\nname = "a"\ntask = "main"\nroi = "left"\n'
+            f"contrast = {{ attend = {weight} }}\n"
+        )
+        assert group(processed, output, "--config", str(path)) == 0
+        assert f"{REPLACED} ({said}" in caplog.text
+    assert "{" not in caplog.text
+
+
 def test_results_of_other_rois_are_replaced_with_a_message(processed, output, caplog):
     assert group(processed, output) == 0
     options = ["--localizer-threshold", "2.2", "--no-report", "--n-procs", "1"]
