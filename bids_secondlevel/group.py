@@ -277,7 +277,10 @@ def write_group_page(results: GroupResults, folder: GroupFolder) -> None:
         If a file cannot be written.
     """
     people = results.estimates["participant_id"].unique()
-    page = group_page(results, folder.pages_of(people), _profiles(results, folder))
+    few = people if len(people) <= MOST_NAMED else ()
+    thumbnails = {of: path.read_bytes() for of, path in folder.thumbnails_of(few).items()}
+    pages, profiles = folder.pages_of(people), _profiles(results, folder)
+    page = group_page(results, pages, profiles, thumbnails)
     write_page(render(page), page.charts, folder)
 
 

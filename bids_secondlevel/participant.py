@@ -177,7 +177,7 @@ def process_participant(label: str, study: Study) -> Outcome:
     outcome = summarize_results(chosen, found.problems, found.results)
     try:  # last of all: whatever fails here costs no number
         remove_files(folder.pages())
-        portrait, explorer = Portrait(None, (_NOT_DRAWN,)), None
+        portrait, explorer = Portrait(None, messages=(_NOT_DRAWN,)), None
         if settings.report:
             portrait, explorer = _draw(found, chosen)
         results = replace(
@@ -186,6 +186,7 @@ def process_participant(label: str, study: Study) -> Outcome:
             messages=(*outcome.messages, *portrait.messages),
             errors=outcome.errors,
             portrait=portrait.svg,
+            thumbnail=portrait.thumbnail,
             explorer=None if explorer is None else folder.explorer.name,
         )
         written |= write_report(results, folder)

@@ -48,13 +48,13 @@ _TURNED = f"html {{ background: {_PAPER} }} body {{ filter: invert(0.93) hue-rot
 
 _LINES_TURNED = """\
 html { background: #0d0d0d } svg { filter: invert(0.95) }
-svg image, svg path[style*="fill: #"]:not([style*="#ffffff"]) { filter: invert(1) }
+svg image, svg rect[fill^="#"] { filter: invert(1) }
 """
 """Text and lines are turned, maps and the colours of ROIs are not."""
 
 _PAPER_DARK = f"""\
 html {{ background: {_PAPER} }} svg text {{ fill: #e6edf3 }}
-svg path[style*="fill: #ffffff"] {{ fill: {_PAPER} !important }}
+svg [fill="white"] {{ fill: {_PAPER} !important }}
 """
 """Only text and paper are turned."""
 
@@ -107,11 +107,11 @@ def pictures_of(derivatives: Path) -> Iterator[Picture]:
 def _size(svg: Path) -> tuple[int, int]:
     """Read the size of a chart without its notes, which are sentences, and convert it to pixels."""
     text = svg.read_text(encoding="utf-8")
-    found = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', text)
+    found = re.search(r"""width=['"]([\d.]+)pt['"] height=['"]([\d.]+)pt['"]""", text)
     if found is None:
         raise SystemExit(f"{svg}: no size in points.")
     width, height = map(float, found.groups())
-    notes = re.findall(r'<text [^>]*\by="([\d.]+)"[^>]*>[^<]*\.</text>', text)
+    notes = re.findall(r"""<text [^>]*\by=['"]([\d.]+)['"][^>]*>[^<]*\.</text>""", text)
     height = min([height, *(float(y) - 9 for y in notes)])
     return round(width * 96 / 72), round(height * 96 / 72)
 

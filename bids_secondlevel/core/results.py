@@ -46,6 +46,8 @@ class ParticipantResults:
     """Why estimates are missing."""
     portrait: bytes | None = None
     """The picture of the cortex, or of slices (SVG), if there is one."""
+    thumbnail: bytes | None = None
+    """Only the ROIs, small (PNG), if there is a picture."""
     explorer: str | None = None
     """Name of the page with the cortex in three dimensions, if there is one."""
 

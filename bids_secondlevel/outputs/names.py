@@ -15,6 +15,7 @@ QUALITY = "desc-roi_quality"
 OVERLAP = "desc-roi_overlap"
 VISUAL_FIELD = "desc-visualfield_estimates"
 CORTEX = "desc-rois_cortex"
+THUMBNAIL = "desc-rois_thumbnail"
 ANALYSES = "analyses"
 """The folder of group analyses that have a name."""
 _TABLES = (ESTIMATES, QUALITY, OVERLAP, SWEEP, RUNS, VISUAL_FIELD)
@@ -89,6 +90,11 @@ class ParticipantFolder:
         """The picture of the cortex; the pictures of all sessions lie together."""
         return self._figures / f"{self._name(space=self.space)}_{CORTEX}.svg"
 
+    @property
+    def thumbnail(self) -> Path:
+        """The ROIs on the cortex, small, which the page of the group shows."""
+        return self._figures / f"{self._name(space=self.space)}_{THUMBNAIL}.png"
+
     def chart(self, name: str) -> Path:
         """Name the file of a chart."""
         entities = name.removeprefix(f"ses-{self.session}_")  # which the prefix says already
@@ -140,7 +146,8 @@ class ParticipantFolder:
 
     def pages(self) -> list[Path]:
         """List the pages that are there, their pictures, and what they take besides the tables."""
-        every = (self.page, self.explorer, self.report, self.portrait, *self.charts())
+        pictures = (self.portrait, self.thumbnail, *self.charts())
+        every = (self.page, self.explorer, self.report, *pictures)
         return [path for path in every if path.is_file()]
 
     def charts(self) -> list[Path]:
@@ -167,7 +174,7 @@ class ParticipantFolder:
             path
             for folder, names in (
                 (self._folder("func"), [f"_{name}.tsv" for name in _TABLES]),
-                (self._figures, [f"_{CORTEX}.svg"]),
+                (self._figures, [f"_{CORTEX}.svg", f"_{THUMBNAIL}.png"]),
             )
             for path in sorted(
                 path
@@ -272,6 +279,16 @@ class GroupFolder:
         return {
             of: f"{up}{name}" for of, name in pages.items() if (self.output_dir / name).exists()
         }
+
+    def thumbnails_of(self, participants: Iterable[str]) -> dict[str, Path]:
+        """Find the small pictures of participants (with ``sub-``) that have one, in any space."""
+        found: dict[str, Path] = {}
+        for participant in participants:
+            figures = self.output_dir / participant / "figures"
+            there = figures.glob(f"{participant}_*{THUMBNAIL}.png")
+            if first := min(there, default=None):
+                found[participant] = first
+        return found
 
 
 def find_estimates(output_dir: Path) -> dict[str, list[Path]]:

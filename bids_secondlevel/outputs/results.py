@@ -162,8 +162,9 @@ def write_report(results: ParticipantResults, folder: ParticipantFolder) -> Writ
         "Errors": results.errors,
         "CortexDrawn": results.portrait is not None,
     }
-    portrait = {} if results.portrait is None else {folder.portrait: results.portrait}
-    return write_files({**portrait, folder.report: json_bytes(said)})
+    drawn = {folder.portrait: results.portrait, folder.thumbnail: results.thumbnail}
+    pictures = {path: picture for path, picture in drawn.items() if picture is not None}
+    return write_files({**pictures, folder.report: json_bytes(said)})
 
 
 def write_page(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
@@ -43,7 +44,12 @@ _MORE = "More of them are in logs/results.md."
 _TESTED = "n mean ci95_low ci95_high p p_fwe p_holm q_fdr t df bf10 p_equivalence hedges_g cohens_d"
 
 
-def group_page(results: GroupResults, pages: Mapping[str, str], profiles: "pd.DataFrame") -> Page:
+def group_page(
+    results: GroupResults,
+    pages: Mapping[str, str],
+    profiles: "pd.DataFrame",
+    thumbnails: Mapping[str, bytes] = MappingProxyType({}),
+) -> Page:
     """Put together the page of the group.
 
     Parameters
@@ -52,6 +58,8 @@ def group_page(results: GroupResults, pages: Mapping[str, str], profiles: "pd.Da
         Names of the participants' own pages, beside this one, by participant.
     profiles
         Of each participant over the visual field; no rows if there are too many to be shown.
+    thumbnails
+        Small pictures of the ROIs (PNG), by participant.
     """
     results = readable(results)
     estimates, wording = results.estimates, results.definition.wording
@@ -67,7 +75,7 @@ def group_page(results: GroupResults, pages: Mapping[str, str], profiles: "pd.Da
         f"estimates of {where}; {counted(len(results.definition.rois), 'ROI')}, "
         f"{counted(tested, 'test')}.",
         [
-            _verdicts_section(results, pages),
+            _verdicts_section(results, pages, thumbnails),
             *_planned_section(results),
             *tests,
             *_words_section(results),
@@ -150,14 +158,16 @@ def _anova_section(anova: "pd.DataFrame") -> list[Section]:
     return [Section("Analysis of variance", text=text, tables=(table,))]
 
 
-def _verdicts_section(results: GroupResults, pages: Mapping[str, str]) -> Section:
+def _verdicts_section(
+    results: GroupResults, pages: Mapping[str, str], thumbnails: Mapping[str, bytes]
+) -> Section:
     """Give the verdict of each participant, and say who is not in the statistics, and why."""
     verdicts = results.participants[["participant_id", "verdict"]]
     counts = Counter(verdicts["verdict"])
     summary = in_words([f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]])
     text, notes = _left_out(results.estimates, results.exclusions)
     badges = [
-        Badge(name=who, verdict=verdict, href=pages.get(who))
+        Badge(name=who, verdict=verdict, href=pages.get(who), thumbnail=thumbnails.get(who))
         for who, verdict in verdicts.itertuples(index=False)
     ]
     return Section(

@@ -5,6 +5,7 @@ address in it that a browser would ask for.
 """
 
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -237,6 +238,15 @@ class Badge:
     name: str
     verdict: str
     href: str | None
+    thumbnail: bytes | None = None
+    """A small picture (PNG)."""
+
+    @property
+    def picture(self) -> str | None:
+        """The address of the small picture, which holds it."""
+        if self.thumbnail is None:
+            return None
+        return f"data:image/png;base64,{b64encode(self.thumbnail).decode()}"
 
 
 @dataclass(frozen=True)

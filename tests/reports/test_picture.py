@@ -17,7 +17,7 @@ from PIL import Image
 from bids_secondlevel.core.roi_rule import VISUAL_AREAS, components, roi_colours
 from bids_secondlevel.core.values import Mesh
 from bids_secondlevel.maps.display import DisplaySurface
-from bids_secondlevel.reports.cortex.panels import MAX_Z_PANELS, Legend
+from bids_secondlevel.reports.cortex.panels import MAX_Z_PANELS, SMALL, Legend
 from bids_secondlevel.reports.cortex.picture import draw_cortex
 from bids_secondlevel.reports.cortex.view import Layers, look_at
 
@@ -68,7 +68,7 @@ def on_balls(hemispheres):
 
 
 def draw(legend=LEGEND, **hemispheres):
-    return draw_cortex(*on_balls(hemispheres), legend)
+    return draw_cortex(*on_balls(hemispheres), legend).svg
 
 
 def pixels_of(**hemispheres):
@@ -138,6 +138,21 @@ def test_a_planted_vertex_is_up_where_it_is_dorsal_and_right_where_it_is_right()
     )
     assert row.mean() > 128  # counted from the bottom
     assert column.mean() > 128
+
+
+def test_the_thumbnail_shows_an_roi_of_one_vertex_too():
+    layers = make_layers()
+    nothing = np.zeros(len(layers.visual_area), dtype=bool)
+    one = nothing.copy()
+    one[np.flatnonzero(layers.retinotopic)[0]] = True
+    sides = {"L": make_layers(rois={"one": one}), "R": make_layers(rois={"one": nothing})}
+    thumbnail = draw_cortex(*on_balls(sides), LEGEND).thumbnail
+    with Image.open(io.BytesIO(thumbnail)) as opened:
+        pixels = np.asarray(opened.convert("RGB")) / 255
+    assert pixels.shape == (SMALL, 2 * SMALL, 3)
+    is_roi = np.isclose(pixels, components(roi_colours(["one"])["one"]), atol=0.02).all(axis=2)
+    assert is_roi[:, :SMALL].any()
+    assert not is_roi[:, SMALL:].any()
 
 
 def test_vertices_of_several_rois_nan_and_weak_z_are_told_apart():

@@ -1,5 +1,6 @@
 """The picture of a participant's cortex, and which surface it is drawn on."""
 
+import base64
 import os
 import re
 import shutil
@@ -82,6 +83,17 @@ def test_the_picture_says_who_what_and_how_many(inflated, output):
         "bids:freesurfer:sub-01/surf/lh.inflated",
         "bids:freesurfer:sub-01/surf/rh.inflated",
     ]
+
+
+def test_the_page_of_the_group_shows_the_rois_of_each_participant(inflated, output):
+    assert level(inflated, output) == 0
+    small = output / "sub-01" / "figures" / "sub-01_space-fsnative_desc-rois_thumbnail.png"
+    held = base64.b64encode(small.read_bytes()).decode()
+    assert main([str(inflated.root), str(output), "group"]) == 0
+    page = (output / "group.html").read_text()
+    assert f'<img src="data:image/png;base64,{held}" alt="ROIs of sub-01">' in page
+    assert level(inflated, output, "--no-report") == 0
+    assert not small.exists()
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_planted_voxel_is_left_and_dorsal_in_its_slice(order, steps):
     views, tilt = look_through(maps, grid)
     assert [view.name for view in views] == ["y = -81", "y = -72", "y = -63"]
     assert tilt == 0
-    pictures = images(draw_slices(maps, grid, LEGEND))
+    pictures = images(draw_slices(maps, grid, LEGEND).svg)
     seen = [is_coloured(pixels, roi_colours(["one"])["one"]) for pixels in pictures[3::4]]
     assert [mask.any() for mask in seen] == [True, False, False]
     row, column = np.nonzero(seen[0])
@@ -133,8 +133,8 @@ def test_oblique_grids_are_cut_along_their_voxels_and_say_so(degrees):
     oblique = Grid(grid.shape, turn @ grid.affine)
     maps = halves(store)
     assert look_through(maps, oblique)[1] == pytest.approx(degrees)
-    svg = draw_slices(maps, oblique, LEGEND)
-    straight = draw_slices(maps, grid, LEGEND)
+    svg = draw_slices(maps, oblique, LEGEND).svg
+    straight = draw_slices(maps, grid, LEGEND).svg
     for one, other in zip(images(svg), images(straight), strict=True):
         np.testing.assert_array_equal(one, other)
     assert f"are {degrees} degrees off coronal" in " ".join(texts(svg))
@@ -160,17 +160,17 @@ def test_what_a_half_lacks_is_blank_there_and_told():
     is_left = X.ravel()[first] < 0
     np.testing.assert_array_equal(np.isnan(joined.z_maps["low"]), is_left)
     np.testing.assert_array_equal(joined.rois["low"], whole.rois["low"][first])
-    svg = draw_slices({"L": lacking, "R": whole}, RAS, LEGEND)
+    svg = draw_slices({"L": lacking, "R": whole}, RAS, LEGEND).svg
     assert f"low: n/a L, {whole.rois['low'].sum()} R" in texts(svg)
     assert "no map" not in texts(svg)
     neither = halves(z_maps={"low": None}, rois={"low": None})
-    written = texts(draw_slices(neither, RAS, LEGEND))
+    written = texts(draw_slices(neither, RAS, LEGEND).svg)
     assert written.count("no map") == 2 * 3  # the map and the ROIs, in each slice
 
 
 @pytest.mark.parametrize("hemi", ["L", "R"])
 def test_one_half_alone(hemi):
-    svg = draw_slices({hemi: make_half(hemi)}, RAS, LEGEND)
+    svg = draw_slices({hemi: make_half(hemi)}, RAS, LEGEND).svg
     eccentricity, _, _, rois = images(svg)[:4]
     for pixels in (eccentricity, rois):
         assert np.ptp(pixels.astype(int), axis=2).any()
@@ -183,7 +183,7 @@ def test_one_half_alone(hemi):
 def test_empty_rois_and_maps_that_are_nan():
     nothing, nan = np.zeros(SHAPE, bool), np.full(SHAPE, np.nan)
     maps = halves(rois={"low": nothing}, retinotopic=nothing, z_maps={"low": nan}, eccentricity=nan)
-    svg = draw_slices(maps, RAS, LEGEND)
+    svg = draw_slices(maps, RAS, LEGEND).svg
     assert "low: 0 L, 0 R" in texts(svg)
     eccentricity, _, z, rois = images(svg)[:4]
     for pixels in (z, rois):
@@ -196,7 +196,7 @@ def test_empty_rois_and_maps_that_are_nan():
 def test_voxels_of_several_rois_are_pale_within_the_outlines_of_each():
     inside = AREA == 1
     maps = halves(rois={"a": inside, "b": inside & (K < 7)})
-    svg = draw_slices(maps, RAS, LEGEND)
+    svg = draw_slices(maps, RAS, LEGEND).svg
     pixels = images(svg)[3]
     pale, _ = np.nonzero(
         np.isclose(pixels / 255, 0.95, atol=0.03).all(axis=2) & (pixels < 255).all(2)
@@ -224,7 +224,7 @@ def test_what_is_measured_is_drawn_inside_the_rois_of_both_halves():
         )
         for hemi in "LR"
     }
-    svg = draw_slices(maps, RAS, LEGEND)
+    svg = draw_slices(maps, RAS, LEGEND).svg
     attend, none = images(svg)[4:6]  # of the slice that the ROI is in
     redness = attend[..., 0].astype(int) - attend[..., 2]
     red, blue = redness > 50, redness < -50
@@ -258,13 +258,13 @@ def test_slices_are_those_with_the_rois():
 
 
 def test_the_picture_says_which_side_is_which_and_is_small():
-    svg = draw_slices(halves(), RAS, LEGEND)
+    svg = draw_slices(halves(), RAS, LEGEND).svg
     written = texts(svg)
     assert "Voxels of each ROI" in written
     assert written.count("L") == written.count("R") == 3 * 4
     assert "L is left in the head, R is right" in " ".join(written)
     assert len(svg) < 500_000
-    assert draw_slices(halves(), RAS, LEGEND) == svg
+    assert draw_slices(halves(), RAS, LEGEND).svg == svg
     assert not re.search(rb"\d{4}-\d\d-\d\dT", svg)  # no date
 
 

@@ -35,6 +35,9 @@ _ON_COLOURS: dict[str, Any] = {"size": 7.5, "ground": 0.75}  # where it may be d
 _LINE_PIXELS, _MOST_LINES = 2, 3
 """Width of the outline of an ROI, and how many can be told apart on the same border."""
 
+SMALL = 64
+"""Pixels of each side of a view in a thumbnail."""
+
 _STRIPES = (0.35, 0.95)
 """Greys of what has no value."""
 
@@ -162,6 +165,21 @@ def draw_panel(
     if painted is None:
         at = left + size / 2, bottom + 0.04 * size
         drawing.write(*at, "no map", size=8.5, ha="center")
+
+
+def small_rois(views: Sequence[View]) -> bytes:
+    """Draw only the ROIs of all views, small and side by side, as PNG; none is too small to see."""
+    column, step = MapColumn(heading="", paint=paint_rois), PIXELS // SMALL
+    small = []
+    for view in views:
+        pixels = _pixels(view, column, paint_rois(view.seen))
+        squares = np.lib.stride_tricks.sliding_window_view(pixels, (step, step))[::step, ::step]
+        squares = squares.reshape(SMALL, SMALL, -1)
+        is_roi = view.show(view.seen.in_rois)
+        inside = np.lib.stride_tricks.sliding_window_view(is_roi, (step, step))[::step, ::step]
+        first = inside.reshape(SMALL, SMALL, -1).argmax(axis=2)  # in any ROI, if there is one
+        small.append(np.take_along_axis(squares, first[..., None], axis=2)[..., 0])
+    return _encoded(np.concatenate(small, axis=1)[::-1])
 
 
 def _pixels(view: View, column: MapColumn, painted: Array | None) -> NDArray[np.integer[Any]]:

@@ -29,6 +29,7 @@ from bids_secondlevel.reports.cortex.panels import (
     columns_of,
     draw_panel,
     measured_columns,
+    small_rois,
     stripes,
 )
 from bids_secondlevel.reports.cortex.slices import look_through
@@ -60,6 +61,8 @@ class Portrait:
 
     svg: bytes | None
     """``None`` if there is nothing to draw, or nothing to draw it on."""
+    thumbnail: bytes | None = None
+    """Only the ROIs, small (PNG)."""
     messages: tuple[str, ...] = ()
     """Why something is not drawn."""
 
@@ -98,13 +101,15 @@ def draw_portrait(
         return Portrait(None)
     shown = [contrast for contrast, _ in measured]
     if isinstance(ground, Grid):
-        return Portrait(draw_slices(layers, ground, _legend(files, plan, shown)))
+        return draw_slices(layers, ground, _legend(files, plan, shown))
     surfaces = tuple(dict.fromkeys(surface.description for surface in ground.values()))
     missing = [hemi for hemi in HEMISPHERES if hemi not in ground]
     try:
-        return Portrait(draw_cortex(layers, ground, _legend(files, plan, shown, surfaces, missing)))
+        return draw_cortex(layers, ground, _legend(files, plan, shown, surfaces, missing))
     except ValueError as error:
-        return Portrait(None, (f"the cortex is not drawn: {error} ({', '.join(surfaces)}).",))
+        return Portrait(
+            None, messages=(f"the cortex is not drawn: {error} ({', '.join(surfaces)}).",)
+        )
 
 
 def contrasts_to_draw(files: ParticipantFiles, plan: Plan) -> tuple[Contrast, ...]:
@@ -118,7 +123,7 @@ def draw_cortex(
     hemispheres: Mapping[Hemisphere, Layers],
     surfaces: Mapping[Hemisphere, DisplaySurface],
     legend: Legend,
-) -> bytes:
+) -> Portrait:
     """Draw the retinotopy, the localizer, the ROIs and what they hold on the cortex, as SVG.
 
     A row for each hemisphere; the columns are eccentricity, polar angle, z of the localizer
@@ -144,7 +149,7 @@ def draw_cortex(
     return _draw(look_at(hemispheres, surfaces), hemispheres, legend, notes, "Vertices")
 
 
-def draw_slices(halves: Mapping[Hemisphere, Layers], grid: Grid, legend: Legend) -> bytes:
+def draw_slices(halves: Mapping[Hemisphere, Layers], grid: Grid, legend: Legend) -> Portrait:
     """Draw the same in slices of a volume, as SVG.
 
     A row for each of a few coronal slices, from the back to the front. They are not resampled:
@@ -171,7 +176,7 @@ def _draw(
     legend: Legend,
     notes: Sequence[str],
     counted: str,
-) -> bytes:
+) -> Portrait:
     """Draw a row for each view, what is measured below if it has no room, and words around."""
     columns, measured = columns_of(views, legend), measured_columns(views, legend)
     fit = len(columns) + len(measured) <= _MOST_COLUMNS
@@ -207,7 +212,7 @@ def _draw(
     _list_missing(drawing, hemispheres, beside, top, counted)
     for number, line in enumerate(lines, 1):
         drawing.write(0.08, 0.08 + (len(lines) - number) * _LINE, line, size=_LETTERS)
-    return drawing.encode()
+    return Portrait(drawing.encode(), small_rois(views))
 
 
 def _draw_side(drawing: Drawing, view: View, low: float, *, with_overview: bool) -> None:
