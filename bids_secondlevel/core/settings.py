@@ -132,7 +132,7 @@ class Settings:
         at_both_levels=True,
     )
     retinotopy_only: bool = option(
-        "define define define one ROI by retinotopy alone, without a localizer", ROIS, default=False
+        "define one ROI by retinotopy alone, without a localizer", ROIS, default=False
     )
     rule: RoiRule = RoiRule()
     retinotopy_source: str | None = option(
