@@ -115,6 +115,23 @@ def test_without_the_program_it_fails(task):
     assert "singularity" in message["msg"]
 
 
+def test_an_image_that_cannot_be_had_is_the_reason(task):
+    """In the words of Apptainer, which come after those of its progress."""
+    apptainer = task.parent / "bin" / "apptainer"
+    fatal = "FATAL:   Unable to handle docker://nobody/nothing:1.0 uri: no such host"
+    apptainer.write_text(
+        f'#!/bin/bash\necho "INFO:    Converting" >&2\necho "{fatal}" >&2\nexit 255\n'
+    )
+    apptainer.chmod(0o755)
+    finished, (message,) = run_app(
+        task, {"bids": "../data"}, BIDS_SECONDLEVEL_IMAGE="docker://nobody/nothing:1.0"
+    )
+    assert finished.returncode == 255
+    assert message["type"] == "error"
+    assert "The image docker://nobody/nothing:1.0 could not be had" in message["msg"]
+    assert fatal in message["msg"]
+
+
 def test_singularity_is_used_where_there_is_one(task):
     """The command line it is given, as it says itself."""
     singularity = task.parent / "bin" / "singularity"

@@ -71,7 +71,9 @@ def test_group_level_runs_after_a_failed_participant_and_names_who_is_missing(cl
     listed.write_text("sub-01\nsub-02 --config settings.toml\nsub-03\n")
     finished = run("submit.sh", study.root, folder / "out", "--no-report", LIST=str(listed))
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout == "3 tasks: job 11; the group level after them: job 12\n"
+    assert finished.stdout == (
+        f"3 participants of {listed}: job 11\nThe group level after them: job 12\n"
+    )
     assert (folder / "calls.txt").read_text().splitlines() == [
         "task 1 0",
         "task 2 64",
@@ -95,6 +97,24 @@ def test_participants_are_listed_from_the_dataset(cluster):
     assert finished.returncode == 0, finished.stderr
     assert (folder / "participants.txt").read_text() == "sub-01\nsub-02\n"
     assert (folder / "calls.txt").read_text().split("\n")[-2] == "group 0"
+
+
+def test_a_study_larger_than_an_array_becomes_several(cluster):
+    folder, run = cluster
+    (folder / "bin" / "scontrol").write_text("#!/bin/sh\necho 'MaxArraySize            = 4'\n")
+    (folder / "bin" / "scontrol").chmod(0o755)
+    listed = folder / "list.txt"
+    listed.write_text("".join(f"sub-{n:02}\n" for n in range(7)))
+    finished = run("submit.sh", "bids", "out", LIST=str(listed), PROGRAM="echo called")
+    assert finished.returncode == 0, finished.stderr
+    calls = (folder / "calls.txt").read_text().splitlines()
+    assert calls[:-2] == [f"task {task} 0" for task in (1, 2, 3, 1, 2, 3, 1)]
+    assert calls[-2:] == ["dependency afterany:11:11:11", "group 0"]
+    parts = [path.read_text() for path in sorted(folder.glob("list.txt.part-*"))]
+    assert "".join(parts) == listed.read_text()
+    labels = " ".join(f"sub-{n:02}" for n in range(7))
+    assert f"group --participant-label {labels}" in (folder / "group.log").read_text()
+    assert "sub-06" in (folder / "task-1.log").read_text()
 
 
 def test_dataset_without_participants_hands_in_nothing(cluster):

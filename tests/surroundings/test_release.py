@@ -1,12 +1,18 @@
 """What is published has one name, one owner and one version, wherever they are written."""
 
-import importlib.metadata
+import email
+import email.policy
 import json
 import re
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
+from readme_renderer import markdown
 
 from bids_secondlevel import __owner__, __version__
 from bids_secondlevel.cli.descriptor import IMAGE
@@ -78,9 +84,35 @@ def test_links_of_the_package_are_those_of_the_repository():
     assert {"Repository", "Documentation", "Issues", "Changelog"} <= set(PROJECT["urls"])
 
 
-def test_the_readme_of_the_package_has_links_that_work_from_anywhere():
+BUILD = """
+import sys
+from hatchling.build import build_sdist, build_wheel
+print(build_wheel(sys.argv[1]), build_sdist(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The wheel and the source distribution, made as a release makes them."""
+    folder = tmp_path_factory.mktemp("dist")
+    finished = subprocess.run(
+        [sys.executable, "-c", BUILD, folder], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert finished.returncode == 0, finished.stderr
+    return [folder / name for name in finished.stdout.split()]
+
+
+@pytest.fixture(scope="module")
+def metadata(built):
+    wheel, _ = built
+    with zipfile.ZipFile(wheel) as content:
+        (name,) = (name for name in content.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(content.read(name), policy=email.policy.default)
+
+
+def test_the_readme_of_the_package_has_links_that_work_from_anywhere(metadata):
     """PyPI shows it by itself. In the repository its links are relative, and lead to files."""
-    shown = importlib.metadata.metadata("bids_secondlevel").get_payload()
+    shown = metadata.get_payload()
     given = (ROOT / "README.md").read_text(encoding="utf-8")
     link = re.compile(r'(?:\]\(|src(?:set)?=")([^)"]+)')
     bases = {
@@ -91,3 +123,36 @@ def test_the_readme_of_the_package_has_links_that_work_from_anywhere():
         assert whole == short or whole.removesuffix(short) in bases
         assert whole.startswith("https://")
     assert [base in shown for base in bases] == [True, True]
+
+
+def test_the_readme_of_the_package_is_shown_as_a_page_with_pictures(metadata):
+    """By what PyPI makes pages with, which shows the bare text if anything is wrong."""
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    page = markdown.render(metadata.get_payload())
+    assert page is not None
+    assert "<table>" in page
+    links = re.findall(r'(?:href|src|srcset)="([^"]*)"', page)
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    pictures = re.findall("<img[^>]*>", page)
+    assert pictures
+    assert all(re.search('alt="[^"]{20,}"', picture) for picture in pictures)
+
+
+def test_the_package_says_where_it_is_from(metadata):
+    assert (metadata["Name"], metadata["Version"]) == ("bids_secondlevel", __version__)
+    assert {text.partition(", ")[0] for text in metadata.get_all("Project-URL")} == set(
+        PROJECT["urls"]
+    )
+
+
+def test_the_packages_hold_what_they_need(built):
+    wheel, source = built
+    with zipfile.ZipFile(wheel) as content:
+        installed = {name.split("/")[0] for name in content.namelist()}
+        assert installed == {"bids_secondlevel", f"bids_secondlevel-{__version__}.dist-info"}
+        assert "bids_secondlevel/data/page.html" in content.namelist()
+    with tarfile.open(source) as content:
+        names = {name.partition("/")[2] for name in content.getnames()}
+    for name in ("benchmarks/scale.py", "tests/study.py", "docs/conf.py", "main", ".ci/run"):
+        assert name in names
