@@ -13,6 +13,7 @@ from pathlib import Path
 import generated
 import pytest
 
+from bids_secondlevel.cli.config import parse
 from bids_secondlevel.cli.parser import build_parser
 from bids_secondlevel.core import errors
 from bids_secondlevel.core.rows import Column
@@ -200,8 +201,24 @@ def test_commands_of_the_pages_are_understood(page, arguments):  # noqa: ARG001 
     build_parser().parse_args(arguments)
 
 
-def test_there_are_commands():
+def config_files():
+    """Every config file that a page shows, as (page, text)."""
+    for page in PAGES:
+        for language, block in FENCED.findall(page.read_text(encoding="utf-8")):
+            if language == "toml":
+                yield page.name, block
+
+
+@pytest.mark.parametrize(("page", "text"), list(config_files()))
+def test_config_files_of_the_pages_are_understood(page, text, tmp_path):  # noqa: ARG001 names the test
+    file = tmp_path / "study.toml"
+    file.write_text(text, encoding="utf-8")
+    parse([str(tmp_path), str(tmp_path / "out"), "participant", "--config", str(file)])
+
+
+def test_there_are_commands_and_config_files():
     assert len(list(commands())) > 10
+    assert len(list(config_files())) > 10
 
 
 def prose(page):
