@@ -1,10 +1,11 @@
 """The group level: gather the participants' tables, test, compare, model, write.
 
-:func:`analyse` is the whole analysis of the group. Maps are never read here.
+:func:`analyse` is the whole analysis of the group. Maps are read for those of the group only, in
+:mod:`~bids_secondlevel.group_maps.analysis`.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +17,18 @@ from bids_secondlevel.core.errors import (
     DataError,
     InputMissingError,
     OutputError,
+    UsageError,
 )
+from bids_secondlevel.core.group_maps import GroupMaps
+from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.results import FittedModel, GroupResults
+from bids_secondlevel.core.rows import stacked
 from bids_secondlevel.core.settings import Settings, is_stats_model, settings_text
-from bids_secondlevel.core.values import ParticipantsTable, Status
+from bids_secondlevel.core.values import NEVER_NEGATIVE, ParticipantsTable, Status
+from bids_secondlevel.group_maps.analysis import StudyOf, map_group
 from bids_secondlevel.inputs.datasets import check_bids_dir, check_output_dir
 from bids_secondlevel.inputs.participants import read_participants, read_stats_model
+from bids_secondlevel.maps.display import template_display_surface
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
 from bids_secondlevel.outputs.files import remove_files, write_files
 from bids_secondlevel.outputs.group_outcome import (
@@ -43,8 +50,14 @@ from bids_secondlevel.outputs.participant_tables import (
     read_tables,
     read_visual_fields,
 )
-from bids_secondlevel.outputs.results import write_group, write_model, write_page
+from bids_secondlevel.outputs.results import (
+    write_group,
+    write_map_tables,
+    write_model,
+    write_page,
+)
 from bids_secondlevel.reports.charts.style import MOST_NAMED
+from bids_secondlevel.reports.cortex.group import draw_group_maps
 from bids_secondlevel.reports.group_page import group_page
 from bids_secondlevel.reports.methods import group_methods
 from bids_secondlevel.reports.page import render
@@ -74,6 +87,7 @@ from bids_secondlevel.stats.planned import as_estimates, planned_tests
 from bids_secondlevel.stats.readiness import participants_table
 from bids_secondlevel.stats.reliability import reliability
 from bids_secondlevel.stats.tests import one_sample_tests, with_reasons
+from bids_secondlevel.stats.vertices import MAP_COLUMNS
 from bids_secondlevel.stats.visual_field import (
     field_tests,
     gather_bins,
@@ -158,9 +172,12 @@ def analyse(
         planned_estimates=of_planned,
         anova=with_reasons(anova, reasons),
         reliability=with_reasons(agreement, reasons),
-        quality=select(tables.quality, settings).drop_duplicates(ignore_index=True),
+        quality=select(tables.quality, settings)
+        .drop_duplicates(ignore_index=True)
+        .assign(dice_with_others=float("nan")),
         sweep=read_sweeps(tables.files, settings),
         visual_field=with_reasons(in_field, reasons),
+        maps=stacked((), MAP_COLUMNS),
     )
 
 
@@ -176,8 +193,13 @@ def _groups(
     return groups
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, study_of: StudyOf) -> int:
     """Gather the participants' tables, analyse them, write results and page.
+
+    Parameters
+    ----------
+    study_of
+        Knows how maps were chosen, by the settings that the participant level has recorded.
 
     Returns
     -------
@@ -205,6 +227,7 @@ def run(settings: Settings) -> int:
         analyse(tables, definition, gaps, participants.about, settings),
         study=name if isinstance(name, str) and name.strip() else None,
     )
+    maps: GroupMaps | None = None
     is_complete = True
     folder = GroupFolder(settings.output_dir, settings.analysis_name)
     tell_labels(tables.estimates, participants.about, definition)
@@ -221,8 +244,9 @@ def run(settings: Settings) -> int:
         tell_results(results, folder)
         try:
             results = _fit_and_write(results, settings, folder)
+            results, maps = _map_and_write(results, list(tables.files), settings, study_of, folder)
         finally:
-            is_complete = _report(results, settings, folder)
+            is_complete = _report(results, maps, settings, folder)
     tell_participants(results)
     if results.estimates["estimate"].isna().all():
         raise InputMissingError(
@@ -247,7 +271,43 @@ def _fit_and_write(results: GroupResults, settings: Settings, folder: GroupFolde
     return replace(results, model=fitted)
 
 
-def _report(results: GroupResults, settings: Settings, folder: GroupFolder) -> bool:
+def _map_and_write(
+    results: GroupResults,
+    labels: Sequence[str],
+    settings: Settings,
+    study_of: StudyOf,
+    folder: GroupFolder,
+) -> tuple[GroupResults, GroupMaps | None]:
+    """Test the maps at every vertex of a common surface, if that was asked for."""
+    if settings.group_maps is None:
+        return results, None
+    statistic = results.definition.statistic
+    if statistic in NEVER_NEGATIVE:
+        raise UsageError(
+            f"--group-maps: maps of {statistic} are never negative, so their mean is not tested "
+            "against 0. Leave it out, or measure effects."
+        )
+    if settings.model is not None:
+        LOG.info("--model is fitted to the estimates in ROIs only, not to the maps.")
+    column, of = settings.group_by, results.groups
+    found = map_group(
+        labels,
+        settings,
+        study_of,
+        folder,
+        groups=None if column is None else Groups(column=column, of=of),
+        localizer_task=results.definition.localizer_task,
+    )
+    without = results.quality.drop(columns="dice_with_others")
+    quality = without.merge(found.agreement, how="left", on=["participant_id", "roi", "hemi"])
+    results = replace(results, maps=found.table, quality=quality)
+    write_map_tables(results, folder)
+    return results, found.drawn
+
+
+def _report(
+    results: GroupResults, maps: GroupMaps | None, settings: Settings, folder: GroupFolder
+) -> bool:
     """Write the page, last of all; whatever fails here costs no number. Tell whether it did."""
     try:
         remove_files(folder.pages())
@@ -258,7 +318,9 @@ def _report(results: GroupResults, settings: Settings, folder: GroupFolder) -> b
         words = as_markdown(sentences_of(said), how)
         write_files({folder.words: words.encode()})
         if settings.report:
-            write_group_page(results, folder)
+            portrait = None if maps is None else _draw(maps, results)
+            write_files({} if portrait is None else {folder.portrait: portrait})
+            write_group_page(replace(results, portrait=portrait), folder)
     except OutputError:
         raise
     except Exception as error:
@@ -266,6 +328,19 @@ def _report(results: GroupResults, settings: Settings, folder: GroupFolder) -> b
         LOG.debug("", exc_info=True)
         return False
     return True
+
+
+def _draw(maps: GroupMaps, results: GroupResults) -> bytes | None:
+    """Draw the maps of the group on the best surface of the template."""
+    cortex, surfaces = maps.cortex, {}
+    for side in HEMISPHERES:
+        try:
+            surfaces[side] = template_display_surface(cortex.label, side, cortex.n_vertices)
+        except (DataError, InputMissingError) as error:
+            LOG.warning("The maps of hemisphere %s are not drawn: %s", side, error)
+    definition = results.definition
+    title = f"{results.study or 'Group'}, space {cortex.label}"
+    return draw_group_maps(maps, surfaces, definition.statistic, definition.wording, title)
 
 
 def write_group_page(results: GroupResults, folder: GroupFolder) -> None:

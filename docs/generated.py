@@ -30,7 +30,9 @@ from bids_secondlevel.stats.models.table import MODEL_COLUMNS
 from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
+from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
+from bids_secondlevel.stats.vertices import MAP_COLUMNS
 from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS
 
 PACKAGE = Path(bids_secondlevel.__file__).parent
@@ -39,7 +41,8 @@ TABLES = {
     "`*_desc-roi_estimates.tsv` and `group_estimates.tsv`": ESTIMATE_COLUMNS,
     "`*_desc-runs_estimates.tsv`": RUN_COLUMNS,
     "`*_desc-sweep_estimates.tsv` and `group_sweep.tsv`": SWEEP_COLUMNS,
-    "`*_desc-roi_quality.tsv` and `group_quality.tsv`": QUALITY_COLUMNS,
+    "`*_desc-roi_quality.tsv`": QUALITY_COLUMNS,
+    "`group_quality.tsv`": GROUP_QUALITY_COLUMNS,
     "`*_desc-roi_overlap.tsv`": OVERLAP_COLUMNS,
     "`group_participants.tsv`": PARTICIPANT_COLUMNS,
     "`*_desc-visualfield_estimates.tsv`": VISUAL_FIELD_COLUMNS,
@@ -50,6 +53,7 @@ TABLES = {
     "`group_model.tsv`": MODEL_COLUMNS,
     "`group_reliability.tsv`": RELIABILITY_COLUMNS,
     "`group_visualfield.tsv`": FIELD_TEST_COLUMNS,
+    "`group_maps.tsv`": MAP_COLUMNS,
 }
 
 _PART = re.compile(
@@ -91,6 +95,7 @@ def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
         value = " ".join(metavar)
     else:
         value = f"{metavar} ..." if action.nargs == "+" else str(metavar)
+        value = f"[{value}]" if action.nargs == "?" else value
     said = (action.help or "") % {**vars(action), "prog": parser.prog}
     if action.option_strings and action.dest not in ("help", "version", "config"):
         said += f". In a `--config` file: {_toml(action)}"
@@ -104,7 +109,7 @@ def _toml(action: argparse.Action) -> str:
         return "a whole number"
     if action.nargs == 0:
         return "`true`"
-    if action.nargs is None:
+    if action.nargs in (None, "?"):
         return kind
     return f"a list of {kind.removeprefix('a ').removeprefix('whole ')}s"
 

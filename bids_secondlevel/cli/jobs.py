@@ -8,8 +8,10 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 from bids_secondlevel.cli import workers
+from bids_secondlevel.cli.config import parse
 from bids_secondlevel.cli.preview import (
     describe_datasets,
     describe_patterns,
@@ -51,6 +53,7 @@ from bids_secondlevel.inputs.datasets import (
     what_is_in,
 )
 from bids_secondlevel.inputs.described import (
+    Pattern,
     check_patterns,
     further_datasets,
     participants_of,
@@ -108,12 +111,7 @@ def run(settings: Settings) -> int:
             "--participant-label to include them.",
             ", ".join(f"sub-{label}" for label in unlisted),
         )
-    study = Study(
-        settings=settings,
-        datasets=datasets,
-        patterns=patterns,
-        reference=survey(settings, datasets, everyone, patterns),
-    )
+    study = _study(settings, datasets, patterns, everyone)
     _announce(study, selected)
     linked = [*datasets, *further_datasets(patterns, datasets)]
     outcomes: Generator[Outcome]
@@ -145,6 +143,47 @@ def run(settings: Settings) -> int:
     codes = [outcome.exit_code for outcome in done]
     codes += [NothingSelectedError.exit_code] if unknown else []
     return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
+
+
+def recorded_study(settings: Settings, path: Path) -> Study:
+    """Know a study as the jobs did whose settings lie in a file.
+
+    Parameters
+    ----------
+    settings
+        Of the group level, which say where the dataset and the results are now, and may say it of
+        datasets with maps.
+    path
+        The settings of the participant level, as it has recorded them.
+
+    Raises
+    ------
+    SecondLevelError
+        If they cannot be used any more.
+    """
+    here = (str(settings.bids_dir.absolute()), str(settings.output_dir.absolute()))
+    as_run = parse((*here, "participant", "--config", str(path)))
+    derivatives = settings.derivatives or as_run.derivatives
+    as_run = replace(as_run, participant_label=(), derivatives=derivatives)
+    datasets = find_datasets(as_run)
+    patterns = patterns_of(as_run, datasets)
+    everyone = list_participants(as_run.bids_dir, datasets, partial(participants_of, patterns))
+    return _study(as_run, datasets, patterns, everyone)
+
+
+def _study(
+    settings: Settings,
+    datasets: Sequence[Dataset],
+    patterns: Sequence[Pattern],
+    everyone: Sequence[str],
+) -> Study:
+    """Know a study by its first participants."""
+    return Study(
+        settings=settings,
+        datasets=datasets,
+        patterns=patterns,
+        reference=survey(settings, datasets, everyone, patterns),
+    )
 
 
 def preview_participant(label: str, study: Study) -> Outcome:

@@ -12,6 +12,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from bids_secondlevel.cli.config import parse
@@ -103,8 +104,9 @@ def _run_level(settings: Settings) -> int:
 
         return jobs.run(settings)
     from bids_secondlevel import group
+    from bids_secondlevel.cli import jobs
 
-    return group.run(settings)
+    return group.run(settings, partial(jobs.recorded_study, settings))
 
 
 def _start_logging(verbose: int) -> None:

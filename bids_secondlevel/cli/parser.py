@@ -94,6 +94,8 @@ def _taken_by(option: Option) -> dict[str, Any]:
         taken["type"] = option.parse or option.kind
     if option.is_list:
         taken["nargs"] = option.length or "+"
+    elif option.if_alone is not None:
+        taken |= {"nargs": "?", "const": option.if_alone}
     return taken
 
 

@@ -51,6 +51,8 @@ class Option:
     """Whether a value is valid."""
     expected: str
     """What `check` accepts, in words."""
+    if_alone: str | None
+    """What it means without a value, if that may be left out."""
 
     @property
     def levels(self) -> tuple[AnalysisLevel, ...]:
@@ -114,6 +116,7 @@ def option(
     parse: Callable[[str], Any] | None = None,
     check: Callable[[Any], bool] | None = None,
     expected: str = "",
+    if_alone: str | None = None,
 ) -> Any:
     """Declare a field that is an :class:`Option`; ``{default}`` in the description is filled in."""
     declared = {
@@ -126,6 +129,7 @@ def option(
         "parse": parse,
         "check": check,
         "expected": expected,
+        "if_alone": if_alone,
     }
     return field(default=default, metadata=declared)
 

@@ -97,9 +97,13 @@ class GroupResults:
     """No rows if the participants' tables have no sweep."""
     visual_field: "pd.DataFrame"
     """Tests of bins of the visual field; no rows if the participants have no such tables."""
+    maps: "pd.DataFrame"
+    """What was found in maps of the group; no rows if none were asked for."""
     planned_estimates: "pd.DataFrame | None" = None
     """Numbers of planned contrasts, like a table of estimates; not read back."""
     model: FittedModel | None = None
+    portrait: bytes | None = None
+    """The picture of the maps of the group (SVG), if there is one."""
     study: str | None = None
     """Name of the dataset, if it has one."""
     analysis: str | None = None

@@ -41,11 +41,20 @@ from bids_secondlevel.core.roi_rule import (
     SummaryKind,
     checked_label,
 )
-from bids_secondlevel.core.spaces import DENSITIES, known_space, numbered, vertex_counts
+from bids_secondlevel.core.spaces import (
+    DENSITIES,
+    known_space,
+    numbered,
+    template_surface_of,
+    vertex_counts,
+)
 from bids_secondlevel.core.wording import OF_THE_MAPS, Wording, is_name
 
 FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
 """The queries of ``--bids-filter-file``."""
+
+AUTO = "auto"
+"""A choice that is left to the program."""
 
 
 @dataclass(frozen=True)
@@ -320,6 +329,16 @@ class Settings:
         "(a file that ends in .json)",
         GROUP_LEVEL,
         metavar="FORMULA|FILE",
+    )
+    group_maps: str | None = option(
+        "test the maps of the participants at every vertex of a common surface: fsaverage, "
+        "fsaverage5, fsaverage6 or fsLR (also with a density, such as fsLR-59k); auto, or no "
+        "value, for the template that they are on, else fsaverage",
+        GROUP_LEVEL,
+        metavar="SPACE",
+        if_alone=AUTO,
+        check=lambda space: space == AUTO or template_surface_of(space) is not None,
+        expected="auto, fsaverage, fsaverage5, fsaverage6, fsLR, or a density such as fsLR-59k",
     )
 
     analysis_name: str | None = option(

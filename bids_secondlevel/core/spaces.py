@@ -114,6 +114,22 @@ def vertex_counts(space: str | None, density: str | None = None) -> tuple[int, .
     return tuple(sorted(densities.values(), key=lambda n: (n != densities.get(default or ""), n)))
 
 
+def template_surface_of(label: str) -> tuple[str, int] | None:
+    """Tell template and vertices of a surface by its name; ``None`` if it is not of a template.
+
+    Examples
+    --------
+    >>> template_surface_of("fsaverage5"), template_surface_of("fslr-59k")
+    (('fsaverage', 10242), ('fsLR', 59292))
+    >>> template_surface_of("fsaverage-41k"), template_surface_of("fsnative")
+    (('fsaverage', 40962), None)
+    """
+    name, _, density = label.partition("-")
+    space = known_space(name)
+    counts = vertex_counts(space, density or None)
+    return (family(space) or OWN, counts[0]) if counts else None
+
+
 def numbered(space: str, density: str) -> str | None:
     """Return FreeSurfer's name of a density of fsaverage; ``None`` if it has none.
 

@@ -74,7 +74,7 @@ def read_display_surfaces(
         own, passed_over = _own_surface(files.views.get(hemi, ()), hemi, n_vertices)
         messages += passed_over
         try:
-            surfaces[hemi] = own or _template_surface(plan.space, hemi, n_vertices)
+            surfaces[hemi] = own or template_display_surface(plan.space, hemi, n_vertices)
         except (DataError, InputMissingError) as error:
             reasons.setdefault(str(error), []).append(f"{hemi} ({n_vertices} vertices)")
     messages += [
@@ -123,8 +123,15 @@ def _read_shading(
     return None
 
 
-def _template_surface(space: str | None, hemi: Hemisphere, n_vertices: int) -> DisplaySurface:
+def template_display_surface(
+    space: str | None, hemi: Hemisphere, n_vertices: int
+) -> DisplaySurface:
     """Read the best surface there is of the template that maps are in.
+
+    Parameters
+    ----------
+    space
+        A template; others have no surface of their own.
 
     Raises
     ------

@@ -29,6 +29,7 @@ _BIDSIGNORE = """\
 *_overlap.json
 group_*.tsv
 group_*.json
+group_*.gii
 *.html
 figures
 logs/

@@ -78,10 +78,21 @@ def label_nifti(labels: Labels, grid: Grid, *, is_template: bool) -> bytes:
     return _compressed(image)
 
 
-def map_gifti(values: Array, hemisphere: Hemisphere) -> bytes:
-    """Encode a map of one value per vertex as GIFTI, in 32-bit floats."""
+def map_gifti(values: Array, hemisphere: Hemisphere, name: str | None = None) -> bytes:
+    """Encode a map of one value per vertex as GIFTI, in 32-bit floats.
+
+    The intent is none whatever the values are: FreeSurfer passes over arrays of t or p.
+
+    Parameters
+    ----------
+    name
+        What viewers show of the array.
+    """
     data = nib.gifti.GiftiDataArray(
-        values.astype(np.float32), intent="NIFTI_INTENT_NONE", datatype="NIFTI_TYPE_FLOAT32"
+        values.astype(np.float32),
+        intent="NIFTI_INTENT_NONE",
+        datatype="NIFTI_TYPE_FLOAT32",
+        meta=nib.gifti.GiftiMetaData({} if name is None else {"Name": name}),
     )
     return _gifti(data, hemisphere, None)
 

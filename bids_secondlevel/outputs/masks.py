@@ -56,16 +56,25 @@ def _encode_masks(
     encoded: dict[Path, bytes] = {}
     for part, roi in product(parts, plan.rois):
         for desc, mask in part.masks[roi.name].items():
-            label, task = roi.name, plan.localizer_task if roi.contrasts else None
-            if desc == "retinotopy":
-                shares = roi.rule.retinotopic_part == plan.rule.retinotopic_part
-                label, task = plan.rule.areas_name if shares else roi.name, None
+            label = retinotopy_label(roi, plan) if desc == "retinotopy" else roi.name
+            task = None if desc == "retinotopy" else localizer_of(roi, plan)
             path = folder.mask(part.hemisphere, label, desc, task)
             if path not in encoded:
                 sidecar = _describe_mask(mask, desc, roi, part, chosen)
                 encoded[sidecar_of(path)] = json_bytes(sidecar)
                 encoded[path] = part.encode(mask, [Label(1, label, MASK_COLOUR)])
     return encoded
+
+
+def retinotopy_label(roi: RoiDefinition, plan: Plan) -> str:
+    """Name the retinotopy mask of a ROI."""
+    shares = roi.rule.retinotopic_part == plan.rule.retinotopic_part
+    return plan.rule.areas_name if shares else roi.name
+
+
+def localizer_of(roi: RoiDefinition, plan: Plan) -> str | None:
+    """Name the task in the name of the mask of a ROI."""
+    return plan.localizer_task if roi.contrasts else None
 
 
 def _encode_labels(

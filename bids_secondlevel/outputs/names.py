@@ -31,11 +31,13 @@ _OF_GROUP = (
     "planned",
     "anova",
     "reliability",
+    "maps",
     "model",
 )
 
 _MASKS = ("retinotopy", "localizer", "combined")
 _SURFACE, _VOLUME = _ENDINGS = (".label.gii", ".nii.gz")
+_MAP = "_statmap.func.gii"
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,19 @@ class GroupFolder:
         """Name the file of a chart."""
         return self.path / "figures" / _chart_name("group", name)
 
+    def map(self, hemisphere: Hemisphere, stat: str, **entities: str | None) -> Path:
+        """Name the file of a map on the common surface; of these entities, some may be there."""
+        before = {name: entities.get(name) for name in ("ses", "task", "space")}
+        after = {name: entities.get(name) for name in ("label", "contrast")}
+        every = {**before, "hemi": hemisphere, **after, "stat": stat, "desc": entities.get("desc")}
+        named = (f"{name}-{label}" for name, label in every.items() if label is not None)
+        return self.path / f"group_{'_'.join(named)}{_MAP}"
+
+    @property
+    def portrait(self) -> Path:
+        """The picture of the maps."""
+        return self.path / "figures" / "group_desc-maps_cortex.svg"
+
     @property
     def page(self) -> Path:
         """The page about the group."""
@@ -256,9 +271,15 @@ class GroupFolder:
         return self.logs / "results.md"
 
     def numbers(self) -> list[Path]:
-        """List the tables that are there, with what belongs to them."""
+        """List the tables and maps that are there, with what belongs to them."""
         tables = [self.table(name) for name in _OF_GROUP]
         every = (*tables, *map(sidecar_of, tables), self.settings, self.model)
+        return [*(path for path in every if path.is_file()), *self.maps()]
+
+    def maps(self) -> list[Path]:
+        """List the maps that are there, with what belongs to them."""
+        found = sorted(self.path.glob(f"group_*{_MAP}"))
+        every = (*found, *map(sidecar_of, found), self.portrait)
         return [path for path in every if path.is_file()]
 
     def pages(self) -> list[Path]:
@@ -324,6 +345,12 @@ def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
 def reports_of(label: str, output_dir: Path) -> list[Path]:
     """Find what pages of a participant take besides the tables, one file for each job."""
     names = (f"sub-{label}_report.json", f"sub-{label}_ses-*_report.json")
+    return sorted(path for name in names for path in (output_dir / "logs").glob(name))
+
+
+def settings_of(label: str, output_dir: Path) -> list[Path]:
+    """Find the settings of the jobs that have processed a participant."""
+    names = (f"sub-{label}_settings.toml", f"sub-{label}_ses-*_settings.toml")
     return sorted(path for name in names for path in (output_dir / "logs").glob(name))
 
 

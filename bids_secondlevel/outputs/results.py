@@ -52,14 +52,26 @@ from bids_secondlevel.stats.models.table import MODEL_COLUMNS
 from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, participant_schema
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
+from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS, describe_flips, describe_tests
+from bids_secondlevel.stats.vertices import MAP_COLUMNS
 from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_OPTIONAL = (SWEEP, RUNS, VISUAL_FIELD, "planned", "anova", "reliability", "sweep", "visualfield")
+_OPTIONAL = (
+    SWEEP,
+    RUNS,
+    VISUAL_FIELD,
+    "planned",
+    "anova",
+    "reliability",
+    "sweep",
+    "visualfield",
+    "maps",
+)
 """Tables that are there only if they have rows."""
 
 
@@ -283,7 +295,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
     in_field = {**defined, **_groups(results), **describe_flips(results.inference)}
     tables = _encode_tables(
         folder,
-        ("quality", results.quality, QUALITY_COLUMNS, defined),
+        ("quality", results.quality, GROUP_QUALITY_COLUMNS, defined),
         ("estimates", results.estimates, ESTIMATE_COLUMNS, estimated),
         ("participants", results.participants, participants, estimated),
         ("comparisons", results.comparisons, COMPARISON_COLUMNS, compared),
@@ -312,6 +324,24 @@ def _selection(results: GroupResults) -> dict[str, Any]:
             "Excluded": dict(results.exclusions),
         }
     }
+
+
+def write_map_tables(results: GroupResults, folder: GroupFolder) -> None:
+    """Write what was found in the maps of the group as a table, and how ROIs agree in another.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    defined = {**results.definition.to_group_sidecar(), "SoftwareVersion": __version__}
+    found = {**defined, **_groups(results)}
+    tables = _encode_tables(
+        folder,
+        ("quality", results.quality, GROUP_QUALITY_COLUMNS, defined),
+        ("maps", results.maps, MAP_COLUMNS, found),
+    )
+    write_files(tables)
 
 
 def write_model(model: FittedModel, results: GroupResults, folder: GroupFolder) -> None:
@@ -370,10 +400,12 @@ def read_group(folder: GroupFolder) -> GroupResults:
         ),
         planned=_read_optional(folder.table("planned"), PLANNED_COLUMNS),
         anova=_read_optional(folder.table("anova"), ANOVA_COLUMNS),
-        quality=_read_optional(folder.table("quality"), QUALITY_COLUMNS),
+        quality=_read_optional(folder.table("quality"), GROUP_QUALITY_COLUMNS),
         reliability=_read_optional(folder.table("reliability"), RELIABILITY_COLUMNS),
         sweep=_read_optional(folder.table("sweep"), SWEEP_COLUMNS),
         visual_field=_read_optional(folder.table("visualfield"), FIELD_TEST_COLUMNS),
+        maps=_read_optional(folder.table("maps"), MAP_COLUMNS),
+        portrait=folder.portrait.read_bytes() if folder.portrait.exists() else None,
         model=_read_model(folder),
     )
 

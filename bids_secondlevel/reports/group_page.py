@@ -15,7 +15,7 @@ from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted, in_words
 from bids_secondlevel.reports.charts.estimates import draw_contralateral, draw_group_estimates
 from bids_secondlevel.reports.charts.rois import draw_coverage, draw_group_sizes
-from bids_secondlevel.reports.charts.style import clean
+from bids_secondlevel.reports.charts.style import Chart, clean
 from bids_secondlevel.reports.field_section import group_field_section
 from bids_secondlevel.reports.methods import group_methods, n_measured, reference_list
 from bids_secondlevel.reports.page import Badge, Download, Hyperlink, Page, Section, Table, table_of
@@ -28,7 +28,9 @@ from bids_secondlevel.stats.models.table import MODEL_COLUMNS
 from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, VERDICTS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
+from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
 from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
+from bids_secondlevel.stats.vertices import MAP_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +91,7 @@ def group_page(
                 ],
             ),
             *group_field_section(results, named(profiles, wording)),
+            *_maps_section(results),
             *_anova_section(results.anova),
             *_model_section(results),
             *sweep_section(results.sweep, results.definition),
@@ -139,6 +142,51 @@ def _words_section(results: GroupResults) -> list[Section]:
     text = (*how, *lines, *more)
     as_file = Download("results.md", as_markdown(said, how))
     return [Section("In words", text=text, downloads=(as_file,))]
+
+
+def _maps_section(results: GroupResults) -> list[Section]:
+    """Show what was found at the vertices of a common surface, and how ROIs agree there."""
+    maps, quality = results.maps, results.quality
+    if maps.empty:
+        return []
+    charts = []
+    if results.portrait is not None:
+        alt = f"Maps of the group around the visual areas, of {counted(len(maps), 'test')}."
+        charts.append(
+            Chart(
+                name="",
+                svg=results.portrait,
+                title="Where ROIs lie, and mean effects",
+                caption="Above, the share of participants with a vertex in the visual areas within "
+                "their limits and in each ROI; below, mean effects across participants. Lines and "
+                "colours are explained in the picture.",
+                alt=alt,
+            )
+        )
+    compared = quality[
+        quality["hemi"].isin(main_rows(quality["hemi"])) & quality["dice_with_others"].notna()
+    ]
+    tables = _tables(
+        maps,
+        MAP_COLUMNS,
+        ("Tests at every vertex", maps["n"] > 0, " ".join(MAP_COLUMNS)),
+    ) + _tables(
+        compared,
+        GROUP_QUALITY_COLUMNS,
+        (
+            "Each participant's ROIs and those of the others",
+            compared["n_vertices"] >= 0,
+            "participant_id roi hemi dice_with_others",
+        ),
+    )
+    text = (
+        "A test across participants at every vertex of a common surface. p values are corrected "
+        "for all vertices of the cortex (peak_p) and, apart, for those of the retinotopic region "
+        "of the group (region_p): report the one that was planned. dice_with_others compares an "
+        "ROI with what at least half of the other participants have in theirs: 1 is the same, 0 "
+        "no vertex in common.",
+    )
+    return [Section("The group on the cortex", text=text, charts=charts, tables=tables)]
 
 
 def _anova_section(anova: "pd.DataFrame") -> list[Section]:

@@ -333,12 +333,44 @@ def _asked_in_words(results: GroupResults) -> MethodsText:
             f"tested for themselves, and compared by Welch's t test ({_cite('welch1947')}); "
             "Hedges' g is relative to the pooled standard deviation."
         )
+    if not results.maps.empty:
+        maps = _maps_in_words(results.maps)
+        text += maps.paragraphs
+        cited += maps.cited
     if not results.anova.empty:
         cited += ["greenhouse1959", "olejnik2003"]
         text.append(
             "Repeated-measures analyses of variance (type III sums of squares, participants with "
             "all numbers) were corrected for a lack of sphericity "
             f"({_cite('greenhouse1959')}), with generalized eta squared ({_cite('olejnik2003')})."
+        )
+    return MethodsText(tuple(text), tuple(cited))
+
+
+def _maps_in_words(maps: "pd.DataFrame") -> MethodsText:
+    """Word how maps of the group were tested."""
+    cited = ["nichols2002", "winkler2014"]
+    of_groups = maps["versus"] != MISSING
+    permuted = f"{maps['n_permutations'].max():.0f} or fewer if these were all there are"
+    text = [
+        "Maps of each contrast were tested across participants at every vertex of "
+        f"{maps['space'].iloc[0]} by t tests. Vertices took part with a value of at least half of "
+        "the participants."
+    ]
+    if (maps["n_permutations"] > 0).any():
+        corrected = (
+            f"p values were corrected for the familywise error by the largest |t| under flips of "
+            f"the signs of participants ({permuted}; {_cite('nichols2002')}; "
+            f"{_cite('winkler2014')}), over both hemispheres and, apart, over the retinotopic "
+            "region of the group: the vertices in the visual areas within their limits in at least "
+            "half of the participants."
+        )
+        text.append(corrected)
+    if of_groups.any():
+        cited.append("welch1947")
+        text.append(
+            f"Groups were compared by Welch's t ({_cite('welch1947')}), and participants exchanged "
+            "between groups in the place of flips."
         )
     return MethodsText(tuple(text), tuple(cited))
 

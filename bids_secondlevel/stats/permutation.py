@@ -110,17 +110,14 @@ def _flip(
     since flips leave the squares as they are; t^2 = (n - 1) r / (1 - r) grows with it. So one
     matrix product gives the statistics of all tests under a block of flips.
     """
-    n_participants = len(x)
-    all_flips = 2**n_participants if n_participants < 63 else np.inf
-    is_exact = all_flips <= n_permutations
+    flips_used = SignFlips(len(x), n_permutations, seed)
     largest = n * (x**2).sum(axis=0)
     rest = 1 - x.sum(axis=0) ** 2 / largest
     # Rounding must not decide between flips that give the same statistic.
     reached = np.minimum(rest + _ROUNDING, 1.0)
     t2_reached = (n - 1) * (1 / reached - 1)
     count, count_fwe, total = np.zeros(n.size), np.zeros(n.size), 0
-    blocks = _all_flips(n_participants) if is_exact else _random_flips(x, n_permutations, seed)
-    for flips in blocks:
+    for flips in flips_used:
         rest = np.maximum(1 - (flips @ x) ** 2 / largest, 0.0)
         count += (rest <= reached).sum(axis=0)
         if family.any():
@@ -129,11 +126,49 @@ def _flip(
             maximum = np.sort(t2.max(axis=1))
             count_fwe += len(maximum) - np.searchsorted(maximum, t2_reached, side="left")
         total += len(flips)
-    if is_exact:
-        p, p_fwe, n_flips = count / total, count_fwe / total, int(all_flips)
-    else:
-        p, p_fwe, n_flips = (1 + count) / (1 + total), (1 + count_fwe) / (1 + total), total
-    return p, np.where(family, p_fwe, np.nan), n_flips
+    p, p_fwe = (p_values(reached, total, flips_used.is_exact) for reached in (count, count_fwe))
+    return p, np.where(family, p_fwe, np.nan), flips_used.number
+
+
+def p_values(count: Array, total: int, is_exact: bool) -> Array:  # noqa: FBT001
+    """Turn counts of permutations whose statistic reaches that of the data into p values.
+
+    Parameters
+    ----------
+    count
+        Of `total` permutations.
+    is_exact
+        Whether these are all there are; of random ones, the data count as one more.
+    """
+    return count / total if is_exact else (1 + count) / (1 + total)
+
+
+@dataclass(frozen=True)
+class SignFlips:
+    """The flips of a sample, the same each time they are gone through.
+
+    Iterating gives blocks of them, ``(n, n_participants)`` arrays of 1 and -1.
+    """
+
+    n_participants: int
+    n_permutations: int
+    """How many random flips, or the largest number of all flips."""
+    seed: int = SEED
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all flips are used."""
+        return self.n_participants < 63 and 2**self.n_participants <= self.n_permutations
+
+    @property
+    def number(self) -> int:
+        """How many flips p values are made of."""
+        return 2**self.n_participants if self.is_exact else self.n_permutations
+
+    def __iter__(self) -> Iterator[Array]:
+        if self.is_exact:
+            return _all_flips(self.n_participants)
+        return _random_flips(self.n_participants, self.n_permutations, self.seed)
 
 
 def _all_flips(n_participants: int) -> Iterator[Array]:
@@ -145,10 +180,10 @@ def _all_flips(n_participants: int) -> Iterator[Array]:
         yield 1.0 - 2.0 * bits
 
 
-def _random_flips(x: Array, n_permutations: int, seed: int) -> Iterator[Array]:
+def _random_flips(n_participants: int, n_permutations: int, seed: int) -> Iterator[Array]:
     random = np.random.default_rng(seed)
     for start in range(0, n_permutations, _BLOCK):
-        shape = (min(_BLOCK, n_permutations - start), len(x))
+        shape = (min(_BLOCK, n_permutations - start), n_participants)
         n = shape[0] * shape[1]
         drawn = np.frombuffer(random.bytes(-(-n // 8)), dtype=np.uint8)
         flips = np.unpackbits(drawn, count=n).reshape(shape).astype(np.float64)

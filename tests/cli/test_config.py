@@ -75,6 +75,7 @@ min-coverage = 0.25
 n-permutations = 99
 model = "estimate ~ age"
 analysis-name = "second"
+group-maps = "fsLR-59k"
 family = "all"
 equivalence-bound = 0.2
 group-by = "sex"
@@ -104,6 +105,7 @@ verbose = 2
     ).split()
     of_group = f"--exclude {exclude} --min-coverage 0.25 --n-permutations 99 --family all"
     of_group += " --equivalence-bound 0.2 --group-by sex --robust --anova contrast roi"
+    of_group += " --group-maps fsLR-59k"
     of_group = [*of_group.split(), "--analysis-name", "second", "--model", "estimate ~ age"]
     from_file = parse([*POSITIONALS, "--config", str(config)])
     given = parse([*POSITIONALS, *arguments])

@@ -80,7 +80,7 @@ def test_an_argument_is_described_as_the_parser_has_it(name):
         expected = "String"
     assert described["type"] == expected
     assert described.get("integer", False) == (action.type is int)
-    many = name == "InputDataset" or action.nargs not in (None, 0)
+    many = name == "InputDataset" or action.nargs not in (None, 0, "?")
     assert described.get("list", False) == many
     if isinstance(action.nargs, int) and action.nargs:
         assert described["min-list-entries"] == described["max-list-entries"] == action.nargs

@@ -81,6 +81,11 @@ def measured_scale(views: Sequence[View], unit: str) -> Scale:
         for values in view.seen.measured.values()
         if values is not None
     ]
+    return scale_around_zero(maps, unit)
+
+
+def scale_around_zero(maps: Sequence[Array], unit: str) -> Scale:
+    """Scale values of any sign to what nearly all of some maps stay below."""
     size = _size_of(maps) or 1.0
     step = 10 ** np.floor(np.log10(size) - 1)
     largest = float(f"{np.ceil(size / step) * step:.2g}")  # two digits are enough

@@ -95,7 +95,7 @@ def columns_of(views: Sequence[View], legend: Legend) -> list[MapColumn]:
         MapColumn(
             heading="Eccentricity",
             paint=partial(paint_eccentricity, scale=eccentricity),
-            explain=partial(_draw_scale, scale=eccentricity),
+            explain=partial(draw_scale, scale=eccentricity),
             shows_areas=True,
             names_areas=True,
         )
@@ -118,7 +118,7 @@ def columns_of(views: Sequence[View], legend: Legend) -> list[MapColumn]:
         MapColumn(
             heading=heading,
             paint=partial(paint_z, scale=z, contrasts=of),
-            explain=partial(_draw_scale, scale=z),
+            explain=partial(draw_scale, scale=z),
         )
         for heading, of in shown.items()
     ]
@@ -132,7 +132,7 @@ def measured_columns(views: Sequence[View], legend: Legend) -> list[MapColumn]:
         MapColumn(
             heading=name,
             paint=partial(paint_measured, scale=scale, contrast=name),
-            explain=partial(_draw_scale, scale=scale) if place == 0 else None,
+            explain=partial(draw_scale, scale=scale) if place == 0 else None,
             outline_rois=_outline_all,
             outlines_part=False,
             is_missing=partial(without_value, contrast=name),
@@ -288,6 +288,13 @@ def _outline_all(pixels: NDArray[np.integer[Any]], view: View) -> None:
             pixels[_edge(view.show(mask), 1)] = 0
 
 
+def outline_roi(pixels: NDArray[np.integer[Any]], view: View, *, name: str, colour: str) -> None:
+    """Outline one ROI."""
+    mask = view.seen.rois[name]
+    if mask is not None:
+        pixels[_edge(view.show(mask), 1)] = _coded(np.array(components(colour)))
+
+
 def _edge(shown: Mask, width: int) -> Mask:
     """Find the pixels of a part that are so near to its border."""
     inner = shown
@@ -343,7 +350,7 @@ def roomy(shown: Mask, least: float) -> list[tuple[int, int]]:
     return found
 
 
-def _draw_scale(drawing: Drawing, left: float, top: float, width: float, *, scale: Scale) -> None:
+def draw_scale(drawing: Drawing, left: float, top: float, width: float, *, scale: Scale) -> None:
     """Draw a bar of colours with its values."""
     inset, (low, high) = 0.15, scale.ends
     left, bottom, width, height = left + inset, top - 0.2, width - 2 * inset, 0.11

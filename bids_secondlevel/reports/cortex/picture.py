@@ -8,7 +8,7 @@ their maps painted (:mod:`~.cortex.painting`) and drawn one by one (:mod:`~.cort
 they are put together, with words around.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from bids_secondlevel.reports.charts.style import axis_label, shorten
 from bids_secondlevel.reports.cortex.painting import without_value
 from bids_secondlevel.reports.cortex.panels import (
     Legend,
+    MapColumn,
     columns_of,
     draw_panel,
     measured_columns,
@@ -48,7 +49,7 @@ _PANEL, _GAP, _SIDE, _LEGEND = 1.65, 0.07, 0.75, 2.0
 _TITLE, _HEADING, _LINE = 0.36, 0.24, 0.17
 _SCALES = (0.83, 0.55)  # below the maps, and below what is measured
 _MOST_COLUMNS = 8
-_LETTERS = 8.5  # points
+LETTERS = 8.5  # points
 _BARS = (100, 50, 20, 10, 5, 2, 1)  # mm
 
 MAX_MEASURED = 4
@@ -181,6 +182,32 @@ def _draw(
     columns, measured = columns_of(views, legend), measured_columns(views, legend)
     fit = len(columns) + len(measured) <= _MOST_COLUMNS
     blocks = [[*columns, *measured]] if fit else [columns, measured]
+
+    def describe(drawing: Drawing, corners: Sequence[tuple[float, float]]) -> None:
+        (left, first), (beside, second) = corners[0], corners[-1]
+        room = len(views) * int(_PANEL / _LINE) + 1
+        drawing.write(left, first + 0.06, f"{counted} of each ROI", size=LETTERS)
+        n_lines = _list_rois(drawing, hemispheres, left, first, room - len(measured) * fit)
+        top = first - (n_lines + 1) * _LINE if fit else second
+        _list_missing(drawing, hemispheres, beside, top, counted)
+
+    return Portrait(draw_blocks(views, blocks, legend, notes, describe), small_rois(views))
+
+
+def draw_blocks(
+    views: Sequence[View],
+    blocks: Sequence[Sequence[MapColumn]],
+    legend: Legend,
+    notes: Sequence[str],
+    describe: Callable[[Drawing, Sequence[tuple[float, float]]], None],
+) -> bytes:
+    """Draw one or two blocks of maps, each with a row for each view, and words around, as SVG.
+
+    Parameters
+    ----------
+    describe
+        Writes beside the blocks, given the upper left corner of the room beside each, in inches.
+    """
     width = _SIDE + max(map(len, blocks)) * (_PANEL + _GAP) + _LEGEND
     lines = wrap(notes, width - 0.16)
     rows = len(views) * (_PANEL + _GAP)
@@ -190,8 +217,8 @@ def _draw(
     title = shorten(legend.title, letters_in(0.8 * (width - 0.16)))
     drawing.write(0.08, height - 0.22, title, size=10, weight="bold")
     first = height - _TITLE - _HEADING
-    tops = (first, first - rows - _SCALES[0] - _HEADING)
-    for top, columns in zip(tops, blocks, strict=False):
+    tops = (first, first - rows - _SCALES[0] - _HEADING)[: len(blocks)]
+    for top, columns in zip(tops, blocks, strict=True):
         for row, view in enumerate(views):
             low = top - row * (_PANEL + _GAP) - _PANEL
             _draw_side(drawing, view, low, with_overview=top == tops[0])
@@ -201,23 +228,19 @@ def _draw(
         for number, column in enumerate(columns):
             left = _SIDE + number * (_PANEL + _GAP)
             heading = shorten(column.heading, letters_in(_PANEL))
-            drawing.write(left + _PANEL / 2, top + 0.06, heading, size=_LETTERS, ha="center")
+            drawing.write(left + _PANEL / 2, top + 0.06, heading, size=LETTERS, ha="center")
             if column.explain is not None:
                 column.explain(drawing, left, top - rows, _PANEL)
-    room = len(views) * int(_PANEL / _LINE) + 1
-    left, beside = (_SIDE + len(block) * (_PANEL + _GAP) + 0.1 for block in (blocks[0], blocks[-1]))
-    drawing.write(left, tops[0] + 0.06, f"{counted} of each ROI", size=_LETTERS)
-    n_lines = _list_rois(drawing, hemispheres, left, tops[0], room - len(measured) * fit)
-    top = tops[0] - (n_lines + 1) * _LINE if fit else tops[1]
-    _list_missing(drawing, hemispheres, beside, top, counted)
+    lefts = (_SIDE + len(block) * (_PANEL + _GAP) + 0.1 for block in blocks)
+    describe(drawing, list(zip(lefts, tops, strict=True)))
     for number, line in enumerate(lines, 1):
-        drawing.write(0.08, 0.08 + (len(lines) - number) * _LINE, line, size=_LETTERS)
-    return Portrait(drawing.encode(), small_rois(views))
+        drawing.write(0.08, 0.08 + (len(lines) - number) * _LINE, line, size=LETTERS)
+    return drawing.encode()
 
 
 def _draw_side(drawing: Drawing, view: View, low: float, *, with_overview: bool) -> None:
     """Write what a row shows; draw where it is, how large, and where anterior and dorsal are."""
-    drawing.write(0.12, low + _PANEL - 0.02, view.name, size=_LETTERS, weight="bold", va="top")
+    drawing.write(0.12, low + _PANEL - 0.02, view.name, size=LETTERS, weight="bold", va="top")
     if not with_overview:
         return
     _draw_overview(drawing, view, 0.1, low + 0.92, 0.52)
@@ -281,7 +304,7 @@ def _list_rois(
         y = top - 0.15 - number * _LINE
         if colour != "none":
             drawing.rectangle(left, y, 0.11, 0.11, colour)
-        drawing.write(left + 0.18, y + 0.01, text, size=_LETTERS)
+        drawing.write(left + 0.18, y + 0.01, text, size=LETTERS)
     return len(lines)
 
 
@@ -306,11 +329,11 @@ def _list_missing(
         return
     swatch = np.repeat(np.round(255 * stripes(16)).astype(np.uint8), 3, axis=2)
     drawing.pixels(png(swatch), left, top - 0.15, 0.11, 0.11)
-    drawing.write(left + 0.18, top - 0.14, f"{counted} without a value", size=_LETTERS)
+    drawing.write(left + 0.18, top - 0.14, f"{counted} without a value", size=LETTERS)
     for number, (name, counts) in enumerate(lines, 2):
         room = letters_in(_LEGEND - 0.35 - CHARACTER * len(counts))
         y = top - 0.14 - (number - 1) * _LINE
-        drawing.write(left + 0.18, y, f"{shorten(name, room)}: {counts}", size=_LETTERS)
+        drawing.write(left + 0.18, y, f"{shorten(name, room)}: {counts}", size=LETTERS)
 
 
 def _layers(

@@ -59,6 +59,8 @@ class Layers:
     measured: Mapping[str, Array | None] = field(default_factory=dict)
     """By contrast, of interest inside the ROIs; ``None`` if that has no map. Both hemispheres have
     the same ones."""
+    painted: Mapping[str, Array] = field(default_factory=dict)
+    """Maps that have their colours, (n, 4), by name. Both hemispheres have the same ones."""
 
     @property
     def in_rois(self) -> Mask:
@@ -92,6 +94,7 @@ class Layers:
             retinotopic=self.retinotopic[vertices],
             rois=some(self.rois),
             measured=some(self.measured),
+            painted={name: colours[vertices] for name, colours in self.painted.items()},
         )
 
 

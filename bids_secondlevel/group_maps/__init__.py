@@ -1,0 +1,1 @@
+"""Maps of the group: those of every participant on a common surface, tested at every vertex."""

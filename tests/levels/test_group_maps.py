@@ -1,0 +1,290 @@
+"""Maps of the group, made as a user makes them, of participants on surfaces of their own."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+from bids import BIDSLayout
+from nilearn.datasets import fetch_surf_fsaverage, load_fsaverage
+from nilearn.surface import SurfaceImage, load_surf_mesh
+from scipy import stats
+from spheres import eccentricity as eccentricity_at
+from spheres import (
+    effect,
+    start_study,
+    uneven_sphere,
+    visual_area,
+    write_maps,
+    write_retinotopy,
+    write_sphere,
+    z_map,
+)
+from study import STRUCTURE, contents, read_tsv, run_here, write_gifti
+
+from bids_secondlevel.core.values import Mesh
+from bids_secondlevel.maps.meshes import by_interpolation, by_nearest, on_spheres
+from bids_secondlevel.stats.permutation import sign_flip_tests
+
+LABELS = [f"{number:02}" for number in range(1, 8)]
+N_OWN = 1500
+N = 10242  # of fsaverage5
+GROUPS = ["a", "b", "a", "b", "a", "b", "a"]
+
+
+def sphere_of(label, hemi):
+    return uneven_sphere(N_OWN, seed=10 * int(label) + (hemi == "R"))
+
+
+def effect_of(label, hemi):
+    """A smooth map and noise, on the participant's own surface."""
+    coordinates, _ = sphere_of(label, hemi)
+    noise = np.random.default_rng(int(label)).normal(0, 0.3, N_OWN)
+    return (0.5 * effect(coordinates) + noise).astype("f4")
+
+
+def map_path(firstlevel, label, hemi):
+    name = f"sub-{label}_task-main_hemi-{hemi}_space-fsnative_contrast-attend_stat-effect_statmap"
+    return firstlevel / f"sub-{label}" / "func" / f"{name}.func.gii"
+
+
+@pytest.fixture(scope="module")
+def processed(tmp_path_factory):
+    """Seven participants, processed; sub-06 has three vertices without data in the left."""
+    root = tmp_path_factory.mktemp("spheres") / "bids"
+    firstlevel, freesurfer = start_study(root, LABELS)
+    rows = "".join(f"sub-{who}\t{group}\n" for who, group in zip(LABELS, GROUPS, strict=True))
+    (root / "participants.tsv").write_text(f"participant_id\tgroup\n{rows}")
+    for label in LABELS:
+        for hemi in "LR":
+            coordinates, triangles = sphere_of(label, hemi)
+            surf = freesurfer / f"sub-{label}" / "surf"
+            write_sphere(surf / f"{hemi.lower()}h.sphere.reg", coordinates, triangles, hemi)
+            write_retinotopy(surf, coordinates, hemi)
+            write_maps(firstlevel / f"sub-{label}" / "func", coordinates, hemi, "fsnative", label)
+            values = effect_of(label, hemi)
+            if (label, hemi) == ("06", "L"):
+                values[:3] = np.nan
+            write_gifti(map_path(firstlevel, label, hemi), values, hemi)
+    output = root.parent / "out"
+    finished = run_here(root, output, "participant", "--no-report", "--n-procs", "1")
+    assert finished.returncode == 0, finished.stderr
+    return root, output
+
+
+@pytest.fixture
+def study(processed, tmp_path):
+    """The same, to be changed."""
+    root, output = processed
+    shutil.copytree(root, tmp_path / "bids")
+    shutil.copytree(output, tmp_path / "out")
+    return tmp_path / "bids", tmp_path / "out"
+
+
+def group(study, *options):
+    return run_here(*study, "group", "--no-report", "--n-permutations", "200", *options)
+
+
+def resampling(label, hemi):
+    side = "left" if hemi == "L" else "right"
+    target = load_surf_mesh(fetch_surf_fsaverage("fsaverage5")[f"sphere_{side}"])
+    return on_spheres(Mesh(*sphere_of(label, hemi)), target.coordinates)
+
+
+def carried(label, hemi):
+    """The map of a participant on fsaverage5, by the functions that carry maps everywhere."""
+    values = effect_of(label, hemi)
+    if (label, hemi) == ("06", "L"):
+        values[:3] = np.nan
+    return by_interpolation(resampling(label, hemi), values)
+
+
+MAPS = ("--group-maps", "fsaverage5")
+ATTEND = "task-main_space-fsaverage5_hemi-{}_contrast-attend"
+
+
+def load(folder, stat, hemi, entities=ATTEND, more=""):
+    name = f"group_{entities.format(hemi)}_stat-{stat}{more}_statmap.func.gii"
+    return np.asarray(nib.load(folder / name).darrays[0].data)
+
+
+@pytest.fixture(scope="module")
+def mapped(processed):
+    finished = group(processed, *MAPS)
+    assert finished.returncode == 0, finished.stderr
+    return processed[1]
+
+
+def test_maps_are_tested_where_the_spheres_carry_them(mapped):
+    values = {
+        hemi: np.stack([carried(label, hemi) for label in LABELS]).astype(np.float64)
+        for hemi in "LR"
+    }
+    for hemi, of in values.items():
+        n = np.isfinite(of).sum(axis=0)
+        assert load(mapped, "n", hemi).tolist() == n.tolist()
+        assert (n.min(), n.max()) == ((6, 7) if hemi == "L" else (7, 7))
+        assert load(mapped, "effect", hemi) == pytest.approx(np.nanmean(of, axis=0), rel=1e-5)
+        t = stats.ttest_1samp(of, 0, nan_policy="omit").statistic
+        assert load(mapped, "t", hemi) == pytest.approx(t, rel=1e-4)
+    together = np.concatenate([values["L"], values["R"]], axis=1)
+    expected = sign_flip_tests(together, np.ones(2 * N, dtype=bool), 200).p_fwe
+    p = np.concatenate([load(mapped, "p", hemi) for hemi in "LR"])
+    assert p == pytest.approx(expected, rel=1e-6)
+    assert p.min() == pytest.approx(2 / 128)
+    region = np.concatenate([share(mapped, hemi, "V1", "retinotopy") >= 0.5 for hemi in "LR"])
+    within = np.concatenate(
+        [
+            load(mapped, "p", hemi, "task-main_space-fsaverage5_hemi-{}_label-V1_contrast-attend")
+            for hemi in "LR"
+        ]
+    )
+    expected = sign_flip_tests(together[:, region], np.ones(region.sum(), dtype=bool), 200).p_fwe
+    assert within[region] == pytest.approx(expected, rel=1e-6)
+    assert np.isnan(within[~region]).all()
+
+
+def share(folder, hemi, label, desc):
+    return load(
+        folder, "probability", hemi, f"space-fsaverage5_hemi-{{}}_label-{label}", f"_desc-{desc}"
+    )
+
+
+def masks(label, hemi):
+    """The region and the ROI of a participant, on their own surface, from their definition."""
+    coordinates, _ = sphere_of(label, hemi)
+    eccentricity = eccentricity_at(coordinates).astype("f4")
+    region = (visual_area(coordinates) == 1) & (eccentricity > 0) & (eccentricity < 5)
+    return region, region & (z_map(coordinates).astype("f4") > 1.96)
+
+
+def test_shares_are_those_of_the_masks_of_participants(mapped):
+    on_template = {
+        hemi: [
+            np.stack(
+                [by_nearest(resampling(label, hemi), masks(label, hemi)[kind]) for label in LABELS]
+            )
+            for kind in (0, 1)
+        ]
+        for hemi in "LR"
+    }
+    for hemi, (region, roi) in on_template.items():
+        assert share(mapped, hemi, "V1", "retinotopy") == pytest.approx(region.mean(axis=0))
+        assert share(mapped, hemi, "side", "combined") == pytest.approx(roi.mean(axis=0))
+    table = read_tsv(mapped / "group_quality.tsv")
+    both = np.concatenate([on_template["L"][1], on_template["R"][1]], axis=1)
+    for who, label in enumerate(LABELS):
+        others = np.delete(both, who, axis=0).mean(axis=0) >= 0.5
+        expected = 2 * (both[who] & others).sum() / (both[who].sum() + others.sum())
+        (row,) = [r for r in table if (r["participant_id"], r["hemi"]) == (f"sub-{label}", "both")]
+        assert float(row["dice_with_others"]) == pytest.approx(expected)
+
+
+def test_the_table_and_the_json_files_say_what_was_done(mapped):
+    (row,) = [r for r in read_tsv(mapped / "group_maps.tsv") if r["task"] == "main"]
+    t = np.concatenate([load(mapped, "t", hemi) for hemi in "LR"])
+    p = np.concatenate([load(mapped, "p", hemi) for hemi in "LR"])
+    peak = int(np.argmax(np.abs(t)))
+    assert (row["n"], row["n_tested"], row["n_permutations"]) == ("7", str(2 * N), "128")
+    assert (row["peak_hemi"], int(row["peak_vertex"])) == ("LR"[peak // N], peak % N)
+    assert float(row["peak_t"]) == pytest.approx(t[peak], rel=1e-6)
+    assert int(row["n_significant"]) == (p < 0.05).sum()
+    name = "group_task-main_space-fsaverage5_hemi-L_contrast-attend_stat-p_statmap.json"
+    said = json.loads((mapped / name).read_text())
+    assert said["Participants"] == [f"sub-{label}" for label in LABELS]
+    assert (said["NumberOfPermutations"], said["AllPermutations"]) == (128, True)
+    assert said["DegreesOfFreedom"] == [5, 6]
+    assert "over spheres registered to fsaverage" in said["Resampling"][0]
+
+
+def test_pybids_finds_them_and_nilearn_reads_them(mapped):
+    layout = BIDSLayout(mapped, is_derivative=True, validate=False)
+    found = layout.get(
+        task="main", hemi="L", space="fsaverage5", suffix="statmap", extension=".func.gii"
+    )
+    paths = sorted(file.path for file in found)
+    layout.session.close()
+    layout.connection_manager.engine.dispose()
+    assert len(paths) == 5
+    for path in paths:
+        image = nib.load(path)
+        (data,) = image.darrays
+        assert image.meta["AnatomicalStructurePrimary"] == STRUCTURE["L"]
+        assert data.data.dtype == np.float32
+        # FreeSurfer passes over other intents.
+        assert nib.nifti1.intent_codes.niistring[data.intent] == "NIFTI_INTENT_NONE"
+        other = path.replace("hemi-L", "hemi-R")
+        mesh = load_fsaverage("fsaverage5")["inflated"]
+        shown = SurfaceImage(mesh, {"left": path, "right": other})
+        assert shown.shape[0] == 2 * N
+
+
+def test_the_same_gives_the_same_bytes_and_other_analyses_leave_no_maps(study):
+    assert group(study, *MAPS).returncode == 0
+    first = contents(study[1])
+    assert group(study, *MAPS).returncode == 0
+    assert contents(study[1]) == first
+    assert group(study).returncode == 0
+    assert not list(study[1].glob("group*.gii"))
+    assert not list(study[1].glob("group_maps*"))
+    named = group(study, *MAPS, "--analysis-name", "maps", "--task-label", "main")
+    assert named.returncode == 0
+    there = [path.name for path in study[1].glob("analyses/maps/*task-*.gii")]
+    assert there
+    assert all("task-main" in name for name in there)
+
+
+def test_groups_have_maps_and_are_compared(study):
+    finished = group(study, *MAPS, "--group-by", "group", "--task-label", "main")
+    assert finished.returncode == 0, finished.stderr
+    is_a = np.array(GROUPS) == "a"
+    of = np.stack([carried(label, "R") for label in LABELS]).astype(np.float64)
+    t = stats.ttest_ind(of[is_a], of[~is_a], equal_var=False).statistic
+    assert load(study[1], "t", "R", more="_desc-aMinusB") == pytest.approx(t, rel=1e-3, abs=1e-5)
+    effect = of[is_a].mean(axis=0) - of[~is_a].mean(axis=0)
+    assert load(study[1], "effect", "R", more="_desc-aMinusB") == pytest.approx(effect, abs=1e-5)
+    assert load(study[1], "effect", "R", more="_desc-b") == pytest.approx(
+        of[~is_a].mean(axis=0), rel=1e-5
+    )
+    rows = {(r["group"], r["versus"]): r for r in read_tsv(study[1] / "group_maps.tsv")}
+    assert set(rows) == {("all", "n/a"), ("a", "n/a"), ("b", "n/a"), ("a", "b")}
+    assert rows["a", "b"]["n_permutations"] == "35"
+
+
+def test_who_has_no_map_is_named_and_left_out(study):
+    root, output = study
+    firstlevel = root / "derivatives" / "firstlevel"
+    for hemi in "LR":
+        map_path(firstlevel, "02", hemi).unlink()
+    map_path(firstlevel, "03", "R").unlink()
+    finished = group(study, *MAPS, "--task-label", "main")
+    assert "sub-02, sub-03: " in finished.stderr
+    assert "was made from other maps than there are now" in finished.stderr
+    (row,) = read_tsv(output / "group_maps.tsv")
+    assert (row["n"], row["excluded"]) == ("5", "sub-02:missing_map;sub-03:missing_map")
+    assert run_here(root, output, "participant", "--no-report", "--n-procs", "1").returncode == 1
+    finished = group(study, *MAPS, "--task-label", "main")
+    (row,) = read_tsv(output / "group_maps.tsv")
+    assert (row["n"], row["excluded"]) == ("6", "sub-02:missing_map")
+    assert "sub-03: task main, contrast attend: no map of hemisphere R" in finished.stderr
+    assert set(load(output, "n", "R")) == {5}
+    assert np.isnan(load(output, "t", "R")).all()  # of six, five are too few
+    assert np.isfinite(load(output, "t", "L")).sum() > 0.9 * N
+
+
+def test_without_permutations_there_is_no_p(study):
+    finished = run_here(*study, "group", "--no-report", *MAPS, "--n-permutations", "0")
+    assert finished.returncode == 0, finished.stderr
+    assert list(study[1].glob("group_task-main*stat-t*.gii"))
+    assert not list(study[1].glob("group_task*stat-p_*"))
+
+
+def test_a_surface_that_nothing_is_linked_to_is_said(study):
+    for sphere in study[0].rglob("*.sphere.reg"):
+        sphere.unlink()
+    finished = group(study, *MAPS)
+    assert finished.returncode == 66, finished.stderr
+    assert "the participant's sphere registered to fsaverage" in finished.stderr
+    assert (study[1] / "group_statistics.tsv").exists()
+    assert run_here(*study, "group", "--group-maps", "volume").returncode == 64
