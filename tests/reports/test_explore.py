@@ -13,6 +13,7 @@ from meshes import icosphere
 from study import Study, describe, estimates, write_gifti, write_mgz
 
 from bids_secondlevel.cli.main import main
+from bids_secondlevel.reports.explore import explorer
 
 SIDES = {"L": "lh", "R": "rh"}
 KINDS = {"u1": "u1", "u2": "<u2", "u4": "<u4", "f4": "<f4", "f8": "<f8"}
@@ -52,6 +53,7 @@ def make(root):
             z[rng.integers(n, size=60)] = np.float32(2.3263478740408408)
             z[rng.integers(n, size=3)] = np.inf
             write_gifti(study.map_path("01", "loc", hemi, contrast, "z"), z, hemi)
+            write_gifti(study.map_path("01", "loc", hemi, contrast, "effect"), z / 3, hemi)
         effect = rng.normal(size=n) * 10.0 ** rng.integers(-3, 3, n)
         effect[rng.integers(n, size=50)] = np.nan
         write_gifti(study.map_path("01", "main", hemi, "attend", "effect"), effect, hemi, "f8")
@@ -157,7 +159,10 @@ def test_the_page_asks_for_nothing_and_the_participants_page_leads_to_it(explore
 
 def test_without_the_option_there_is_no_page_and_one_of_an_earlier_run_goes(study, tmp_path):
     run(study, tmp_path, "--explore")
-    assert page_of(tmp_path).exists()
+    before = page_of(tmp_path).read_bytes()
+    assert main([str(study.root), str(tmp_path), "participant", "--reports-only"]) == 0
+    assert page_of(tmp_path).read_bytes() == before
+    assert "explore.html" in (tmp_path / "sub-01.html").read_text(encoding="utf-8")
     run(study, tmp_path)
     assert not page_of(tmp_path).exists()
     assert "explore.html" not in (tmp_path / "sub-01.html").read_text(encoding="utf-8")
@@ -400,6 +405,31 @@ def test_names_cannot_leave_the_text_that_they_are(study, tmp_path):
     assert name in [of["name"] for of in about["measured"]]
     assert "alert(1)</script>" not in page_of(output).read_text(encoding="utf-8")
     assert [roi["name"] for roi in about["rois"]] == ["<b>&amp;", "UR"]
+
+
+def test_a_page_that_would_be_too_large_goes_without_what_no_roi_needs_and_says_so(
+    study, explored, tmp_path, monkeypatch
+):
+    whole, arrays = embedded(explored)
+    size = page_of(explored).stat().st_size
+    monkeypatch.setattr(explorer, "MOST_BYTES", size - 5_000)
+    smaller = run(study, tmp_path / "smaller", "--explore")
+    assert page_of(smaller).stat().st_size <= size - 5_000
+    about, fewer = embedded(smaller)
+    assert about["measured"] == whole["measured"]
+    part = arrays["L.part.0"] == 1
+    inside = arrays["L.areaLabels"] > 0
+    for name, needed in (("L.z.1", inside), ("L.measured.2", part)):
+        np.testing.assert_array_equal(fewer[name][needed], arrays[name][needed])
+        assert np.isnan(fewer[name][~needed]).all()
+    text = page_of(smaller).read_text(encoding="utf-8")
+    assert "contrasts are shown only in the ranges of the ROIs" in text
+    assert "shown only in the ranges" not in page_of(explored).read_text(encoding="utf-8")
+
+    monkeypatch.setattr(explorer, "MOST_BYTES", page_of(smaller).stat().st_size - 1)
+    smallest = run(study, tmp_path / "smallest", "--explore")
+    assert embedded(smallest)[0]["measured"] == whole["measured"][:1]
+    assert "It has 1 of the 3 measured contrasts" in page_of(smallest).read_text(encoding="utf-8")
 
 
 @needs_chromium

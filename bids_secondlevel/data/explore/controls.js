@@ -60,7 +60,7 @@ function listLayers(halves, colours) {
   const layers = { "areas": { name: "Visual areas", group: "Retinotopy", values: function (half) { return half.areaLabels; } } };
   layers.eccentricity = {
     name: "Eccentricity", group: "Retinotopy", values: function (half) { return half.eccentricity; },
-    colours: colours.viridis, ends: [0, about.farthest], unit: "degrees"
+    colours: colours.viridis, ends: [0, about.farthest], unit: "degrees", beyond: " and more"
   };
   if (each(function (half) { return half.polarAngle; }).length) {
     layers.angle = {
@@ -132,16 +132,28 @@ function paint(half, layer, state) {
   return painted;
 }
 
-/* Bits of the ROIs and of the retinotopic parts, and the visual area, of each vertex. */
-function maskOf(half, members) {
-  const n = half.positions[0].length;
-  const masks = new Uint32Array(2 * n);
+/* A bit for each ROI that a vertex is in. */
+function bitsOf(half, members) {
+  const bits = new Uint32Array(half.positions[0].length);
   members.slice(0, MOST_ROIS).forEach(function (own, k) {
-    (own || []).forEach(function (v) { masks[2 * v] |= 1 << k; });
+    (own || []).forEach(function (v) { bits[v] |= 1 << k; });
   });
-  half.parts.forEach(function (part) { (part || []).forEach(function (v) { masks[2 * v] |= 1 << 31; }); });
-  half.areaLabels.forEach(function (label, v) { masks[2 * v + 1] = label; });
-  return masks;
+  return bits;
+}
+
+/* Lines around what some vertices have in common. */
+function outline(mesh, half, vertices) {
+  const isInside = new Uint8Array(half.vertices.length);
+  vertices.forEach(function (v) { isInside[v] = 1; });
+  return borderOf(mesh, half.vertices.length, isInside);
+}
+
+function outlineAreas(half, mesh) {
+  return Object.keys(about.areaNames).flatMap(function (label) {
+    const own = [];
+    half.areaLabels.forEach(function (of, v) { if (of === Number(label)) { own.push(v); } });
+    return outline(mesh, half, own);
+  });
 }
 
 /* Axes of the view of a hemisphere: to the right, up, and towards the viewer. */
@@ -243,18 +255,43 @@ async function start() {
     compass.setAttribute("viewBox", "-37 -37 74 74");
     compass.setAttribute("aria-hidden", "true");
     box.appendChild(compass);
-    const colours = [].concat(...about.rois.slice(0, MOST_ROIS).map(function (roi) {
+    const colours = about.rois.slice(0, MOST_ROIS).map(function (roi) {
       return [1, 3, 5].map(function (at) { return parseInt(roi.colour.slice(at, at + 2), 16) / 255; });
-    }));
+    });
+    const parts = new Set(half.parts.flatMap(function (part) { return Array.from(part || []); }));
+    const fixed = [
+      { is: "showsAreas", width: 1.2, colour: [1, 1, 1], ends: outlineAreas(half, mesh) },
+      { is: "showsPart", width: 2.2, colour: [0.05, 0.05, 0.05], ends: outline(mesh, half, parts) }
+    ];
+    let lines = [];
+    /* Every line of the picture, in the order in which they are drawn. */
+    const listLines = function (members) {
+      const rois = colours.map(function (colour, k) {
+        return { roi: k, width: 2.4, colour: colour, ends: outline(mesh, half, members[k] || []) };
+      });
+      let first = 0;
+      lines = fixed.concat(rois).map(function (line) {
+        const n = line.ends.length / 8;
+        first += n;
+        return Object.assign({ n: n, first: first - n }, line);
+      });
+      surface.line(Float32Array.from(lines.flatMap(function (line) { return line.ends; })));
+    };
+    const linesToDraw = function () {
+      return lines.filter(function (line) {
+        return line.is ? state[line.is] : state.shown[line.roi];
+      }).flatMap(function (line) {
+        return line.is ? [line] : [Object.assign({}, line, { width: 4.2, colour: [0.05, 0.05, 0.05] }), line];
+      });
+    };
     const look = function () {
       const [right, up, towards] = axesOf(half.side, state.camera);
       const isHere = state.picked !== null && state.picked.half === half;
       return {
         turn: [0, 1, 2].flatMap(function (axis) { return [right[axis], up[axis], towards[axis]]; }),
-        pivot: pivots[h], zoom: state.camera.zoom, roiColours: colours.length ? colours : [0, 0, 0],
-        nRois: Math.min(MOST_ROIS, about.rois.length),
-        filled: state.isFilled ? bits() : 0, outlined: bits(), showsAreas: state.showsAreas,
-        showsPart: state.showsPart, isSmooth: state.isSmooth, picked: isHere ? state.picked.v : -1
+        pivot: pivots[h], zoom: state.camera.zoom, roiColours: colours.flat(), nRois: colours.length,
+        filled: state.isFilled ? bits() : 0, lines: linesToDraw(), isSmooth: state.isSmooth,
+        picked: isHere ? state.picked.v : -1
       };
     };
     const draw = function () {
@@ -262,7 +299,11 @@ async function start() {
       drawCompass(compass, half.side);
     };
     listen(canvas, half, h, function (x, y) { return surface.pick(x, y, look()); });
-    return { half: half, surface: surface, draw: draw };
+    const showRois = function (members) {
+      surface.mask(bitsOf(half, members));
+      listLines(members);
+    };
+    return { half: half, surface: surface, draw: draw, showRois: showRois };
   }
 
   function drawCompass(compass, side) {
@@ -399,6 +440,21 @@ async function start() {
     });
   }
 
+  /* Both hemispheres side by side on white. */
+  function savePicture() {
+    views.forEach(function (view) { view.draw(); });
+    const drawnOn = Array.from(document.querySelectorAll("#cortex canvas"));
+    const flat = make("canvas", {
+      width: drawnOn.reduce(function (total, of) { return total + of.width; }, 0),
+      height: Math.max(0, ...drawnOn.map(function (of) { return of.height; }))
+    });
+    const pen = flat.getContext("2d");
+    pen.fillStyle = "white";
+    pen.fillRect(0, 0, flat.width, flat.height);
+    drawnOn.reduce(function (left, of) { pen.drawImage(of, left, 0); return left + of.width; }, 0);
+    make("a", { href: flat.toDataURL(), download: about.participant + "_cortex.png" }).click();
+  }
+
   function repaint() {
     views.forEach(function (view) { if (view.surface) { view.surface.paint(paint(view.half, layers[state.layer], state)); } });
     showScale(layers[state.layer]);
@@ -408,7 +464,7 @@ async function start() {
   function define() {
     state.members = halves.map(function (half) { return defineRois(half, about.rois, state.thresholds); });
     views.forEach(function (view) {
-      if (view.surface) { view.surface.mask(maskOf(view.half, state.members[halves.indexOf(view.half)])); }
+      if (view.surface) { view.showRois(state.members[halves.indexOf(view.half)]); }
     });
     if (layers[state.layer].localizer !== undefined) { repaint(); }
     showNumbers();
@@ -453,7 +509,9 @@ async function start() {
       });
     }
     const ticks = make("div", { "class": "ticks" }, box);
-    [layer.ends[0], (layer.ends[0] + layer.ends[1]) / 2, layer.ends[1]].forEach(function (tick) { make("span", {}, ticks, shown(tick)); });
+    [layer.ends[0], (layer.ends[0] + layer.ends[1]) / 2, layer.ends[1]].forEach(function (tick, place) {
+      make("span", {}, ticks, shown(tick) + (place === 2 ? layer.beyond || "" : ""));
+    });
     make("p", { "class": "hint" }, box, layer.unit + (faded ? "; paler if it does not pass the threshold" : ""));
   }
 
@@ -586,6 +644,7 @@ async function start() {
   [["+", "Zoom in", 1.25], ["\u2212", "Zoom out", 0.8]].forEach(function (of) {
     make("button", { type: "button", "aria-label": of[1] }, byId("views"), of[0]).addEventListener("click", function () { zoom(of[2]); });
   });
+  make("button", { type: "button" }, byId("views"), "Save picture (PNG)").addEventListener("click", savePicture);
   choose("layer", Object.entries(layers).map(function (of) {
     return { value: of[0], name: of[1].name, group: of[1].group };
   }), state.layer, function (value) { state.layer = value; repaint(); });

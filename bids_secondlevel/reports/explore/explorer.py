@@ -42,9 +42,9 @@ _COLOURS = ("viridis", "twilight", "RdBu_r")
 """Scales of :mod:`~.reports.colours` that the page paints with."""
 
 _SHAPES = {
-    "inflated": "inflated: distances are not those of the folded cortex",
-    "sphere": "a sphere, as no inflated surface was found",
-    "folded": "folded, as no inflated surface was found",
+    "inflated": "Inflated surfaces, whose distances are not those of the folded cortex",
+    "sphere": "Spheres, as no inflated surface was found",
+    "folded": "Folded surfaces, as no inflated surface was found",
 }
 
 _SCRIPTS = ("twgl.js", "numbers.js", "surface.js", "controls.js")
@@ -107,7 +107,6 @@ def explorer_page(
     measured: Measured,
     plan: Plan,
     others: Sequence[str],
-    most_bytes: int = MOST_BYTES,
 ) -> bytes | None:
     """Make the page of a participant; ``None`` if there is no surface to show.
 
@@ -123,7 +122,7 @@ def explorer_page(
     Returns
     -------
     bytes or None
-        At most as many bytes as asked for. To that end the page goes without values that cannot be
+        At most :data:`MOST_BYTES`. To that end the page goes without values that cannot be
         in an ROI, then without contrasts, the last ones first; it says so.
     """
     if not surfaces:
@@ -154,7 +153,7 @@ def explorer_page(
         }
         left_out = _left_out(n_shown, len(measured), only_decisive=only_decisive)
         page = _render(results, about, packed, left_out)
-        if len(page) <= most_bytes or n_shown == 0:
+        if len(page) <= MOST_BYTES or n_shown == 0:
             return page
         if not only_decisive:
             only_decisive = True
@@ -241,13 +240,7 @@ def _about(
         "statistic": plan.statistic,
         "summary": plan.summary,
         "farthest": 2 * max(limits, default=5.0),
-        "surfaces": list(
-            dict.fromkeys(
-                f"Surface: {half.surface.name}, {_SHAPES[half.surface.shape]}."
-                for half in halves
-                if half.surface is not None
-            )
-        ),
+        "surfaces": _surfaces_in_words(halves),
         "localizer": [wording.name(name) for name in localizer],
         "measured": [
             {
@@ -282,6 +275,15 @@ def _names_of_areas(halves: Sequence[_Half], others: Sequence[str]) -> dict[str,
     """Name the visual areas that there are, by their labels."""
     there = {int(label) for half in halves for label in np.unique(half.labels)}
     return {str(label): name for label, name in area_names(others).items() if label in there}
+
+
+def _surfaces_in_words(halves: Sequence[_Half]) -> list[str]:
+    """Say which surfaces are shown, by their shape."""
+    surfaces = [half.surface for half in halves if half.surface is not None]
+    by_shape: dict[str, dict[str, None]] = {}
+    for surface in surfaces:
+        by_shape.setdefault(_SHAPES[surface.shape], {})[surface.name] = None
+    return [f"{shape}: {', '.join(names)}." for shape, names in by_shape.items()]
 
 
 def _about_half(half: _Half) -> dict[str, Any]:
@@ -326,7 +328,7 @@ def _left_out(n_shown: int, n_there: int, *, only_decisive: bool) -> list[str]:
         "in visual areas."
     ]
     if n_shown < n_there:
-        text.append(f"It has the first {n_shown} of {n_there} measured contrasts.")
+        text.append(f"It has {n_shown} of the {n_there} measured contrasts: the first.")
     return text
 
 
