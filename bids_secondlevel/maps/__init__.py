@@ -1,1 +1,1 @@
-"""From files to arrays on one surface or grid."""
+"""Read files into arrays on one surface or grid."""

@@ -1,7 +1,7 @@
 """Read the cortex of a dense CIFTI-2 file: one value per vertex, map by map.
 
 nibabel takes a third of a second for the header of 91,282 grayordinates, most of it for the lists
-of vertices and voxels. The files of a participant have the same ones, so they are read once.
+of vertices and voxels. These are the same in all files of a participant, so they are read once.
 """
 
 import re
@@ -32,7 +32,8 @@ _CIFTI = 32
 """NIfTI's code of an extension that is a header of CIFTI."""
 
 _MOST_VERTICES = 10_000_000
-"""Many times those of the finest surfaces; a damaged header may claim what no memory holds."""
+"""Many times the size of the finest surfaces; a damaged header may claim more than fits into
+memory."""
 
 _LISTS = re.compile(rb"(?<=<VertexIndices>)[^<]*|(?<=<VoxelIndicesIJK>)[^<]*")
 _NAMES = re.compile(rb"<(NamedMap|MetaData)>.*?</\1>", re.DOTALL)
@@ -40,32 +41,32 @@ _NAMES = re.compile(rb"<(NamedMap|MetaData)>.*?</\1>", re.DOTALL)
 
 @dataclass(frozen=True)
 class CiftiContent:
-    """What a dense CIFTI file holds."""
+    """Content of a dense CIFTI file."""
 
     map_names: tuple[str, ...]
-    """In the order of the file; none for the frames of a time series."""
+    """Names in the order of the file; none for the frames of a time series."""
 
     structures: tuple[str, ...]
-    """Names of the parts of the brain that have values."""
+    """Names of the brain structures with values."""
 
     has_subcortex: bool
-    """Whether any of them are voxels."""
+    """Whether any structure consists of voxels."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Surface:
-    """Where the values of one surface are in a file."""
+    """Position of the values of one surface in a file."""
 
     columns: slice
     vertices: Array
-    """Those with values, as many as columns."""
+    """Vertices with values, as many as columns."""
 
     n_vertices: int
-    """Of the whole surface."""
+    """Number of vertices of the whole surface."""
 
 
 def describe(path: Path) -> CiftiContent:
-    """Read what a file of dense scalars or labels holds, from its header alone.
+    """Read the content of a file of dense scalars or labels from its header.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def describe(path: Path) -> CiftiContent:
 
 
 def label_tables(path: Path) -> tuple[Mapping[int, str], ...]:
-    """Read what the numbers of each map in a file of dense labels are called.
+    """Read the names of labels of each map in a file of dense labels.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def label_tables(path: Path) -> tuple[Mapping[int, str], ...]:
     """
     with explained(path, "CIFTI file"):
         xml = _load(path)[1]
-        _content(path, xml)  # which says if it is another kind of file
+        _content(path, xml)  # raises the error if it is another kind of file
         header = _header(_LISTS.sub(b"", xml))
         tables = (named.label_table or {} for named in header.get_index_map(0).named_maps)
         return tuple({key: table[key].label or "" for key in table} for table in tables)
@@ -105,8 +106,8 @@ def read_cortex(path: Path, hemisphere: Hemisphere, chosen: int | str | None = N
     Parameters
     ----------
     path
-        ``.dscalar.nii`` or ``.dlabel.nii``, or a time series (``.dtseries.nii``), whose frames
-        are taken for maps.
+        ``.dscalar.nii`` or ``.dlabel.nii``, or a time series (``.dtseries.nii``)with its frames as
+        maps.
     chosen
         Number of the map, from 0, or its exact name; not needed if the file holds a single one.
 
@@ -121,8 +122,8 @@ def read_cortex(path: Path, hemisphere: Hemisphere, chosen: int | str | None = N
     InputMissingError
         If the file is not there, or is a link to content that has not been fetched.
     DataError
-        If it cannot be read, is another kind of file, contradicts itself, or has no such
-        hemisphere or map, or holds no real numbers.
+        If the file cannot be read, is of another kind or contradicts itself, does not have the
+        hemisphere or map, or does not hold real numbers.
     """
     with explained(path, "CIFTI file"):
         maps, xml = _load(path)
@@ -131,7 +132,7 @@ def read_cortex(path: Path, hemisphere: Hemisphere, chosen: int | str | None = N
         surface = _surfaces(_NAMES.sub(b"", xml)).get(_CORTEX[hemisphere])
         if surface is None:
             raise DataError(
-                f"{path}: holds 0 surfaces of hemisphere {hemisphere}; expected one. Its brain "
+                f"{path}: has no values for the cortex of hemisphere {hemisphere}. Its brain "
                 f"models are {', '.join(content.structures)}."
             )
         values = as_floats(path, np.asarray(maps[row, surface.columns]))
@@ -143,12 +144,12 @@ def read_cortex(path: Path, hemisphere: Hemisphere, chosen: int | str | None = N
 def _load(path: Path) -> tuple[nib.arrayproxy.ArrayProxy, bytes]:
     """Open a file: its values (maps x grayordinates), not read yet, and its header as XML."""
     with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
-        # It warns that such a header is not that of an image.
+        # nibabel warns about this header.
         header = nib.Nifti2Header.from_fileobj(file, check=False)
     extensions = [e.content for e in header.extensions if e.get_code() == _CIFTI]
     if len(extensions) != 1:
         raise DataError(
-            f"{path}: has no header of CIFTI-2; expected dense scalars or labels in CIFTI-2 "
+            f"{path}: has no CIFTI-2 header; expected dense scalars or labels in CIFTI-2 "
             "(.dscalar.nii, .dlabel.nii)."
         )
     check_real(path, header.get_data_dtype())
@@ -183,7 +184,7 @@ def _content(path: Path, xml: bytes) -> CiftiContent:
 
 @lru_cache(maxsize=2)
 def _surfaces(frame: bytes) -> Mapping[str, _Surface]:
-    """Find the surfaces by the names of their structures, once for all files that agree in them.
+    """Find the surfaces by the names of their structures, once for files with the same ones.
 
     Parameters
     ----------

@@ -20,15 +20,15 @@ def combine_runs(
     variances
         For the fixed-effects combinations, the variance map of each run.
     combination
-        ``single``: the one map, unchanged. ``mean``: unweighted mean. ``fixed_effects``:
+        ``single``: the only map, unchanged. ``mean``: unweighted mean. ``fixed_effects``:
         mean weighted by inverse variance; ``fixed_effects_z``: that mean divided by its
         standard error. ``stouffer``: sum of the z maps divided by the root of their number.
 
     Returns
     -------
     (n_vertices,) array
-        A vertex is NaN where any run has no finite value (or no positive variance) for it. Of z
-        values that are combined by Stouffer, an infinite one remains the most extreme.
+        A vertex is NaN if any run has no finite value (or no positive variance) for it. With
+        Stouffer's method, infinite z values remain the most extreme.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""One hemisphere of a participant: all that is known at each of its vertices or voxels."""
+"""One hemisphere of a participant: all values at its vertices or voxels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from bids_secondlevel.maps.volumes import Grid
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cortex:
-    """All that is known at each of the n vertices (or voxels) where ROIs are defined."""
+    """All values at the n vertices (or voxels) on which ROIs are defined."""
 
     side: Hemisphere
     retinotopy: Retinotopy | Absent
-    """Its polar angles are those of the visual field."""
+    """Its polar angles refer to the visual field."""
     localizer: Mapping[str, Array | Absent]
     """z of each localizer contrast, (n,)."""
     alignment: Alignment
-    """How retinotopy and maps came to share their vertices."""
+    """How retinotopy and maps were brought to the same vertices."""
     areas: Array | None = None
-    """Of the vertices in mm^2, (n,); ``None`` if there is no surface to measure them on."""
+    """Areas of the vertices in mm^2, (n,); ``None`` without a surface to measure them."""
     triangles: Triangles | None = None
-    """Which vertices touch, (n_triangles, 3)."""
+    """Triangles of neighbouring vertices, (n_triangles, 3)."""
 
     @property
     def grid(self) -> Grid | None:
-        """Which voxels touch, in volumes."""
+        """The grid of voxels, in volumes."""
         return self.alignment.grid
 
     @property

@@ -1,4 +1,4 @@
-"""Surfaces to draw maps on: the participant's own, or else those of the template of the maps."""
+"""Surfaces for drawing maps: those of the participant or, if missing, of the template."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,18 +30,18 @@ _SHAPES: Mapping[str, Shape] = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DisplaySurface:
-    """A surface to draw maps on."""
+    """A surface for drawing maps."""
 
     mesh: Mesh
     shape: Shape
     name: str
     """Its URI, or that of the template in words."""
     shading: Array | None
-    """Depth of the sulci or curvature at each vertex: the greater, the darker."""
+    """Depth of the sulci or curvature at each vertex; higher values are drawn darker."""
 
     @property
     def is_sphere(self) -> bool:
-        """Whether it is to be unrolled."""
+        """Whether to unroll it."""
         return self.shape == "sphere"
 
     @property
@@ -58,16 +58,16 @@ def read_display_surfaces(
     Returns
     -------
     surfaces : dict of hemisphere to DisplaySurface
-        None if the maps are volumes.
+        Empty if the maps are volumes.
     messages : list of str
-        Why a hemisphere has no surface, or not the one that was meant.
+        Why a hemisphere has no surface, or not the preferred one.
     """
     surfaces: dict[Hemisphere, DisplaySurface] = {}
     messages: list[str] = []
     reasons: dict[str, list[str]] = {}
     for half in cortex:
         hemi, maps = half.side, half.retinotopy
-        # Else there is nothing to see, and another message says why.
+        # Otherwise there is nothing to draw, and another message gives the reason.
         if plan.is_volume or isinstance(maps, Absent) or not maps.inside.any():
             continue
         n_vertices = maps.visual_area.size
@@ -87,7 +87,7 @@ def read_display_surfaces(
 def _own_surface(
     ranked: Sequence[SurfaceFile], hemi: Hemisphere, n_vertices: int
 ) -> tuple[DisplaySurface | None, list[str]]:
-    """Read the best surface that has the vertices of the maps, and say which cannot be read."""
+    """Read the best surface with the vertices of the maps, and list those that cannot be read."""
     messages: list[str] = []
     for file in ranked:
         if file.kind in _SHADINGS:
@@ -111,7 +111,7 @@ def _own_surface(
 def _read_shading(
     mesh: SurfaceFile, ranked: Sequence[SurfaceFile], hemi: Hemisphere, n_vertices: int
 ) -> Array | None:
-    """Read the sulci that lie beside a mesh; a picture without them will do too."""
+    """Read the sulci beside a mesh, if possible; they are optional."""
     for file in ranked:
         if file.kind in _SHADINGS and file.source.path.parent == mesh.source.path.parent:
             try:
@@ -136,13 +136,13 @@ def template_display_surface(
     Raises
     ------
     InputMissingError, DataError
-        If there is none, or it cannot be read.
+        If there is no surface, or it cannot be read.
     """
     density = density_of(space, n_vertices)
     if space is None or density is None:
         raise InputMissingError(
-            "no surface with these vertices was found. FreeSurfer's surf/?h.inflated or "
-            "*_inflated.surf.gii, in one of the datasets (--derivatives), would do."
+            "no surface with these vertices was found. To draw it, add FreeSurfer's "
+            "surf/?h.inflated or *_inflated.surf.gii to one of the datasets (--derivatives)."
         )
     has_inflated = density == "10k" or (space, density) == ("fsLR", "32k")
     kind: Literal["inflated", "sphere"] = "inflated" if has_inflated else "sphere"

@@ -1,6 +1,6 @@
-"""Protect readers from files that are not there, not fetched, not plain, cut short or damaged.
+"""Protect readers from files that are missing, not fetched, not regular files, or damaged.
 
-A reader says what it reads; what goes wrong meanwhile becomes a message here that names the file.
+A reader says what it reads. Any failure becomes a message that names the file.
 """
 
 import codecs
@@ -20,31 +20,31 @@ from bids_secondlevel.core.errors import DataError, InputMissingError, SecondLev
 from bids_secondlevel.core.values import Array
 
 _POINTER = b"/annex/objects/"
-"""How the text begins that git-annex leaves in the place of an unlocked file."""
+"""Beginning of the text that git-annex puts in place of an unlocked file."""
 
 _LONGEST_POINTER = 32_768
-"""Bytes; git-annex takes nothing longer for a pointer, so that maps are not opened to look."""
+"""Bytes; git-annex treats only shorter files as pointers, so larger files need not be opened."""
 
 _LONGEST_HEADER = 540
-"""Bytes; that of NIfTI-2."""
+"""Bytes of a NIfTI-2 header."""
 
 _COMPRESSED = (".gz", ".mgz")
 
 
 def check_present(path: Path) -> None:
-    """Check that a file is there, and say how to get it if its content is elsewhere.
+    """Check that a file exists, and explain how to get its content if that is elsewhere.
 
     Raises
     ------
     InputMissingError
-        If it is not there, a link to nothing, or what git-annex (DataLad) leaves in its place.
+        If the file is missing, a broken link, or a pointer of git-annex (DataLad).
     """
     if not path.is_file():
         if not path.is_symlink():
-            raise InputMissingError(f"{path}: there is no such file.")
+            raise InputMissingError(f"{path}: this file does not exist.")
         stands_for = "a symbolic link to"
     elif _is_annex_pointer(path):
-        stands_for = "a text that stands for"
+        stands_for = "a text in place of"
     else:
         return
     raise InputMissingError(
@@ -59,20 +59,20 @@ def _is_annex_pointer(path: Path) -> bool:
             return False
         with path.open("rb") as file:
             return file.read(len(_POINTER)) == _POINTER
-    except OSError:  # its reader says so
+    except OSError:  # the reader reports it
         return False
 
 
 @contextmanager
 def explained(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a parser raises into a message that names the file.
+    """Turn any error of a parser into a message that names the file.
 
     Parameters
     ----------
     path
-        Checked to be there first.
+        The file; its existence is checked first.
     kind
-        What the file is to be read as, for example ``surface map``.
+        Expected kind of file, for example ``surface map``.
 
     Raises
     ------
@@ -86,17 +86,17 @@ def explained(path: Path, kind: str) -> Iterator[None]:
         yield
     except SecondLevelError:
         raise
-    except Exception as error:  # each parser has failures of its own
+    except Exception as error:  # each parser raises different errors
         text = " ".join(str(error).split())
         cause = f"{type(error).__name__}: {text}" if text else type(error).__name__
         raise DataError(
-            f"{path}: cannot be read as a {kind} ({cause}). The file may be cut "
-            "short or damaged; write or fetch it again."
+            f"{path}: cannot be read as a {kind} ({cause}). The file may be incomplete or damaged; "
+            "write or fetch it again."
         ) from error
 
 
 def check_real(path: Path, kind: np.dtype[Any]) -> None:
-    """Refuse colours, complex numbers and whatever else is not a real number.
+    """Refuse colours, complex numbers and other values that are not real numbers.
 
     Raises
     ------
@@ -107,9 +107,9 @@ def check_real(path: Path, kind: np.dtype[Any]) -> None:
 
 
 def as_floats(path: Path, values: Array) -> Array:
-    """Give the values of a file as floats, in its precision or one that holds its whole numbers.
+    """Convert the values of a file to floats that keep its precision or its whole numbers.
 
-    Arithmetic in an unsigned type wraps around: minus 5 is 251.
+    Arithmetic with unsigned integers wraps around: minus 5 is 251.
 
     Raises
     ------
@@ -125,14 +125,14 @@ def as_floats(path: Path, values: Array) -> Array:
 def index_of_array(
     path: Path, chosen: int | str | None, n_arrays: int, names: Sequence[str] = ()
 ) -> int:
-    """Find the array asked for in a file that may hold several.
+    """Find the chosen array of a file that may have several.
 
     Parameters
     ----------
     chosen
-        Its number from 0, or its exact name; ``None`` for the only one.
+        Number from 0, or exact name; ``None`` for the only one.
     names
-        Of the arrays, if the file gives them names.
+        Names of the arrays, if the file has any.
 
     Raises
     ------
@@ -149,8 +149,8 @@ def index_of_array(
     known = f", named {', '.join(map(repr, names))}" if any(names) else ""
     raise DataError(
         f"{path}: expected one array{asked} with one value per vertex or voxel, found "
-        f"{len(found)}; it holds {n_arrays}{known}. Say which with array (by number from 0, or by "
-        "name) in a [[maps]] or [[retinotopy]] table of --config."
+        f"{len(found)}; it holds {n_arrays}{known}. Choose one with array (a number from 0, or a "
+        "name) in a [[maps]] or [[retinotopy]] entry of the config file."
     )
 
 
@@ -161,7 +161,7 @@ def opened(path: Path) -> BufferedIOBase:
 
 
 def read_header(path: Path) -> Any:
-    """Read an image in NIfTI or MGH format up to its values."""
+    """Read the header of an image in NIfTI or MGH format."""
     with opened(path) as file:
         image_type = _image_type(path, file.read(_LONGEST_HEADER))
         file.seek(0)
@@ -169,20 +169,20 @@ def read_header(path: Path) -> Any:
 
 
 def read_image(path: Path) -> tuple[Any, Array]:
-    """Read an image in NIfTI or MGH format, with the checksum at the end of a compressed one.
+    """Read an image in NIfTI or MGH format, and check the checksum if it is compressed.
 
     Returns
     -------
     image
-        As nibabel has it.
+        The image of nibabel.
     values : array
-        In the shape and type that nibabel gives them.
+        With shape and type of nibabel.
 
     Raises
     ------
     DataError
-        If its header declares more than the file holds, before memory is taken for it. nibabel
-        and gzip raise others.
+        If the header declares more values than the file holds; checked before memory is allocated.
+        nibabel and gzip raise other errors.
     """
     with opened(path) as file:
         content = file.read()
@@ -191,19 +191,19 @@ def read_image(path: Path) -> tuple[Any, Array]:
     if declared > len(content):
         raise DataError(
             f"{path}: its header declares {declared} bytes of values, which a file of "
-            f"{len(content)} bytes cannot hold. The file is cut short or damaged; write or fetch "
+            f"{len(content)} bytes cannot hold. The file is incomplete or damaged; write or fetch "
             "it again."
         )
     return image, np.asanyarray(image.dataobj)
 
 
 def chosen_frame(path: Path, values: Array, chosen: int | str) -> Array:
-    """Take one of the frames of an image, along its fourth dimension.
+    """Select a frame of an image along its fourth dimension.
 
     Raises
     ------
     DataError
-        If there is no such frame.
+        If the frame does not exist.
     """
     frames = values.reshape((*values.shape, 1, 1, 1)[: max(values.ndim, 4)])
     return frames[..., index_of_array(path, chosen, frames.shape[-1])]
@@ -217,26 +217,26 @@ def _image_type(path: Path, start: bytes) -> Any:
     for image_type in (nib.Nifti1Image, nib.Nifti2Image):
         if image_type.header_class.may_contain_header(start):
             return image_type
-    raise ValueError("it is neither NIfTI nor MGH")
+    raise ValueError("it is not NIfTI or MGH")
 
 
 def read_bytes(path: Path, *, may_be_pipe: bool = False) -> bytes:
-    """Read a whole file that is not a map (a table, JSON, TOML), but nothing that never ends.
+    """Read a whole file that is not a map (a table, JSON, TOML). Devices are refused.
 
     Parameters
     ----------
     may_be_pipe
-        Whether it may be a pipe, as a shell passes the output of a command; only of files that
-        the user has named.
+        Whether it may be a pipe, by which a shell passes the output of a command. Only for files
+        named by the user.
 
     Raises
     ------
     OSError
-        If it cannot be read, or is a device, a socket, a folder, or a pipe that may not be one.
+        If it cannot be read, or is a device, a socket, a folder, or a pipe that is not allowed.
     """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or (may_be_pipe and stat.S_ISFIFO(mode))):
-        raise OSError("it is no file, but a folder, a pipe or a device")
+        raise OSError("it is not a file but a folder, a pipe or a device")
     return path.read_bytes()
 
 
@@ -248,7 +248,7 @@ def read_text(path: Path, *, may_be_pipe: bool = False) -> str:
     OSError
         As :func:`read_bytes`.
     ValueError
-        If it is not UTF-8; it says so in words.
+        If it is not UTF-8; the message says so.
     """
     content = read_bytes(path, may_be_pipe=may_be_pipe)
     try:
@@ -282,7 +282,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If it cannot be read, or holds something else.
+        If the file cannot be read, or does not hold an object.
     """
     try:
         content = read_json(path)

@@ -1,8 +1,8 @@
-"""Meshes: how much area a vertex stands for, which vertices touch, and carrying values to another.
+"""Meshes: areas of vertices, patches of connected vertices, and resampling to another mesh.
 
-Values are carried over spheres in the same coordinates: labels and masks from the nearest vertex,
-continuous values by interpolation in the triangle that contains a point of the target, angles by
-interpolation on the circle.
+Values are resampled with spheres in the same coordinates. Labels and masks come from the nearest
+vertex, continuous values from interpolation in the triangle that contains the target vertex, and
+angles from interpolation on the circle.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.values import Array, Mask, Mesh
 
-if TYPE_CHECKING:  # takes a third of a second to import
+if TYPE_CHECKING:  # importing it takes a third of a second
     from scipy.sparse import csr_array
 
 Triangles = NDArray[np.integer[Any]]
@@ -21,14 +21,14 @@ Triangles = NDArray[np.integer[Any]]
 _EDGES = ((0, 1), (1, 2), (2, 0))
 
 _NEIGHBOURS = 16
-"""Vertices around a point whose triangles are looked at, if one is not enough."""
+"""Number of vertices near a point whose triangles are searched, if one is not enough."""
 
 _TINY = 1e-6
-"""A weight below this is rounding of coordinates in 32 bits."""
+"""Smaller weights are rounding errors of 32-bit coordinates."""
 
 
 def vertex_areas(coordinates: Array, triangles: Triangles) -> Array:
-    """Share out the area of a mesh: a vertex gets a third of each triangle it belongs to.
+    """Compute areas of vertices: a third of each triangle that a vertex belongs to.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def vertex_areas(coordinates: Array, triangles: Triangles) -> Array:
 
     References
     ----------
-    Winkler et al. (2012), NeuroImage 61, 1428-1443; FreeSurfer's ``?h.area`` is made like this.
+    Winkler et al. (2012), NeuroImage 61, 1428-1443; FreeSurfer's ``?h.area`` uses the same rule.
 
     Examples
     --------
@@ -98,14 +98,14 @@ def patches(triangles: Triangles, mask: Mask) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
-    """How the vertices of a target lie on the mesh of a source."""
+    """Position of the vertices of a target on the mesh of a source."""
 
     nearest: NDArray[np.intp]
     """Nearest vertex of the source, (n_target,)."""
 
     weights: "csr_array"
-    """Of the corners of the source's triangle around each vertex of the target: barycentric
-    coordinates, positive and 1 in sum, (n_target, n_source)."""
+    """Barycentric coordinates of each target vertex in its triangle of the source, positive with
+    sum 1, (n_target, n_source)."""
 
     @property
     def n_source(self) -> int:
@@ -114,7 +114,7 @@ class Resampling:
 
 
 def nested(n_source: int, n_target: int) -> Resampling:
-    """Take the first vertices: fsaverage5 and 6 are the first ones of fsaverage.
+    """Resample to the first vertices: those of fsaverage5 and 6 are the first of fsaverage.
 
     Examples
     --------
@@ -127,24 +127,26 @@ def nested(n_source: int, n_target: int) -> Resampling:
 
 
 def on_spheres(source: Mesh, target: Array) -> Resampling:
-    """Find where the vertices of a target lie on the mesh of a source.
+    """Find the positions of target vertices on the mesh of a source.
 
     Parameters
     ----------
     source
-        A sphere around the origin; no vertex lies there.
+        A sphere around the origin, without a vertex at the origin.
     target : (n_target, 3) array of float
-        Vertices of a sphere around the origin, registered to the source's; the radii may differ.
+        Vertices of a sphere around the origin, registered to the sphere of the source; the radii
+        may differ.
 
     Returns
     -------
     Resampling
-        A point outside every triangle (on a mesh with holes) has its nearest vertex for triangle.
+        If a point is outside all triangles (on a mesh with holes), its nearest vertex is used
+        instead.
 
     References
     ----------
-    Barycentric coordinates of the line from the centre through a point with the plane of a
-    triangle: Möller and Trumbore (1997), Journal of Graphics Tools 2, 21-28.
+    Barycentric coordinates of the intersection of a line from the centre with a triangle: Möller
+    and Trumbore (1997), Journal of Graphics Tools 2, 21-28.
     """
     from scipy.sparse import csr_array
     from scipy.spatial import KDTree
@@ -171,7 +173,7 @@ def on_spheres(source: Mesh, target: Array) -> Resampling:
 
 
 def by_nearest(resampling: Resampling, values: Array) -> Array:
-    """Carry labels or a mask: each vertex of the target has the value of the nearest one.
+    """Resample labels or a mask: each target vertex gets the value of the nearest vertex.
 
     Parameters
     ----------
@@ -184,26 +186,26 @@ def by_nearest(resampling: Resampling, values: Array) -> Array:
     Raises
     ------
     ValueError
-        If there is not one value for each vertex of the source.
+        If there is not exactly one value per vertex of the source.
     """
     carried: Array = values[resampling.nearest]
     return carried
 
 
 def by_interpolation(resampling: Resampling, values: Array, undefined: Mask | None = None) -> Array:
-    """Carry continuous values: weighted means of the corners of the triangle around a vertex.
+    """Resample continuous values: weighted means over the triangle around each target vertex.
 
     Parameters
     ----------
     values : (n_source,) or (n_source, k) array of float
     undefined : (n_source,) array of bool, optional
-        Vertices whose value is a placeholder, such as the eccentricity 0 outside an atlas. They
-        have no weight; if all corners are such, the nearest vertex counts.
+        Vertices with a placeholder, such as eccentricity 0 outside an atlas. They have no weight.
+        If all corners are undefined, the nearest vertex is used.
 
     Returns
     -------
     (n_target,) or (n_target, k) array of float
-        In the precision of `values`. NaN where any corner with a weight is NaN.
+        In the precision of `values`. NaN if any corner with a weight is NaN.
 
     Examples
     --------
@@ -230,7 +232,7 @@ def by_interpolation(resampling: Resampling, values: Array, undefined: Mask | No
 def angles_by_interpolation(
     resampling: Resampling, angles: Array, undefined: Mask | None = None
 ) -> Array:
-    """Carry angles in degrees: the direction of the weighted mean of unit vectors.
+    """Resample angles in degrees: the direction of the weighted mean of unit vectors.
 
     Parameters
     ----------
@@ -241,8 +243,8 @@ def angles_by_interpolation(
     Returns
     -------
     (n_target,) array of float
-        Between -180 and 180; NaN where the vectors cancel out. A vertex that is one of the
-        source's keeps its angle as it is written.
+        Between -180 and 180; NaN if the vectors cancel out. A target vertex at a vertex of the
+        source keeps its angle unchanged.
 
     References
     ----------
@@ -267,7 +269,7 @@ def angles_by_interpolation(
 
 
 class _Search:
-    """The triangles around each vertex of a sphere, and where points lie in them."""
+    """The triangles around each vertex of a sphere, and the position of points in them."""
 
     def __init__(self, vertices: Array, triangles: NDArray[np.intp]) -> None:
         self.triangles = triangles
@@ -282,7 +284,7 @@ class _Search:
         self._around[triangles.ravel()[order], place] = order // 3
 
     def around(self, points: Array, nearby: NDArray[np.intp]) -> tuple[NDArray[np.intp], Array]:
-        """Find, among the triangles around vertices, the one in which a point lies most inside.
+        """Find the triangle around given vertices that contains a point best.
 
         Parameters
         ----------
@@ -294,7 +296,7 @@ class _Search:
         -------
         triangle : (n_points,) array of int
         weights : (n_points, 3) array of float
-            The point lies in the triangle if none is negative.
+            The point is in the triangle if none is negative.
         """
         best = np.zeros(len(points), dtype=np.intp)
         weights = np.full((len(points), 3), -np.inf)
@@ -308,7 +310,7 @@ class _Search:
     def _weights(self, points: Array, triangle: NDArray[np.intp]) -> Array:
         shares = np.einsum("nij,nj->ni", self._normals[triangle], points)
         total = shares.sum(axis=1)
-        # The line through the point has to meet the triangle on this side of the sphere.
+        # The line through the point must meet the triangle on this side of the sphere.
         usable = (triangle >= 0) & (total * self._volumes[triangle] > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             inside: Array = np.where(usable[:, np.newaxis], shares / total[:, np.newaxis], -np.inf)

@@ -1,6 +1,6 @@
-"""Whether the values of a map can be in the unit, and of the kind, that they are taken for.
+"""Check whether the values of a map can have the assumed unit and kind.
 
-Only what is implausible is refused: the Benson atlas reaches 90 degrees of eccentricity, and maps
+Only implausible maps are refused. The Benson atlas reaches 90 degrees of eccentricity, and maps
 fitted to noise have single values of any size.
 """
 
@@ -16,41 +16,42 @@ from bids_secondlevel.core.roi_rule import RoiDefinition
 from bids_secondlevel.core.values import Array, Mask, Retinotopy
 
 _ENOUGH = 20
-"""Values below which nothing is said: anything is possible in a handful."""
+"""Smallest number of values that are checked."""
 
 _VISUAL_FIELD = 90.0
-"""Degrees; the visual field ends about here."""
+"""Degrees; approximate end of the visual field."""
 
 _CENTRE = 5.0
-"""Degrees; in a map in degrees, a large part of each visual area lies within."""
+"""Degrees; in a map in degrees, a large part of each visual area is within this eccentricity."""
 
 _RIGHT_ANGLE = 1.58
 _FULL_CIRCLE = 6.29
-"""In radians, with what rounding may add."""
+"""In radians, with a margin for rounding."""
 
 _LEAST_CONTRALATERAL = 2 / 3
-"""In another convention it is about a half; in noisy maps of V1 to V3 above 0.8."""
+"""With a wrong convention the share is about a half; with the right one above 0.8, even in noisy
+maps."""
 
 _NO_THRESHOLD = 1.5
-"""A map of z values that was not thresholded has smaller ones."""
+"""Any unthresholded map of z values has smaller ones."""
 
-_TABLE = "a [[retinotopy]] table of --config"
+_TABLE = "a [[retinotopy]] entry of the config file"
 
 
 def check_units(
     source: RetinotopySource, retinotopy: Retinotopy, rois: Sequence[RoiDefinition]
 ) -> None:
-    """Refuse maps that define ROIs in another unit than they are taken to be in.
+    """Refuse maps that define ROIs if their unit is not the assumed one.
 
     Parameters
     ----------
     source
-        Where they were read from.
+        File that they were read from.
 
     Raises
     ------
     DataError
-        As the functions for each map.
+        As for the functions for each map.
     """
     inside, eccentricity = retinotopy.inside, source.eccentricity
     if eccentricity is not None:
@@ -76,106 +77,106 @@ def check_units(
 def check_eccentricity(
     path: Path, eccentricity: Array, inside: Mask, *, is_declared: bool = False
 ) -> None:
-    """Refuse eccentricities that are no degrees of visual angle.
+    """Refuse eccentricities that are not degrees of visual angle.
 
     Parameters
     ----------
     path
-        Where they were read from.
+        File that they were read from.
     eccentricity : (n,) array of float
     inside : (n,) array of bool
         Vertices of visual areas.
     is_declared
-        Whether the user said what they are multiplied with; then small ones are what they are.
+        Whether the user gave a scale; small values are then accepted.
 
     Raises
     ------
     DataError
-        If most of them are larger than the visual field is wide, or some are and its centre is
-        missing (pixels), or if they are all smaller than 90 degrees in radians.
+        If most of them are beyond the visual field, or some are and the centre is missing (pixels),
+        or if all are below 90 degrees in radians.
     """
-    values = _known(eccentricity, inside & (eccentricity > 0))  # 0 is also what was not fitted
+    values = _known(eccentricity, inside & (eccentricity > 0))  # 0 may also mean "not fitted"
     if values.size < _ENOUGH:
         return
     beyond = np.mean(values > _VISUAL_FIELD)
     if beyond > 0.05 or (beyond > 0.001 and np.mean(values < _CENTRE) < 0.1):
         raise DataError(
-            f"{path}: eccentricities of the visual areas lie between {_range(values)}; expected "
-            f"degrees of visual angle, which end at {_VISUAL_FIELD:g}. If they are pixels, say how "
-            f"many degrees a pixel is, as scale in {_TABLE} (for example scale = 0.08)."
+            f"{path}: eccentricities of the visual areas are between {_range(values)}; expected "
+            f"degrees of visual angle, at most {_VISUAL_FIELD:g}. If they are pixels, give the "
+            f"degrees per pixel as scale in {_TABLE} (for example scale = 0.08)."
         )
     if not is_declared and np.quantile(values, 0.99) <= _RIGHT_ANGLE:
         raise DataError(
-            f"{path}: eccentricities of the visual areas lie between {_range(values)}; expected "
-            f"degrees of visual angle. If they are radians, say so in {_TABLE} with scale = "
-            "57.2958; if they are degrees, with scale = 1."
+            f"{path}: eccentricities of the visual areas are between {_range(values)}; expected "
+            f"degrees of visual angle. If they are radians, give scale = 57.2958 in {_TABLE}; if "
+            "they are degrees, give scale = 1."
         )
 
 
 def check_polar_angle(path: Path, angle: Array, inside: Mask) -> None:
-    """Refuse polar angles that are no degrees.
+    """Refuse polar angles that are not degrees.
 
     Raises
     ------
     DataError
-        If they go beyond a circle, or differ by less than a circle has radians.
+        If they exceed a full circle, or span less than a circle in radians.
     """
     values = _known(angle, inside)
     if values.size < _ENOUGH:
         return
-    found = f"{path}: polar angles of the visual areas lie between {_range(values)}"
+    found = f"{path}: polar angles of the visual areas are between {_range(values)}"
     if np.mean(np.abs(values) > 360) > 0.05:
         raise DataError(
-            f"{found}; expected degrees, -180 to 180 or 0 to 360. Say in {_TABLE} what they are "
-            "multiplied with to be degrees (scale)."
+            f"{found}; expected degrees, -180 to 180 or 0 to 360. Give the factor to degrees as "
+            f"scale in {_TABLE}."
         )
     if np.ptp(np.quantile(values, (0.01, 0.99))) <= _FULL_CIRCLE:
         raise DataError(
-            f"{found}; expected degrees, -180 to 180 or 0 to 360. If they are radians, say so in "
-            f"{_TABLE} with scale = 57.2958."
+            f"{found}; expected degrees, -180 to 180 or 0 to 360. If they are radians, give scale "
+            f"= 57.2958 in {_TABLE}."
         )
 
 
 def check_visual_field(path: Path, retinotopy: Retinotopy, hemisphere: Hemisphere) -> None:
-    """Refuse polar angles of which a hemisphere would see half the wrong visual field.
+    """Refuse polar angles by which a hemisphere would see much of the wrong visual field.
 
     Parameters
     ----------
     path
-        Where they were read from.
+        File that they were read from.
     retinotopy
-        With angles in the visual field.
+        Its angles refer to the visual field.
 
     Raises
     ------
     DataError
-        If less than two thirds of V1 to V3 (or of all areas, if these are few) are in the
-        contralateral visual field.
+        If less than two thirds of V1 to V3 (or of all areas, if V1 to V3 have few vertices) are in
+        the contralateral visual field.
     """
     share = contralateral_share(retinotopy, hemisphere)
     if share is not None and share < _LEAST_CONTRALATERAL:
         side, field = ("left", "right") if hemisphere == "L" else ("right", "left")
         raise DataError(
-            f"{path}: by these polar angles, the {side} hemisphere sees the {field} visual field "
-            f"with {share:.0%} of its vertices only; expected nearly all, with angles in degrees "
-            "clockwise from the upper vertical meridian. Say where 0 is and which way they grow, "
-            f'as angle in {_TABLE} (analyzePRF writes angle = "horizontal-counterclockwise").'
+            f"{path}: by these polar angles, only {share:.0%} of the vertices of the {side} "
+            f"hemisphere see the {field} visual field; expected nearly all, with angles in degrees "
+            "clockwise from the upper vertical meridian. Give the convention of the angles as "
+            f'angle in {_TABLE} (for analyzePRF: angle = "horizontal-counterclockwise").'
         )
 
 
 def contralateral_share(retinotopy: Retinotopy, hemisphere: Hemisphere) -> float | None:
-    """Find how much of the early visual areas is in the visual field that a hemisphere sees.
+    """Compute the share of the early visual areas in the contralateral visual field.
 
     Parameters
     ----------
     retinotopy
-        With angles in the visual field.
+        Its angles refer to the visual field.
 
     Returns
     -------
     float or None
-        Of V1 to V3, or of all areas if these are few; what is on the vertical meridian does not
-        count. ``None`` if it cannot be said.
+        Share of V1 to V3, or of all areas if V1 to V3 have few vertices, without vertices on the
+        vertical meridian. ``None`` if unknown.
     """
     assert retinotopy.polar_angle is not None
     early = (retinotopy.visual_area >= 1) & (retinotopy.visual_area <= 3)
@@ -195,20 +196,20 @@ def check_variance_explained(
     *,
     is_declared: bool = False,
 ) -> None:
-    """Refuse variance explained in percent under a limit that is a fraction, and the reverse.
+    """Refuse variance explained in percent if the threshold is a fraction, and the reverse.
 
     Parameters
     ----------
     limits
-        What the variance explained of a ROI must exceed.
+        Thresholds of the variance explained, of the ROIs.
     is_declared
-        Whether the user said what the values are multiplied with.
+        Whether the user gave a scale.
 
     Raises
     ------
     DataError
-        If a limit is below 1 and the values go far beyond, or it is 1 or more and none of them
-        is larger than 1.
+        If a threshold is below 1 and the values go far beyond 1, or it is 1 or more and no value is
+        larger than 1.
     """
     values = _known(explained, inside)
     if values.size < _ENOUGH or is_declared:
@@ -216,23 +217,23 @@ def check_variance_explained(
     high = np.quantile(values, 0.99)
     for limit in limits:
         found = (
-            f"{path}: variance explained lies between {_range(values)} in the visual areas, and "
+            f"{path}: variance explained is between {_range(values)} in the visual areas, but "
             f"--min-variance-explained is {limit:g}"
         )
         if 0 < limit < 1 and high > 1.5:
             raise DataError(
-                f"{found}: the map seems to be in percent, and the limit a fraction. Give the "
-                f"limit in percent ({100 * limit:g}), or say scale = 0.01 in {_TABLE}."
+                f"{found}: the map seems to be in percent and the threshold a fraction. Give the "
+                f"threshold in percent ({100 * limit:g}), or scale = 0.01 in {_TABLE}."
             )
         if limit >= 1 and values.max() <= 1:
             raise DataError(
-                f"{found}: the map seems to hold fractions, and the limit to be in percent. Give "
-                f"the limit as a fraction ({limit / 100:g}), or say scale = 100 in {_TABLE}."
+                f"{found}: the map seems to hold fractions and the threshold percent. Give the "
+                f"threshold as a fraction ({limit / 100:g}), or scale = 100 in {_TABLE}."
             )
 
 
 def check_not_thresholded(path: Path, z: Array) -> None:
-    """Refuse a map of z values from which the small ones were taken.
+    """Refuse a thresholded map of z values.
 
     Parameters
     ----------
@@ -241,16 +242,16 @@ def check_not_thresholded(path: Path, z: Array) -> None:
     Raises
     ------
     DataError
-        If part of the values is missing or 0, and no other is small.
+        If part of the values is missing or 0 and no other value is small.
     """
     size = np.abs(z[np.isfinite(z) & (z != 0)])
     is_possible = size.size >= _ENOUGH and size.size < 0.9 * z.size
     if not is_possible or size.min() < _NO_THRESHOLD or np.unique(size).size < _ENOUGH:
         return
     raise DataError(
-        f"{path}: holds no value between 0 and {size.min():.4g}: it was thresholded. Expected the "
-        "z (or t) values of all vertices or voxels, as the threshold of the localizer is applied "
-        "to them; use the map that was not thresholded."
+        f"{path}: holds no value between 0 and {size.min():.4g}: it was thresholded. Expected z "
+        "(or t) values of all vertices or voxels, because the program applies the threshold "
+        "itself. Use the unthresholded map."
     )
 
 

@@ -1,4 +1,4 @@
-"""Read the maps of a participant, each file once; if one cannot be had, say why in its place."""
+"""Read the maps of a participant, each file once; a missing map is replaced by the reason."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,16 +53,16 @@ from bids_secondlevel.maps.volumes import Grid, read_degrees_of_freedom, read_gr
 from bids_secondlevel.maps.z_values import sig_to_z, t_to_z
 
 Maps = Bilateral[Array | Absent]
-"""A map of both hemispheres, or why one is not there."""
+"""A map of both hemispheres, or the reason why one is missing."""
 
 
 _MAP_ENDINGS = (".gii", ".gii.gz", ".nii", ".nii.gz", ".mgz", ".mgh")
 
 _OF_Z = ("single", "stouffer")
-"""Combinations of z maps that are made of z maps themselves."""
+"""Combinations that are computed from z maps."""
 
 _LARGEST = 1e100
-"""Squares of larger numbers are beyond what a computer can hold."""
+"""Squares of larger numbers overflow."""
 
 
 def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
@@ -71,12 +71,12 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
     Returns
     -------
     (n_vertices,) array of float
-        In the precision of the file. Of a volume, all voxels, whichever the hemisphere.
+        In the precision of the file. For a volume, all voxels of both hemispheres.
 
     Raises
     ------
     InputMissingError, DataError
-        As the functions for each kind of file.
+        As for the functions for each kind of file.
     """
     reading = file.reading
     if file.kind == "cifti":
@@ -95,22 +95,22 @@ def read_values(file: SourceFile, hemisphere: Hemisphere) -> Array:
         values = _computed(values, partial(to_clockwise, convention=reading.angle))
     if values.dtype.itemsize > 4 and np.abs(values[np.isfinite(values)]).max(initial=0) > _LARGEST:
         raise DataError(
-            f"{file.path}: holds values beyond {_LARGEST:g}, which cannot be computed with. The "
-            "file is damaged, or in a unit that it should not be in."
+            f"{file.path}: holds values beyond {_LARGEST:g}, which are too large for computations. "
+            "The file is damaged, or its unit is wrong."
         )
     return values
 
 
 def degrees_of_freedom(file: SourceFile, hemisphere: Hemisphere, n_values: int) -> float | Array:
-    """Find the degrees of freedom of a map of t values: as given, or in a file.
+    """Find the degrees of freedom of a map of t values.
 
-    Without either, the header of a volume by SPM, or ``DegreesOfFreedom`` in the JSON file beside
-    the map, says them.
+    They are given as a number or a file, or read from the header of a volume of SPM or from
+    ``DegreesOfFreedom`` in the JSON file beside the map.
 
     Raises
     ------
     InputMissingError, DataError
-        If nothing says them, or what does cannot be read or used.
+        If they are unknown, or cannot be read or used.
     """
     given = file.reading.df
     if isinstance(given, SourceFile):
@@ -135,12 +135,14 @@ def degrees_of_freedom(file: SourceFile, hemisphere: Hemisphere, n_values: int) 
             df = read_degrees_of_freedom(file.path)
         else:
             raise DataError(
-                f"{file.path}: holds t values, and nothing says their degrees of freedom, which "
-                f"turn them into z. Write DegreesOfFreedom into {file.sidecar}, or give df in a "
-                "[[maps]] table of --config."
+                f"{file.path}: holds t values with unknown degrees of freedom, which are needed to "
+                f"compute z. Write DegreesOfFreedom into {file.sidecar}, or give df in a [[maps]] "
+                "entry of the config file."
             )
     if not np.any(np.asarray(df) > 0):
-        raise DataError(f"{file.path}: its degrees of freedom are not above 0.")
+        raise DataError(
+            f"{file.path}: its degrees of freedom are not above 0. Correct them."
+        )
     return df
 
 
@@ -162,15 +164,15 @@ def _number_in(path: Path) -> float:
 
 
 def _computed(values: Array, change: Callable[[Array], Array]) -> Array:
-    """Compute in 64 bits, and give the result in the precision of the values."""
+    """Compute in 64 bits, and return the result in the precision of the values."""
     return change(np.asarray(values, dtype=np.float64)).astype(values.dtype)
 
 
 class Reader:
-    """Read the maps of a participant, each once: one that is needed again is kept until then.
+    """Read the maps of a participant, each once. A map that is needed again is kept until then.
 
-    Volumes are needed for both hemispheres, and the maps of runs in every fold of a
-    cross-validation; others are not kept.
+    Volumes are needed for both hemispheres, and maps of runs in every fold of a cross-validation.
+    Other maps are not kept.
 
     Parameters
     ----------
@@ -183,7 +185,7 @@ class Reader:
         self._kept: dict[tuple[SourceFile, Hemisphere | None], Array] = {}
 
     def read(self, file: SourceFile, hemisphere: Hemisphere) -> Array:
-        """Read a map, as :func:`read_values` does; one that is kept cannot be written to."""
+        """Read a map with :func:`read_values`. Maps that are kept are read-only."""
         key = self._key(file, hemisphere)
         values = self._kept.pop(key, None)
         if values is None:
@@ -200,12 +202,14 @@ class Reader:
 
 
 def localizer_gap(localizers: Localizers, contrast: str, hemisphere: Hemisphere) -> Absent | None:
-    """Say why the z map of a localizer contrast is not there, if it is not."""
+    """Explain why the z map of a localizer contrast is missing, if it is."""
     what = f"localizer contrast {contrast}"
     gap = _gap(localizers[contrast], hemisphere, what, "missing_localizer")
     if gap is not None and gap.error is None:
         lacking = [name for name, maps in localizers.items() if not maps] or [contrast]
-        named = f"contrast{'s' if len(lacking) > 1 else ''} {listed(lacking)}"  # once for all
+        named = (
+            f"contrast{'s' if len(lacking) > 1 else ''} {listed(lacking)}"  # one message for all
+        )
         rois = "Their ROIs" if len(lacking) > 1 else "Its ROI"
         message = f"localizer {named}: no z map found. {rois} cannot be defined."
         return Absent(gap.status, InputMissingError(message))
@@ -213,9 +217,9 @@ def localizer_gap(localizers: Localizers, contrast: str, hemisphere: Hemisphere)
 
 
 def measured_gap(contrast: Contrast, hemisphere: Hemisphere) -> Absent | None:
-    """Say why a map to be measured is not there, if it is not.
+    """Explain why a map that should be measured is missing, if it is.
 
-    That neither hemisphere has such a map is no failure: not everybody did every task.
+    It is not an error if both hemispheres lack the map: a participant may not have done a task.
     """
     what = f"task {contrast.task}, contrast {contrast.contrast}"
     return _gap(contrast.maps, hemisphere, what, "missing_map")
@@ -230,7 +234,7 @@ def _gap(
     if not sources:
         return Absent(missing)
     other = next(iter(sources.values())).maps[0].path
-    message = f"{what}: hemisphere {hemisphere} is missing, there is only {other}."
+    message = f"{what}: the map of hemisphere {hemisphere} is missing; only {other} was found."
     return Absent(missing, InputMissingError(message))
 
 
@@ -239,9 +243,9 @@ class MeasuredMaps:
     """The maps of a contrast, on the vertices of the ROIs."""
 
     combined: Maps
-    """Of all runs together."""
+    """Maps of all runs together."""
     by_run: Mapping[str, Maps]
-    """Of each run alone, if runs are combined; else empty."""
+    """Maps of single runs, if runs are combined; else empty."""
 
 
 class MapReader:
@@ -249,17 +253,17 @@ class MapReader:
 
     def __init__(self, files: ParticipantFiles, plan: Plan) -> None:
         self.problems: list[Absent] = []
-        """What could not be had of the maps to be measured and of the folds, and why."""
+        """Reasons of missing maps, among those that are measured and in folds."""
         self.messages: list[str] = []
-        """Why something that describes the ROIs, but does not define them, is not used."""
+        """Why maps that describe the ROIs without defining them are not used."""
         self._files = files
         self._plan = plan
         self._read = Reader(files.maps).read
 
     def cortices(self) -> Bilateral[Cortex]:
-        """Read retinotopy and localizer of each hemisphere, and bring them to the same vertices.
+        """Read retinotopy and localizer of each hemisphere, and resample them to the same vertices.
 
-        ROIs are defined there. Visual areas are those of the nearest vertex, values are
+        ROIs are defined on these. Visual areas come from the nearest vertex; values are
         interpolated.
         """
         own = Bilateral.of(self._own_retinotopy)
@@ -267,7 +271,7 @@ class MapReader:
         return Bilateral.of(lambda side: self._cortex(side, own[side], z_maps[side]))
 
     def without_run(self, fold: Fold, cortex: Cortex) -> Cortex:
-        """Read the localizer of one hemisphere from all its runs but one."""
+        """Read the localizer of one hemisphere without one of its runs."""
         z_maps = self._localizers(fold.localizers, cortex.side)
         localizer = self._on_cortex(z_maps, fold.localizers, cortex.side, cortex.alignment)
         if cortex.side in self._plan.sides:
@@ -275,7 +279,7 @@ class MapReader:
         return replace(cortex, localizer=localizer)
 
     def contrast(self, contrast: Contrast, cortex: Bilateral[Cortex]) -> MeasuredMaps:
-        """Read the maps of a contrast, and bring them to the vertices of the ROIs."""
+        """Read the maps of a contrast, and resample them to the vertices of the ROIs."""
         read = {
             (side, file): self._attempt(
                 file,
@@ -349,24 +353,24 @@ class MapReader:
     def _with_angle(
         self, own: Retinotopy, source: RetinotopySource, side: Hemisphere
     ) -> Retinotopy:
-        """Read the polar angles if no ROI needs them, and find out how they are counted."""
+        """Read polar angles that no ROI needs, and find their convention."""
         assert source.polar_angle is not None
         if own.polar_angle is None:
-            try:  # it describes the ROIs even if it does not define them
+            try:  # it describes the ROIs without defining them
                 angle = read_polar_angle(self._read, source, side, own)
                 check_polar_angle(source.polar_angle.path, angle, own.inside)
             except (DataError, InputMissingError) as error:
-                self.messages.append(f"polar angle is not used: {error}")
+                self.messages.append(f"the the polar angle is not used: {error}")
                 return own
             own = replace(own, polar_angle=angle, is_in_field=is_in_field(source))
         turned = as_analyzeprf_wrote(own, source.polar_angle, side)
         if turned is None or self._plan.is_volume:
             return own
         self.messages.append(
-            f"{source.polar_angle.path}: polar angles are taken to be counter-clockwise from the "
-            "right horizontal meridian, as analyzePRF writes them: else the hemisphere would see "
-            "more of the wrong half of the visual field. A [[retinotopy]] table of --config can "
-            "say so (angle)."
+            f"{source.polar_angle.path}: the program assumed that polar angles are "
+            "counter-clockwise from the right horizontal meridian, as in analyzePRF. Otherwise "
+            "more of the hemisphere would see the wrong half of the visual field. To confirm this, "
+            "give angle in a [[retinotopy]] entry of the config file."
         )
         return turned
 
@@ -381,12 +385,12 @@ class MapReader:
         except DataError as error:
             if any(roi.rule.polar_angle for roi in self._plan.rois):
                 return Absent("unreadable_retinotopy", error)
-            self.messages.append(f"polar angle is not used: {error}")
+            self.messages.append(f"the the polar angle is not used: {error}")
             return replace(retinotopy, polar_angle=None)
         return retinotopy
 
     def _localizers(self, localizers: Localizers, side: Hemisphere) -> dict[str, Array | Absent]:
-        """Read the z maps of a hemisphere on the surface they are on."""
+        """Read the z maps of a hemisphere on their own surface."""
 
         def z_of(contrast: str) -> Array | Absent:
             gap = localizer_gap(localizers, contrast, side)
@@ -428,17 +432,17 @@ class MapReader:
     def _align(
         self, side: Hemisphere, own: Retinotopy | Absent, z_maps: Mapping[str, Array | Absent]
     ) -> Alignment:
-        """Find how retinotopy and maps of a hemisphere come to share their vertices."""
+        """Find how to bring retinotopy and maps of a hemisphere to the same vertices."""
         if self._plan.is_volume:
             return align_volumes(self._files, side)
         n_own = None if isinstance(own, Absent) else own.eccentricity.size
-        # One damaged map does not change what surface the others are on.
+        # A damaged map does not change the surface of the others.
         counts = Counter(z.size for z in z_maps.values() if not isinstance(z, Absent))
         n_maps = counts.most_common(1)[0][0] if counts else self._first_size(side)
         return align_surfaces(n_own, n_maps, self._files, side, self._plan)
 
     def _first_size(self, side: Hemisphere) -> int | None:
-        """Count the vertices of the first map to be measured that can be read."""
+        """Count the vertices of the first readable map that is measured."""
         for contrast in self._files.contrasts:
             for file in contrast.maps[side].files if side in contrast.maps else ():
                 try:
@@ -450,21 +454,24 @@ class MapReader:
     def _mesh(
         self, side: Hemisphere, n_vertices: int, alignment: Alignment
     ) -> tuple[Array | None, Triangles | None]:
-        """Read the mesh of a hemisphere, and measure the areas of its vertices."""
+        """Read the mesh of a hemisphere, and compute the areas of its vertices."""
         surface = self._files.surfaces.get(side)
         if surface is None:
             return None, None
         try:
             mesh = _on_target(read_mesh(surface.path, side), n_vertices, alignment)
         except SecondLevelError as error:
-            self.messages.append(f"areas are not measured: {error}")
+            self.messages.append(f"surface surface areas are not measured: {error}")
             return None, None
         if len(mesh.coordinates) == n_vertices:
             return vertex_areas(mesh.coordinates, mesh.triangles), mesh.triangles
-        if self._plan.space in (None, OWN):  # in a template, that of the participant does not do
+        if self._plan.space in (
+            None,
+            OWN,
+        ):  # in a template, a mesh of the participant is not suitable
             self.messages.append(
-                f"areas are not measured: {surface.path} has {len(mesh.coordinates)} vertices, "
-                f"and the maps have {n_vertices}."
+                f"surface areas are not measured: {surface.path} has {len(mesh.coordinates)} "
+                f"vertices, but the maps have {n_vertices}."
             )
         return None, None
 
@@ -487,7 +494,7 @@ class MapReader:
         side: Hemisphere,
         alignment: Alignment,
     ) -> Array | Absent:
-        """Bring a map that is on the surface of the maps, or on their grid, to that of the ROIs."""
+        """Resample a map from the surface or grid of the maps to that of the ROIs."""
         if isinstance(values, Absent) or source is None:
             return values
         if alignment.grid is not None:
@@ -516,7 +523,7 @@ class MapReader:
 
 
 def _combine(source: MapSource, read: Sequence[Array | Absent]) -> Array | Absent:
-    """Make one map of those of the files of a source."""
+    """Combine the maps of the files of a source."""
     absent = [values for values in read if isinstance(values, Absent)]
     if absent:
         return worst(absent)
@@ -526,19 +533,19 @@ def _combine(source: MapSource, read: Sequence[Array | Absent]) -> Array | Absen
             f"{file.path} has {size_in_words(file.path, values.size)}"
             for file, values in zip(source.files, maps, strict=True)
         )
-        message = f"maps to be combined differ in their number of vertices: {counts}."
+        message = f"maps of runs with different numbers of vertices cannot be combined: {counts}."
         return Absent("vertex_mismatch", DataError(message))
     n_runs = len(source.maps)
     return combine_runs(maps[:n_runs], maps[n_runs:], source.combination)
 
 
 def _of_half(values: Array, inside: Array) -> Array:
-    """Make the voxels of the other hemisphere NaN, which counts nowhere."""
+    """Set the voxels of the other hemisphere to NaN."""
     return np.where(inside, values, np.nan).astype(values.dtype)
 
 
 def _misfit(source: MapSource, grid: Grid) -> DataError | None:
-    """Say which volume of a map is on another grid than the first map, if one is."""
+    """Explain which volume has a different grid from the first map, if any."""
     for file in source.files:
         try:
             own = read_grid(file.path, file.reading.array)
@@ -546,14 +553,14 @@ def _misfit(source: MapSource, grid: Grid) -> DataError | None:
             return DataError(str(error))
         if not own.matches(grid):
             return DataError(
-                f"{file.path} has {own.describe()}; the first map has {grid.describe()}. Maps are "
-                "measured on one grid and are not resampled to it: write them all on the same."
+                f"{file.path} has {own.describe()}; the first map has {grid.describe()}. Maps of "
+                "volumes are not resampled: write all of them on the same grid."
             )
     return None
 
 
 def _on_target(mesh: Mesh, n_vertices: int, alignment: Alignment) -> Mesh:
-    """Bring a mesh to where the ROIs are defined, if it is the one the retinotopy is on."""
+    """Resample the mesh of the retinotopy to the surface of the ROIs."""
     link = alignment.retinotopy
     if (
         link is None

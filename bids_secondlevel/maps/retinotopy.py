@@ -1,4 +1,4 @@
-"""Read the retinotopic maps of a participant, and carry them to where the ROIs are defined."""
+"""Read the retinotopic maps of a participant, and resample them to the surface of the ROIs."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -28,13 +28,13 @@ from bids_secondlevel.maps.volumes import resample_nearest
 _ANALYZEPRF = re.compile(r"(?:^|[._])ang(?=\.|$)", re.IGNORECASE)
 
 Read = Callable[[SourceFile, Hemisphere], Array]
-"""What reads a file."""
+"""A function that reads a file."""
 
 
 def retinotopy_gap(
     files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
 ) -> Absent | None:
-    """Say why the retinotopic maps of one hemisphere are not there, if they are not."""
+    """Explain why the retinotopic maps of one hemisphere are missing, if they are."""
     source = files.retinotopy.get(hemisphere)
     is_one_sided = bool(files.retinotopy)
     side = f"{hemisphere.lower()}h" if is_one_sided else "lh"
@@ -42,9 +42,9 @@ def retinotopy_gap(
     if source is None and all(roi.rule.is_unlimited for roi in rois):
         name = next(iter(others))
         error = InputMissingError(
-            f"--visual-areas {name}: no volume {name.partition(':')[0]} in the space of the maps, "
-            f"neither in the folders of sub-{files.label} nor beside them in a dataset (nor in "
-            "tpl-*). Name its dataset with --derivatives."
+            f"--visual-areas {name}: found no volume {name.partition(':')[0]} in the space of the "
+            f"maps, neither in the folders of sub-{files.label} nor beside them in a dataset (nor "
+            "in tpl-*). Give its dataset with --derivatives."
         )
         return Absent("missing_retinotopy", error)
     if source is None:
@@ -53,7 +53,7 @@ def retinotopy_gap(
             f"no retinotopy{f' of hemisphere {hemisphere}' if is_one_sided else ''} found: "
             f"expected visual area and eccentricity of one source, such as {area}"
             f"{side}.benson14_eccen.mgz, in the participant's folder of a dataset (or in surf/ "
-            "below it). Name the dataset with --derivatives."
+            "below it). Give the dataset with --derivatives."
         )
         return Absent("missing_retinotopy", error)
     maps = replace(needed_maps(source, rois), areas={})
@@ -61,7 +61,7 @@ def retinotopy_gap(
 
 
 def unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
-    """Say which file of a source is not on this computer, if one is not."""
+    """Name the first file of a source whose content is not on this computer, if any."""
     for source in sources:
         try:
             check_present(source.path)
@@ -71,7 +71,7 @@ def unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
 
 
 def needed_maps(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> RetinotopySource:
-    """Leave out the maps that no ROI is defined by."""
+    """Drop the maps that do not define any ROI."""
     if not any(roi.rule.polar_angle for roi in rois):
         source = replace(source, polar_angle=None)
     if not any(roi.rule.min_variance_explained is not None for roi in rois):
@@ -80,13 +80,13 @@ def needed_maps(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> Reti
 
 
 def read_retinotopy(read: Read, source: RetinotopySource, hemisphere: Hemisphere) -> Retinotopy:
-    """Read the retinotopic maps of one hemisphere, as many as there are.
+    """Read the available retinotopic maps of one hemisphere.
 
     Raises
     ------
     InputMissingError, DataError
-        If a map cannot be read; also if visual areas are no whole numbers, or the maps differ
-        in length.
+        If a map cannot be read, if visual areas are not whole numbers, or if the maps differ in
+        length.
     """
     first = source.visual_area or source.first
     values = read(first, hemisphere)
@@ -106,14 +106,14 @@ def read_retinotopy(read: Read, source: RetinotopySource, hemisphere: Hemisphere
 
 
 def relabelled(area: NDArray[np.int32], areas: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
-    """Give visual areas the labels of neuropythy.
+    """Convert visual areas to the labels of neuropythy.
 
     Parameters
     ----------
     area : (n_vertices,) array of int
     areas
-        Pairs of a value and the label it stands for; other values are no area. If there are
-        none, the values are the labels.
+        Pairs of a value and its label; other values are not an area. If there are no pairs, the
+        values are the labels.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def read_polar_angle(
 
 
 def is_in_field(source: RetinotopySource) -> bool:
-    """Tell whether the sign of polar angles says the half of the visual field."""
+    """Return whether the sign of polar angles gives the half of the visual field."""
     convention = source.polar_angle and source.polar_angle.reading.angle
     return convention not in (None, "vertical-clockwise")
 
@@ -154,7 +154,7 @@ def read_other_areas(
     rois: Sequence[RoiDefinition],
     n_vertices: int,
 ) -> dict[str, Mask | Absent]:
-    """Read the visual areas that are given in files of their own."""
+    """Read the visual areas that are defined by files."""
     source = files.retinotopy[hemisphere]
     areas: dict[str, Mask | Absent] = {}
     for name in dict.fromkeys(name for roi in rois for name in roi.rule.other_areas):
@@ -162,9 +162,9 @@ def read_other_areas(
         try:
             if name not in source.areas:
                 raise InputMissingError(
-                    f"--visual-areas {name}: no file {hemisphere.lower()}h.{file} (nor "
+                    f"--visual-areas {name}: found no file {hemisphere.lower()}h.{file} (nor "
                     f"sub-{files.label}_hemi-{hemisphere}_..._{file}) in the participant's "
-                    "folders. Name its dataset with --derivatives."
+                    "folders. Give its dataset with --derivatives."
                 )
             path = source.areas[name].path
             if source.areas[name].kind == "volume":
@@ -181,20 +181,20 @@ def read_other_areas(
 def read_only_areas(
     files: ParticipantFiles, hemisphere: Hemisphere, rois: Sequence[RoiDefinition]
 ) -> Retinotopy | Absent:
-    """Read visual areas in volumes of their own, to which no map of eccentricity belongs."""
+    """Read volumes of visual areas without a map of eccentricity."""
     areas = read_other_areas(files, hemisphere, rois, 0)
     absent = [area for area in areas.values() if isinstance(area, Absent)]
     if absent:
         return worst(absent)
     masks = [area for area in areas.values() if not isinstance(area, Absent)]
-    n_voxels = masks[0].size  # that all are on one grid is found out elsewhere
+    n_voxels = masks[0].size  # grids are compared elsewhere
     return Retinotopy(np.zeros(n_voxels, "i4"), np.full(n_voxels, np.nan, "f4"), other_areas=areas)
 
 
 def _like(
     read: Read, file: SourceFile, hemisphere: Hemisphere, first: SourceFile, area: Array
 ) -> Array:
-    """Read a map that must have as many vertices as another."""
+    """Read a map, and check that it has as many vertices as another."""
     values = read(file, hemisphere)
     if values.size != area.size:
         raise DataError(
@@ -208,17 +208,17 @@ def _like(
 def resample_retinotopy(
     own: Retinotopy | Absent, alignment: Alignment, hemisphere: Hemisphere
 ) -> Retinotopy | Absent:
-    """Bring retinotopic maps to where the ROIs are defined.
+    """Resample retinotopic maps to the surface of the ROIs.
 
-    Visual areas come from the nearest vertex, eccentricities and variance explained by
-    interpolation; where there is neither area nor eccentricity, the atlas has ended, and its 0
-    is no value to interpolate. In volumes everything comes from the nearest voxel, and voxels of
-    the other hemisphere belong to no area.
+    Visual areas come from the nearest vertex. Eccentricities and variance explained are
+    interpolated. Vertices without area and eccentricity are outside the atlas, and their 0 is not
+    interpolated. In volumes all values come from the nearest voxel, and voxels of the other
+    hemisphere have no area.
 
     Returns
     -------
     Retinotopy or Absent
-        With polar angles in the visual field.
+        Polar angles refer to the visual field.
     """
     if isinstance(own, Absent):
         return own
@@ -259,7 +259,7 @@ def resample_retinotopy(
         )
         if own.inside.any() and not carried.inside.any():
             return _out_of_view(
-                f"no visual area lies within the field of view of the maps ({grid.describe()}); "
+                f"no visual area is within the field of view of the maps ({grid.describe()}); "
                 f"the retinotopy has {own_grid.describe()}. Check that both are in the same space"
             )
     if carried.polar_angle is None or own.is_in_field:
@@ -269,7 +269,7 @@ def resample_retinotopy(
 
 
 def _beyond(own: Retinotopy) -> Mask:
-    """Find the vertices outside an atlas, whose eccentricity of 0 or NaN stands for nothing."""
+    """Find the vertices outside an atlas, where an eccentricity of 0 or NaN is a placeholder."""
     nothing = (own.eccentricity == 0) | np.isnan(own.eccentricity)
     beyond: Mask = ~own.inside & nothing
     return beyond
@@ -280,13 +280,12 @@ def _out_of_view(message: str) -> Absent:
 
 
 def to_clockwise(polar_angle: Array, convention: AngleConvention) -> Array:
-    """Count polar angles clockwise from the upper vertical meridian, from -180 up to 180 degrees.
+    """Convert polar angles to degrees clockwise from the upper vertical meridian, -180 to 180.
 
     Parameters
     ----------
     polar_angle : (n_vertices,) array
-        In degrees, from the meridian and in the direction of `convention`, of both hemispheres
-        alike.
+        In degrees, with the meridian and direction of `convention`, the same for both hemispheres.
 
     Examples
     --------
@@ -303,21 +302,21 @@ def to_clockwise(polar_angle: Array, convention: AngleConvention) -> Array:
 def as_analyzeprf_wrote(
     own: Retinotopy, file: SourceFile, hemisphere: Hemisphere
 ) -> Retinotopy | None:
-    """Turn polar angles under analyzePRF's name (``ang``), if they are counted as that tool does.
+    """Convert polar angles named ``ang``, if they follow the convention of analyzePRF.
 
-    It counts from the right horizontal meridian, counter-clockwise. Others convert angles and
-    keep the name, so that the visual field decides: with the right convention, more of it is
-    contralateral.
+    analyzePRF counts counter-clockwise from the right horizontal meridian. Other tools convert
+    angles but keep the name. The convention with more vertices in the contralateral visual field is
+    chosen.
 
     Parameters
     ----------
     own
-        Maps of one hemisphere, with angles as read from `file`.
+        Maps of one hemisphere, with the angles of `file`.
 
     Returns
     -------
     Retinotopy or None
-        With angles in the visual field; ``None`` if they are to be read as others are.
+        Angles refer to the visual field; ``None`` if the angles have the usual convention.
     """
     if own.polar_angle is None or file.reading.angle or not _ANALYZEPRF.search(file.path.name):
         return None
@@ -333,20 +332,19 @@ def as_analyzeprf_wrote(
 
 
 def to_visual_field(polar_angle: Array, visual_area: Array, hemisphere: Hemisphere) -> Array:
-    """Express a polar-angle map in the visual field, whatever its sign convention.
+    """Convert polar angles of either sign convention to the visual field.
 
-    Maps of neuropythy and of the Benson atlas have 0 at the upper vertical meridian and 180 at
-    the lower. Most count both hemispheres positive, for the contralateral field; in some a
-    negative angle is in the left visual field. The hemispheres' maps tell which: the right
-    hemisphere sees the left visual field, so that in a signed map most of its angles are
-    negative.
+    Maps of neuropythy and of the Benson atlas have 0 at the upper vertical meridian and 180 at the
+    lower. In most, angles of both hemispheres are positive and refer to the contralateral field. In
+    some, negative angles are in the left visual field. The right hemisphere sees the left visual
+    field, so most of its angles are negative in a signed map.
 
     Parameters
     ----------
     polar_angle : (n_vertices,) array
         In degrees.
     visual_area : (n_vertices,) array of int
-        Vertices outside every area do not count.
+        Vertices outside all areas are ignored.
     hemisphere : {"L", "R"}
 
     Returns

@@ -1,7 +1,7 @@
-"""Link the surface or grid of the retinotopy with that of the maps, and find what it takes.
+"""Link the surface or grid of the retinotopy with that of the maps.
 
-Two surfaces are linked where each has a sphere in the coordinates of the same template: the
-participant's registered sphere, those of fsaverage, and those of fsLR.
+Two surfaces can be linked if both have a sphere in the coordinates of the same template. These are
+the participant's registered sphere, and the spheres of fsaverage and fsLR.
 """
 
 from dataclasses import dataclass, replace
@@ -27,46 +27,46 @@ from bids_secondlevel.maps.volumes import Grid, read_grid
 
 @dataclass(frozen=True)
 class Surface:
-    """A surface of one hemisphere: a template or the participant's own, and its vertices."""
+    """A surface of one hemisphere, of a template or of the participant, with its vertices."""
 
     space: str
     n_vertices: int
 
     def __str__(self) -> str:
-        """Name it in messages."""
+        """Return its name for messages."""
         density = density_of(self.space, self.n_vertices)
         return f"{self.space} ({density or f'{self.n_vertices} vertices'})"
 
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """How values come from one surface to another."""
+    """How to resample values from one surface to another."""
 
     resampling: Resampling
     method: str
-    """In words, the same for every participant."""
+    """Description of the method, the same for every participant."""
     spheres: tuple[str, ...] = ()
-    """The files it was made with."""
+    """The files that were used."""
     triangles: Triangles | None = None
-    """Those of the target, where its sphere was read, (n_triangles, 3)."""
+    """Triangles of the target, if its sphere was read, (n_triangles, 3)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """How retinotopy and maps of one hemisphere come to share their vertices (or voxels)."""
+    """How retinotopy and maps of one hemisphere get the same vertices (or voxels)."""
 
     n_maps: int | None
-    """Vertices that maps must have as they are read; ``None`` where nothing tells."""
+    """Number of vertices that maps must have when read; ``None`` if unknown."""
     retinotopy: Link | None = None
     """How they are carried to the surface of the ROIs; ``None`` where they are on it."""
     maps: Link | None = None
     """How they are carried to the surface of the ROIs; ``None`` where they are on it."""
     grid: Grid | None = None
-    """Of the maps, where these are volumes."""
+    """Grid of the maps, if they are volumes."""
     grid_file: SourceFile | None = None
-    """The map whose grid that is."""
+    """The map with this grid."""
     own_grid: Grid | None = None
-    """Of the retinotopy, where that is a volume."""
+    """Grid of the retinotopy, if it is a volume."""
     no_retinotopy: Absent | None = None
     """Why they cannot be carried there."""
     no_maps: Absent | None = None
@@ -74,7 +74,7 @@ class Alignment:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What was done, in words that are the same for every participant."""
+        """Descriptions of the resampling, the same for every participant."""
         done = [
             f"{what}: {link.method}"
             for what, link in (("retinotopy", self.retinotopy), ("maps", self.maps))
@@ -86,7 +86,7 @@ class Alignment:
 
     @property
     def spheres(self) -> tuple[str, ...]:
-        """The files it was made with."""
+        """The files that were used."""
         links = [link for link in (self.retinotopy, self.maps) if link is not None]
         return tuple(dict.fromkeys(sphere for link in links for sphere in link.spheres))
 
@@ -98,22 +98,21 @@ def align_surfaces(
     hemisphere: Hemisphere,
     plan: Plan,
 ) -> Alignment:
-    """Find how the retinotopy and the maps of one hemisphere come to the surface of the ROIs.
+    """Find how to resample retinotopy and maps of one hemisphere to the surface of the ROIs.
 
     Parameters
     ----------
     n_own
-        Vertices of the retinotopy; ``None`` where there is none.
+        Number of vertices of the retinotopy; ``None`` if missing.
     n_maps
-        Vertices of the maps; ``None`` where there is none.
+        Number of vertices of the maps; ``None`` if missing.
     hemisphere : {"L", "R"}
 
     Returns
     -------
     Alignment
-        Without links where the surfaces are the same, and where they are of the same participant
-        and differ, or maps have another number of vertices than their space, which is told of
-        each map.
+        Without links if the surfaces are the same. Also without links if two surfaces of one
+        participant differ, or maps do not fit their space; this is reported for each map.
     """
     carries_maps = plan.space != plan.maps_space or plan.density is not None
     counts = vertex_counts(plan.maps_space)
@@ -129,7 +128,7 @@ def align_surfaces(
         gap = Absent("vertex_mismatch", error)
         return Alignment(n_maps, no_retinotopy=gap, no_maps=gap)
     if own is not None and own.space == shared.space == OWN and own != shared:
-        return Alignment(n_own)  # not the same participant's, or damaged
+        return Alignment(n_own)  # of another participant, or damaged
     alignment = Alignment(n_maps)
     if own is not None and own != shared:
         try:
@@ -147,13 +146,13 @@ def align_surfaces(
 
 
 def align_volumes(files: ParticipantFiles, hemisphere: Hemisphere) -> Alignment:
-    """Find the grid of the maps, and that of the retinotopy.
+    """Find the grids of the maps and of the retinotopy.
 
     Returns
     -------
     Alignment
-        The grid is that of the first map that can be read: of the localizer, else of those to be
-        measured.
+        The grid is that of the first readable map of the localizer or, if there is none, of the
+        measured maps.
     """
     localizers = (s for of in files.localizers.values() for h, s in of.items() if h == hemisphere)
     measured = (s for e in files.contrasts for h, s in e.maps.items() if h == hemisphere)
@@ -170,7 +169,7 @@ def align_volumes(files: ParticipantFiles, hemisphere: Hemisphere) -> Alignment:
 
 
 def _own_grid(source: RetinotopySource) -> tuple[Grid | None, Absent | None]:
-    """Find the grid that the volumes of a retinotopy share, or say that they do not."""
+    """Find the common grid of the volumes of a retinotopy, or explain that they differ."""
     grid = _grid_of(source.first)
     for file in source.files:
         other = _grid_of(file)
@@ -186,15 +185,15 @@ def _own_grid(source: RetinotopySource) -> tuple[Grid | None, Absent | None]:
 def _grid_of(file: SourceFile) -> Grid | None:
     try:
         return read_grid(file.path, file.reading.array)
-    except (DataError, InputMissingError):  # told when the map is read
+    except (DataError, InputMissingError):  # reported when the map is read
         return None
 
 
 def _surface_of_retinotopy(n_own: int, maps: Surface, spheres: "_Spheres") -> Surface:
-    """Tell which surface the retinotopy is on; FreeSurfer's names do not say it.
+    """Find the surface of the retinotopy, which is not in FreeSurfer's names.
 
-    Files under such names are on FreeSurfer's surfaces: on fsLR only with a number of vertices
-    that no surface of FreeSurfer's has.
+    Files with such names are on surfaces of FreeSurfer. They are on fsLR only if no surface of
+    FreeSurfer has their number of vertices.
     """
     named = spheres.files.retinotopy[spheres.hemisphere].space
     if named is not None:
@@ -202,18 +201,18 @@ def _surface_of_retinotopy(n_own: int, maps: Surface, spheres: "_Spheres") -> Su
     is_fsaverage = density_of("fsaverage", n_own) is not None
     if n_own == maps.n_vertices and not (maps.space == "fsLR" and is_fsaverage):
         return maps
-    if maps.space == OWN or not is_fsaverage or spheres.has_own(n_own):  # which reads a sphere
+    if maps.space == OWN or not is_fsaverage or spheres.has_own(n_own):  # this reads a sphere
         return Surface(OWN, n_own)
     return Surface("fsaverage", n_own)
 
 
 def _shared_surface(own: Surface | None, maps: Surface, spheres: "_Spheres", plan: Plan) -> Surface:
-    """Tell the vertices of the surface that was asked for.
+    """Find the number of vertices of the surface asked for.
 
     Raises
     ------
     InputMissingError
-        If it is the participant's own, and no file tells its vertices.
+        If it is the participant's own surface and no file gives its number of vertices.
     """
     counts = vertex_counts(plan.space, plan.density)
     if counts:
@@ -225,7 +224,7 @@ def _shared_surface(own: Surface | None, maps: Surface, spheres: "_Spheres", pla
 
 
 def _link(source: Surface, target: Surface, spheres: "_Spheres") -> Link:
-    """Find how values come from one surface to another.
+    """Find how to resample values from one surface to another.
 
     Raises
     ------
@@ -255,13 +254,13 @@ def _link(source: Surface, target: Surface, spheres: "_Spheres") -> Link:
 def _unlinked(
     what: str, source: Surface, target: Surface, error: SecondLevelError
 ) -> SecondLevelError:
-    """Say that two surfaces are not linked; the kind of failure is that of what is missing."""
-    message = f"{what} on {source} cannot be carried to {target}: {error}"
+    """Explain that two surfaces cannot be linked, with the kind of error of the cause."""
+    message = f"{what} on {source} cannot be resampled to {target}: {error}"
     return type(error)(message)
 
 
 class _Spheres:
-    """The spheres that there are for one hemisphere of a participant."""
+    """The available spheres for one hemisphere of a participant."""
 
     def __init__(self, files: ParticipantFiles, hemisphere: Hemisphere) -> None:
         self.files = files
@@ -270,17 +269,17 @@ class _Spheres:
         self._own = [file for file in every if file.kind == "registered"]
         self._templates = [file for file in every if file.kind != "registered"]
         retinotopy = files.retinotopy.get(hemisphere)
-        if retinotopy is not None:  # of several folders of a participant, the one of the maps
+        if retinotopy is not None:  # if a participant has several folders, the one with the maps
             beside = retinotopy.first.path.parent
             self._own.sort(key=lambda file: file.source.path.parent != beside)
         self._read: dict[SurfaceFile, Mesh] = {}
 
     def has_own(self, n_vertices: int) -> bool:
-        """Tell whether the participant's own surface has so many vertices."""
+        """Return whether the participant's own surface has this number of vertices."""
         return any(self._has(file, n_vertices) for file in self._own)
 
     def has_own_in(self, template: str, spaces: set[str]) -> bool:
-        """Tell whether own surface and template can be linked in the template's coordinates."""
+        """Return whether own surface and template can be linked in the template's coordinates."""
         return spaces == {OWN, template} and any(file.space == template for file in self._own)
 
     def n_own(self) -> int:
@@ -289,14 +288,14 @@ class _Spheres:
         Raises
         ------
         InputMissingError
-            If there is no registered sphere of it.
+            If it has no registered sphere.
         """
         for file in self._own:
             return len(self._mesh(file).coordinates)
         raise InputMissingError(self._expected("fsaverage", None))
 
     def find(self, surface: Surface, template: str) -> tuple[Mesh, str]:
-        """Find the sphere of a surface in the coordinates of a template, and name its file.
+        """Find the sphere of a surface in the coordinates of a template, and its file.
 
         Raises
         ------
@@ -333,19 +332,22 @@ class _Spheres:
         if file not in self._read:
             mesh = read_mesh(file.source.path, self.hemisphere)
             if not np.linalg.norm(mesh.coordinates, axis=1).all():
-                raise DataError(f"{file.source.path}: has a vertex at its centre; no sphere.")
+                raise DataError(
+                    f"{file.source.path}: has a vertex at the centre, so it is not a sphere. "
+                    "Replace the file."
+                )
             self._read[file] = mesh
         return self._read[file]
 
     def _told(self, file: SurfaceFile) -> str:
-        """Say what is wrong with a sphere that is there."""
+        """Explain what is wrong with an existing sphere."""
         try:
             return f"{file.source.path}, which has {len(self._mesh(file).coordinates)} vertices"
         except (DataError, InputMissingError) as error:
             return str(error)
 
     def _expected(self, template: str, n_vertices: int | None) -> str:
-        """Name the file that is missing, and those that are there and do not do."""
+        """Name the missing file, and the existing files that are not suitable."""
         side = f"{self.hemisphere.lower()}h"
         found = ", ".join(map(self._told, self._own)) or "none"
         count = f" with {n_vertices} vertices" if n_vertices else ""
@@ -354,6 +356,6 @@ class _Spheres:
         return (
             f"the participant's sphere registered to {template}{count} is missing: expected "
             f"{freesurfer}sub-{self.files.label}_hemi-{self.hemisphere}{space}_desc-reg_sphere."
-            f"surf.gii of fMRIPrep, that can be read (registered spheres found: {found}). Name its "
-            "dataset with --derivatives."
+            f"surf.gii of fMRIPrep(registered spheres found: {found}). Give its dataset with "
+            "--derivatives."
         )

@@ -1,4 +1,4 @@
-"""Read what there is at the vertices of one hemisphere: maps, meshes and visual areas."""
+"""Read maps, meshes and visual areas of one hemisphere."""
 
 import csv
 import re
@@ -31,21 +31,21 @@ _NIFTI = (".nii", ".nii.gz")
 _NIFTI_ENDING = r"(?i:\.nii(?:\.gz)?)$"
 _IMAGES = (".mgz", ".mgh", *_NIFTI)
 _AFNI = ".dset"
-"""What AFNI's ConvertDset adds to the names of GIFTI files."""
+"""Ending that AFNI's ConvertDset adds to names of GIFTI files."""
 _MESH_INTENTS = {"NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE"}
 _NEW_CURV = b"\xff\xff\xff"
 
 _MOST_VERTICES = 1_000_000
-"""Several times those of a hemisphere of a fine surface; volumes of the whole brain have more."""
+"""Several times the vertices of a fine surface; volumes of the whole brain have more voxels."""
 
 _NO_AREA = {"???", "unknown", "background", "medial wall"}
-"""Names of labels that stand for no area."""
+"""Names of labels that are not an area."""
 
 _LABELS_OF_BOTH = ".dlabel.nii"
 _NUMBER = re.compile("-?[0-9]+")
 
 _ROUNDING = 8 * np.finfo(np.float32).eps
-"""How far from a whole number, relative to its size, a label may be stored."""
+"""Largest rounding error of a stored label, relative to its size."""
 
 
 def read_map(path: Path, hemisphere: Hemisphere, chosen: int | str | None = None) -> Array:
@@ -57,9 +57,9 @@ def read_map(path: Path, hemisphere: Hemisphere, chosen: int | str | None = None
         GIFTI (also compressed), MGZ/MGH, NIfTI holding a surface, or a FreeSurfer morphometry
         ("curv") file if the name has no other known extension.
     hemisphere
-        The one the map must belong to; only GIFTI files say which that is.
+        Hemisphere that the map must belong to; only GIFTI files have this information.
     chosen
-        Which of several arrays of the file, by its number from 0 or, in GIFTI files, by its name.
+        Which array of the file, by number from 0 or, in GIFTI files, by name.
 
     Returns
     -------
@@ -71,8 +71,8 @@ def read_map(path: Path, hemisphere: Hemisphere, chosen: int | str | None = None
     InputMissingError
         If the file is not there, or is a link to content that has not been fetched.
     DataError
-        If it cannot be read, holds more than one value per vertex, is a volume or a mesh, or
-        says that it belongs to another structure.
+        If it cannot be read, has more than one value per vertex, is a volume or a mesh, or belongs
+        to another structure.
     """
     with explained(path, "surface map"):
         if _is_gifti(path):
@@ -101,7 +101,7 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
         GIFTI (``.surf.gii``, also compressed), or a FreeSurfer geometry file (``lh.white``)
         under any other name.
     hemisphere
-        The one the mesh must belong to; only GIFTI files say which that is.
+        Hemisphere that the mesh must belong to; only GIFTI files have this information.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
     InputMissingError
         If the file is not there, or is a link to content that has not been fetched.
     DataError
-        If it cannot be read, is not a mesh, or says that it belongs to another structure.
+        If it cannot be read, is not a mesh, or belongs to another structure.
     """
     with explained(path, "surface mesh"):
         if _is_gifti(path):
@@ -124,32 +124,32 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
         if mesh.coordinates.shape[1:] != (3,) or not np.isfinite(mesh.coordinates).all():
             raise DataError(f"{path}: expected three finite coordinates for each vertex.")
         if not mesh.triangles.size:
-            raise DataError(f"{path}: holds no triangle; expected a surface mesh.")
+            raise DataError(f"{path}: has no triangles; expected a surface mesh.")
         return mesh
 
 
 def read_area(path: Path, hemisphere: Hemisphere, label: str, n_vertices: int) -> Mask:
-    """Read a visual area that is given in a file of its own.
+    """Read a visual area that is defined by a file.
 
     Parameters
     ----------
     path
         FreeSurfer label (``.label``) or annotation (``.annot``), GIFTI or CIFTI labels, or a
-        map of whole numbers in any format that :func:`read_map` reads, whose names are in a table
-        of FreeSurfer (``.ctab``) beside it, if there is one.
+        map of whole numbers in any format that :func:`read_map` reads. A FreeSurfer table
+        (``.ctab``) beside it may give names to the numbers.
     hemisphere
-        The one the file must belong to; only GIFTI files say which that is.
+        Hemisphere that the file must belong to; only GIFTI files have this information.
     label
-        Which of the labels: the name of a structure or label (exact, else whatever its case),
-        or the number in a map, GIFTI or CIFTI file. Empty for a ``.label`` file, which holds one
-        area, and to take every label of another file, but an annotation, that is an area.
+        Name of a structure or label (exact, else regardless of case), or the number in a map, GIFTI
+        or CIFTI file. Empty for a ``.label`` file, which holds one area. For other files except
+        annotations, empty selects every label that is an area.
     n_vertices
-        Of the surface the area must be on.
+        Number of vertices that the surface of the area must have.
 
     Returns
     -------
     (n_vertices,) array of bool
-        With at least one vertex; of a CIFTI file, in one of the hemispheres.
+        At least one vertex is true; for a CIFTI file, in one of the hemispheres.
 
     Raises
     ------
@@ -185,15 +185,15 @@ def read_area_of_volume(path: Path, label: str) -> Mask:
     Parameters
     ----------
     path
-        A volume. Names of its numbers are in a table (``.tsv`` with columns ``index`` and
-        ``name``, as BIDS has it, or FreeSurfer's ``.ctab``) beside it, if there is one.
+        A volume. A table beside it may give names to its numbers (``.tsv`` with columns ``index``
+        and ``name`` as in BIDS, or FreeSurfer's ``.ctab``).
     label
         As for :func:`read_area`.
 
     Returns
     -------
     (n_voxels,) array of bool
-        With at least one voxel.
+        At least one voxel is true.
 
     Raises
     ------
@@ -212,12 +212,12 @@ def read_area_of_volume(path: Path, label: str) -> Mask:
 
 
 def array_names(path: Path) -> tuple[str, ...]:
-    """List the names of the arrays of a GIFTI file; none of another file.
+    """List the names of the arrays of a GIFTI file; empty for other files.
 
     Raises
     ------
     InputMissingError, DataError
-        If the file is not there, or cannot be read.
+        If the file is missing or cannot be read.
     """
     if not _is_gifti(path):
         return ()
@@ -226,15 +226,15 @@ def array_names(path: Path) -> tuple[str, ...]:
 
 
 def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
-    """Take the values of a map of visual areas as labels; NaN is not an area.
+    """Convert the values of a map of visual areas to labels; NaN is not an area.
 
-    Rounding errors of 32-bit floats are undone: 0.9999999 is 1.
+    Rounding errors of 32-bit floats are removed: 0.9999999 is 1.
 
     Parameters
     ----------
     area : (n_vertices,) array of numbers
     path
-        Where they were read from.
+        File that they were read from.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
     Raises
     ------
     DataError
-        If they are not whole numbers, or 32 bits do not hold them.
+        If they are not whole numbers, or do not fit into 32 bits.
     """
     area = np.where(np.isnan(area), 0, area)  # the medial wall of some tools
     whole = np.round(area)
@@ -255,16 +255,16 @@ def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
         raise DataError(
             f"{path}: visual areas must be whole numbers (0 none, 1 V1, 2 V2, ...), but it "
             f"holds values such as {', '.join(str(value) for value in odd[:3])}. A map of "
-            "probabilities, or of labels that were interpolated or stored with a scale "
-            "(scl_slope), cannot be used: write the labels as whole numbers."
+            "probabilities, or of interpolated or scaled labels (scl_slope), cannot be used. Write "
+            "the labels as whole numbers."
         )
     return whole.astype(np.int32)
 
 
 def size_in_words(path: Path, n_vertices: int) -> str:
-    """Say how many vertices a map has, in a message; of an array that may be a volume, also that.
+    """Describe the number of vertices of a map in a message, and whether it may be a volume.
 
-    `n_vertices` is what :func:`read_map` gave.
+    `n_vertices` is the length of the result of :func:`read_map`.
     """
     try:
         shape = read_header(path).shape if path.name.casefold().endswith(_NIFTI) else ()
@@ -276,10 +276,10 @@ def size_in_words(path: Path, n_vertices: int) -> str:
 
 
 def label_table_beside(path: Path) -> Path | None:
-    """Find the table that names the numbers of a map.
+    """Find the table with names of the numbers of a map.
 
-    FreeSurfer's for ``lh.areas.mgz`` is called ``lh.areas.mgz.ctab``, or without the hemisphere or
-    the ending of the map; that of a NIfTI volume ends in ``.tsv`` in its place.
+    In FreeSurfer, the table of ``lh.areas.mgz`` is called ``lh.areas.mgz.ctab``, possibly without
+    the hemisphere or the ending of the map. For a NIfTI volume, ``.tsv`` replaces the ending.
     """
     if path.name.casefold().endswith(_NIFTI):
         table = path.with_name(f"{re.sub(_NIFTI_ENDING, '', path.name)}.tsv")
@@ -293,14 +293,14 @@ def label_table_beside(path: Path) -> Path | None:
 
 
 def values_beside(path: Path) -> Path:
-    """Name the file in which SPM writes the values of a GIFTI file (ExternalFileBinary)."""
+    """Return the path of the values of a GIFTI file of SPM (ExternalFileBinary)."""
     return path.with_suffix(".dat")
 
 
 def _unfolded(path: Path, values: Array) -> Array:
-    """Undo what FreeSurfer does for NIfTI, whose dimensions are short: 163842 is 27307 x 1 x 6.
+    """Flatten an array that FreeSurfer has split for NIfTI: 163842 becomes 27307 x 1 x 6.
 
-    What is a volume in truth has another number of values than the other maps of a surface.
+    A real volume has another number of values than the other maps of a surface.
     """
     lengths = values.shape
     is_nifti = path.name.casefold().endswith(_NIFTI)
@@ -329,13 +329,13 @@ def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
     for data in image.darrays:
         if data.ext_fname not in ("", expected):
             raise DataError(
-                f"{path}: has its values in another file, {data.ext_fname!r}; expected them in "
-                f"the file itself or, as SPM writes them, in {expected} beside it. Save it with "
-                "its values inside."
+                f"{path}: its values are in another file, {data.ext_fname!r}; expected them in the "
+                f"file itself or, as in SPM, in {expected} beside it. Save it with its values "
+                "inside."
             )
     for meta in (image.meta, *(data.meta for data in image.darrays)):
         structure = meta.get("AnatomicalStructurePrimary", "")
-        # Tools write CortexLeft, CORTEX_LEFT, CIFTI_STRUCTURE_CORTEX_LEFT, or nothing of use.
+        # Tools write CortexLeft, CORTEX_LEFT, CIFTI_STRUCTURE_CORTEX_LEFT, or nothing useful.
         name = re.sub("[^a-z]", "", structure.casefold()).removeprefix("ciftistructure")
         if name not in (STRUCTURES[hemisphere].casefold(), "", "unknown", "invalid"):
             raise DataError(
@@ -349,7 +349,7 @@ def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
 def _values(path: Path, image: nib.gifti.GiftiImage, chosen: int | str | None) -> Array:
     intents = {nib.nifti1.intent_codes.niistring[data.intent] for data in image.darrays}
     if intents & _MESH_INTENTS:
-        raise DataError(f"{path}: holds a surface mesh; expected one value per vertex.")
+        raise DataError(f"{path}: holds a surface mesh; expected a map with one value per vertex.")
     if isinstance(chosen, int) and len(image.darrays) == 1 and image.darrays[0].data.ndim == 2:
         columns = np.asarray(image.darrays[0].data)
         return columns[:, index_of_array(path, chosen, columns.shape[1])]
@@ -369,7 +369,7 @@ def _gifti_mesh(path: Path, image: nib.gifti.GiftiImage) -> Mesh:
 
 
 def _check_triangles(mesh: Mesh) -> None:
-    """Check that triangles name three vertices each, all of them on the mesh."""
+    """Check that each triangle has three vertices, all of them on the mesh."""
     triangles, n_vertices = mesh.triangles, len(mesh.coordinates)
     if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
         raise ValueError(
@@ -393,7 +393,7 @@ def _read_curv(path: Path) -> Array:
     if path.stat().st_size != before + declared * width:
         raise DataError(
             f"{path}: holds {path.stat().st_size} bytes, but its header declares {declared} values "
-            f"of {width} bytes. The file is damaged, or no FreeSurfer morphometry file."
+            f"of {width} bytes. The file is damaged, or not a FreeSurfer morphometry file."
         )
     values: Array = nib.freesurfer.read_morph_data(path)
     return values
@@ -402,15 +402,15 @@ def _read_curv(path: Path) -> Array:
 def _in_label(path: Path, label: str, n_vertices: int) -> Mask:
     if label:
         raise DataError(
-            f"{path}: holds a single area without a name, but {label!r} was asked for. Name the "
-            "file alone, or an annotation (.annot) that has such a structure."
+            f"{path}: holds a single area without a name, but {label!r} was asked for. Give the "
+            "file without a name after the colon, or an annotation (.annot) with this structure."
         )
     with explained(path, "FreeSurfer label"):
         with path.open(encoding="utf-8") as file:
             file.readline()
             declared = int(file.readline())
-            # Each line: vertex, three coordinates, a value. (nibabel's read_label accepts a file
-            # that was cut.)
+            # Each line: vertex, three coordinates, a value. (nibabel's read_label also accepts an
+            # incomplete file.)
             rows = np.loadtxt(file, ndmin=2) if declared else np.empty((0, 5))
         if rows.shape != (declared, 5):
             raise ValueError(
@@ -421,7 +421,7 @@ def _in_label(path: Path, label: str, n_vertices: int) -> Mask:
     outside = vertices[(vertices < 0) | (vertices >= n_vertices)]
     if outside.size:
         raise DataError(
-            f"{path}: names the vertex {outside[0]}, but the surface has {n_vertices} (0 to "
+            f"{path}: has the vertex {outside[0]}, but the surface has {n_vertices} (0 to "
             f"{n_vertices - 1}). Expected a label on the same surface."
         )
     return np.isin(np.arange(n_vertices), vertices)
@@ -429,20 +429,20 @@ def _in_label(path: Path, label: str, n_vertices: int) -> Mask:
 
 def _in_annotation(path: Path, label: str) -> Mask:
     with explained(path, "FreeSurfer annotation"):
-        # By the numbers of the file: nibabel's own are wrong if one is not in the table.
+        # Use the numbers of the file: those of nibabel are wrong if one is not in the table.
         numbers, table, encoded = nib.freesurfer.read_annot(path, orig_ids=True)
         names = [name.decode() for name in encoded]
     if len(names) != len(table):
         raise DataError(
-            f"{path}: its table has {len(names)} names for {len(table)} places, so that nibabel "
-            "cannot tell which is which. Convert it to GIFTI labels (mris_convert --annot)."
+            f"{path}: its table has {len(names)} names for {len(table)} places, so names and "
+            "numbers cannot be matched. Convert it to GIFTI labels (mris_convert --annot)."
         )
     number = table[_find(path, label, dict(enumerate(names))), 4]
     alike = [name for name, same in zip(names, table[:, 4] == number, strict=True) if same]
     if len(alike) > 1:
         raise DataError(
-            f"{path}: gives the structures {_quoted(alike)} the same colour, by which an "
-            "annotation tells them apart. Give each its own."
+            f"{path}: gives the structures {_quoted(alike)} the same colour, but an annotation "
+            "distinguishes structures by colour. Give each a different colour."
         )
     mask: Mask = numbers == number
     return mask
@@ -455,7 +455,7 @@ def _in_map(path: Path, hemisphere: Hemisphere, label: str) -> Mask:
 
 
 def _in_cifti(path: Path, hemisphere: Hemisphere, label: str) -> Mask:
-    """Find a label in the map that has it; it may be in the other hemisphere only."""
+    """Find a label in the map that has it. It may be only in the other hemisphere."""
     tables = label_tables(path)
     wanted = label.casefold()
     rows = [
@@ -465,8 +465,7 @@ def _in_cifti(path: Path, hemisphere: Hemisphere, label: str) -> Mask:
     ]
     if len(rows) != 1:
         raise DataError(
-            f"{path}: holds {len(tables)} maps, and {len(rows)} of them have the label {label!r}; "
-            "expected one."
+            f"{path}: {len(rows)} of its {len(tables)} maps have the label {label!r}; expected one."
         )
     (row,) = rows
     halves = [
@@ -484,7 +483,7 @@ def _in_cifti(path: Path, hemisphere: Hemisphere, label: str) -> Mask:
 
 
 def _keys(path: Path, label: str, names: Mapping[int, str], numbers: Array) -> list[int]:
-    """Find the numbers that stand for a label, or for any area if no label is given."""
+    """Find the numbers of a label, or of all areas if no label is given."""
     there = np.unique(numbers).tolist()
     if not label:
         return [key for key in there if key != 0 and not _is_no_area(names.get(key, str(key)))]
@@ -495,7 +494,7 @@ def _keys(path: Path, label: str, names: Mapping[int, str], numbers: Array) -> l
 
 
 def _names_beside(path: Path) -> Mapping[int, str]:
-    """Read the names of a map's numbers from a table, if one lies beside it."""
+    """Read the names of a map's numbers from a table beside it, if there is one."""
     table = label_table_beside(path)
     if table is None:
         return {}
@@ -506,8 +505,8 @@ def _names_beside(path: Path) -> Mapping[int, str]:
             return {int(row["index"]): row["name"] for row in rows}
         except (KeyError, ValueError, TypeError):
             raise DataError(
-                f"{table}: expected the columns index (whole numbers) and name, of what the "
-                f"numbers in {path.name} are."
+                f"{table}: expected the columns index (whole numbers) and name, with the meaning "
+                f"of the numbers in {path.name}."
             ) from None
     with explained(table, "colour table of FreeSurfer"):
         lines = [line.split() for line in read_text(table).splitlines()]
@@ -526,15 +525,15 @@ def _is_no_area(name: str) -> bool:
 
 
 def _find(path: Path, label: str, names: Mapping[int, str]) -> int:
-    """Find the key of a name: the exact one, else the one that differs in case only."""
+    """Find the key of a name: the exact one, else the one that differs only in case."""
     exact = [key for key, name in names.items() if name == label]
     found = exact or [key for key, name in names.items() if name.casefold() == label.casefold()]
     if len(found) == 1:
         return found[0]
     asked = f"the label {label!r}" if label else "a label without a name"
     raise DataError(
-        f"{path}: {asked} was asked for, and {len(found)} are there; expected one of "
-        f"{_quoted(names.values())}."
+        f"{path}: {asked} was asked for, but {len(found) or 'no'} labels of the file match; "
+        f"expected one of {_quoted(names.values())}."
     )
 
 

@@ -1,7 +1,7 @@
-"""Find the surfaces of template spaces. The only module that knows TemplateFlow.
+"""Find the surfaces of template spaces. The only module that uses TemplateFlow.
 
-nilearn brings those of fsaverage5; TemplateFlow has others, and fetches them when they are asked
-for. Where a surface cannot be had, the message says how to get it.
+nilearn includes the surfaces of fsaverage5. TemplateFlow has others, and downloads them when
+needed. If a surface is missing, the message explains how to get it.
 """
 
 import io
@@ -20,7 +20,7 @@ from bids_secondlevel.core.hemispheres import Hemisphere
 from bids_secondlevel.core.spaces import DENSITIES, family
 
 TemplateKind = Literal["inflated", "sphere", "sulc"]
-"""A mesh, or the depth of the sulci."""
+"""Kinds of files: a mesh, or the depth of the sulci."""
 
 _NILEARN: dict[TemplateKind, str] = {"inflated": "infl", "sphere": "sphere", "sulc": "sulc"}
 
@@ -32,26 +32,26 @@ def template_surface(
     kind: TemplateKind,
     registered_to: str | None = None,
 ) -> Path:
-    """Find a surface of a template space, fetching it if need be.
+    """Find a surface of a template space; download it if needed.
 
     Parameters
     ----------
     space
         ``fsaverage``, also with a number (``fsaverage5``), or ``fsLR``.
     density
-        As :func:`~.spaces.density_of` names it.
+        As in :func:`~.spaces.density_of`.
     registered_to
-        Of a sphere, another template in whose coordinates it is.
+        For a sphere, another template in whose coordinates it is.
 
     Returns
     -------
     Path
-        A file that is there and holds something.
+        An existing file that is not empty.
 
     Raises
     ------
     InputMissingError
-        If it cannot be had.
+        If it cannot be found or downloaded.
     """
     is_fsaverage = family(space) == "fsaverage"
     if is_fsaverage and density == "10k":
@@ -79,26 +79,26 @@ def template_surface(
     }
     try:
         found = _from_templateflow(template, query)
-    except Exception as error:  # failures of the network, of its folder, and of its own
+    except Exception as error:  # failures of the network, of its folder, and of the package itself
         failure, text = type(error).__name__, " ".join(str(error).split())
         is_of_network = re.search("Connect|Proxy|Timeout|SSL|HTTP", failure) is not None
-        cause = "there is no network to fetch it over" if is_of_network else f"{failure}: {text}"
-        raise InputMissingError(f"{what}, cannot be had ({cause}). {how}") from error
+        cause = "there is no network to download it" if is_of_network else f"{failure}: {text}"
+        raise InputMissingError(f"{what}, is missing ({cause}). {how}") from error
     if len(found) != 1:
         raise InputMissingError(
-            f"{what}: found {len(found)} files of it, expected one. TEMPLATEFLOW_HOME may be "
-            f"incomplete: move it away, or complete it with: templateflow update. {how}"
+            f"{what}: found {len(found)} files, expected one. TEMPLATEFLOW_HOME may be incomplete. "
+            f"Move it away, or complete it with: templateflow update. {how}"
         )
     return found[0]
 
 
 def _from_templateflow(template: str, query: Mapping[str, str | None]) -> list[Path]:
-    """Find the files of a query that hold something, and fetch them only if there is not one.
+    """Find the non-empty files of a query; download them only if there is none.
 
-    What is on this computer is found by its name: TemplateFlow's index takes seconds to build.
-    What TemplateFlow prints and warns about is left out: the caller says what matters of it.
+    Files on this computer are found by their names, because TemplateFlow's index takes seconds to
+    build. Output and warnings of TemplateFlow are suppressed; the caller reports what matters.
     """
-    # The sphere of fsaverage is there under two names, with the same vertices.
+    # The sphere of fsaverage has two names, with the same vertices.
     named = _parts(template, query)
     for parts in (named, named | {"desc-std"}):
         present = [path for path in _there(template) if set(path.name.split("_")) == parts]
@@ -116,7 +116,7 @@ def _from_templateflow(template: str, query: Mapping[str, str | None]) -> list[P
 
 
 def _parts(template: str, query: Mapping[str, str | None]) -> set[str]:
-    """Give the parts of the name that TemplateFlow gives to a file, in whatever order."""
+    """Return the parts of the name of a file in TemplateFlow, in any order."""
     entities = {
         "tpl": template,
         "den": query["density"],
@@ -128,17 +128,17 @@ def _parts(template: str, query: Mapping[str, str | None]) -> set[str]:
 
 
 def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
-    """List TemplateFlow's surfaces of some spaces that are on this computer, fetching none.
+    """List TemplateFlow's surfaces of some spaces on this computer, without downloads.
 
     Parameters
     ----------
     spaces
-        Those that are not of a template are passed over.
+        Spaces that are not templates are ignored.
 
     Returns
     -------
     dict
-        Files that hold something, by their names.
+        Non-empty files by their names.
     """
     templates = {family(space) for space in spaces} & DENSITIES.keys()
     every = (path for template in sorted(filter(None, templates)) for path in _there(template))
@@ -146,8 +146,8 @@ def surfaces_there(spaces: Iterable[str | None]) -> dict[str, Path]:
 
 
 def _there(template: str) -> list[Path]:
-    """List TemplateFlow's surfaces of a template that are on this computer and hold something."""
-    # Where TemplateFlow looks, which makes the folder as soon as it is imported.
+    """List TemplateFlow's non-empty surfaces of a template on this computer."""
+    # TemplateFlow's own folder; importing TemplateFlow would create it.
     home = Path(os.environ.get("TEMPLATEFLOW_HOME", user_cache_dir("templateflow")))
     return [path for path in sorted(home.glob(f"tpl-{template}/*.gii")) if _is_whole(path)]
 

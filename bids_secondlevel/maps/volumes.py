@@ -1,4 +1,4 @@
-"""Volumes: the grid of their voxels, reading them, and bringing them to another grid.
+"""Volumes: the grid of their voxels, reading, and resampling to another grid.
 
 Values of a volume are one-dimensional: one per voxel, in C order (the last index changes fastest).
 """
@@ -26,15 +26,15 @@ from bids_secondlevel.maps.files import (
 Shape = tuple[int, int, int]
 
 _GOOD_RAS_FLAG = slice(28, 30)
-"""Bytes of an MGH header that say whether it holds an orientation."""
+"""Bytes of an MGH header with the flag of a valid orientation."""
 
 _SMALLEST = 1e-9
-"""Volume of a voxel in mm^3 below which the affine has lost a dimension."""
+"""Smallest volume of a voxel in mm^3; a smaller one means that the affine is degenerate."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where the voxels of a volume are.
+    """Positions of the voxels of a volume.
 
     Examples
     --------
@@ -75,20 +75,20 @@ class Grid:
         i, j, k = np.ogrid[tuple(slice(n) for n in self.shape)]
         a, b, c, start = self.affine[0]
         x = a * i + b * j + c * k + start
-        left: Mask = (np.round(x, 3) < 0).ravel()  # rounding noise does not move the midline
+        left: Mask = (np.round(x, 3) < 0).ravel()  # rounding errors must not move the midline
         return left if hemisphere == "L" else ~left
 
     def matches(self, other: "Grid") -> bool:
-        """Say whether another grid has the same voxels in the same places.
+        """Return whether another grid has the same voxels in the same positions.
 
-        Positions may differ by 0.001 mm, or by 1/100000 of themselves.
+        Tolerance: 0.001 mm, or a relative error of 1/100000.
         """
         return self.shape == other.shape and np.allclose(
             self.corners, other.corners, rtol=1e-5, atol=1e-3
         )
 
     def describe(self) -> str:
-        """Describe the grid in a message."""
+        """Describe the grid, for messages."""
         shape = " x ".join(str(n) for n in self.shape)
         size = " x ".join(f"{s:.4g}" for s in np.linalg.norm(self.affine[:3, :3], axis=0))
         first = ", ".join(f"{c:.4g}" for c in self.affine[:3, 3])
@@ -111,7 +111,7 @@ def voxel_patches(mask: Mask, shape: Shape) -> tuple[int, ...]:
     ----------
     mask : (n_voxels,) array of bool
     shape
-        Of the grid.
+        Shape of the grid.
 
     Returns
     -------
@@ -136,35 +136,34 @@ def voxel_patches(mask: Mask, shape: Shape) -> tuple[int, ...]:
 
 
 def read_grid(path: Path, chosen: int | str | None = None) -> Grid:
-    """Read where the voxels of a volume are, from its header alone.
+    """Read the positions of the voxels of a volume from its header.
 
     Parameters
     ----------
     path
         NIfTI (``.nii``, ``.nii.gz``) or FreeSurfer's MGH (``.mgz``, ``.mgh``).
     chosen
-        Which of several volumes of the file is read, if it holds several.
+        Which volume of the file is read, if it has several.
 
     Raises
     ------
     InputMissingError
         If the file is not there, or is a link to content that has not been fetched.
     DataError
-        If it cannot be read, holds a surface or several volumes, or does not say where its
-        voxels are. A NIfTI file whose ``qform_code`` and ``sform_code`` are both 0, and an MGH
-        file without the flag of a good orientation, are refused: left and right would be a
-        guess.
+        If it cannot be read, holds a surface or several volumes, or has no orientation. This is a
+        NIfTI file with ``qform_code`` and ``sform_code`` 0, or an MGH file without the flag of a
+        valid orientation: left and right would be a guess.
     """
     with explained(path, "volume"):
         return _grid(path, read_header(path), chosen)
 
 
 _TEMPLATE_CODES = {3: "Talairach", 4: "MNI152", 5: "another template"}
-"""What the codes of a NIfTI header say of the space, but for the participant's own."""
+"""Spaces by the codes of a NIfTI header, except for the participant's own."""
 
 
 def template_in_header(path: Path) -> str | None:
-    """Tell the template that the header of a NIfTI file says its volume is in, if it does.
+    """Find the template in the header of a NIfTI file, if it has one.
 
     Raises
     ------
@@ -188,13 +187,13 @@ def read_volume(path: Path, chosen: int | str | None = None) -> tuple[Array, Gri
     path
         As for :func:`read_grid`.
     chosen
-        Which of several volumes of the file, by its number from 0.
+        Which volume of the file, by number from 0.
 
     Returns
     -------
     values : (n_voxels,) array of float
-        In C order and in the precision of the file, or one that holds its whole numbers; scaled
-        values as nibabel gives them.
+        In C order and in the precision of the file, or one that keeps its whole numbers; scaled
+        values as in nibabel.
 
     Raises
     ------
@@ -209,7 +208,7 @@ def read_volume(path: Path, chosen: int | str | None = None) -> tuple[Array, Gri
 
 
 def description_in_header(path: Path) -> str:
-    """Read what the header of a NIfTI file says of its content; empty in other formats.
+    """Read the description in the header of a NIfTI file; empty for other formats.
 
     Raises
     ------
@@ -223,13 +222,13 @@ def description_in_header(path: Path) -> str:
 
 
 def read_degrees_of_freedom(path: Path) -> float:
-    """Read the degrees of freedom of a map of t values that SPM has written.
+    """Read the degrees of freedom of a map of t values of SPM.
 
     Raises
     ------
     InputMissingError, DataError
-        As :func:`read_grid`; also if its description (``SPM{T_[123.0]} - contrast 1: ...``) does
-        not say them.
+        As :func:`read_grid`; also if they are not in its description (``SPM{T_[123.0]} - contrast
+        1: ...``).
     """
     described = description_in_header(path)
     match = re.match(r"SPM\{T_\[(\d+(?:\.\d+)?)\]\}", described)
@@ -244,24 +243,24 @@ def read_degrees_of_freedom(path: Path) -> float:
 
 
 def resample_nearest(values: Array, grid: Grid, target: Grid) -> Array:
-    """Give every voxel of another grid the value of the voxel that its centre lies in.
+    """Resample to another grid: each voxel gets the value at its centre.
 
     Parameters
     ----------
     values : (n_voxels,) array
-        On `grid`.
+        Values on `grid`.
 
     Returns
     -------
     (n_target_voxels,) array
-        Of the type of `values`, exact, NaN included; 0 outside `grid`. `values` itself if the
-        grids match.
+        With the type of `values`, unchanged, including NaN; 0 outside `grid`. `values` itself if
+        the grids match.
 
     Notes
     -----
-    scipy's ``grid-constant`` takes a voxel to its outer faces. nilearn's ``resample_img`` ends
-    at the centres of the outermost voxels, and there loses whole planes to rounding errors if
-    the grids are oblique.
+    scipy's ``grid-constant`` extends voxels to their outer faces. nilearn's ``resample_img`` ends
+    at the centres of the outermost voxels, and can lose whole planes to rounding errors if the
+    grids are oblique.
     """
     if grid.matches(target):
         return values
@@ -282,26 +281,26 @@ def _grid(path: Path, image: Any, chosen: int | str | None) -> Grid:
     found = " x ".join(str(length) for length in lengths)
     if sum(length > 1 for length in lengths) <= 1:
         raise DataError(
-            f"{path}: holds an array of {found} values, which is a surface or a single voxel; "
-            "expected a volume."
+            f"{path}: holds an array of {found} values, a surface or a single voxel; expected a "
+            "volume."
         )
     if 0 in lengths or (chosen is None and any(length > 1 for length in lengths[3:])):
         raise DataError(
-            f"{path}: holds an array of {found} values; expected a single volume, or array = "
-            "NUMBER in a [[maps]] or [[retinotopy]] table of --config."
+            f"{path}: holds an array of {found} values; expected a single volume. To choose one, "
+            "give array = NUMBER in a [[maps]] or [[retinotopy]] entry of the config file."
         )
     if not _is_oriented(path, image.header):
         raise DataError(
-            f"{path}: does not say where its voxels are (no sform or qform in NIfTI, no good "
-            "RAS flag in MGH), so left and right are not known. Write it with the tool that "
-            "made it, or copy the orientation from a file on the same grid."
+            f"{path}: has no orientation (no sform or qform in NIfTI, no good RAS flag in MGH), so "
+            "left and right are unknown. Write it again with the tool that made it, or copy the "
+            "orientation from a file on the same grid."
         )
     x, y, z = (*lengths, 1, 1, 1)[:3]
     grid = Grid((x, y, z), np.asarray(image.affine, dtype=np.float64))
     if not (np.isfinite(grid.affine).all() and grid.voxel_volume >= _SMALLEST):
         raise DataError(
-            f"{path}: the affine of its header is no position of voxels "
-            f"({grid.affine.tolist()}); expected finite numbers and a volume above 0."
+            f"{path}: the affine in its header is not valid ({grid.affine.tolist()}); expected "
+            "finite numbers and a volume of voxels above 0."
         )
     return grid
 

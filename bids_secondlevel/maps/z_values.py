@@ -1,11 +1,11 @@
-"""z values of what first-level tools write instead."""
+"""Compute z values from the t or p values of first-level tools."""
 
 import numpy as np
 
 from bids_secondlevel.core.values import Array
 
 _UNDERFLOW = 1e-290
-"""Smaller probabilities are known by their logarithms only."""
+"""Smaller probabilities are computed as logarithms."""
 
 
 def t_to_z(t: Array, degrees_of_freedom: float | Array) -> Array:
@@ -15,13 +15,13 @@ def t_to_z(t: Array, degrees_of_freedom: float | Array) -> Array:
     ----------
     t : (n,) array of float
     degrees_of_freedom
-        Of all values, or of each.
+        One for all values, or one for each.
 
     Returns
     -------
     (n,) array of float
-        In the precision of `t`, with the sign of t; NaN stays NaN. A finite t becomes a finite z,
-        as the logarithms of probabilities are computed if a float does not hold these.
+        In the precision of `t`, with the sign of t; NaN stays NaN. A finite t gives a finite z,
+        because very small probabilities are computed as logarithms.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def t_to_z(t: Array, degrees_of_freedom: float | Array) -> Array:
 
 
 def sig_to_z(sig: Array) -> Array:
-    """Turn FreeSurfer's significance into z values with the same two-sided p.
+    """Convert FreeSurfer's significance to z values with the same two-sided p.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def sig_to_z(sig: Array) -> Array:
 
 
 def _log_tail(t: Array, degrees_of_freedom: Array) -> Array:
-    """Give the logarithm of the probability of a larger t, of one that is very improbable.
+    """Return the logarithm of the tail probability of a very improbable t.
 
     The probability is half the regularised incomplete beta function of (df / 2, 1 / 2) at
     df / (df + t^2), as a hypergeometric series in -df / t^2, whose first terms fall fast here.

@@ -583,7 +583,7 @@ space = "fsnative"
         path.unlink()
     finished = run(bids, config)
     assert finished.returncode == 65
-    assert "nothing says their degrees of freedom" in finished.stderr
+    assert "with unknown degrees of freedom" in finished.stderr
     assert "give df" in finished.stderr
 
 

@@ -224,7 +224,7 @@ def test_half_a_pair_of_hemispheres_is_a_failure_that_keeps_the_other_half(study
     assert rows["main", "attend", "left", "L"]["estimate"] == "11.5"
     assert rows["main", "attend", "left", "R"]["status"] == "missing_map"
     assert rows["main", "attend", "left", "both"]["estimate"] == "n/a"
-    assert "hemisphere R is missing, there is only" in caplog.text
+    assert "the map of hemisphere R is missing; only" in caplog.text
 
 
 def test_one_participant_that_fails_does_not_cost_the_others(group_study, output, caplog):

@@ -36,7 +36,7 @@ def test_a_freesurfer_label_names_its_vertices(tmp_path, numbers):
 @pytest.mark.parametrize("odd", [-1, N])
 def test_a_label_of_another_surface_is_refused(tmp_path, odd):
     path = write_label(tmp_path / "lh.V1.label", [3, odd])
-    with pytest.raises(DataError, match=rf"lh\.V1\.label: names the vertex {odd}.*has {N}"):
+    with pytest.raises(DataError, match=rf"lh\.V1\.label: has the vertex {odd}.*has {N}"):
         read_area(path, "L", "", N)
 
 
@@ -253,7 +253,7 @@ def test_rubbish_is_named(tmp_path, name, content):
 
 @pytest.mark.parametrize("name", ["a.label", "a.annot", "a.label.gii", "a.mgz"])
 def test_a_missing_file_is_named(tmp_path, name):
-    with pytest.raises(InputMissingError, match=f"{name}: there is no such file"):
+    with pytest.raises(InputMissingError, match=f"{name}: this file does not exist"):
         read_area(tmp_path / name, "L", "", N)
 
 
@@ -335,7 +335,7 @@ def test_the_map_of_a_cifti_file_that_has_the_label(tmp_path):
     path = write_dlabel(tmp_path / "areas.dlabel.nii", rows, [{1: "V1"}, {1: "BA17", 2: "gone"}])
     assert vertices(read_area(path, "L", "V1", N)) == [1]
     assert vertices(read_area(path, "R", "BA17", N)) == [5]
-    with pytest.raises(DataError, match=r"areas\.dlabel\.nii: holds 2 maps, and 0 of them have"):
+    with pytest.raises(DataError, match=r"areas\.dlabel\.nii: 0 of its 2 maps have"):
         read_area(path, "L", "V9", N)
     with pytest.raises(DataError, match=r"no vertex has the label 'gone'"):
         read_area(path, "L", "gone", N)

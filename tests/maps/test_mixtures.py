@@ -240,7 +240,7 @@ class TestRetinotopyFilter:
 
     def test_a_source_that_exists_nowhere_stops_before_writing(self, study, output, capsys):
         assert level(study, output, "--retinotopy-source", "inferred") == 18
-        assert "there are: benson14" in capsys.readouterr().err
+        assert "Sources: benson14" in capsys.readouterr().err
         assert not output.exists()
 
 
@@ -325,7 +325,7 @@ class TestWhoIsProcessed:
                     path.with_name(name).write_bytes(path.read_bytes())
                 path.unlink()
         assert level(study, output, "--session-label", "a", "b", "c") == 0
-        assert "nothing in session c" in caplog.text
+        assert "there are no maps of session c" in caplog.text
         (path,) = output.glob("sub-02/func/*_desc-roi_estimates.tsv")
         statuses = {
             row["session"]: row["status"]

@@ -119,13 +119,13 @@ class TestPolarAngle:
     def test_conventions_that_are_not(self, name, hemisphere):
         angles = in_convention(name, hemisphere)
         check_polar_angle(PATH, angles, INSIDE)
-        with pytest.raises(DataError, match=r"lh\.a_map\.mgz.*visual field with [45].%.*angle"):
+        with pytest.raises(DataError, match=r"lh\.a_map\.mgz.*only [45].% .*angle"):
             check_visual_field(PATH, seen(angles, hemisphere), hemisphere)
 
     def test_counter_clockwise_from_above_is_noticed_on_the_left(self):
         """On the right it is the same as an unsigned map."""
         angles = in_convention("vertical-counterclockwise", "L")
-        with pytest.raises(DataError, match="visual field with 0%"):
+        with pytest.raises(DataError, match="only 0% of the vertices"):
             check_visual_field(PATH, seen(angles, "L"), "L")
         angles = in_convention("vertical-counterclockwise", "R")
         np.testing.assert_allclose(seen(angles, "R").polar_angle, -CLOCKWISE)
@@ -276,7 +276,7 @@ class TestOfAStudy:
         self.change(bids, "angle", lambda values, hemi: 90 - values if hemi == "L" else 90 + values)
         run, rows = self.measured(bids, tmp_path / "out")
         assert run.returncode == 0
-        assert "polar angle is not used" in run.stderr
+        assert "the polar angle is not used" in run.stderr
         assert {row["status"] for row in rows.values()} == {"ok"}
         (quality,) = (tmp_path / "out/sub-01").rglob("*_desc-roi_quality.tsv")
         assert {row["mean_polar_angle"] for row in read_tsv(quality)} == {"n/a"}

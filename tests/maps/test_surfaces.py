@@ -137,7 +137,7 @@ def test_compressed_rubbish_is_named(tmp_path):
 
 
 def test_a_missing_file_and_unfetched_content_are_told_apart(tmp_path):
-    with pytest.raises(InputMissingError, match=r"a\.gii: there is no such file"):
+    with pytest.raises(InputMissingError, match=r"a\.gii: this file does not exist"):
         read_map(tmp_path / "a.gii", "L")
     link = tmp_path / "lh.a.mgz"
     link.symlink_to("../.git/annex/objects/xx/MD5E-s1--0.mgz")
@@ -323,7 +323,7 @@ def test_triangles_that_point_outside_are_refused(tmp_path, triangles, message):
 
 
 def test_a_missing_mesh_is_named(tmp_path):
-    with pytest.raises(InputMissingError, match=r"lh\.white: there is no such file"):
+    with pytest.raises(InputMissingError, match=r"lh\.white: this file does not exist"):
         read_mesh(tmp_path / "lh.white", "L")
     link = tmp_path / "rh.white"
     link.symlink_to("../.git/annex/objects/xx/MD5E-s1--0")

@@ -186,7 +186,7 @@ def test_values_of_gifti_elsewhere(name, study, output, caplog):
     (path.parent.parent / "secret").write_bytes(values.astype("<f4").tobytes())
     assert level(study, output, *NUMBERS) != 0
     assert estimates(output)[ATTEND]["status"] == "unreadable_map"
-    assert f"{path}: has its values in another file, {name!r}" in caplog.text
+    assert f"{path}: its values are in another file, {name!r}" in caplog.text
 
 
 def test_numbers_that_cannot_be_computed_with(study, output, caplog):

@@ -77,7 +77,7 @@ def test_without_a_surface(study, output):
 def test_a_surface_of_other_vertices_is_not_used_and_it_is_said(with_surfaces, output, caplog):
     nib.freesurfer.write_geometry(with_surfaces.surf("01") / "lh.white", *strip(14))
     assert level(with_surfaces, output) == 0
-    assert "areas are not measured" in caplog.text
+    assert "surface areas are not measured" in caplog.text
     assert "14 vertices" in caplog.text
     rows = estimates(output)
     assert rows["main", "attend", "left", "L"]["area_mm2"] == "n/a"
@@ -148,6 +148,6 @@ def test_a_missing_angle_costs_only_the_rois_with_a_wedge(study, output, tmp_pat
 def test_a_damaged_angle_costs_no_estimate_where_none_needs_it(with_surfaces, output, caplog):
     (with_surfaces.surf("01") / "lh.benson14_angle.mgz").write_bytes(b"rubbish")
     assert level(with_surfaces, output) == 0
-    assert "polar angle is not used" in caplog.text
+    assert "the polar angle is not used" in caplog.text
     assert estimates(output)["main", "attend", "left", "L"]["estimate"] == "11.5"
     assert table(output, "quality")["left", None, "L"]["mean_polar_angle"] == "n/a"

@@ -7,7 +7,7 @@ import pytest
 from study import contents, estimates, make_study, read_tsv, run
 
 # Some of what the program says of a link, and of the text that stands for an unlocked file.
-LINK, POINTER = "a symbolic link to content", "a text that stands for content"
+LINK, POINTER = "a symbolic link to content", "a text in place of content"
 
 
 def annex(root, path, *, fetched, unlocked=False):
