@@ -206,8 +206,7 @@ class Settings:
         default=(),
     )
     visual_field: bool = option(
-        "compute compute compute no profiles over the visual field "
-        "(desc-visualfield_estimates.tsv)",
+        "compute no profiles over the visual field (desc-visualfield_estimates.tsv)",
         MEASURED,
         default=True,
     )

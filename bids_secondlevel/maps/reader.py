@@ -140,9 +140,7 @@ def degrees_of_freedom(file: SourceFile, hemisphere: Hemisphere, n_values: int) 
                 "entry of the config file."
             )
     if not np.any(np.asarray(df) > 0):
-        raise DataError(
-            f"{file.path}: its degrees of freedom are not above 0. Correct them."
-        )
+        raise DataError(f"{file.path}: its degrees of freedom are not above 0. Correct them.")
     return df
 
 
@@ -360,7 +358,7 @@ class MapReader:
                 angle = read_polar_angle(self._read, source, side, own)
                 check_polar_angle(source.polar_angle.path, angle, own.inside)
             except (DataError, InputMissingError) as error:
-                self.messages.append(f"the the polar angle is not used: {error}")
+                self.messages.append(f"the polar angle is not used: {error}")
                 return own
             own = replace(own, polar_angle=angle, is_in_field=is_in_field(source))
         turned = as_analyzeprf_wrote(own, source.polar_angle, side)
@@ -385,7 +383,7 @@ class MapReader:
         except DataError as error:
             if any(roi.rule.polar_angle for roi in self._plan.rois):
                 return Absent("unreadable_retinotopy", error)
-            self.messages.append(f"the the polar angle is not used: {error}")
+            self.messages.append(f"the polar angle is not used: {error}")
             return replace(retinotopy, polar_angle=None)
         return retinotopy
 
@@ -461,7 +459,7 @@ class MapReader:
         try:
             mesh = _on_target(read_mesh(surface.path, side), n_vertices, alignment)
         except SecondLevelError as error:
-            self.messages.append(f"surface surface areas are not measured: {error}")
+            self.messages.append(f"surface areas are not measured: {error}")
             return None, None
         if len(mesh.coordinates) == n_vertices:
             return vertex_areas(mesh.coordinates, mesh.triangles), mesh.triangles
