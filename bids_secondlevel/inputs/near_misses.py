@@ -417,8 +417,13 @@ def _word_of(name: str, words: Sequence[tuple[str, str]]) -> str:
 
 def _as_toml(table: str, pattern: str, given: dict[str, str]) -> str:
     lines = [f"[[{table}]]", f'pattern = "{pattern}"']
-    lines += [f'{k} = "{v}"' if v else f'{k} = "..."  # {_UNSAID}' for k, v in given.items()]
+    lines += [f'{k} = "{v}"' if v else f'{k} = "..."  # {_unsaid(k)}' for k, v in given.items()]
     return "\n".join(lines)
+
+
+def _unsaid(key: str) -> str:
+    is_captured = key in ("task", "contrast")
+    return f"{_UNSAID}{f'; or write {{{key}}} for it in the pattern' if is_captured else ''}"
 
 
 def unused_datasets(
