@@ -22,6 +22,7 @@ from bids_secondlevel.maps.files import (
     read_image,
     read_text,
 )
+from bids_secondlevel.maps.gifti import AFNI, read_gifti
 from bids_secondlevel.maps.volumes import read_volume
 
 STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
@@ -30,8 +31,6 @@ STRUCTURES: Mapping[Hemisphere, str] = {"L": "CortexLeft", "R": "CortexRight"}
 _NIFTI = (".nii", ".nii.gz")
 _NIFTI_ENDING = r"(?i:\.nii(?:\.gz)?)$"
 _IMAGES = (".mgz", ".mgh", *_NIFTI)
-_AFNI = ".dset"
-"""Ending that AFNI's ConvertDset adds to names of GIFTI files."""
 _MESH_INTENTS = {"NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE"}
 _NEW_CURV = b"\xff\xff\xff"
 
@@ -222,7 +221,7 @@ def array_names(path: Path) -> tuple[str, ...]:
     if not _is_gifti(path):
         return ()
     with explained(path, "surface map"):
-        return tuple(data.meta.get("Name") or "" for data in _gifti(path).darrays)
+        return tuple(data.meta.get("Name") or "" for data in read_gifti(path).darrays)
 
 
 def whole_numbers(area: Array, path: Path) -> NDArray[np.int32]:
@@ -314,17 +313,11 @@ def _times(shape: Iterable[int]) -> str:
 
 
 def _is_gifti(path: Path) -> bool:
-    return path.name.casefold().endswith((".gii", ".gii.gz", f".gii{_AFNI}"))
-
-
-def _gifti(path: Path) -> nib.gifti.GiftiImage:
-    if path.suffix == _AFNI:
-        return nib.gifti.GiftiImage.from_bytes(path.read_bytes())
-    return nib.gifti.GiftiImage.from_filename(path)
+    return path.name.casefold().endswith((".gii", ".gii.gz", f".gii{AFNI}"))
 
 
 def _load_gifti(path: Path, hemisphere: Hemisphere) -> nib.gifti.GiftiImage:
-    image = _gifti(path)
+    image = read_gifti(path)
     expected = values_beside(path).name
     for data in image.darrays:
         if data.ext_fname not in ("", expected):

@@ -75,7 +75,9 @@ def test_hemispheres_may_differ_in_size(tmp_path):
 def test_a_hemisphere_that_is_not_there(tmp_path):
     path = write(tmp_path / "a.dscalar.nii", np.arange(7), cortex(LEFT, "LEFT"))
     assert read_cortex(path, "L").shape == (N,)
-    with pytest.raises(DataError, match=r"a\.dscalar\.nii: has no values .*hemisphere R.*CORTEX_LEFT"):
+    with pytest.raises(
+        DataError, match=r"a\.dscalar\.nii: has no values .*hemisphere R.*CORTEX_LEFT"
+    ):
         read_cortex(path, "R")
 
 
@@ -167,9 +169,7 @@ def test_other_kinds_of_cifti_are_refused(tmp_path):
 
 def test_other_kinds_of_file_are_refused(tmp_path):
     volume = write_volume(tmp_path / "a.dscalar.nii")
-    with pytest.raises(
-        DataError, match=r"a\.dscalar\.nii: has no CIFTI-2 header; expected dense"
-    ):
+    with pytest.raises(DataError, match=r"a\.dscalar\.nii: has no CIFTI-2 header; expected dense"):
         describe(volume)
     gifti = write_gifti(tmp_path / "a.gii", [1.0, 2.0], "L")
     with pytest.raises(DataError, match=r"a\.gii: .*CIFTI"):
