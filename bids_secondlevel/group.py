@@ -20,7 +20,7 @@ from bids_secondlevel.core.errors import (
     UsageError,
 )
 from bids_secondlevel.core.group_maps import GroupMaps
-from bids_secondlevel.core.hemispheres import HEMISPHERES
+from bids_secondlevel.core.hemispheres import HEMISPHERES, main_rows
 from bids_secondlevel.core.results import FittedModel, GroupResults
 from bids_secondlevel.core.rows import stacked
 from bids_secondlevel.core.settings import Settings, is_stats_model, settings_text
@@ -83,7 +83,7 @@ from bids_secondlevel.stats.models.by_formula import check_formula, fit_formula
 from bids_secondlevel.stats.models.by_specification import fit_stats_model
 from bids_secondlevel.stats.models.specification import StatsModel, check_stats_model
 from bids_secondlevel.stats.models.table import ModelResults, summarize_models
-from bids_secondlevel.stats.planned import as_estimates, planned_tests
+from bids_secondlevel.stats.planned import as_estimates, planned_estimates, planned_tests
 from bids_secondlevel.stats.readiness import participants_table
 from bids_secondlevel.stats.reliability import reliability
 from bids_secondlevel.stats.tests import one_sample_tests, with_reasons
@@ -134,7 +134,7 @@ def analyse(
     # What was planned, of anything that was measured; and factors together.
     anything = replace(settings, task_label=(), contrasts=(), roi_contrasts=())
     whole = gather(tables.estimates, paths, everyone, anything) if settings.planned else estimates
-    of_planned = as_estimates(settings.planned, whole)
+    of_planned = planned_estimates(settings.planned, whole)
     planned = planned_tests(settings.planned, whole, inference, groups)
     anova = analyses_of_variance(estimates, settings.anova or (), groups)
 
@@ -395,7 +395,9 @@ def fit_model(model: str, group: GroupResults, settings: Settings) -> ModelResul
     if is_stats_model(model):
         results = fit_stats_model(_specified(model), group.estimates, participants)
     else:
-        results = fit_formula(model, group.estimates, participants, group.planned_estimates)
+        hemi = main_rows(group.estimates["hemi"].unique())[0]
+        numbers = as_estimates(group.planned_estimates, hemi)
+        results = fit_formula(model, group.estimates, participants, numbers)
     return replace(results, table=with_reasons(results.table, _reasons(settings)))
 
 

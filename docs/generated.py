@@ -27,7 +27,7 @@ from bids_secondlevel.rois.visual_field import VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
-from bids_secondlevel.stats.planned import PLANNED_COLUMNS
+from bids_secondlevel.stats.planned import PLANNED_COLUMNS, PLANNED_ESTIMATE_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
@@ -49,6 +49,7 @@ TABLES = {
     "`group_statistics.tsv`": STATISTIC_COLUMNS,
     "`group_comparisons.tsv`": COMPARISON_COLUMNS,
     "`group_planned.tsv`": PLANNED_COLUMNS,
+    "`group_plannedestimates.tsv`": PLANNED_ESTIMATE_COLUMNS,
     "`group_anova.tsv`": ANOVA_COLUMNS,
     "`group_model.tsv`": MODEL_COLUMNS,
     "`group_reliability.tsv`": RELIABILITY_COLUMNS,

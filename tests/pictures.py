@@ -44,6 +44,20 @@ def position(shape):
     return (numbers.min(axis=0) + numbers.max(axis=0)) / 2 * [1, -1]
 
 
+def segments(chart, what):
+    """The ends of vertical lines: (n, 3) array of place, lower and upper end."""
+    paths = [path.get("d") for g in groups(chart, what) for path in g.iter(f"{SVG}path")]
+    ends = [np.array(re.findall(r"-?[\d.]+", d), dtype=float).reshape(2, 2) for d in paths]
+    return np.array([[x, -low, -high] for (x, low), (_, high) in ends]).reshape(-1, 3)
+
+
+def told(chart, what):
+    """What is said of each mark to those who point at it, group by group."""
+    return [
+        [shape.findtext(f"{SVG}title") for shape in shapes(group)] for group in groups(chart, what)
+    ]
+
+
 def fills(chart, colour):
     """Shapes that are filled with a colour."""
     return sum(f"fill: {colour}" in element.get("style", "") for element in parse(chart).iter())

@@ -89,6 +89,8 @@ class GroupResults:
     """Group of each participant (with ``sub-``); empty without groups."""
     planned: "pd.DataFrame"
     """No rows without planned contrasts."""
+    planned_estimates: "pd.DataFrame"
+    """Numbers of participants in them."""
     anova: "pd.DataFrame"
     """No rows if none was asked for."""
     reliability: "pd.DataFrame"
@@ -99,8 +101,6 @@ class GroupResults:
     """Tests of bins of the visual field; no rows if the participants have no such tables."""
     maps: "pd.DataFrame"
     """What was found in maps of the group; no rows if none were asked for."""
-    planned_estimates: "pd.DataFrame | None" = None
-    """Numbers of planned contrasts, like a table of estimates; not read back."""
     model: FittedModel | None = None
     portrait: bytes | None = None
     """The picture of the maps of the group (SVG), if there is one."""

@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from functools import partial
@@ -534,6 +536,35 @@ _RULE_KEYS = (
 def settings_text(settings: Settings) -> str:
     """Write the settings that affect the results as TOML, for use with ``--config``."""
     return tomli_w.dumps(settings_as_toml(settings))
+
+
+def as_command(text: str) -> str:
+    r"""Say the settings of a group run, as TOML, as the command that gives them.
+
+    Options that are as by default are left out. Tables cannot be given on the command line: for
+    them, their file is named.
+
+    Examples
+    --------
+    >>> as_command('family = "task"\nrobust = true\nmin-coverage = 0.5')
+    'bids_secondlevel BIDS_DIR OUTPUT_DIR group --family task --robust'
+    """
+    usual = settings_as_toml(Settings(bids_dir=Path(), output_dir=Path(), analysis_level="group"))
+    given = tomllib.loads(text)
+    words = ["bids_secondlevel", "BIDS_DIR", "OUTPUT_DIR", "group"]
+    if any(map(_is_table, given.values())):
+        return shlex.join([*words, "--config", "logs/group_settings.toml"])
+    for key, value in given.items():
+        if value in (usual.get(key), False):
+            continue
+        words.append(f"--{key}")
+        if value is not True:
+            words += map(str, value if isinstance(value, list) else [value])
+    return shlex.join(words)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], dict))
 
 
 def participant_settings(settings: Settings) -> list[str]:

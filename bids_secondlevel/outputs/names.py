@@ -29,6 +29,7 @@ _OF_GROUP = (
     "statistics",
     "comparisons",
     "planned",
+    "plannedestimates",
     "anova",
     "reliability",
     "maps",

@@ -49,7 +49,7 @@ from bids_secondlevel.stats import tests as stats
 from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
-from bids_secondlevel.stats.planned import PLANNED_COLUMNS
+from bids_secondlevel.stats.planned import PLANNED_COLUMNS, PLANNED_ESTIMATE_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, participant_schema
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
@@ -66,6 +66,7 @@ _OPTIONAL = (
     RUNS,
     VISUAL_FIELD,
     "planned",
+    "plannedestimates",
     "anova",
     "reliability",
     "sweep",
@@ -300,6 +301,7 @@ def write_group(results: GroupResults, folder: GroupFolder) -> None:
         ("participants", results.participants, participants, estimated),
         ("comparisons", results.comparisons, COMPARISON_COLUMNS, compared),
         ("planned", results.planned, PLANNED_COLUMNS, as_planned),
+        ("plannedestimates", results.planned_estimates, PLANNED_ESTIMATE_COLUMNS, estimated),
         ("anova", results.anova, ANOVA_COLUMNS, estimated),
         ("reliability", results.reliability, RELIABILITY_COLUMNS, estimated),
         ("sweep", results.sweep, SWEEP_COLUMNS, estimated),
@@ -399,6 +401,9 @@ def read_group(folder: GroupFolder) -> GroupResults:
             read_sidecar(compared).get("DependentContrasts", ()) if compared.exists() else ()
         ),
         planned=_read_optional(folder.table("planned"), PLANNED_COLUMNS),
+        planned_estimates=_read_optional(
+            folder.table("plannedestimates"), PLANNED_ESTIMATE_COLUMNS
+        ),
         anova=_read_optional(folder.table("anova"), ANOVA_COLUMNS),
         quality=_read_optional(folder.table("quality"), GROUP_QUALITY_COLUMNS),
         reliability=_read_optional(folder.table("reliability"), RELIABILITY_COLUMNS),

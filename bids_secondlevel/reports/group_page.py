@@ -11,17 +11,31 @@ from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
 from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions, sessions_in_mean
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
+from bids_secondlevel.core.settings import as_command
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted, in_words
-from bids_secondlevel.reports.charts.estimates import draw_contralateral, draw_group_estimates
+from bids_secondlevel.reports.charts.group_estimates import (
+    draw_contralateral,
+    draw_group_estimates,
+    draw_planned,
+)
 from bids_secondlevel.reports.charts.rois import draw_coverage, draw_group_sizes
-from bids_secondlevel.reports.charts.style import Chart, clean
+from bids_secondlevel.reports.charts.style import Appearance, Chart, clean
 from bids_secondlevel.reports.field_section import group_field_section
 from bids_secondlevel.reports.methods import group_methods, n_measured, reference_list
 from bids_secondlevel.reports.page import Badge, Download, Hyperlink, Page, Section, Table, table_of
 from bids_secondlevel.reports.participant_page import sweep_section
 from bids_secondlevel.reports.readable import named, readable
-from bids_secondlevel.reports.sentences import as_markdown, family_notes, legend, sentences_of
+from bids_secondlevel.reports.sentences import (
+    GROUPS_SAID,
+    PLANNED_SAID,
+    TESTS_SAID,
+    as_markdown,
+    family_note,
+    family_notes,
+    legend,
+    sentences_of,
+)
 from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
@@ -68,7 +82,9 @@ def group_page(
     methods = group_methods(results)
     tested = results.statistics["p"].notna().sum()
     where = rows_in_words(main_rows(estimates["hemi"].unique()))
-    tests, control = _tests_sections(results)
+    look = Appearance.of(results.definition, results.groups)
+    said = sentences_of(results)
+    tests, control = _tests_sections(results, look, said)
     name = clean(results.study or "Group")
     return Page(
         f"{name}, {results.analysis}" if results.analysis else name,
@@ -78,23 +94,22 @@ def group_page(
         f"{counted(tested, 'test')}.",
         [
             _verdicts_section(results, pages, thumbnails),
-            *_planned_section(results),
+            *_planned_section(results, look, said),
             *tests,
-            *_words_section(results),
-            *_comparisons_section(results),
+            *_comparisons_section(results, look, said),
             Section(
                 "Regions of interest",
                 text=results.definition.sentences(),
                 charts=[
-                    *draw_group_sizes(results.quality, results.groups),
-                    *draw_coverage(estimates, results.groups),
+                    *draw_group_sizes(results.quality, look),
+                    *draw_coverage(estimates, look),
                 ],
             ),
             *group_field_section(results, named(profiles, wording)),
             *_maps_section(results),
             *_anova_section(results.anova),
             *_model_section(results),
-            *sweep_section(results.sweep, results.definition),
+            *sweep_section(results.sweep, results.definition, look),
             *_reliability_section(results.reliability),
             *control,
             _participants_section(results.participants, pages),
@@ -112,11 +127,14 @@ def group_page(
                 ),
             ),
         ],
-        about=f"Made by bids_secondlevel {__version__}, group level. The settings are below.",
+        about=f"Made by bids_secondlevel {__version__}.",
+        command=as_command(results.settings),
     )
 
 
-def _planned_section(results: GroupResults) -> list[Section]:
+def _planned_section(
+    results: GroupResults, look: Appearance, said: Mapping[str, list[str]]
+) -> list[Section]:
     """Show what was planned, first of all."""
     planned = results.planned
     if planned.empty:
@@ -128,20 +146,30 @@ def _planned_section(results: GroupResults) -> list[Section]:
         f"{counted(n_all, 'contrast')} of the config, each one number per participant: the sum of "
         "its weights times the estimates. They are corrected together, for their own number.",
     )
-    return [Section("Planned contrasts", text=text, tables=(shown,))]
+    charts = draw_planned(results.planned_estimates, planned, look)
+    return [
+        replace(
+            _in_words(results, said, PLANNED_SAID),
+            title="Planned contrasts",
+            text=text,
+            charts=charts,
+            tables=(shown,),
+        )
+    ]
 
 
-def _words_section(results: GroupResults) -> list[Section]:
-    """Say tests in sentences, as papers have them."""
-    said = sentences_of(results)
-    if not said:
-        return []
-    lines = [f"{heading}: {line}" for heading, of in said.items() for line in of[:_MOST_SENTENCES]]
-    more = [] if all(len(of) <= _MOST_SENTENCES for of in said.values()) else [_MORE]
-    how = [legend(results.definition.wording.units), *family_notes(results)]
-    text = (*how, *lines, *more)
-    as_file = Download("results.md", as_markdown(said, how))
-    return [Section("In words", text=text, downloads=(as_file,))]
+def _in_words(results: GroupResults, said: Mapping[str, list[str]], heading: str) -> Section:
+    """Begin a section with sentences; how to read them, and all of them to save, are in the first.
+
+    They are as papers have them.
+    """
+    lines = said.get(heading, [])
+    shown = [*lines[:_MOST_SENTENCES], *([_MORE] if len(lines) > _MOST_SENTENCES else [])]
+    if not lines or heading != next(iter(said)):
+        return Section("", sentences=shown)
+    how = legend(results.definition.wording.units)
+    text = as_markdown(said, [how, *family_notes(results)])
+    return Section("", sentences=shown, how=how, downloads=(Download("results.md", text),))
 
 
 def _maps_section(results: GroupResults) -> list[Section]:
@@ -266,7 +294,9 @@ def _statuses(estimates: "pd.DataFrame") -> dict[str, Counter[str]]:
     return counts
 
 
-def _tests_sections(results: GroupResults) -> tuple[list[Section], list[Section]]:
+def _tests_sections(
+    results: GroupResults, look: Appearance, said: Mapping[str, list[str]]
+) -> tuple[list[Section], list[Section]]:
     """Show the tests against 0, and apart from them the estimates that are not tested."""
     is_circular = results.estimates["independence"] == "circular"
     statistics = _with_flags(results.statistics, results.estimates)
@@ -278,20 +308,22 @@ def _tests_sections(results: GroupResults) -> tuple[list[Section], list[Section]
     described = f"{_KEY} n mean median sd ci95_low ci95_high flagged excluded"
     schema = {**STATISTIC_COLUMNS, "flagged": _FLAGGED}
     units = results.definition.wording.units
-    tested = Section(
-        "Estimates and tests",
+    tested = replace(
+        _in_words(results, said, TESTS_SAID),
+        title="Estimates and tests",
         text=(
             "One test against 0 for each ROI, hemisphere, task and contrast; means are in "
             f"{units}. Of p_fwe and q_fdr, which are corrected for the number of tests, report "
             "one. Numbers that have a flag, for a reason not to use them as they are, are counted "
             "in the column flagged.",
+            *family_note(statistics, "tests against 0"),
             *([_MEANS] if is_mean_of_sessions(statistics["session"]).any() else []),
         ),
         charts=draw_group_estimates(
             results.estimates[~is_circular],
             results.statistics[~is_control],
-            results.groups,
-            units=units,
+            results.comparisons,
+            look,
         ),
         tables=_tables(
             statistics,
@@ -306,8 +338,8 @@ def _tests_sections(results: GroupResults) -> tuple[list[Section], list[Section]
         charts=draw_group_estimates(
             results.estimates[is_circular],
             results.statistics[is_control],
-            results.groups,
-            units=units,
+            results.comparisons[:0],
+            look,
         ),
         tables=_tables(
             statistics,
@@ -336,14 +368,10 @@ def _with_flags(statistics: "pd.DataFrame", estimates: "pd.DataFrame") -> "pd.Da
     return statistics.assign(flagged=shown)
 
 
-def _comparisons_section(results: GroupResults) -> list[Section]:
-    charts = draw_contralateral(
-        results.estimates,
-        results.comparisons,
-        results.quality,
-        results.groups,
-        units=results.definition.wording.units,
-    )
+def _comparisons_section(
+    results: GroupResults, look: Appearance, said: Mapping[str, list[str]]
+) -> list[Section]:
+    charts = draw_contralateral(results.estimates, results.comparisons, results.quality, look)
     tables = _comparison_tables(results.comparisons)
     notes = [
         f"{found}, in all participants: not compared with what it is made of."
@@ -355,8 +383,12 @@ def _comparisons_section(results: GroupResults) -> list[Section]:
         "Paired tests: the first minus the one in the column versus. Each kind of comparison is "
         "corrected for its own number of tests. Hemispheres are compared without ROIs of which "
         "less than 10 % lies in one of them (minor_hemisphere).",
+        *family_note(results.comparisons, "comparisons"),
     )
-    return [Section("Comparisons", text=text, notes=notes, charts=charts, tables=tables)]
+    in_words = _in_words(results, said, GROUPS_SAID)
+    return [
+        replace(in_words, title="Comparisons", text=text, notes=notes, charts=charts, tables=tables)
+    ]
 
 
 def _comparison_tables(comparisons: "pd.DataFrame") -> list[Table]:

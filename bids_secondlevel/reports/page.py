@@ -22,10 +22,6 @@ from bids_secondlevel.reports.charts.style import Chart, shorten, width_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from markupsafe import Markup
-
-_AS_THEY_ARE = " !$*+,-./:;=?@[]^_`{|}~"
-"""Characters of a picture that need not be encoded in an attribute that holds it."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,9 @@ class Folded:
 
 Cell = str | int | float | None | Hyperlink | Folded
 
-_ROOM = {"": 368, "m": 650, "l": 1050, "x": 1310}
-"""Classes of columns, with the pixels of a table that has these columns and those before."""
+_ROOM = {"": 368, "r1": 500, "r2": 650, "r3": 850, "r4": 1050, "r5": 1310}
+"""Classes of columns, with the pixels of a table that has these columns and those before; where
+there is more room, they are shown."""
 
 _INTERVAL = ("ci95_low", "ci95_high")
 """Columns that are shown together."""
@@ -65,6 +62,8 @@ _FIRST = (
 _ONCE = {"n", "n_group", "n_versus", "df", "n_runs", "n_rows", "n_participants"}
 """Columns of numbers that the caption names if all are the same."""
 
+_NARROW = 5.6  # inches, of a chart
+_MOST_SAID = 8  # sentences
 _MOST_ROWS = 30  # of a table that is not folded
 _LONG_NAME = 10  # letters of a column
 _LONG, _SHORT = 36, 13  # characters of a cell in one line, and on a narrow page
@@ -265,6 +264,10 @@ class Section:
     badges: Sequence[Badge] = ()
     downloads: Sequence[Download] = ()
     links: Sequence[Hyperlink] = ()
+    sentences: Sequence[str] = ()
+    """What was found."""
+    how: str = ""
+    """How to read the sentences."""
 
     @property
     def captions(self) -> list[str]:
@@ -276,6 +279,18 @@ class Section:
             shown.append(" ".join(each for each in sentences if each not in said))
             said |= set(sentences)
         return shown
+
+    @property
+    def said(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The sentences that are shown, and those that are shown on demand."""
+        most = len(self.sentences) if len(self.sentences) <= _MOST_SAID + 2 else _MOST_SAID
+        return self.sentences[:most], self.sentences[most:]
+
+    @property
+    def has_sides(self) -> bool:
+        """Whether words and tables are beside the charts, as these are narrow."""
+        is_narrow = all(chart.width <= _NARROW for chart in self.charts)
+        return bool(self.charts and (self.sentences or self.tables)) and is_narrow
 
     @property
     def anchor(self) -> str:
@@ -292,6 +307,8 @@ class Page:
     sections: Sequence[Section]
     about: str = ""
     """Of what it is, and what made it."""
+    command: str = ""
+    """That which made it, without folders."""
 
     @property
     def charts(self) -> dict[str, bytes]:
@@ -303,17 +320,20 @@ class Page:
 def render(page: Page) -> str:
     """Write a page as HTML. All text is escaped: labels come from file names."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"data_uri": _data_uri}
+    # A chart is ours, with its labels escaped; inside the page, its marks can be pointed at.
+    environment.filters |= {"inside": lambda svg: Markup(svg.decode())}  # noqa: S704
     environment.tests |= {
         "link": lambda cell: isinstance(cell, Hyperlink),
         "folded": lambda cell: isinstance(cell, Folded),
     }
+    rooms = {of: room for of, room in _ROOM.items() if of}
     template = files("bids_secondlevel").joinpath("data", "page.html").read_text(encoding="utf-8")
-    return environment.from_string(template).render(page=page)
+    return environment.from_string(template).render(page=page, rooms=rooms)
 
 
 def shown(value: Cell, *, exact: bool = False) -> str:
@@ -344,13 +364,6 @@ def shown(value: Cell, *, exact: bool = False) -> str:
 
 def _is_number(value: Cell) -> bool:
     return isinstance(value, (int, float))
-
-
-def _data_uri(svg: bytes) -> "Markup":
-    """Give the address of a picture, for an attribute; base64 would take a quarter more."""
-    from markupsafe import Markup
-
-    return Markup(f"data:image/svg+xml,{quote(svg, safe=_AS_THEY_ARE)}")  # noqa: S704 quoted
 
 
 def table_of(caption: str, table: "pd.DataFrame", schema: Schema, columns: str) -> Table:

@@ -14,7 +14,7 @@ from bids_secondlevel.reports.charts.participant import (
     draw_participant_estimates,
     draw_participant_sizes,
 )
-from bids_secondlevel.reports.charts.style import Chart
+from bids_secondlevel.reports.charts.style import Appearance, Chart
 from bids_secondlevel.reports.charts.sweep import Limits, draw_sweep
 from bids_secondlevel.reports.field_section import participant_field_section
 from bids_secondlevel.reports.methods import describe_measurement, reference_list
@@ -35,6 +35,7 @@ def participant_page(results: ParticipantResults) -> Page:
     """Put together the page of a participant."""
     results = readable(results)
     estimates, units = results.estimates, results.definition.wording.units
+    look = Appearance.of(results.definition)
     with_number = estimates["estimate"].notna().sum()
     session = f", session {results.session}" if results.session else ""
     return Page(
@@ -44,18 +45,18 @@ def participant_page(results: ParticipantResults) -> Page:
         [
             _verdict_section(results),
             _cortex_section(results),
-            _roi_section(results),
+            _roi_section(results, look),
             Section(
                 "Estimates",
                 text=(
                     "Means of the maps in the ROIs. Estimates that are circular were measured on "
                     "the data that defined their ROI: a check of the localizer, not evidence.",
                 ),
-                charts=draw_participant_estimates(estimates, units=units),
+                charts=draw_participant_estimates(estimates, look),
                 tables=(_estimates_table(estimates, units),),
             ),
             *participant_field_section(results),
-            *sweep_section(results.sweep, results.definition),
+            *sweep_section(results.sweep, results.definition, look),
             *_gaps_section(estimates),
             Section(
                 "Files that were used",
@@ -82,7 +83,7 @@ def _verdict_section(results: ParticipantResults) -> Section:
     return Section("Verdict", text=text, notes=notes, badges=badges)
 
 
-def sweep_section(sweep: "pd.DataFrame", definition: Definition) -> list[Section]:
+def sweep_section(sweep: "pd.DataFrame", definition: Definition, look: Appearance) -> list[Section]:
     """Show how estimates hang on the limits of the ROIs; nothing if there was no sweep."""
     wording = definition.wording
     in_use: Limits = {
@@ -97,7 +98,7 @@ def sweep_section(sweep: "pd.DataFrame", definition: Definition) -> list[Section
             if roi.rule.limits is not None
         },
     }
-    charts = draw_sweep(sweep, in_use, units=wording.units)
+    charts = draw_sweep(sweep, in_use, look)
     text = ("How estimates change when one limit of the ROIs is varied.",)
     return [Section("Sensitivity to the limits", text=text, charts=charts)] if charts else []
 
@@ -150,8 +151,8 @@ def _cortex_section(results: ParticipantResults) -> Section:
     return Section(heading, links=links, charts=(chart,))
 
 
-def _roi_section(results: ParticipantResults) -> Section:
-    charts = draw_participant_sizes(results.quality)
+def _roi_section(results: ParticipantResults, look: Appearance) -> Section:
+    charts = draw_participant_sizes(results.quality, look)
     tables = [
         table_of(
             "Size, place and shape of the ROIs (the columns are explained in the JSON file of the "

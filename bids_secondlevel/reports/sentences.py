@@ -1,5 +1,6 @@
 """Results in sentences, as papers have them (APA style)."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,30 +14,38 @@ from bids_secondlevel.core.words import counted, in_words
 if TYPE_CHECKING:
     import pandas as pd
 
+PLANNED_SAID, TESTS_SAID = "Planned contrasts", "Tests against 0"
+GROUPS_SAID = "Differences of groups"
+"""Headings of sentences."""
+
 _LARGEST_FACTOR = 1e4
+_MOST_NAMED = 4  # participants in a sentence
 
 
 def sentences_of(results: GroupResults) -> dict[str, list[str]]:
-    """Say each planned contrast, and each test against 0 in both hemispheres, in a sentence.
+    """Say tests in sentences: planned contrasts, tests against 0, and differences of groups.
+
+    Of those of each hemisphere, only the main ones are said.
 
     Returns
     -------
     dict
         Sentences by heading.
     """
-    tests = results.statistics
-    is_shown = tests["hemi"].isin(main_rows(tests["hemi"])) & tests["p"].notna()
-    shown = tests[is_shown]
+    tests, compared = (
+        table[table["hemi"].isin(main_rows(table["hemi"])) & table["p"].notna()]
+        for table in (results.statistics, results.comparisons)
+    )
+    compared = compared[compared["comparison"] == "group"]
     said = {
-        "Planned contrasts": [
-            sentence(_planned_name(row), row) for row in each_row(results.planned)
-        ],
-        "Tests against 0": [sentence(_cell_name(row, shown), row) for row in each_row(shown)],
+        PLANNED_SAID: [sentence(_planned_name(row), row) for row in each_row(results.planned)],
+        TESTS_SAID: [sentence(_cell_name(row, tests), row) for row in each_row(tests)],
+        GROUPS_SAID: [sentence(_cell_name(row, compared), row) for row in each_row(compared)],
     }
     return {heading: lines for heading, lines in said.items() if lines}
 
 
-def as_markdown(said: dict[str, list[str]], about: list[str]) -> str:
+def as_markdown(said: Mapping[str, Sequence[str]], about: Sequence[str]) -> str:
     """Write sentences as a text with headings.
 
     Parameters
@@ -52,25 +61,28 @@ def as_markdown(said: dict[str, list[str]], about: list[str]) -> str:
 
 def family_notes(results: GroupResults) -> list[str]:
     """Name each family of tests, and count it."""
-    notes = []
-    for table, what in (
-        (results.planned, "planned contrasts"),
-        (results.statistics, "tests against 0"),
-        (results.comparisons, "comparisons"),
-    ):
-        counts = table.loc[table["family"] != MISSING, "family"].value_counts(sort=False)
-        if len(counts) == 1:
-            ((name, n),) = counts.items()
-            notes.append(f"The {what} are one family ({name}) of {counted(n, 'test')}.")
-        elif len(counts):
-            sizes = sorted(set(counts))
-            several = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
-            notes.append(
-                f"The {what} are {len(counts)} families of {several} "
-                f"{'test' if sizes == [1] else 'tests'} each, such as “{counts.index[0]}”; "
-                "p_fwe, p_holm and q_fdr are corrected within each of them."
-            )
-    return notes
+    return [
+        *family_note(results.planned, "planned contrasts"),
+        *family_note(results.statistics, "tests against 0"),
+        *family_note(results.comparisons, "comparisons"),
+    ]
+
+
+def family_note(tests: "pd.DataFrame", what: str) -> list[str]:
+    """Name the families of some tests, and count them; nothing if none is corrected."""
+    counts = tests.loc[tests["family"] != MISSING, "family"].value_counts(sort=False)
+    if counts.empty:
+        return []
+    if len(counts) == 1:
+        ((name, n),) = counts.items()
+        return [f"The {what} are one family ({name}) of {counted(n, 'test')}."]
+    sizes = sorted(set(counts))
+    several = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
+    return [
+        f"The {what} are {len(counts)} families of {several} "
+        f"{'test' if sizes == [1] else 'tests'} each, such as “{counts.index[0]}”; "
+        "p_fwe, p_holm and q_fdr are corrected within each of them."
+    ]
 
 
 def _planned_name(row: Any) -> str:
@@ -88,6 +100,8 @@ def _cell_name(row: Any, shown: "pd.DataFrame") -> str:
         if (value := getattr(row, name)) not in (MISSING, BOTH)
         and (name in ("contrast", "roi") or shown[name].nunique() > 1)
     ]
+    if getattr(row, "comparison", None) == "group":
+        return ", ".join([*parts, f"{row.group} - {row.versus}"])
     whom = "" if row.group == EVERYBODY else f" ({row.group})"
     return ", ".join(parts) + whom
 
@@ -110,9 +124,7 @@ BF10 = 12; n = 9, without sub-05 (missing localizer)
     if is_difference and not np.isnan(getattr(row, "n_group", np.nan)):
         who = f"n = {row.n_group:.0f} and {row.n_versus:.0f}"
     if row.excluded != MISSING:
-        left_out = [part.partition(":") for part in row.excluded.split("; ")]
-        named = [f"{name} ({why.replace('_', ' ')})" for name, _, why in left_out]
-        who += f", without {in_words(named)}"
+        who += f", without {_left_out(row.excluded.split('; '))}"
     if np.isnan(row.p):
         return f"{name}: not tested ({row.note}); {who}"
     corrected = [("p_FWE", row.p_fwe), ("p_Holm", row.p_holm)]
@@ -133,6 +145,27 @@ BF10 = 12; n = 9, without sub-05 (missing localizer)
     if not np.isnan(equivalence := getattr(row, "p_equivalence", np.nan)):
         parts.append(f"p_equivalence {_p(equivalence)}")
     return f"{name}: {', '.join(parts)}; {who}"
+
+
+def _left_out(excluded: Sequence[str]) -> str:
+    """Name who is left out and why, or count them if they are many.
+
+    Examples
+    --------
+    >>> _left_out(["sub-01:empty_roi", "sub-02:missing_map"])
+    'sub-01 (empty roi) and sub-02 (missing map)'
+    >>> _left_out([f"sub-{n}:missing_map" for n in range(9)])
+    '9 participants (missing map)'
+    """
+    reasons: dict[str, list[str]] = {}
+    for part in excluded:
+        name, _, why = part.partition(":")
+        reasons.setdefault(why.replace("_", " "), []).append(name)
+    if len(excluded) <= _MOST_NAMED:
+        return in_words([f"{in_words(names)} ({why})" for why, names in reasons.items()])
+    return in_words(
+        [f"{counted(len(names), 'participant')} ({why})" for why, names in reasons.items()]
+    )
 
 
 def _degrees(df: float) -> str:

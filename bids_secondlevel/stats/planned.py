@@ -10,7 +10,7 @@ from bids_secondlevel.core.errors import UsageError
 from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.inference import PLAIN, Inference
 from bids_secondlevel.core.planned import PLANNED_KEYS, PlannedContrast, PlannedKey
-from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
+from bids_secondlevel.core.rows import CELL, KEY_COLUMNS, MISSING, Column, Schema, stacked
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.rois.estimates import INDEPENDENCE
 from bids_secondlevel.stats.groups import Groups
@@ -48,6 +48,19 @@ PLANNED_COLUMNS: Schema = {
     "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a where there is no t"),
 }
 """A test of a planned contrast."""
+
+PLANNED_ESTIMATE_COLUMNS: Schema = {
+    "participant_id": KEY_COLUMNS["participant_id"],
+    "name": PLANNED_COLUMNS["name"],
+    "estimate": Column(float, "sum of the estimates of the participant, times their weights"),
+    "status": Column(str, "whether the number could be had, and if not, why", levels=STATUSES),
+    "independence": Column(
+        str,
+        "whether the estimates were measured on the data that defined their ROIs",
+        levels=INDEPENDENCE,
+    ),
+}
+"""The number of a participant in a planned contrast."""
 
 
 def planned_numbers(planned: Sequence[PlannedContrast], estimates: "pd.DataFrame") -> Numbers:
@@ -186,31 +199,52 @@ def planned_tests(
     return tests.reindex(columns=list(PLANNED_COLUMNS))
 
 
-def as_estimates(planned: Sequence[PlannedContrast], estimates: "pd.DataFrame") -> "pd.DataFrame":
-    """Give the numbers of planned contrasts as a table of estimates, in the column ``planned``.
+def planned_estimates(
+    planned: Sequence[PlannedContrast], estimates: "pd.DataFrame"
+) -> "pd.DataFrame":
+    """Give the numbers of planned contrasts as a table.
 
-    The column ``contrast`` has their names.
+    Returns
+    -------
+    DataFrame
+        With :data:`PLANNED_ESTIMATE_COLUMNS`; no rows without planned contrasts.
+
+    Raises
+    ------
+    UsageError
+        See :func:`planned_numbers`.
     """
     import pandas as pd
 
+    if not planned:
+        return stacked((), PLANNED_ESTIMATE_COLUMNS)
     numbers = planned_numbers(planned, estimates)
     statuses, claims = np.array(list(STATUSES)), np.array(list(INDEPENDENCE))
-    if not planned:
-        return estimates.iloc[:0].assign(**{PLANNED: np.nan})
-    tables = []
-    for place, contrast in enumerate(planned):
-        gaps, claim = numbers.gaps[:, place], numbers.claims[:, place]
-        there = numbers.there[:, place]
-        table = pd.DataFrame(
+    tables = [
+        pd.DataFrame(
             {
                 "participant_id": numbers.participants,
-                **dict.fromkeys(CELL, MISSING),
-                PLANNED: numbers.values[:, place],
-                "status": np.where(there, "ok", statuses[gaps]),
-                "independence": claims[np.maximum(claim, 0)],
+                "name": contrast.name,
+                "estimate": numbers.values[:, place],
+                "status": np.where(numbers.there[:, place], "ok", statuses[numbers.gaps[:, place]]),
+                "independence": claims[np.maximum(numbers.claims[:, place], 0)],
             }
         )
-        tables.append(
-            table.assign(contrast=contrast.name, hemi=main_rows(estimates["hemi"].unique())[0])
-        )
+        for place, contrast in enumerate(planned)
+    ]
     return pd.concat(tables, ignore_index=True)
+
+
+def as_estimates(numbers: "pd.DataFrame", hemi: str) -> "pd.DataFrame":
+    """Give the numbers of planned contrasts like estimates, in the column ``planned``.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+        With :data:`PLANNED_ESTIMATE_COLUMNS`; the column ``contrast`` gets their names.
+    hemi
+        What the column ``hemi`` says.
+    """
+    cell = {**dict.fromkeys(CELL, MISSING), "hemi": hemi}
+    named = numbers.assign(**cell).assign(contrast=numbers["name"])
+    return named.rename(columns={"estimate": PLANNED}).drop(columns="name")

@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.words import listed
 from bids_secondlevel.reports.charts.layout import (
-    choose_grid,
-    explain,
+    PanelGrid,
+    choose_columns,
     jitter,
     parts,
     spread,
@@ -47,10 +48,10 @@ HOSTILE = [
 
 def paint_label(label):
     def paint(figure):
-        grid = choose_grid(1, [label])
-        (axes,) = grid.axes(figure, sharey=True)
-        write_title(axes, label, "(n = 1)", grid.panel)
-        explain(figure, [key(shorten(label), "o", "#000000")])
+        keys = [key(shorten(label), "o", "#000000")]
+        grid = PanelGrid(n=1, columns=1, width=3.0, places=[label], keys=keys)
+        ((axes, _),) = grid.axes(figure)
+        write_title(axes, label, "(n = 1)", grid.width)
 
     return paint
 
@@ -108,7 +109,7 @@ def test_the_same_picture_gives_the_same_bytes_whatever_style_the_user_has():
 
 def test_identifiers_are_unique_and_of_one_picture_only():
     def paint(figure):
-        (axes,) = choose_grid(1, ["UL"]).axes(figure, sharey=True)
+        ((axes, _),) = PanelGrid(n=1, columns=1, width=3.0, places=["UL"]).axes(figure)
         for height in (1, 2):  # two of a kind
             axes.plot([0], [height], "o", gid="point")
 
@@ -158,28 +159,54 @@ def test_labels_keep_their_distance_and_stay_where_they_are_if_they_have_it(plac
         assert moved == pytest.approx(places)
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.integers(1, 40), st.integers(1, 30))
-def test_every_panel_has_a_place(n_panels, n_rois):
-    rois = [f"roi{i}" for i in range(n_rois)]
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 12), st.integers(1, 26))
+def test_every_panel_and_place_is_in_one_chart(n_panels, n_places, most, most_places):
+    along = [f"contrast{i}" for i in range(n_places)]
     rows = [
-        EstimateRow("sub-01", None, "main", f"contrast{i}", roi, "both", None, "effect")
+        EstimateRow("sub-01", None, "main", contrast, f"roi{i}", "both", None, "effect")
         for i in range(n_panels)
-        for roi in rois
+        for contrast in along
     ]
     frame = frame_of(rows, EstimateRow)
-    found = parts(frame.assign(panel=frame["contrast"], is_control=False))
-    assert [name for part in found for name in part.panels] == [
-        f"contrast{i}" for i in range(n_panels)
-    ]
-    assert all((part.number is None) == (len(found) == 1) for part in found)
+    frame = frame.assign(panel=frame["roi"], along=frame["contrast"], is_control=False)
+    found = parts(frame, most, most_places=most_places)
+    where = ["panel", "along"]
+    cells = [cell for part in found for cell in part.rows[where].itertuples(index=False, name=None)]
+    assert sorted(cells) == sorted(frame[where].itertuples(index=False, name=None))
+    assert [part.number for part in found] == (
+        [None] if len(found) == 1 else [*range(1, len(found) + 1)]
+    )
     for part in found:
-        grid = choose_grid(len(part.panels), part.rois)
-        assert 1 <= grid.columns <= len(part.panels) <= grid.most <= 12
-        assert grid.rows * grid.columns >= grid.n
-        width, height = grid.size
-        assert width <= 8
-        assert height < 15
+        n_along = part.rows["along"].nunique()
+        assert len(part.panels) <= most
+        assert n_along <= most_places
+        assert len(part.panels) == 1 or len(part.panels) * n_along <= 48
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 8), st.floats(1.2, 7.0), st.booleans())
+def test_panels_do_not_overlap_and_are_inside_the_figure(n, width, with_second):
+    grid = PanelGrid(
+        n=n,
+        columns=choose_columns(n, width),
+        width=width,
+        places=["UL", "a long name of a place"],
+        second=0.8 if with_second else 0.0,
+        keys=[key("participant", "o", "#000000")],
+    )
+    figure = Figure(figsize=grid.size)
+    every = [axes for pair in grid.axes(figure) for axes in pair if axes is not None]
+    assert len(every) == n * (1 + with_second)
+    assert grid.size[0] <= 8.1
+    boxes = [axes.get_position() for axes in every]
+    for place, box in enumerate(boxes):
+        assert 0 < box.x0 < box.x1 < 1
+        assert 0 < box.y0 < box.y1 < 1
+        for other in boxes[:place]:
+            assert (
+                box.x0 >= other.x1 or box.x1 <= other.x0 or box.y0 >= other.y1 or box.y1 <= other.y0
+            )
 
 
 def hemispheres_shown(**estimates):

@@ -6,18 +6,22 @@ import pytest
 from group_data import rows_in
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pictures import groups, is_linear, marks, parse, texts
+from pictures import groups, is_linear, marks, parse, segments, texts, told
 
+from bids_secondlevel.core.planned import PlannedContrast
 from bids_secondlevel.core.rows import frame_of
-from bids_secondlevel.reports.charts.estimates import (
+from bids_secondlevel.reports.charts.group_estimates import (
     contralateral_hemisphere,
     draw_contralateral,
     draw_group_estimates,
+    draw_planned,
 )
+from bids_secondlevel.reports.charts.style import Appearance
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.groups import Groups
+from bids_secondlevel.stats.planned import planned_estimates, planned_tests
 from bids_secondlevel.stats.tests import one_sample_tests
 
 HEMISPHERES = ("L", "R", "both")
@@ -67,13 +71,26 @@ def draw(rows):
 
 
 def draw_tested(rows, statistics):
-    return draw_group_estimates(frame_of(rows, EstimateRow), statistics)
+    estimates = frame_of(rows, EstimateRow)
+    return draw_group_estimates(estimates, statistics, paired_tests(estimates)[:0])
 
 
-def numbers(group):
-    """Heights of the two ends of a line."""
-    path = next(group.iter("{http://www.w3.org/2000/svg}path")).get("d").split()
-    return [-float(path[2]), -float(path[5])]
+def draw_groups(rows, levels, **look):
+    """Draw participants in groups in turn, with the differences of these; give its tests too."""
+    estimates = frame_of(rows, EstimateRow)
+    people = sorted(set(estimates["participant_id"]))
+    of = {who: levels[place % len(levels)] for place, who in enumerate(people)} if levels else {}
+    apart = Groups(column="arm", of=of) if levels else None
+    comparisons = paired_tests(estimates, groups=apart)
+    tests = one_sample_tests(estimates, groups=apart)
+    look = Appearance(groups=of, **look)
+    return draw_group_estimates(estimates, tests, comparisons, look), tests, comparisons
+
+
+def heights_of_means(chart):
+    """Heights of means, and of the ends of their intervals."""
+    ends = segments(chart, "interval")
+    return [*np.concatenate(marks(chart, "mean"))[:, 1], *ends[:, 1], *ends[:, 2]]
 
 
 @settings(max_examples=10, deadline=None)
@@ -82,25 +99,28 @@ def numbers(group):
 def test_every_participant_with_a_number_is_a_point_where_it_belongs(n, n_rois, gaps, seed):
     rows = study(n, n_rois, 1, gaps=gaps, seed=seed, hemispheres=("both",))
     (chart,) = draw(rows)
-    statistics = rows_in(computed(rows))
-    points = [m for m in marks(chart, "participants") if len(m)]
-    assert [len(m) for m in points] == [row.n for row in statistics if row.n]
-    values = [
-        row.estimate
-        for cell in statistics
-        for row in rows
-        if row.roi == cell.roi and row.estimate is not None
+    statistics = [row for row in rows_in(computed(rows)) if row.n]
+    where, values = [], []
+    for said, points in zip(told(chart, "participants"), marks(chart, "participants"), strict=True):
+        left = list(said)
+        for row in rows:
+            title = row.estimate is not None and f"{row.participant_id}: {row.estimate:.3g}"
+            if title in left:  # of two that are written alike, the first is the first ROI's
+                where.append(points[said.index(title), 1])
+                values.append(row.estimate)
+                left.remove(title)
+        assert not left
+    assert len(values) == sum(row.estimate is not None for row in rows)
+    means = [row.mean for row in statistics]
+    limits = [
+        getattr(row, side)
+        for side in ("ci95_low", "ci95_high")
+        for row in statistics
+        if row.ci95_low is not None
     ]
-    heights = [height for m in points for height in m[:, 1]]
-    means = [row.mean for row in statistics if row.n]
-    heights += [height for m in marks(chart, "mean") for height in m[:, 1]]
-    for group in groups(chart, "interval"):
-        heights += numbers(group)
-    for row in statistics:
-        if row.ci95_low is not None:
-            means += [row.ci95_low, row.ci95_high]
     if values:
-        assert is_linear(np.array(heights), values + means)
+        heights = [*where, *heights_of_means(chart)]
+        assert is_linear(np.array(heights), [*values, *means, *limits])
 
 
 def test_the_alternative_and_the_title_have_the_numbers_of_the_table():
@@ -114,7 +134,7 @@ def test_the_alternative_and_the_title_have_the_numbers_of_the_table():
                 f"{test.ci95_high:.3g}, n = 5"
             )
             assert told in chart.alt
-    assert "contrast0 (n = 5)" in texts(chart)
+    assert {"contrast0", "participant (n = 5)"} <= set(texts(chart))
 
 
 def test_the_table_is_drawn_and_nothing_is_computed_again():
@@ -133,7 +153,8 @@ def test_a_single_participant_has_no_interval():
 
 def test_participants_keep_their_side_in_every_roi():
     (chart,) = draw(study(9, 3, 1))
-    first, second, third = (m[:, 0] for m in marks(chart, "participants"))
+    (points,) = marks(chart, "participants")
+    first, second, third = points[:, 0].reshape(9, 3).T
     assert second - first == pytest.approx(np.full(9, second[0] - first[0]), abs=1e-3)
     assert third - second == pytest.approx(second - first, abs=1e-3)
     assert len(set(first)) == 9
@@ -170,11 +191,12 @@ def test_an_roi_has_the_same_colour_in_every_chart():
 
     def colours(chart):
         return [
-            next(group.iter("{http://www.w3.org/2000/svg}use")).get("style").split(";")[0]
+            use.get("style").split(";")[0]
             for group in groups(chart, "participants")
+            for use in group.iter("{http://www.w3.org/2000/svg}use")
         ]
 
-    assert colours(both)[1:] == colours(alone)
+    assert colours(both)[1::2] == colours(alone)
 
 
 def test_sessions_have_charts_of_their_own():
@@ -191,8 +213,8 @@ def test_a_study_of_one_hemisphere_is_drawn_in_that_hemisphere():
         for row in study(4, 2, 1)
     ]
     (chart,) = draw(rows)
-    assert "contrast0, right hemisphere (n = 4)" in texts(chart)
-    assert [len(m) for m in marks(chart, "participants")] == [4, 4]
+    assert {"contrast0, right hemisphere", "participant (n = 4)"} <= set(texts(chart))
+    assert [len(m) for m in marks(chart, "participants")] == [8]
 
 
 def test_an_roi_without_any_number_is_marked():
@@ -202,7 +224,7 @@ def test_an_roi_without_any_number_is_marked():
     (chart,) = draw(rows)
     assert "no number: of any participant" in texts(chart)
     assert "roi1 mean n/a, no CI, n = 0" in chart.alt
-    assert len(groups(chart, "mean")) == 2
+    assert [len(m) for m in marks(chart, "mean")] == [2]
 
 
 def test_without_any_number_there_is_a_chart_that_says_so():
@@ -226,7 +248,7 @@ def test_charts_of_many_participants_are_small_files(n, n_rois, n_contrasts):
 def test_many_contrasts_become_several_charts():
     charts = draw(study(1, 6, 12, hemispheres=("both",)))
     assert len({chart.name for chart in charts}) == len(charts) > 1
-    assert sum(len(groups(chart, "mean")) for chart in charts) == 72
+    assert sum(len(m) for chart in charts for m in marks(chart, "mean")) == 72
 
 
 def test_labels_are_text():
@@ -236,7 +258,9 @@ def test_labels_are_text():
     ]
     (chart,) = draw(rows)
     assert "<script>x" in texts(chart)
-    assert "$x^2$ (n = 1)" in texts(chart)
+    assert "$x^2$" in texts(chart)
+    (title,) = told(chart, "participants")[0]
+    assert title.startswith("<b>: ")
     assert not [element for element in parse(chart).iter() if element.tag.endswith("script")]
     assert "<" not in chart.name
 
@@ -338,26 +362,138 @@ def test_circular_differences_are_apart_and_marked():
     assert "_desc-circular_" in chart.name
 
 
+def shown_by(chart, what="participants"):
+    """Colour of each mark by what is said of it."""
+    return {
+        use.findtext("{http://www.w3.org/2000/svg}title"): use.get("style").split(";")[0]
+        for group in groups(chart, what)
+        for use in group.iter("{http://www.w3.org/2000/svg}use")
+    }
+
+
 def test_flagged_numbers_are_hollow():
     rows = study(n=8, n_rois=2)
-    names = {row.participant_id for row in rows}
-    some = sorted(names)[3]
+    some = sorted({row.participant_id for row in rows})[3]
     flagged = [replace(r, flags="small_roi" if r.participant_id == some else None) for r in rows]
-    (chart, *_) = draw(flagged)
-    drawn = [len(group) for group in marks(chart, "flagged")]
-    assert drawn
-    assert set(drawn) == {1}
-    assert {len(group) for group in marks(chart, "participants")} == {7}
+    (chart,) = draw(flagged)
+    hollow = {said for said, colour in shown_by(chart).items() if colour == "fill: #ffffff"}
+    assert hollow == {
+        f"{some}: {r.estimate:.3g}" for r in rows if (r.participant_id, r.hemi) == (some, "both")
+    }
     assert "Hollow marks are of numbers that have a flag" in chart.caption
-    (plain, *_) = draw(rows)
-    assert not groups(plain, "flagged")
+    assert "flagged" in texts(chart)
+    (plain,) = draw(rows)
+    assert "fill: #ffffff" not in shown_by(plain).values()
+    assert "flagged" not in texts(plain)
 
 
-def test_groups_have_panels_of_their_own_side_by_side():
-    estimates = frame_of(study(n=6, hemispheres=("both",)), EstimateRow)
-    people = sorted(set(estimates["participant_id"]))
-    of = Groups(column="arm", of={who: "xy"[place % 2] for place, who in enumerate(people)})
-    (chart,) = draw_group_estimates(estimates, one_sample_tests(estimates, groups=of), of.of)
-    said = [text for text in texts(chart) if text.startswith("contrast")]
-    expected = [f"contrast{c}, {group} (n = 3)" for c in (0, 1) for group in "xy"]
-    assert said == expected
+def test_conditions_are_joined_within_participants_and_rois_are_not():
+    rows = study(n=5, n_rois=2, n_contrasts=3, hemispheres=("both",))
+    (chart,) = draw(rows)
+    assert texts(chart).count("roi0") == 1
+    joined = groups(chart, "joined")
+    assert len(joined) == 2  # a panel for each ROI
+    for line, points in zip(joined, marks(chart, "participants"), strict=True):
+        d = next(line.iter("{http://www.w3.org/2000/svg}path")).get("d")
+        corners = np.array([part.split()[:2] for part in d.replace("L", "M").split("M")[1:]], float)
+        assert d.count("M") == 5  # one line for each participant
+        assert np.allclose(corners * [1, -1], points, atol=1e-3)
+    (alone,) = draw(study(n=5, n_rois=2, n_contrasts=1, hemispheres=("both",)))
+    assert not groups(alone, "joined")
+
+
+def scale(positions, values):
+    """Inches of a unit, and where 0 is."""
+    return np.polyfit(values, positions, 1)
+
+
+def test_differences_of_two_groups_have_an_axis_of_their_own_with_the_same_units():
+    rows = study(n=9, n_rois=2, n_contrasts=2, seed=3)
+    (chart,), tests, comparisons = draw_groups(rows, ["patient", "control"])
+    assert {"control (n = 4)", "patient (n = 5)", "control - patient"} <= set(texts(chart))
+    compared = comparisons[(comparisons["comparison"] == "group") & (comparisons["hemi"] == "both")]
+    of_groups = tests[(tests["group"] != "all") & (tests["hemi"] == "both")]
+    means, intervals = marks(chart, "mean"), segments(chart, "interval")
+    assert [len(of) for of in means] == [4, 2, 4, 2]  # points above, differences below
+    start = 0
+    for place, roi in enumerate(("roi0", "roi1")):
+        above, below = means[2 * place : 2 * place + 2]
+        groups_here = of_groups[of_groups["roi"] == roi].sort_values(["contrast", "group"])
+        assert is_linear(above[:, 1], groups_here["mean"])
+        differences = compared[compared["roi"] == roi].sort_values("contrast")
+        ends = intervals[start + 4 : start + 6]
+        drawn = np.concatenate([below[:, 1], ends[:, 1], ends[:, 2]])
+        expected = differences[["mean", "ci95_low", "ci95_high"]].to_numpy().T.ravel()
+        assert is_linear(drawn, expected)
+        # A unit is as long on both axes, and a difference is below what it is between.
+        unit = scale(above[:, 1], groups_here["mean"])[0]
+        assert scale(drawn, expected)[0] == pytest.approx(unit, rel=1e-3)
+        between = above[:, 0].reshape(2, 2).mean(axis=1)
+        assert np.abs(below[:, 0] - between).max() < 12  # points; a place is 50 wide
+        assert below[:, 1].max() < above[:, 1].min()
+        start += 6
+        for row in differences.itertuples():
+            assert f"{row.contrast}, control - patient {row.mean:.3g}, 95 % CI" in chart.alt
+
+
+def test_the_difference_of_two_conditions_is_below_the_middle_between_them():
+    rows = study(n=7, n_rois=1, n_contrasts=2)
+    (chart,), _, comparisons = draw_groups(rows, [])
+    (paired,) = (row for row in rows_in(comparisons) if row.comparison == "contrast")
+    above, below = marks(chart, "mean")
+    assert above[0, 0] < below[0, 0] < above[1, 0]
+    ends = segments(chart, "interval")[-1, 1:]
+    assert is_linear(
+        np.array([below[0, 1], *ends]), [paired.mean, paired.ci95_low, paired.ci95_high]
+    )
+    assert f"contrast0 - contrast1 {paired.mean:.3g}, 95 % CI" in chart.alt
+    # Of three there are three differences, which have no axis.
+    (chart,), _, _ = draw_groups(study(n=7, n_rois=1, n_contrasts=3), [])
+    assert len(marks(chart, "mean")) == 1
+
+
+def test_three_groups_are_side_by_side_without_differences():
+    (chart,), _, _ = draw_groups(study(n=9, n_rois=1, n_contrasts=2), ["a", "b", "c"])
+    places = [points[:, 0].mean() for points in marks(chart, "participants")]
+    assert places == sorted(places)
+    assert [len(points) for points in marks(chart, "participants")] == [6, 6, 6]
+    assert len(marks(chart, "mean")) == 1
+
+
+def test_colours_follow_the_order_of_the_study_whatever_is_drawn():
+    rows = [replace(row, roi={"roi0": "LR", "roi1": "UL"}[row.roi]) for row in study(3, 2, 1)]
+    (chart,), _, _ = draw_groups(rows, [], rois=("UL", "UR", "LL", "LR"))
+    by_roi = {
+        row.roi: f"{row.participant_id}: {row.estimate:.3g}" for row in rows if row.hemi == "both"
+    }
+    colours, known = shown_by(chart), Appearance(rois=("UL", "UR", "LL", "LR")).colours([])
+    for roi, said in by_roi.items():
+        assert colours[said] == f"fill: {known[roi]}"
+
+
+def test_planned_contrasts_show_each_participant_and_the_difference_of_groups():
+    rows = study(n=8, n_rois=2, n_contrasts=2, gaps=0.05, seed=5)
+    estimates = frame_of(rows, EstimateRow)
+    weights = {"contrast0": 1.0, "contrast1": -1.0}
+    planned = (
+        PlannedContrast(name="first", task="main", contrast=weights, roi="roi0"),
+        PlannedContrast(name="second", task="main", contrast=weights, roi="roi1"),
+    )
+    of = {f"sub-{p:04}": "ab"[p % 2] for p in range(8)}
+    apart, look = Groups(column="arm", of=of), Appearance(groups=of)
+    numbers = planned_estimates(planned, estimates)
+    tests = planned_tests(planned, estimates, groups=apart)
+    (chart,) = draw_planned(numbers, tests, look)
+    assert chart.name == "planned"
+    there = numbers.dropna(subset="estimate")
+    drawn = [said for group in told(chart, "participants") for said in group]
+    expected = [f"{row.participant_id}: {row.estimate:.3g}" for row in there.itertuples()]
+    assert sorted(drawn) == sorted(expected)
+    above, below = marks(chart, "mean")
+    of_groups = tests[(tests["group"] != "all") & (tests["versus"] == "n/a")]
+    assert is_linear(above[:, 1], of_groups.sort_values(["name", "group"])["mean"])
+    assert is_linear(below[:, 1], tests[tests["versus"] != "n/a"]["mean"])
+    everybody = planned_tests(planned, estimates)
+    (chart,) = draw_planned(numbers, everybody)
+    assert is_linear(marks(chart, "mean")[0][:, 1], everybody["mean"])
+    assert draw_planned(numbers[:0], tests[:0]) == []

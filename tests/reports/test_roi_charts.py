@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import fills, groups, is_linear, marks, parse, texts
+from pictures import fills, groups, is_linear, marks, parse, texts, told
 from scipy import stats
 
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.reports.charts.rois import are_outliers, draw_coverage, draw_group_sizes
+from bids_secondlevel.reports.charts.style import Appearance
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.quality import QualityRow
 
@@ -52,11 +53,11 @@ def coverage(shares, rois=("UL", "UR"), contrast="attend", hemi="both", status="
 
 
 def draw_sizes(rows, groups=None):
-    return draw_group_sizes(frame_of(rows, QualityRow), groups or {})
+    return draw_group_sizes(frame_of(rows, QualityRow), Appearance(groups=groups or {}))
 
 
 def draw_shares(rows, groups=None):
-    return draw_coverage(frame_of(rows, EstimateRow), groups or {})
+    return draw_coverage(frame_of(rows, EstimateRow), Appearance(groups=groups or {}))
 
 
 @given(st.lists(st.integers(0, 1000), max_size=40))
@@ -256,19 +257,25 @@ def test_there_is_room_for_every_reason_and_for_long_labels(n, label):
 GROUPS = {f"sub-{i:04}": ("patient", "control")[i % 2] for i in range(4)}
 
 
-def test_groups_have_panels_of_sizes_of_their_own():
+def test_sizes_of_groups_are_side_by_side_in_each_roi():
     rows = [*sizes([50, 20, 60, 30, 99]), *sizes([10, 40, 15, 45, 99], roi="UR")]
     (chart,) = draw_sizes(rows, GROUPS)
-    titles = [text for text in texts(chart) if text.startswith("both hemispheres")]
-    assert titles == ["both hemispheres, control", "both hemispheres, patient"]
-    # Who is in no group is not drawn; the panels have one scale.
-    expected = [20, 30, 40, 45, 50, 60, 10, 15]
-    points = marks(chart, "participants")
-    assert [len(of) for of in points] == [2, 2, 2, 2]
-    assert is_linear(np.concatenate(points)[:, 1], expected)
+    assert {"control", "patient"} <= set(texts(chart))
+    # Who is in no group is not drawn.
+    said = [str(of) for of in told(chart, "participants")]
+    points = dict(zip(said, marks(chart, "participants"), strict=True))
+    in_order = sorted(points, key=lambda of: points[of][:, 0].mean())
+    assert in_order == [
+        "['sub-0001: 30', 'sub-0003: 45']",
+        "['sub-0000: 75', 'sub-0002: 90']",
+        "['sub-0001: 60', 'sub-0003: 67.5']",
+        "['sub-0000: 15', 'sub-0002: 22.5']",
+    ]
+    heights = np.concatenate([points[of][:, 1] for of in in_order])
+    assert is_linear(heights, [20, 30, 50, 60, 40, 45, 10, 15])
     assert "UR, both hemispheres, patient: median 18.8 mm²" in chart.alt
-    assert "panels of their own" in chart.caption
-    assert "panels of their own" not in draw_sizes(rows)[0].caption
+    assert "side by side" in chart.caption
+    assert "side by side" not in draw_sizes(rows)[0].caption
 
 
 def test_hemispheres_share_the_scale_of_sizes():

@@ -92,7 +92,7 @@ def main(study, base, before, number, n_places, *options):
     """
     import bids_secondlevel.cli.jobs
     import bids_secondlevel.group
-    import bids_secondlevel.reports.charts.estimates  # noqa: F401
+    import bids_secondlevel.reports.charts.participant  # noqa: F401
 
     base = Path(base)
     n_changes = count_changes(study, prepared(base / "undisturbed" / "out", before), options)

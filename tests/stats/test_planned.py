@@ -17,7 +17,7 @@ from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.groups import groups_of
 from bids_secondlevel.stats.models.by_formula import fit_formula
-from bids_secondlevel.stats.planned import as_estimates, planned_tests
+from bids_secondlevel.stats.planned import as_estimates, planned_estimates, planned_tests
 from bids_secondlevel.stats.tests import one_sample_tests
 
 BOUND = Inference(equivalence_bound=0.2)
@@ -204,7 +204,7 @@ def test_who_is_in_no_group_is_named():
 def test_planned_contrasts_are_a_response_of_models():
     estimates, groups, planned = study("missing_cells")
     people = participants_of("missing_cells")
-    numbers = as_estimates(planned, estimates)
+    numbers = as_estimates(planned_estimates(planned, estimates), "both")
     found = fit_formula("planned ~ group", estimates, people, numbers).table
     compared = planned_tests(planned, estimates, groups=groups)
     compared = compared[compared["versus"] != "n/a"].set_index("name")

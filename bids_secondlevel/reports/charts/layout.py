@@ -1,7 +1,7 @@
 """Where things are in a picture, in inches: panels, marks, legends, words."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from bids_secondlevel.reports.charts.style import (
     GREY,
     HEMISPHERE_NAMES,
     Chart,
-    axis_label,
     clean,
     draw_chart,
     reason_marker,
@@ -37,7 +36,9 @@ CHARACTER = 0.07
 """Inches that a character of ordinary text takes in a picture of maps, on the safe side."""
 
 _LETTER = 0.085  # the same in charts
-_MOST_PLACES = 48  # ROIs times panels
+_MOST_PLACES = 48  # times panels
+_LEFT, _GAP, _TITLE, _APART = 0.85, 0.14, 0.3, 0.14  # inches
+_NARROW, _NARROWEST = 5.4, 3.4  # widths of figures
 
 
 def jitter(n: int) -> Array:
@@ -79,30 +80,32 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 
 @dataclass(frozen=True, kw_only=True)
 class PanelGrid:
-    """Panels side by side, each with the same ROIs at 0, 1, 2, ..."""
+    """Panels of one size side by side and one below the other, placed in inches.
+
+    Each has the same places at 0, 1, 2, ...; a legend is below all of them.
+    """
 
     n: int
     """Of panels."""
-    rois: Sequence[str]
     columns: int
     width: float
-    """Of all columns, in inches."""
-
-    @property
-    def most(self) -> int:
-        """How many panels fit into one chart."""
-        return self.columns * max(1, min(12, _MOST_PLACES // len(self.rois)) // self.columns)
-
-    @property
-    def panel(self) -> float:
-        """Width of a panel, in inches."""
-        return self.width / self.columns
+    """Of a panel, like all lengths in inches."""
+    places: Sequence[str] = ()
+    """Their names are below the lowest panel of each column."""
+    height: float = 1.6
+    second: float = 0.0
+    """Height of other axes below each panel, if there are any."""
+    keys: "Sequence[Line2D | Patch]" = ()
+    """Entries of the legend."""
+    margin: float = 0.0
+    """Wanted at the right, for names of what is in the panels."""
 
     @property
     def upright(self) -> float:
-        """Height of the names of ROIs if they have to be written upright, else 0."""
-        longest = label_width(self.rois)
-        return longest if longest > self.panel / len(self.rois) else 0.0
+        """Height of the names of places if they have to be written upright, else 0."""
+        if not self.places or label_width(self.places) <= self.width / len(self.places):
+            return 0.0
+        return 0.15 + CHARACTER * max(width_of(shorten(place)) for place in self.places)
 
     @property
     def rows(self) -> int:
@@ -110,29 +113,103 @@ class PanelGrid:
         return -(-self.n // self.columns)
 
     @property
+    def step(self) -> float:
+        """From the top of a row of panels to that of the next."""
+        return _TITLE + self.height + (_APART + self.second if self.second else 0.0)
+
+    @property
+    def below(self) -> float:
+        """Room below the lowest panels: for names of places, and the legend."""
+        n_lines = legend_shape(self.keys, self._full_width)[1] if self.keys else 0
+        return max(self.upright, 0.25) + (0.15 + 0.2 * n_lines if n_lines else 0.05)
+
+    @property
+    def _full_width(self) -> float:
+        return max(_LEFT + self.columns * (self.width + _GAP) + self.margin, _NARROWEST)
+
+    @property
     def size(self) -> tuple[float, float]:
-        """Width and height of the figure, in inches."""
-        return self.width, 0.9 + self.rows * (2.1 + self.upright)
+        """Width and height of the figure."""
+        return self._full_width, self.rows * self.step + self.below
 
-    def axes(self, figure: "Figure", *, sharey: bool) -> "list[Axes]":
-        """Make the panels, with the ROIs below them, upright if they would run into each other."""
-        made = figure.subplots(self.rows, self.columns, sharey=sharey, squeeze=False).ravel()
-        for unused in made[self.n :]:
-            unused.remove()
-        labels = [shorten(roi) for roi in self.rois]
-        for axes in made[: self.n]:
-            axes.set_xticks(range(len(labels)), labels, rotation=90 if self.upright else 0)
-            axes.set_xlim(-0.6, len(labels) - 0.4)
-            axes.tick_params(axis="x", length=0)
-        return list(made[: self.n])
+    def axes(
+        self, figure: "Figure", label: str = "", second_label: str = ""
+    ) -> "list[tuple[Axes, Axes | None]]":
+        """Make the panels, each with the other axes below it, and the legend.
+
+        Parameters
+        ----------
+        label, second_label
+            Of the vertical axes, written once in each row.
+        """
+        top = self.size[1]
+        made = []
+        for place in range(self.n):
+            row, column = divmod(place, self.columns)
+            left = _LEFT + column * (self.width + _GAP)
+            bottom = top - row * self.step - _TITLE - self.height
+            axes = axes_at(figure, left, bottom, self.width, self.height, bare=False)
+            low = bottom - _APART - self.second
+            other = None
+            if self.second:
+                other = axes_at(figure, left, low, self.width, self.second, bare=False)
+            if column == 0:
+                write_upright(figure, label, bottom + self.height / 2, self.height + _TITLE / 2)
+                if other:
+                    middle = low + self.second / 2
+                    write_upright(figure, second_label, middle, self.second + 2 * _APART)
+            is_lowest = place + self.columns >= self.n
+            self._name_places(axes, named=is_lowest and not other, first=column == 0)
+            if other:
+                self._name_places(other, named=is_lowest, first=column == 0)
+            made.append((axes, other))
+        if self.keys:
+            columns, _ = legend_shape(self.keys, self._full_width)
+            figure.legend(handles=self.keys, loc="lower center", ncols=columns, borderaxespad=0.2)
+        return made
+
+    def _name_places(self, axes: "Axes", *, named: bool, first: bool) -> None:
+        axes.tick_params(axis="x", length=0)
+        if not first:
+            axes.tick_params(axis="y", labelleft=False)
+        if not self.places:
+            return
+        labels = [shorten(place) for place in self.places] if named else []
+        at = range(len(self.places)) if named else []
+        axes.set_xticks(at, labels, rotation=90 if self.upright else 0)
+        axes.set_xlim(-0.5, len(self.places) - 0.5)
 
 
-def choose_grid(n: int, rois: Sequence[str], inches: float = 0.26) -> PanelGrid:
-    """Choose how many of n panels stand side by side, where an ROI needs some inches."""
-    needed = max(1.9, 0.7 + inches * len(rois))
-    columns = max(1, min(4, n, int(WIDTH / needed)))
-    width = min(WIDTH, max(5.0, 1.3 * columns * needed))
-    return PanelGrid(n=n, rois=rois, columns=columns, width=width)
+def choose_columns(n: int, width: float) -> int:
+    """Choose how many of n panels are side by side: as many in each row, if that can be.
+
+    Parameters
+    ----------
+    width
+        Of a panel, in inches.
+
+    Examples
+    --------
+    >>> choose_columns(4, 1.5), choose_columns(3, 1.2), choose_columns(2, 5.0)
+    (2, 3, 1)
+    """
+    most = int((_NARROW - _LEFT) / (width + _GAP))
+    if most < min(n, 2):
+        most = max(int((WIDTH - _LEFT) / (width + _GAP)), 1)
+    return -(-n // -(-n // most))
+
+
+def write_upright(figure: "Figure", text: str, middle: float, room: float) -> None:
+    """Write at the left beside a row of panels, in as many lines as it takes.
+
+    Parameters
+    ----------
+    middle, room
+        In inches, from below.
+    """
+    lines = textwrap.wrap(text, max(int(room / CHARACTER), 8))
+    x, y = 0.05 / figure.get_figwidth(), middle / figure.get_figheight()
+    figure.text(x, y, "\n".join(lines), rotation=90, va="center", ha="left")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -179,16 +256,19 @@ class Part:
         """Say what the chart is of."""
         first = self.first
         of = [
-            f"task {shorten(first.task, 40)}",
+            *([] if first.task == MISSING else [f"task {shorten(first.task, 40)}"]),
             *([] if first.session == MISSING else [f"session {shorten(first.session, 40)}"]),
             *([] if self.hemi == BOTH else [HEMISPHERE_NAMES[self.hemi]]),
         ]
         control = " (control analysis)" if first.is_control else ""
-        return f"{title}: {', '.join(of)}{control}"
+        return f"{title}{': ' if of else ''}{', '.join(of)}{control}"
 
     def alt(self, tell: "Callable[[pd.DataFrame], str]") -> str:
         """Put the chart into words; `tell` does so with the rows of a panel."""
-        return " ".join(f"{clean(panel)}: {tell(rows)}." for panel, rows in self.panels.items())
+        return " ".join(
+            f"{clean(panel)}{': ' if panel else ''}{tell(rows)}."
+            for panel, rows in self.panels.items()
+        )
 
     def draw(
         self,
@@ -206,7 +286,7 @@ class Part:
 
 
 def parts(
-    rows: "pd.DataFrame", most: int | None = None, *, by_hemisphere: bool = False
+    rows: "pd.DataFrame", most: int, *, most_places: int | None = None, by_hemisphere: bool = False
 ) -> list[Part]:
     """Divide rows into charts, those of control analyses last.
 
@@ -216,66 +296,46 @@ def parts(
         With the columns session, task, space, statistic and roi; ``panel``, the title of the
         panel that shows the row; and ``is_control``.
     most
-        Panels of a chart; otherwise as many as fit, side by side.
+        Panels of a chart.
+    most_places
+        Values of the column ``along`` in a chart, if there is one; panels are fewer if there are
+        many of them.
     by_hemisphere
         Whether hemispheres have charts of their own.
     """
     by = ["is_control", "session", "task", "space", "statistic"] + ["hemi"] * by_hemisphere
     found = []
     for _, of_set in grouped(rows.sort_values("is_control", kind="stable"), *by):
-        names, rois = list(of_set["panel"].unique()), list(of_set["roi"].unique())
-        step = most or choose_grid(len(names), rois).most
-        for number, start in enumerate(range(0, len(names), step), 1):
-            found.append(
-                Part(
-                    rows=of_set[of_set["panel"].isin(names[start : start + step])],
-                    number=number if len(names) > step else None,
-                    hemi=of_set["hemi"].iloc[0] if by_hemisphere else BOTH,
-                )
+        charts = [
+            of_panels
+            for of_places in _divided(of_set, "along", most_places)
+            for of_panels in _divided(of_places, "panel", _most_panels(of_places, most))
+        ]
+        found += [
+            Part(
+                rows=of_chart,
+                number=number if len(charts) > 1 else None,
+                hemi=of_set["hemi"].iloc[0] if by_hemisphere else BOTH,
             )
+            for number, of_chart in enumerate(charts, 1)
+        ]
     return found
 
 
-def panelled_chart(
-    part: Part,
-    suffix: str,
-    title: str,
-    paint: "Callable[[Axes, pd.DataFrame], None]",
-    *,
-    units: str,
-    about: "Callable[[pd.DataFrame], str] | None" = None,
-    keys: "Sequence[Line2D | Patch]",
-    caption: str,
-    tell: "Callable[[pd.DataFrame], str]",
-) -> Chart:
-    """Draw panels of estimates side by side, which share their axis, with a line at zero.
+def _divided(rows: "pd.DataFrame", column: str, most: int | None) -> "Iterator[pd.DataFrame]":
+    """Divide rows by the values of a column; about as many are in each part."""
+    if most is None:
+        yield rows
+        return
+    values = list(rows[column].unique())
+    step = -(-len(values) // -(-len(values) // most))
+    for start in range(0, len(values), step):
+        yield rows[rows[column].isin(values[start : start + step])]
 
-    Parameters
-    ----------
-    paint
-        Draws the rows of a panel; their column ``place`` says where the ROI is.
-    units
-        Those of the axis.
-    about
-        What to write beside the title of a panel.
-    keys
-        Entries of the legend.
-    caption, tell
-        See :meth:`Part.draw`.
-    """
-    panels, rois = part.panels, part.rois
-    grid = choose_grid(len(panels), rois)
 
-    def paint_panels(figure: "Figure") -> None:
-        all_axes = grid.axes(figure, sharey=True)
-        for axes, (panel, rows) in zip(all_axes, panels.items(), strict=True):
-            axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-            write_title(axes, panel, about(rows) if about else "", grid.panel)
-            paint(axes, rows.assign(place=rows["roi"].map(rois.index)))
-        figure.supylabel(axis_label(part.first.statistic, units), fontsize="medium")
-        explain(figure, keys)
-
-    return part.draw(suffix, title, grid.size, paint_panels, caption=caption, tell=tell)
+def _most_panels(rows: "pd.DataFrame", most: int) -> int:
+    n = rows["along"].nunique() if "along" in rows else 1
+    return max(1, min(most, _MOST_PLACES // n))
 
 
 def write_title(axes: "Axes", label: str, about: str, inches: float) -> None:
@@ -309,15 +369,6 @@ def mark_reasons(axes: "Axes", places: Sequence[tuple[float, str]], reasons: Seq
             transform=axes.get_xaxis_transform(),
             clip_on=False,
         )
-
-
-def explain(figure: "Figure", keys: "Sequence[Line2D | Patch]") -> None:
-    """Put a legend below the panels, as wide as the figure is, and make room for further lines."""
-    if not keys:
-        return
-    columns, rows = legend_shape(keys, figure.get_figwidth())
-    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))
-    figure.legend(handles=keys, loc="outside lower center", ncols=columns)
 
 
 def legend_shape(keys: "Sequence[Line2D | Patch]", width: float) -> tuple[int, int]:

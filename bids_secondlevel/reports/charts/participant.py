@@ -1,6 +1,6 @@
 """Charts of a participant: estimates and what each was measured in, and the ROIs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,17 +9,18 @@ import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
 from bids_secondlevel.core.rows import MISSING, each_row, grouped
-from bids_secondlevel.core.wording import OF_THE_MAPS
 from bids_secondlevel.reports.charts.layout import CHARACTER, WIDTH, Part, label_width, parts
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     DARK,
+    FLAGGED,
     GREY,
     HEMISPHERE_NAMES,
+    PLAIN,
+    Appearance,
     Chart,
     axis_label,
     clean,
-    inks,
     number,
     pooled_or_apart,
     reason_marker,
@@ -32,10 +33,6 @@ from bids_secondlevel.reports.drawing import Axis, Drawing, Panel, Place, around
 if TYPE_CHECKING:
     import pandas as pd
 
-_FLAGGED = (
-    "Hollow marks are of numbers that have a flag, for a reason not to use them as they are "
-    "(column flags of the estimates)."
-)
 _MARKERS = {"L": "<", BOTH: "o", "R": ">"}
 _OFFSETS = {"L": 0.2, BOTH: 0.0, "R": -0.2}  # rows
 _ROW, _WIDTH, _MOST_ROWS = 0.21, 6.0, 66  # inches; rows of a chart
@@ -65,20 +62,17 @@ class _Key:
     size: float = 5
 
 
-def draw_participant_estimates(
-    estimates: "pd.DataFrame", *, units: str = OF_THE_MAPS
-) -> list[Chart]:
-    """Draw the estimates of a participant: a row for each contrast and ROI, in some units.
+def draw_participant_estimates(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[Chart]:
+    """Draw the estimates of a participant: a row for each contrast and ROI.
 
     Returns
     -------
     list of Chart
         For each session and task; several if there are many contrasts.
     """
-    colours = estimates["roi"].map(inks(list(estimates["roi"].unique())))
-    rows = estimates.assign(colour=colours, panel=estimates["contrast"], is_control=False)
+    rows = look.coloured(estimates).assign(panel=estimates["contrast"], is_control=False)
     most = max(1, _MOST_ROWS // (rows["roi"].nunique() + 1))
-    return [_draw_estimates(part, units) for part in parts(rows, most)]
+    return [_draw_estimates(part, look.units) for part in parts(rows, most)]
 
 
 def _draw_estimates(part: Part, units: str) -> Chart:
@@ -101,7 +95,7 @@ def _draw_estimates(part: Part, units: str) -> Chart:
         caption += f" Hollow marks are circular. {CIRCULAR}"
     if (rows["flags"][has_number] != MISSING).any():
         keys.append(_Key(text="flagged", mark="o", face="white"))
-        caption += f" {_FLAGGED}"
+        caption += f" {FLAGGED}"
     keys += [
         _Key(text=f"{n} {unit}", mark="o", colour=GREY, face=GREY, size=_diameter(n))
         for n in _MARKED
@@ -127,7 +121,14 @@ def _draw_estimates(part: Part, units: str) -> Chart:
     drawing.write(middle, below - 0.35, label, size=_LETTERS, ha="center", va="center")
     _draw_keys(drawing, keys, (_WIDTH, 0.2 * n_lines), columns)
     alt = part.alt(partial(_tell_estimates, unit=unit))
-    return Chart(name=name, svg=drawing.encode(title), title=title, caption=caption, alt=alt)
+    return Chart(
+        name=name,
+        svg=drawing.encode(title),
+        title=title,
+        caption=caption,
+        alt=alt,
+        width=_WIDTH,
+    )
 
 
 def _diameter(n_vertices: float) -> float:
@@ -210,7 +211,7 @@ def _measured_in(row: Any, unit: str) -> str:
     return f"{number(row.n_vertices)} {unit}{share}"
 
 
-def draw_participant_sizes(quality: "pd.DataFrame") -> list[Chart]:
+def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[Chart]:
     """Draw how large the ROIs of a participant are in each hemisphere.
 
     Returns
@@ -225,6 +226,8 @@ def draw_participant_sizes(quality: "pd.DataFrame") -> list[Chart]:
     unit = "voxels" if rows["volume_mm3"].notna().any() else "vertices"
     columns = [column for column in _SIZES if rows[column].notna().any()] or ["n_vertices"]
     rois = list(rows["roi"].unique())
+    known = look.colours(rois)
+    colours = {roi: known[roi] for roi in rois}
     width = min(max(1.9, 0.56 * len(rois)), WIDTH - 0.4)
     is_upright = label_width(rois) > width / len(rois)
     names = label_width(rois) if is_upright else 0.2
@@ -243,7 +246,7 @@ def draw_participant_sizes(quality: "pd.DataFrame") -> list[Chart]:
             x=Axis(ends=(-0.6, len(rois) - 0.4), places=(left, left + width)),
             y=Axis(ends=(0.0, highest), places=(bottom, bottom + _BARS)),
         )
-        _draw_bars(drawing, panel, rows, column, rois)
+        _draw_bars(drawing, panel, rows, column, colours)
         at = panel.x.at(np.arange(len(rois))).tolist()
         _name_below(drawing, rois, at, bottom - 0.06, turned=is_upright)
     if not halves.empty:
@@ -267,10 +270,14 @@ def draw_participant_sizes(quality: "pd.DataFrame") -> list[Chart]:
 
 
 def _draw_bars(
-    drawing: Drawing, panel: Panel, rows: "pd.DataFrame", column: str, rois: Sequence[str]
+    drawing: Drawing,
+    panel: Panel,
+    rows: "pd.DataFrame",
+    column: str,
+    colours: Mapping[str, str],
 ) -> None:
     """Draw bars with their numbers, beside each other for the two hemispheres."""
-    colours, (left, right) = inks(rois), panel.x.places
+    rois, (left, right) = list(colours), panel.x.places
     bottom, is_narrow = panel.y.places[0], len(rois) > 6
     for roi, hemi, size in zip(rows["roi"], rows["hemi"], rows[column], strict=True):
         middle = rois.index(roi) + {"L": -0.21, "R": 0.21}.get(hemi, 0.0)

@@ -1,8 +1,7 @@
 """Charts of the ROIs: how large they are, how they overlap, and how well maps cover them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +14,12 @@ from bids_secondlevel.core.words import listed
 from bids_secondlevel.reports.charts.layout import (
     WIDTH,
     PanelGrid,
-    choose_grid,
-    explain,
+    axes_at,
     jitter,
     label_width,
+    legend_shape,
     spread,
+    write_title,
 )
 from bids_secondlevel.reports.charts.style import (
     DARK,
@@ -27,17 +27,19 @@ from bids_secondlevel.reports.charts.style import (
     HEMISPHERE_NAMES,
     MOST_MARKS,
     MOST_NAMED,
+    PLAIN,
+    Appearance,
     Chart,
     clean,
     draw_chart,
     explain_reasons,
-    inks,
     key,
     number,
     pooled_or_apart,
     reason_marker,
     shorten,
     swatch,
+    tell_marks,
     whom,
 )
 
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 FAR = 3.5
 """Scaled median absolute deviations from the median beyond which a size is an outlier."""
@@ -72,18 +76,14 @@ _NO_NUMBER = "#e69f00"
 _NORMAL = 1.4826  # makes the median absolute deviation of a normal distribution its sd
 _MOST_OUTLIERS = 5  # named in a panel for each ROI
 _MOST_NAMES = 20
+_WIDEST_OF_SEVERAL = 3.4  # inches, of panels side by side
 _LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5}  # from a name to what it names
 
 
-def draw_group_sizes(
-    quality: "pd.DataFrame", groups: Mapping[str, str] = MappingProxyType({})
-) -> list[Chart]:
+def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[Chart]:
     """Draw how large the ROIs of all participants are, and name those that stand out.
 
-    Parameters
-    ----------
-    groups
-        Of the participants; each has panels of its own. Who is in none is not drawn.
+    Groups are beside each other; who is in none is not drawn.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def draw_group_sizes(
         One, or none if there is no ROI: areas (in volumes, volumes) if all ROIs have one,
         else numbers of vertices. Hemispheres are apart only if there is nothing pooled.
     """
-    of = quality["participant_id"].map(groups) if groups else EVERYBODY
+    of = look.group_of(quality["participant_id"])
     rows = pooled_or_apart(quality.assign(group=of).dropna(subset="group"), "n_vertices")
     is_gap = rows["n_vertices"].isna()
     found = rows[~is_gap]
@@ -99,41 +99,45 @@ def draw_group_sizes(
         return []
     column = _size_column(found)
     sizes = found.assign(size=found[column].fillna(0)).sort_values(["hemi", "group"])
-    rois = list(quality["roi"].unique())
-    width = min(WIDTH, max(5.0, 1 + 0.8 * len(rois)))
-    panels = dict(grouped(sizes, "hemi", "group"))
-    grid = (
-        choose_grid(len(panels), rois, 0.8)
-        if groups
-        else PanelGrid(n=len(panels), rois=rois, columns=1, width=width)
+    rois, panels = list(quality["roi"].unique()), dict(grouped(sizes, "hemi"))
+    people = [
+        key("participant" if level == EVERYBODY else shorten(level), marker, GREY)
+        for level, marker in look.markers.items()
+    ]
+    grid = PanelGrid(
+        n=len(panels),
+        columns=1,
+        width=min(WIDTH - 1.2, max(3.0, (0.3 + 0.5 * len(people)) * len(rois))),
+        places=rois,
+        height=2.3,
+        keys=[*people, key("median", "", DARK, line="-")],
+        margin=0.3,
     )
     highest = max(sizes["size"].max(), 1.0)
 
     def paint(figure: "Figure") -> None:
-        every = grid.axes(figure, sharey=True)
-        for place, (axes, (hemi, group)) in enumerate(zip(every, panels, strict=True)):
-            axes.set_title(f"{HEMISPHERE_NAMES[hemi]}{whom(shorten(group))}")
-            axes.set_ylabel("" if place % grid.columns else _SIZES[column])
-            _paint_sizes(axes, panels[hemi, group], rois, highest)
-            axes.set_xlim(right=len(rois) - 0.2)  # there are names to the right
-        explain(figure, [key("participant", "o", GREY), key("median", "", DARK, line="-")])
+        every = grid.axes(figure, _SIZES[column])
+        for (axes, _), (hemi, of_panel) in zip(every, panels.items(), strict=True):
+            write_title(axes, HEMISPHERE_NAMES[hemi], "", grid.width)
+            _paint_sizes(axes, of_panel, rois, highest, look)
 
     caption = (
         f"Size of each ROI in {_UNITS[column]}: each point is a participant, the line their "
         f"median. Named are those further than {FAR} scaled median absolute deviations from the "
         f"median, and those whose ROI is empty; of more than {_MOST_OUTLIERS} in an ROI, the "
-        "furthest." + (" Groups of participants have panels of their own." if groups else "")
+        "furthest." + (" Groups of participants are side by side." if look.groups else "")
     )
     gaps = [f"{row.participant_id} {row.roi} ({row.status})" for row in each_row(rows[is_gap])]
     return [
         draw_chart(
             "sizes",
             "Sizes of the ROIs",
-            (grid.width, 0.6 + (2.8 + grid.upright) * grid.rows),
+            grid.size,
             paint,
             caption=caption + (f" No ROI could be defined: {clean(listed(gaps))}." if gaps else ""),
             alt=" ".join(
-                f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}{clean(whom(group))}: "
+                f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}"
+                f"{clean(whom(group))}: "
                 f"{_tell_sizes(of_roi, _UNITS[column])}"
                 for (hemi, group, roi), of_roi in grouped(sizes, "hemi", "group", "roi")
             ),
@@ -186,27 +190,37 @@ def _outliers(sizes: "pd.DataFrame") -> "pd.DataFrame":
     return outlying.sort_values("distance", ascending=False, kind="stable")
 
 
-def _paint_sizes(axes: "Axes", sizes: "pd.DataFrame", rois: Sequence[str], highest: float) -> None:
-    colours = inks(rois)
-    for roi, of_roi in grouped(sizes, "roi"):
-        place, n = rois.index(roi), len(of_roi)
-        points = of_roi.assign(x=place + 0.14 * jitter(n) - 0.1)
-        axes.plot(
+def _paint_sizes(
+    axes: "Axes",
+    sizes: "pd.DataFrame",
+    rois: Sequence[str],
+    highest: float,
+    look: Appearance,
+) -> None:
+    colours, levels, markers = look.colours(rois), look.levels, look.markers
+    share = 0.9 / len(levels)
+    for (roi, group), of_roi in grouped(sizes, "roi", "group"):
+        place = rois.index(roi) + (levels.index(group) - (len(levels) - 1) / 2) * share
+        n = len(of_roi)
+        points = of_roi.assign(x=place + share * (0.16 * jitter(n) - 0.2))
+        axes.scatter(
             points["x"],
             points["size"],
-            linestyle="",
-            marker="o",
-            markersize=4.5 if n <= MOST_NAMED else 2.5,
-            markeredgewidth=0,
+            marker=markers[group],
+            s=20 if n <= MOST_NAMED else 6,
             color=colours[roi],
+            linewidths=0,
             alpha=0.85 if n <= MOST_NAMED else max(0.15, 6 / n**0.5),
             zorder=1.2,
+            clip_on=False,
+            urls=tell_marks(points["participant_id"], points["size"]),
             rasterized=len(sizes) > MOST_MARKS,
             gid="participants",
         )
         median = points["size"].median()
-        axes.plot([place - 0.3, place + 0.1], [median, median], color=DARK, linewidth=1.6)
-        _name_outliers(axes, points, place + 0.16, highest)
+        ends = [place - 0.42 * share, place + 0.02 * share]
+        axes.plot(ends, [median, median], color=DARK, linewidth=1.6, gid="median")
+        _name_outliers(axes, points, place + 0.06 * share, highest)
     axes.set_ylim(-0.04 * highest, 1.08 * highest)
 
 
@@ -235,17 +249,15 @@ def _tell_sizes(sizes: "pd.DataFrame", unit: str) -> str:
     )
 
 
-def draw_coverage(
-    estimates: "pd.DataFrame", groups: Mapping[str, str] = MappingProxyType({})
-) -> list[Chart]:
+def draw_coverage(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[Chart]:
     """Draw the share of finite vertices in each ROI of each participant.
+
+    Those of a group are side by side; who is in none is last.
 
     Parameters
     ----------
     estimates : DataFrame
         Of all participants.
-    groups
-        Of the participants; those of a group are side by side, who is in none is last.
 
     Returns
     -------
@@ -255,7 +267,7 @@ def draw_coverage(
     rows = pooled_or_apart(estimates, "coverage")
     if rows.empty:
         return []
-    participants = list(rows["participant_id"].unique())
+    groups, participants = look.groups, list(rows["participant_id"].unique())
     participants.sort(key=lambda who: (who not in groups, groups.get(who, "")))
     together = groupby(participants, key=lambda who: groups.get(who, "no group"))
     sizes = [(group, len(list(members))) for group, members in together] if groups else []
@@ -264,18 +276,23 @@ def draw_coverage(
     counts = cells["reason"].value_counts()
     reasons = [status for status in STATUSES if status in counts.index]
     are_few = len(participants) <= MOST_NAMED
-    width = min(WIDTH, 4 + 0.25 * len(participants))
+    keys: list[Line2D | Patch] = [swatch(label, colour) for _, label, colour in _CLASSES]
+    if reasons:
+        keys.append(swatch("no number", _NO_NUMBER))
+    keys += explain_reasons(reasons) if are_few else []
+    left = label_width(rois)
+    inside = min(WIDTH - left - 0.1, max(2.8, 0.25 * len(participants)))
+    width, height = left + inside + 0.1, 0.26 * len(rois)
+    columns, n_lines = legend_shape(keys, width)
+    below = 0.25 + 0.2 * n_lines + 0.9 * label_width(participants)
 
     def paint(figure: "Figure") -> None:
-        axes = figure.subplots()
+        axes = axes_at(figure, left, below, inside, height, bare=False)
         _paint_coverage(axes, cells, participants, rois, reasons)
-        _name_columns(axes, participants, participants if are_few else _conspicuous(cells))
-        keys = [swatch(label, colour) for _, label, colour in _CLASSES]
-        if reasons:
-            keys.append(swatch("no number", _NO_NUMBER))
-        explain(figure, [*keys, *explain_reasons(reasons)] if are_few else keys)
+        _name_columns(axes, participants, participants if are_few else _conspicuous(cells), height)
+        figure.legend(handles=keys, loc="lower center", ncols=columns, borderaxespad=0.2)
         if sizes:
-            _divide_groups(axes, sizes, width - 3)  # without the names of ROIs
+            _divide_groups(axes, sizes, inside)
 
     caption = (
         "Share of the vertices of each ROI that have a finite value, by participant; of several "
@@ -296,7 +313,7 @@ def draw_coverage(
         draw_chart(
             "coverage",
             "Coverage of the ROIs",
-            (width, 2.0 + 0.26 * len(rois)),
+            (width, below + height + 0.3),
             paint,
             caption=caption,
             alt=" ".join(
@@ -379,7 +396,9 @@ def _divide_groups(axes: "Axes", sizes: Sequence[tuple[str, int]], inches: float
         first += n
 
 
-def _name_columns(axes: "Axes", participants: Sequence[str], named: Sequence[str]) -> None:
+def _name_columns(
+    axes: "Axes", participants: Sequence[str], named: Sequence[str], height: float
+) -> None:
     """Write names below columns, upright; of many participants some, beside each other."""
     axes.set_title(f"{len(participants)} participants" if len(participants) > 1 else "")
     if len(named) == len(participants):
@@ -395,7 +414,7 @@ def _name_columns(axes: "Axes", participants: Sequence[str], named: Sequence[str
         axes.annotate(
             shorten(name, 14),
             (column, 0),
-            (place, -0.1),
+            (place, -0.12 / height),
             xycoords=axes.get_xaxis_transform(),
             textcoords=axes.get_xaxis_transform(),
             fontsize="x-small",

@@ -7,19 +7,21 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2s
-from itertools import count
+from itertools import count, cycle
 from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import east_asian_width
 
 import numpy as np
 
+from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.values import Array
+from bids_secondlevel.core.wording import OF_THE_MAPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 MOST_NAMED = 60
 """Participants up to which each can be told apart: by name, or by a line of its own."""
 
-MOST_MARKS = 900
+MOST_MARKS = 1000
 """Points or cells of a chart up to which each is drawn as a shape; more become pixels."""
 
 HEMISPHERE_NAMES = {"L": "left hemisphere", "R": "right hemisphere", BOTH: "both hemispheres"}
@@ -40,8 +42,15 @@ CIRCULAR = (
     "that shows whether the localizer works, and no evidence."
 )
 
+FLAGGED = (
+    "Hollow marks are of numbers that have a flag, for a reason not to use them as they are "
+    "(column flags of the estimates)."
+)
+
 DARK, GREY = "#222222", "#777777"
 """Of what is written and marked in charts."""
+
+_GROUP_MARKERS = "os^Dv<>pP*hX"
 
 REASON_MARKERS = "x+1234|_*dph8sX"
 """Of places without a number, one for each reason."""
@@ -55,12 +64,11 @@ _OF_CHARTS: Mapping[str, Any] = {
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 9.5,
+    "axes.titley": 1.0,  # else it is looked for
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
-    "figure.constrained_layout.use": True,
     "legend.frameon": False,
-    "savefig.dpi": 100,  # of what becomes pixels
 }
 
 
@@ -80,6 +88,8 @@ class Chart:
     """Its main numbers in words."""
     folded: str = ""
     """What to click on in a page to see it; empty if it is always shown."""
+    width: float = 0.0
+    """In inches."""
 
 
 def to_svg(
@@ -132,11 +142,90 @@ def draw_chart(
         lambda _: b"%s.%d." % (name.encode(), next(numbers)),
         svg[svg.index(b"<svg") :],
     )
-    return Chart(name=name, svg=svg, title=title, caption=caption, alt=alt)
+    svg = re.sub(b"<metadata>.*?</metadata>", b"", svg, flags=re.DOTALL)
+    svg = re.sub(rb"\s*\n\s*(?!\s*<)", b" ", re.sub(rb"\n\s*(?=<)", b"\n", svg))
+    return Chart(
+        name=name,
+        svg=_TOLD.sub(_as_title, svg),
+        title=title,
+        caption=caption,
+        alt=alt,
+        width=size[0],
+    )
+
+
+_TOLD = re.compile(rb'<a xlink:href="([^"]*)"[^>]*>\s*<(use|path)\b([^>]*)/>\s*</a>')
+"""A mark with what is said of it, which matplotlib takes for the address of a link."""
+
+
+def _as_title(mark: re.Match[bytes]) -> bytes:
+    """Turn what is said of a mark into its title, which is shown to those who point at it."""
+    told, shape, look = mark.groups()
+    return b"<%b%b><title>%b</title></%b>" % (shape, look, told, shape)
+
+
+def tell_marks(participants: Iterable[str], values: Iterable[float]) -> list[str]:
+    """Say of marks whose they are, to be given to matplotlib as their ``urls``.
+
+    Examples
+    --------
+    >>> tell_marks(["sub-01"], [0.81832])
+    ['sub-01: 0.818']
+    """
+    return [
+        clean(f"{who}: {number(value)}") for who, value in zip(participants, values, strict=True)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appearance:
+    """What all charts of a page have in common."""
+
+    units: str = OF_THE_MAPS
+    """Those of the estimates, as they are said after "in"."""
+    rois: Sequence[str] = ()
+    """All ROIs of the study, in their order: it decides on their colours."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Of the participants; empty if they are not divided."""
+
+    @classmethod
+    def of(cls, definition: Definition, groups: Mapping[str, str] | None = None) -> "Appearance":
+        """Take it from how the ROIs were defined."""
+        wording = definition.wording
+        rois = tuple(wording.name(roi.name) for roi in definition.rois)
+        return cls(units=wording.units, rois=rois, groups=groups or {})
+
+    @property
+    def levels(self) -> list[str]:
+        """The groups in their order; one of everybody if participants are not divided."""
+        return sorted(set(self.groups.values())) or [EVERYBODY]
+
+    @property
+    def markers(self) -> dict[str, str]:
+        """Give each group a marker."""
+        return dict(zip(self.levels, cycle(_GROUP_MARKERS), strict=False))
+
+    def colours(self, rois: Iterable[str]) -> dict[str, str]:
+        """Give the colours of ROIs; those that are not known come last."""
+        return inks(list(dict.fromkeys([*self.rois, *rois])))
+
+    def coloured(self, rows: "pd.DataFrame") -> "pd.DataFrame":
+        """Add a column with the colour of each row's ROI."""
+        return rows.assign(colour=rows["roi"].map(self.colours(rows["roi"].unique())))
+
+    def group_of(self, participants: "pd.Series[str]") -> "pd.Series[str]":
+        """Give the group of each participant, NaN if it is not known."""
+        if not self.groups:
+            return participants.map(lambda _: EVERYBODY)
+        return participants.map(self.groups)
+
+
+PLAIN = Appearance()
+"""Of numbers that nothing is known of."""
 
 
 def whom(group: str) -> str:
-    """Say which group a panel shows, if it does not show everybody."""
+    """Say which group something is of, if it is not of everybody."""
     return "" if group == EVERYBODY else f", {group}"
 
 
@@ -302,11 +391,12 @@ def span(counts: Iterable[int]) -> str:
 
 
 def axis_label(statistic: str, units: str) -> str:
-    """Label the axis of estimates.
+    """Label the axis of estimates; of no single statistic, by their units.
 
     Examples
     --------
     >>> axis_label("effect", "the units of the maps"), axis_label("effect", "percent signal change")
     ('effect (units of the maps)', 'effect (percent signal change)')
     """
-    return f"{shorten(statistic)} ({shorten(units.removeprefix('the '), 40)})"
+    said = shorten(units.removeprefix("the "), 40)
+    return said if statistic == MISSING else f"{shorten(statistic)} ({said})"

@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_secondlevel.core.rows import each_row, grouped
-from bids_secondlevel.core.wording import OF_THE_MAPS
-from bids_secondlevel.reports.charts.layout import Part, explain, parts, write_title
+from bids_secondlevel.reports.charts.layout import (
+    Part,
+    axes_at,
+    legend_shape,
+    parts,
+    write_title,
+    write_upright,
+)
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     GREY,
+    PLAIN,
+    Appearance,
     Chart,
     axis_label,
     clean,
-    inks,
     interval,
     key,
     number,
     pooled_or_apart,
     shorten,
     span,
+    whom,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +40,8 @@ if TYPE_CHECKING:
 Limits = Mapping[str, Mapping[str, float]]
 """Limits in use: by what is varied (``threshold``, ``eccentricity``), and by ROI."""
 
-_MOST_CONTRASTS = 4  # of one chart
+_MOST_CONTRASTS = 4  # of one chart, times groups
+_LEFT, _WIDTH, _GAP, _TITLE, _HEIGHT, _OF_SIZES = 0.85, 2.9, 0.2, 0.3, 1.4, 0.9  # inches
 _MARKERS = "os^Dv<>pP*hX"  # of ROIs, as not every colour differs from every other
 _LABELS = {
     "threshold": "localizer threshold (z)",
@@ -42,18 +51,16 @@ _LABELS = {
 _Looks = Mapping[str, tuple[str, str]]  # colour and marker of each ROI
 
 
-def draw_sweep(sweep: "pd.DataFrame", in_use: Limits, *, units: str = OF_THE_MAPS) -> list[Chart]:
+def draw_sweep(sweep: "pd.DataFrame", in_use: Limits, look: Appearance = PLAIN) -> list[Chart]:
     """Draw estimates, and sizes of the ROIs, against the limits of the ROIs.
 
     Parameters
     ----------
     sweep : DataFrame
         Of one participant, or of all: of several, means and their 95 % confidence intervals
-        (Student's t) are drawn.
+        (Student's t) are drawn, each group for itself.
     in_use : mapping of {"threshold", "eccentricity"} to ROI to float
         The limits that the estimates were measured with; those that are not known may be absent.
-    units
-        Those of the estimates.
 
     Returns
     -------
@@ -61,12 +68,18 @@ def draw_sweep(sweep: "pd.DataFrame", in_use: Limits, *, units: str = OF_THE_MAP
         For each session and task, circular estimates apart and last; several if there are
         many contrasts. Hemispheres are apart only if there is nothing pooled.
     """
-    colours = inks(list(sweep["roi"].unique()))
+    colours = look.colours(sweep["roi"].unique())
     looks = dict(zip(colours, zip(colours.values(), cycle(_MARKERS)), strict=False))
-    rows = sweep.assign(panel=sweep["contrast"], is_control=sweep["independence"] == "circular")
+    rows = sweep.assign(
+        is_control=sweep["independence"] == "circular",
+        group=look.group_of(sweep["participant_id"]),
+    ).dropna(subset="group")
+    if look.groups:
+        rows = rows.sort_values("group", kind="stable")
+    rows = rows.assign(panel=rows["contrast"] + rows["group"].map(whom))
     shown = pooled_or_apart(rows, "estimate")
     return [
-        _draw_part(part, looks, in_use, units)
+        _draw_part(part, looks, in_use, look.units)
         for part in parts(shown, _MOST_CONTRASTS, by_hemisphere=True)
         if part.rows["estimate"].notna().any()
     ]
@@ -82,45 +95,55 @@ def _draw_part(part: Part, looks: _Looks, in_use: Limits, units: str) -> Chart:
     sizes = rows.drop_duplicates(["participant_id", "roi", "varied", "value"], keep="last")
     n = rows["participant_id"].nunique()
 
-    def paint(figure: "Figure") -> None:
-        heights = [1.7] * len(curves) + [1.0]
-        axes = figure.subplots(
-            len(heights),
-            len(varied),
-            sharex="col",
-            sharey="row",
-            squeeze=False,
-            height_ratios=heights,
+    keys = [
+        key(
+            shorten(roi),
+            marker,
+            colour,
+            "white" if is_control else None,
+            "--" if is_control else "-",
         )
-        for of_row, (name, of_contrast) in zip(axes, curves.items(), strict=False):
-            about = f"(n = {span(of_contrast['n'])})" if n > 1 else ""
-            write_title(of_row[0], name, about, 3.6)
-            of_row[0].set_ylabel(axis_label(first["statistic"], units).replace(" (", "\n("))
-            for axis in of_row:
-                axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        axes[-1, 0].set_ylabel("vertices")
-        below = _curves(sizes, "n_vertices")
-        for of_row, of_curves in zip(axes, [*curves.values(), below], strict=True):
-            for axis, limit in zip(of_row, varied, strict=True):
+        for roi, (colour, marker) in looks.items()
+        if roi in rois
+    ]
+    if any(in_use.get(limit) for limit in varied):
+        keys.append(key("limit in use", "", GREY, line=":"))
+    width = _LEFT + len(varied) * (_WIDTH + _GAP)
+    columns, n_lines = legend_shape(keys, width)
+    below = 0.65 + 0.2 * n_lines
+    height = below + len(curves) * (_HEIGHT + _TITLE) + _OF_SIZES + _TITLE
+
+    def paint(figure: "Figure") -> None:
+        bottom, every = height, []
+        of_rows = [*curves.items(), ("", _curves(sizes, "n_vertices"))]
+        for name, of_curves in of_rows:
+            high = _HEIGHT if name else _OF_SIZES
+            bottom -= high + _TITLE
+            lefts = [_LEFT + place * (_WIDTH + _GAP) for place in range(len(varied))]
+            of_row = [axes_at(figure, left, bottom, _WIDTH, high, bare=False) for left in lefts]
+            every.append(of_row)
+            for axes, limit in zip(of_row, varied, strict=True):
+                if name:
+                    axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
                 of_limit = of_curves[of_curves["varied"] == limit]
-                _paint_curves(axis, of_limit, looks, is_control=is_control)
-                _mark_in_use(axis, in_use.get(limit, {}), {roi: looks[roi] for roi in rois})
-        for axis, limit in zip(axes[-1], varied, strict=True):
-            axis.set_xlabel(_LABELS[limit])
-            axis.set_ylim(bottom=0)
-        keys = [
-            key(
-                shorten(roi),
-                marker,
-                colour,
-                "white" if is_control else None,
-                "--" if is_control else "-",
-            )
-            for roi, (colour, marker) in looks.items()
-            if roi in rois
-        ]
-        has_limits = any(in_use.get(limit) for limit in varied)
-        explain(figure, [*keys, key("limit in use", "", GREY, line=":")] if has_limits else keys)
+                _paint_curves(axes, of_limit, looks, is_control=is_control)
+                _mark_in_use(axes, in_use.get(limit, {}), {roi: looks[roi] for roi in rois})
+            limits = [axes.get_ylim() for axes in of_row]
+            low = min(least for least, _ in limits) if name else 0.0
+            for axes in of_row:
+                axes.set_ylim(low, max(most for _, most in limits))
+                axes.tick_params(labelbottom=not name, labelleft=axes is of_row[0])
+            if name:
+                about = f"(n = {span(of_curves['n'])})" if n > 1 else ""
+                write_title(of_row[0], name, about, _WIDTH)
+            label = axis_label(first["statistic"], units) if name else "vertices"
+            write_upright(figure, label, bottom + high / 2, high + _TITLE)
+        for column, limit in zip(zip(*every, strict=True), varied, strict=True):
+            limits = [axes.get_xlim() for axes in column]
+            for axes in column:
+                axes.set_xlim(min(least for least, _ in limits), max(most for _, most in limits))
+            column[-1].set_xlabel(_LABELS[limit])
+        figure.legend(handles=keys, loc="lower center", ncols=columns, borderaxespad=0.2)
 
     who = (
         "Estimate in each ROI"
@@ -136,7 +159,7 @@ def _draw_part(part: Part, looks: _Looks, in_use: Limits, units: str) -> Chart:
     return part.draw(
         "sweep",
         "Estimates under other limits",
-        (4 * len(varied), 1.1 + 1.7 * len(curves) + 1.0),
+        (width, height),
         paint,
         caption=f"{caption} Dashed: circular. {CIRCULAR}" if is_control else caption,
         tell=lambda panel: _tell_curves(_curves(panel, "estimate")),

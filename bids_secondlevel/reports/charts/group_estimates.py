@@ -1,0 +1,575 @@
+"""Charts of the estimates of all participants: points, means with intervals, and differences.
+
+Means, differences and their intervals are those of the tables of tests; nothing is computed again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
+from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions
+from bids_secondlevel.core.rows import CELL, MISSING, each_row
+from bids_secondlevel.core.values import Array
+from bids_secondlevel.reports.charts.layout import (
+    PanelGrid,
+    Part,
+    choose_columns,
+    jitter,
+    mark_reasons,
+    parts,
+    write_title,
+)
+from bids_secondlevel.reports.charts.style import (
+    CIRCULAR,
+    DARK,
+    FLAGGED,
+    GREY,
+    HEMISPHERE_NAMES,
+    MOST_MARKS,
+    MOST_NAMED,
+    PLAIN,
+    Appearance,
+    Chart,
+    axis_label,
+    clean,
+    explain_reasons,
+    interval,
+    key,
+    number,
+    pooled_or_apart,
+    shorten,
+    span,
+    tell_marks,
+    whom,
+)
+from bids_secondlevel.rois.flags import has_flag
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+LATERALISED = 0.2
+"""Laterality index beyond which an ROI is said to be in one hemisphere (Seghier, 2008)."""
+
+_INTERVAL = ["mean", "ci95_low", "ci95_high"]
+_NEEDED = [*CELL, "comparison", "group", "versus", "n", *_INTERVAL, "independence"]
+_SET = ["session", "task", "space", "statistic"]
+_NOBODY = "of any participant"
+_HEIGHT, _MOST_PANELS = 1.7, 12  # inches; of a chart
+_LEAST, _MOST = 0.55, 1.6  # heights of the axes of differences, in inches
+_SLOT, _OF_GROUP = 0.3, 0.22  # width of a place in inches, and more for each group
+_MOST_PLACES = 26
+_MOST_JOINED = 12  # conditions
+_NARROWEST, _ALONE, _WIDEST = 1.25, 3.0, 7.0  # widths of a panel in inches
+_NEUTRAL = "#4a6fa5"  # of what is of no single ROI
+_DIFFERENCES = (
+    "Below them are differences with their 95 % confidence interval, as in the tables; a unit is "
+    "as long as above."
+)
+_USED = 0.86  # share of a place that groups take
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Numbers:
+    """Numbers of participants in cells: a row for each participant, a column for each cell."""
+
+    values: "pd.DataFrame"
+    flagged: "pd.DataFrame"
+    """Which have a flag."""
+
+    def of(self, cells: "pd.DataFrame") -> "_Numbers":
+        """Choose cells, and the participants who have a number in one of them."""
+        values = self.values[cells.index].dropna(how="all")
+        return _Numbers(values=values, flagged=self.flagged.loc[values.index, cells.index])
+
+
+def draw_group_estimates(
+    estimates: "pd.DataFrame",
+    statistics: "pd.DataFrame",
+    comparisons: "pd.DataFrame",
+    look: Appearance = PLAIN,
+) -> list[Chart]:
+    """Draw the estimates of all participants, with mean and confidence interval.
+
+    Of several contrasts, those of an ROI are side by side, and lines join the points of a
+    participant; if there is one contrast, the ROIs are side by side. Groups are beside each other.
+    The difference of two groups, or else of the only two contrasts that are compared, is below,
+    with an axis of its own, on which a unit has the same length.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Of all participants.
+    statistics : DataFrame
+        One-sample tests of these estimates.
+    comparisons : DataFrame
+        Differences between them; of none, only the estimates are drawn.
+
+    Returns
+    -------
+    list of Chart
+        For each session and task, circular estimates apart and last; several if there are
+        many contrasts. Hemispheres are apart only if there is nothing pooled.
+
+    References
+    ----------
+    Estimation plots: Gardner & Altman (1986), BMJ 292, 746-750; Cumming (2012), Understanding the
+    new statistics.
+    """
+    estimates, tests = _of_groups(estimates, statistics, look)
+    cells = _arranged(look.coloured(pooled_or_apart(tests, "mean").reset_index(drop=True)))
+    return _draw_cells(
+        cells,
+        _Numbers(values=_by_participant(estimates, cells), flagged=_flagged(estimates, cells)),
+        _differences(comparisons, cells, look),
+        look,
+        suffix="estimates",
+        title="Estimates",
+        caption=f"Estimate in each ROI, in {look.units}: each coloured point is a "
+        "participant, beside them their mean and its 95 % confidence interval (Student's t), as in "
+        "group_statistics.tsv. The intervals are not corrected for the number of tests.",
+    )
+
+
+def draw_contralateral(
+    estimates: "pd.DataFrame",
+    comparisons: "pd.DataFrame",
+    quality: "pd.DataFrame",
+    look: Appearance = PLAIN,
+) -> list[Chart]:
+    """Draw how much larger estimates are in the hemisphere that sees an ROI's side of the field.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Of all participants.
+    comparisons : DataFrame
+        Paired tests of these estimates; those of hemispheres are drawn.
+    quality : DataFrame
+        Of the ROIs of all participants: it tells the side of each ROI.
+
+    Returns
+    -------
+    list of Chart
+        As of estimates; none if there is no lateralised ROI in which two participants have
+        numbers in both hemispheres.
+    """
+    rois = list(comparisons["roi"].unique())
+    sides = {roi: contralateral_hemisphere(roi, quality) for roi in rois}
+    estimates, tests = _of_groups(estimates, comparisons, look)
+    cells = look.coloured(tests).assign(side=tests["roi"].map(sides))
+    is_drawn = (cells["comparison"] == "hemi") & cells["side"].notna() & (cells["n"] >= 2)
+    cells = cells[is_drawn].reset_index(drop=True)
+    sign = np.where(cells["hemi"] == cells["side"], 1, -1)
+    estimates = estimates[~has_flag(estimates["flags"], "minor_hemisphere")]
+    facing = cells.assign(hemi=cells["versus"])
+    other = _by_participant(estimates, facing)
+    values = (_by_participant(estimates, cells) - other).mul(sign)
+    first, second = (
+        _flagged(estimates, of).reindex(values.index, fill_value=False) for of in (cells, facing)
+    )
+    limits = np.sort([sign * cells["ci95_low"], sign * cells["ci95_high"]], axis=0)
+    cells = cells.assign(
+        hemi=BOTH, mean=sign * cells["mean"], ci95_low=limits[0], ci95_high=limits[1]
+    )
+    told = [f"{clean(roi)}: {sides[roi]}" for roi in rois if (cells["roi"] == roi).any()]
+    cells = _arranged(cells)
+    return _draw_cells(
+        cells,
+        _Numbers(values=values, flagged=first | second),
+        _differences(comparisons[:0], cells, look),
+        look,
+        suffix="contralateral",
+        title="Contralateral minus ipsilateral",
+        caption="Estimate in the hemisphere contralateral to the ROI's side of the visual field, "
+        f"minus that in the other hemisphere, in {look.units}: each coloured point is a "
+        "participant with numbers in both, beside them their mean and its 95 % confidence "
+        "interval, as in group_comparisons.tsv. ROIs of which less than 10 % lies in one of the "
+        "hemispheres (minor_hemisphere) are left out. Contralateral is the hemisphere with most "
+        f"of the ROI (median laterality index beyond {LATERALISED} to either side), unless "
+        "the polar angles of most participants are of the other side of the field: "
+        f"{', '.join(told)}.",
+    )
+
+
+def contralateral_hemisphere(roi: str, quality: "pd.DataFrame") -> Hemisphere | None:
+    """Find the hemisphere that sees the side of the visual field in which an ROI lies.
+
+    Parameters
+    ----------
+    quality : DataFrame
+        Of the ROIs of all participants.
+
+    Returns
+    -------
+    {"L", "R"} or None
+        The hemisphere in which most of the ROI is: the median of the laterality indices of the
+        participants is beyond 0.2. ``None`` if it is in neither, or if at least half of those
+        with a quadrant have the ROI's mean polar angle on the same side as that hemisphere.
+
+    References
+    ----------
+    The limit of 0.2 is the customary one: Seghier (2008), Magnetic Resonance Imaging 26, 594-601.
+    """
+    of_roi = quality[(quality["roi"] == roi) & (quality["hemi"] == BOTH)]
+    index = of_roi["laterality_index"].median()
+    if not abs(index) > LATERALISED:
+        return None
+    hemisphere: Hemisphere = "L" if index > 0 else "R"
+    fields = of_roi["quadrant"][of_roi["quadrant"] != MISSING].str[1]
+    return None if (fields == hemisphere).mean() >= 0.5 else hemisphere
+
+
+def draw_planned(
+    numbers: "pd.DataFrame", planned: "pd.DataFrame", look: Appearance = PLAIN
+) -> list[Chart]:
+    """Draw planned contrasts: the numbers of participants, means, and differences of two groups.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+        Of participants, with the columns participant_id, name and estimate.
+    planned : DataFrame
+        Tests of these contrasts.
+
+    Returns
+    -------
+    list of Chart
+        One, with all contrasts side by side; more if there are many.
+    """
+    key = {**dict.fromkeys(CELL, MISSING), "hemi": BOTH}
+    numbers = numbers.assign(**key, flags=MISSING).assign(contrast=numbers["name"])
+    tests = planned.assign(**key).assign(contrast=planned["name"])
+    is_difference = tests["versus"] != MISSING
+    numbers, cells = _of_groups(numbers, tests[~is_difference], look)
+    cells = cells.assign(
+        panel="", along=cells["contrast"], is_joined=False, is_control=False, colour=_NEUTRAL
+    )
+    return _draw_cells(
+        cells,
+        _Numbers(values=_by_participant(numbers, cells), flagged=_flagged(numbers, cells)),
+        _differences(tests[is_difference].assign(comparison="group"), cells, look),
+        look,
+        suffix="planned",
+        title="Numbers of the participants",
+        caption=f"Each planned contrast, in {look.units}: each point is a participant, beside "
+        "them their mean and its 95 % confidence interval (Student's t), as in group_planned.tsv.",
+    )
+
+
+def _of_groups(
+    estimates: "pd.DataFrame", tests: "pd.DataFrame", look: Appearance
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Choose the tests of groups if there are any, else those of all participants.
+
+    Means over sessions are not drawn beside the sessions.
+
+    Returns
+    -------
+    estimates, tests : DataFrame
+        Both have the column ``group``.
+    """
+    is_shown = ((tests["group"] == EVERYBODY) != bool(look.groups)) & ~is_mean_of_sessions(
+        tests["session"]
+    )
+    of = look.group_of(estimates["participant_id"])
+    chosen = tests.loc[is_shown, [name for name in _NEEDED if name in tests]]
+    return estimates.assign(group=of), chosen.reset_index(drop=True)
+
+
+def _arranged(cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Choose for each cell the panel that shows it, and what it is called there (``along``)."""
+    several = cells.groupby(_SET)["contrast"].transform("nunique") > 1
+    where = {hemi: "" if hemi == BOTH else f", {name}" for hemi, name in HEMISPHERE_NAMES.items()}
+    return cells.assign(
+        panel=cells["roi"].where(several, cells["contrast"]) + cells["hemi"].map(where),
+        along=cells["contrast"].where(several, cells["roi"]),
+        is_joined=several,
+        is_control=cells["independence"] == "circular",
+    )
+
+
+def _by_participant(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Give estimates a row for each participant who has one, and a column for each cell."""
+    key = [*CELL, "group"]
+    there = estimates[["participant_id", *key, "estimate"]].dropna()
+    found = there.merge(cells[key].reset_index(names="cell"), on=key)
+    by_participant = found.pivot(index="participant_id", columns="cell", values="estimate")
+    return by_participant.reindex(columns=cells.index)
+
+
+def _flagged(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Tell in the same shape which estimates have a flag."""
+    flagged = estimates["flags"] != MISSING
+    numbers = estimates.assign(estimate=flagged.where(estimates["estimate"].notna()).astype(float))
+    return _by_participant(numbers, cells) > 0
+
+
+def _differences(
+    comparisons: "pd.DataFrame", cells: "pd.DataFrame", look: Appearance
+) -> "pd.DataFrame":
+    """Find the differences of two groups, or of the only two contrasts that are compared.
+
+    Returns
+    -------
+    DataFrame
+        Means and intervals; ``panel``, ``along`` and ``other`` (the same if groups differ), which
+        say where they are drawn; and ``minus``, what is subtracted.
+    """
+    tested = comparisons[comparisons["mean"].notna() & comparisons["p"].notna()]
+    if look.groups:
+        found = tested[(tested["comparison"] == "group") & (len(look.levels) == 2)]
+        found = found.assign(
+            other=found["contrast"], minus=found["group"] + " - " + found["versus"]
+        )
+    else:
+        found = tested[(tested["comparison"] == "contrast") & (tested["group"] == EVERYBODY)]
+        minus = found["contrast"] + " - " + found["versus"]
+        found = found.assign(other=found["versus"], minus=minus)
+        is_only = found.groupby(_SET)["minus"].transform("nunique") == 1
+        found = found[is_only]
+    where = cells[[*CELL, "panel", "along", "is_joined"]].drop_duplicates([*CELL])
+    found = found[[*CELL, *_INTERVAL, "other", "minus"]].merge(where, on=list(CELL))
+    return found.assign(other=found["other"].where(found["is_joined"], found["along"]))
+
+
+def _draw_cells(
+    cells: "pd.DataFrame",
+    numbers: _Numbers,
+    differences: "pd.DataFrame",
+    look: Appearance,
+    *,
+    suffix: str,
+    title: str,
+    caption: str,
+) -> list[Chart]:
+    """Draw participants with their mean and its interval: a row of `cells` for each mean."""
+    charts = []
+    for part in parts(cells, _MOST_PANELS, most_places=_MOST_PLACES // len(look.levels)):
+        on = [*_SET, "panel", "along"]
+        of_part = differences.merge(part.rows[on].drop_duplicates(), on=on)
+        of_part = of_part[of_part["other"].isin(part.rows["along"])]
+        charts.append(
+            _draw_part(part, numbers, of_part, look, suffix=suffix, title=title, caption=caption)
+        )
+    return charts
+
+
+def _draw_part(
+    part: Part,
+    numbers: _Numbers,
+    differences: "pd.DataFrame",
+    look: Appearance,
+    *,
+    suffix: str,
+    title: str,
+    caption: str,
+) -> Chart:
+    rows, panels, places = part.rows, part.panels, list(part.rows["along"].unique())
+    limits = _limits(numbers.of(rows).values, rows[_INTERVAL])
+    keys, captions = _explained(part, numbers, differences, look)
+    least = _NARROWEST if len(panels) > 1 else _ALONE
+    width = min(max(len(places) * (_SLOT + _OF_GROUP * len(look.levels)), least), _WIDEST)
+    second, below = _axis_below(differences, limits)
+    grid = PanelGrid(
+        n=len(panels),
+        columns=choose_columns(len(panels), width),
+        width=width,
+        places=places,
+        height=_HEIGHT,
+        second=second,
+        keys=keys,
+    )
+    is_rasterized = rows["n"].sum() > MOST_MARKS
+
+    def paint(figure: "Figure") -> None:
+        every = grid.axes(
+            figure, axis_label(part.first["statistic"], look.units), _minus(differences)
+        )
+        for (axes, other), (panel, of_panel) in zip(every, panels.items(), strict=True):
+            write_title(axes, panel, "", grid.width)
+            axes.set_ylim(limits)
+            axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+            _paint_groups(axes, of_panel, numbers, places, look, rasterized=is_rasterized)
+            if other is not None:
+                other.set_ylim(below)
+                other.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+                _paint_differences(other, differences[differences["panel"] == panel], places)
+
+    def tell(of_panel: "pd.DataFrame") -> str:
+        here = differences[differences["panel"].isin(of_panel["panel"])]
+        return "; ".join([*_tell_means(of_panel), *map(_tell_difference, each_row(here))])
+
+    return part.draw(
+        suffix, title, grid.size, paint, caption=" ".join([caption, *captions]), tell=tell
+    )
+
+
+def _explained(
+    part: Part, numbers: _Numbers, differences: "pd.DataFrame", look: Appearance
+) -> "tuple[list[Line2D], list[str]]":
+    """Make the legend of a chart, and sentences for what is not in every chart."""
+    rows, of_part, is_control = part.rows, numbers.of(part.rows), part.first["is_control"]
+    keys, captions = [], []
+    for level, marker in look.markers.items():
+        counts = rows["n"][rows["group"] == level].astype(int)
+        who = "participant" if level == EVERYBODY else shorten(level)
+        if len(counts):
+            face = "white" if is_control and _are_few(of_part.values) else None
+            keys.append(key(f"{who} (n = {span(counts)})", marker, GREY, face))
+    if (of_part.flagged & of_part.values.notna()).to_numpy().any():
+        keys.append(key("flagged", "o", GREY, "white"))
+        captions.append(FLAGGED)
+    keys.append(key("mean and 95 % CI", "o", DARK, "white" if is_control else None, line="-"))
+    if len(differences):
+        keys.append(key("difference and 95 % CI", "D", DARK, line="-"))
+        captions.append(_DIFFERENCES)
+    if is_control:
+        captions.append(CIRCULAR)
+    return [*keys, *explain_reasons([_NOBODY] if rows["mean"].isna().any() else [])], captions
+
+
+def _axis_below(
+    differences: "pd.DataFrame", above: tuple[float, float]
+) -> tuple[float, tuple[float, float]]:
+    """Choose height and limits of the axis of differences; no height if there are none.
+
+    A unit has the same length on both axes, unless that takes too much room.
+    """
+    if differences.empty:
+        return 0.0, above
+    low, high = _limits(differences[_INTERVAL])
+    scale = _HEIGHT / (above[1] - above[0])
+    height = min(max(scale * (high - low), _LEAST), _MOST)
+    middle, half = (low + high) / 2, height / scale / 2
+    return height, (min(low, middle - half), max(high, middle + half))
+
+
+def _limits(*frames: "pd.DataFrame") -> tuple[float, float]:
+    """Choose the limits of an axis that shows numbers and 0, with some room."""
+    values = np.concatenate([[0.0], *(frame.to_numpy().ravel() for frame in frames)])
+    low, high = np.nanmin(values), np.nanmax(values)
+    room = 0.06 * (high - low) or 1.0
+    return float(low - room), float(high + room)
+
+
+def _are_few(values: "pd.DataFrame") -> bool:
+    return len(values) <= MOST_NAMED
+
+
+def _minus(differences: "pd.DataFrame") -> str:
+    """Say what is subtracted from what, if that is the same everywhere."""
+    found = differences["minus"].unique()
+    return " - ".join(map(shorten, found[0].split(" - "))) if len(found) == 1 else "difference"
+
+
+def _paint_groups(
+    axes: "Axes",
+    cells: "pd.DataFrame",
+    numbers: _Numbers,
+    places: Sequence[str],
+    look: Appearance,
+    *,
+    rasterized: bool,
+) -> None:
+    """Draw the participants of each group, lines between their conditions, means and intervals."""
+    levels = look.levels
+    share = _USED / len(levels)
+    few = _are_few(numbers.of(cells).values)
+    cells = cells.assign(
+        x=cells["along"].map(places.index)
+        + (cells["group"].map(levels.index) - (len(levels) - 1) / 2) * share
+    ).sort_values("x", kind="stable")
+    for level, marker in look.markers.items():
+        of_level = cells[cells["group"] == level]
+        there = numbers.of(of_level)
+        values, n = there.values.to_numpy(), len(there.values)
+        if not n:
+            continue
+        x = of_level["x"].to_numpy() + share * (0.2 * jitter(n)[:, np.newaxis] - 0.15)
+        if few and of_level["is_joined"].any() and len(places) <= _MOST_JOINED:
+            _join_participants(axes, x, values)
+        is_hollow = there.flagged.to_numpy() | (of_level["is_control"].to_numpy() & few)
+        colours = np.broadcast_to(of_level["colour"].to_numpy(), values.shape)
+        has_number = ~np.isnan(values)
+        who = np.broadcast_to(there.values.index.to_numpy()[:, np.newaxis], values.shape)
+        axes.scatter(
+            x[has_number],
+            values[has_number],
+            s=20 if few else 9 if n <= 500 else 4,
+            marker=marker,
+            facecolors=list(np.where(is_hollow, "#ffffff", colours)[has_number]),
+            edgecolors=list(colours[has_number]),
+            linewidths=0.8,
+            alpha=None if few else max(0.15, 6 / n**0.5),
+            clip_on=False,
+            urls=tell_marks(who[has_number], values[has_number]),
+            zorder=1.2,
+            rasterized=rasterized,
+            gid="participants",
+        )
+    _paint_means(axes, cells["x"] + 0.3 * share, cells, "o", hollow=cells["is_control"])
+    gaps = cells["x"][cells["mean"].isna()]
+    mark_reasons(axes, [(float(place), _NOBODY) for place in gaps], [_NOBODY])
+
+
+def _join_participants(axes: "Axes", x: Array, values: Array) -> None:
+    """Draw a line through the points of each participant."""
+    gap = np.full((len(values), 1), np.nan)
+    axes.plot(
+        np.hstack([x, gap]).ravel(),
+        np.hstack([values, gap]).ravel(),
+        color=GREY,
+        linewidth=0.5,
+        alpha=0.45,
+        zorder=1.1,
+        gid="joined",
+    )
+
+
+def _paint_means(
+    axes: "Axes", x: "pd.Series[float]", tests: "pd.DataFrame", marker: str, hollow: Any
+) -> None:
+    """Draw means with their intervals; of a single number there is none."""
+    with_interval = tests["ci95_low"].notna()
+    if with_interval.any():
+        limits = tests["ci95_low"][with_interval], tests["ci95_high"][with_interval]
+        axes.vlines(x[with_interval], *limits, color=DARK, linewidth=1.4, gid="interval", zorder=2)
+    there = tests["mean"].notna()
+    axes.scatter(
+        x[there],
+        tests["mean"][there],
+        s=16,
+        marker=marker,
+        facecolors=list(np.where(hollow, "#ffffff", DARK)[there]),
+        edgecolors=DARK,
+        zorder=2.1,
+        gid="mean",
+    )
+
+
+def _paint_differences(axes: "Axes", differences: "pd.DataFrame", places: Sequence[str]) -> None:
+    """Draw differences below what they are between."""
+    first, second = (differences[of].map(places.index) for of in ("along", "other"))
+    _paint_means(axes, (first + second) / 2, differences, "D", np.zeros(len(differences), bool))
+
+
+def _tell_means(cells: "pd.DataFrame") -> list[str]:
+    return [
+        f"{clean(cell.along)}{clean(whom(cell.group))} mean "
+        f"{number(cell.mean)}, {interval(cell.ci95_low, cell.ci95_high)}, n = {cell.n:.0f}"
+        for cell in each_row(cells)
+    ]
+
+
+def _tell_difference(difference: Any) -> str:
+    what = "" if difference.along != difference.other else f"{clean(difference.along)}, "
+    return (
+        f"{what}{clean(difference.minus)} {number(difference.mean)}, "
+        f"{interval(difference.ci95_low, difference.ci95_high)}"
+    )
