@@ -40,10 +40,12 @@ RUN apt-get update \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt /opt
-# A login shell, as Boutiques starts it in Apptainer, has a PATH of its own.
-RUN ln -s /opt/bids_secondlevel/bin/bids_secondlevel /opt/bids_secondlevel/bin/bids_secondlevel-demo \
-        /usr/local/bin/
+# A login shell, as Boutiques starts it in Apptainer, has a PATH of its own. /version is what every
+# BIDS App has.
 ARG VERSION=0.1.0
+RUN ln -s /opt/bids_secondlevel/bin/bids_secondlevel /opt/bids_secondlevel/bin/bids_secondlevel-demo \
+        /usr/local/bin/ \
+    && echo "$VERSION" > /version
 LABEL org.opencontainers.image.title="bids_secondlevel" \
     org.opencontainers.image.ref.name="bidssecondlevel/bids_secondlevel:$VERSION" \
     org.opencontainers.image.url="https://github.com/bidssecondlevel/bids_secondlevel" \

@@ -46,7 +46,10 @@ def test_the_lock_names_no_index_and_no_path(name):
 
 @pytest.mark.parametrize(
     "command",
-    [["hadolint", "Dockerfile"], ["shellcheck", "main", ".ci/run", ".ci/container"]],
+    [
+        ["hadolint", "Dockerfile"],
+        ["shellcheck", "main", *(f".ci/{name}" for name in ("container", "lowest", "run", "set"))],
+    ],
     ids=lambda command: command[0],
 )
 def test_linters_have_nothing_to_say(command):

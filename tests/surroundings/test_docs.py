@@ -30,7 +30,7 @@ FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 FOREIGN = {
     *("--cores", "--executor"),
     *("--containall", "--cleanenv", "--no-home", "--entrypoint", "--env", "--ipc"),
-    *("--memory", "--cpus", "--imagepath", "--input"),
+    *("--memory", "--cpus", "--imagepath", "--input", "--skip_bids_validator"),
 }
 
 PARTS_OF_TABLES = {

@@ -117,6 +117,11 @@ def test_both_levels_on_a_locked_down_host_give_what_the_demo_gives(tmp_path, ou
     assert description["GeneratedBy"][0]["Container"]["Tag"] == IMAGE
 
 
+def test_it_has_its_version_in_the_file_that_every_bids_app_has():
+    finished = execute([*locked("--entrypoint", "cat"), "/version"])
+    assert finished.stdout == f"{IMAGE.rpartition(':')[2]}\n"
+
+
 def test_without_shared_memory_participants_are_processed_one_after_another(study, output):
     options = [*mounts(study, output), "--ipc", "none"]
     finished = execute([*locked(*options), "/data", "/out", "participant", "--n-procs", "2"])

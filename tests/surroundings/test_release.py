@@ -4,6 +4,7 @@ import email
 import email.policy
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from readme_renderer import markdown
 
 from bids_secondlevel import __owner__, __version__
@@ -82,6 +84,55 @@ def test_links_of_the_package_are_those_of_the_repository():
     site = f"https://{__owner__}.github.io/bids_secondlevel/"
     assert all(url.startswith((repository, site)) for url in PROJECT["urls"].values())
     assert {"Repository", "Documentation", "Issues", "Changelog"} <= set(PROJECT["urls"])
+
+
+def test_the_recipe_for_conda_forge_asks_for_what_the_project_asks_for():
+    recipe = yaml.safe_load((ROOT / "docs" / "conda-forge" / "recipe.yaml").read_text())
+    assert recipe["context"]["version"] == __version__
+    run = dict(text.split(" >=") for text in recipe["requirements"]["run"])
+    assert run.pop("python") == "${{ python_min }}"
+    run["matplotlib"] = run.pop("matplotlib-base")  # without a window system
+    assert run == dict(text.split(" >= ") for text in PROJECT["dependencies"])
+    commands = dict(text.split(" = ") for text in recipe["build"]["python"]["entry_points"])
+    assert commands == PROJECT["scripts"]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The files that have names in them, in a folder of their own."""
+    folder = tmp_path / "copy"
+    for path in [*published_texts(), ROOT / "bids_secondlevel" / "__init__.py"]:
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    shutil.copytree(ROOT / ".ci", folder / ".ci")
+    for name in ("CODE_OF_CONDUCT.md", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def contents(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: path.read_text(encoding="utf-8") for path in paths}
+
+
+@pytest.mark.parametrize(("what", "old"), [("owner", __owner__), ("version", __version__)])
+def test_one_command_sets_a_name_everywhere(copy, what, old):
+    new = {"owner": "somebody", "version": "3.2.1"}[what]
+    before = contents(copy)
+    subprocess.run([copy / ".ci" / "set", what, new], check=True)
+    after = contents(copy)
+    changed = {path.relative_to(copy).as_posix() for path in after if after[path] != before[path]}
+    named = {path.relative_to(copy).as_posix() for path in before if old in before[path]}
+    if what == "version":
+        named.add("docs/cluster/babs.yaml")  # which has it with hyphens
+        named.discard("pyproject.toml")  # which has versions of others
+    assert changed == named
+    for name in changed:
+        assert not re.search(rf"\b{re.escape(old)}\b", after[copy / name])
+    described = json.loads((copy / "boutiques.json").read_text())
+    assert new in described["container-image"]["image"]
+    assert new in described["descriptor-url"]
 
 
 BUILD = """
