@@ -11,7 +11,7 @@ from bids_secondlevel.core.errors import DONE, SOME_PARTICIPANT_FAILED
 from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.results import ParticipantResults, definition_of, inputs_of
-from bids_secondlevel.core.rows import frame_of, stacked
+from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.settings import settings_text
 from bids_secondlevel.core.values import Absent, Array, Rois, in_any, in_any_area
 from bids_secondlevel.inputs.study import Chosen, Study, choose
@@ -45,7 +45,7 @@ from bids_secondlevel.rois.quality import OverlapRow, QualityRow, compare_rois, 
 from bids_secondlevel.rois.runs import run_table
 from bids_secondlevel.rois.sweep import sweep_table
 from bids_secondlevel.rois.visual_field import (
-    VISUAL_FIELD_COLUMNS,
+    field_table,
     locate_in_field,
     measure_in_field,
 )
@@ -94,7 +94,7 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
         for run, of_run in maps.by_run.items():
             rows = measure(of_run, regions, contrast.of_run(run), plan)
             runs += [(run, row) for row in rows]
-        in_field += [measure_in_field(maps.combined, field, contrast, plan)]
+        in_field += [measure_in_field(maps.combined, field, contrast)]
         if contrast in to_draw:
             drawn += [(contrast, values_in(in_rois, maps.combined))]
         if plan.explore:
@@ -130,7 +130,7 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
         estimates=frame_of(estimates, EstimateRow),
         runs=run_table(runs),
         sweep=sweep_table(sweep),
-        visual_field=stacked(in_field, VISUAL_FIELD_COLUMNS),
+        visual_field=field_table(in_field, field, plan),
         quality=frame_of(describe_rois(participant, rois, cortex, plan), QualityRow),
         overlaps=frame_of(compare_rois(participant, rois, plan), OverlapRow),
         messages=(*read.messages, *([_NO_ANGLES] if field.lacks_positions else [])),

@@ -175,13 +175,20 @@ class RetinotopySource:
     eccentricity: SourceFile | None
     polar_angle: SourceFile | None = None
     variance_explained: SourceFile | None = None
+    sigma: SourceFile | None = None
     areas: Mapping[str, SourceFile] = field(default_factory=dict)
     space: str | None = None
 
     @property
     def maps(self) -> tuple[SourceFile | None, ...]:
-        """Visual area, eccentricity, polar angle and variance explained."""
-        return self.visual_area, self.eccentricity, self.polar_angle, self.variance_explained
+        """Visual area, eccentricity, polar angle, variance explained and sigma."""
+        return (
+            self.visual_area,
+            self.eccentricity,
+            self.polar_angle,
+            self.variance_explained,
+            self.sigma,
+        )
 
     @property
     def files(self) -> tuple[SourceFile, ...]:

@@ -107,6 +107,9 @@ class Retinotopy:
     """Visual areas that are defined by files, by name."""
     is_in_field: bool = False
     """Whether angles are known to have the sign of the visual field; if not, this is tested."""
+    sigma: Array | None = None
+    """Size of the receptive field: standard deviation of a Gaussian in degrees of visual angle,
+    (n_vertices,)."""
 
     @property
     def inside(self) -> Mask:

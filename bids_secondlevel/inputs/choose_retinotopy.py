@@ -461,6 +461,7 @@ def _retinotopy_in(maps: Iterable[IndexedFile], *, needs_areas: bool) -> Found:
                 eccentricity=eccentricity,
                 polar_angle=_preferred(by_kind[hemi, "angle"]),
                 variance_explained=_preferred(by_kind[hemi, "vexpl"]),
+                sigma=_preferred(by_kind[hemi, "sigma"]),
                 space=of_file[eccentricity].get("space"),
             )
     return found

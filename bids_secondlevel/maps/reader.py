@@ -38,9 +38,9 @@ from bids_secondlevel.maps.retinotopy import (
     as_analyzeprf_wrote,
     is_in_field,
     needed_maps,
+    read_beside,
     read_only_areas,
     read_other_areas,
-    read_polar_angle,
     read_retinotopy,
     resample_retinotopy,
     retinotopy_gap,
@@ -346,7 +346,9 @@ class MapReader:
             check_units(needed, own, self._plan.rois)
         except DataError as error:
             return Absent("unreadable_retinotopy", error)
-        return own if source.polar_angle is None else self._with_angle(own, source, side)
+        if source.polar_angle is None:
+            return own
+        return self._with_sigma(self._with_angle(own, source, side), source, side)
 
     def _with_angle(
         self, own: Retinotopy, source: RetinotopySource, side: Hemisphere
@@ -355,7 +357,7 @@ class MapReader:
         assert source.polar_angle is not None
         if own.polar_angle is None:
             try:  # it describes the ROIs without defining them
-                angle = read_polar_angle(self._read, source, side, own)
+                angle = read_beside(self._read, source.polar_angle, source, side, own)
                 check_polar_angle(source.polar_angle.path, angle, own.inside)
             except (DataError, InputMissingError) as error:
                 self.messages.append(f"the polar angle is not used: {error}")
@@ -371,6 +373,18 @@ class MapReader:
             "give angle in a [[retinotopy]] entry of the config file."
         )
         return turned
+
+    def _with_sigma(
+        self, own: Retinotopy, source: RetinotopySource, side: Hemisphere
+    ) -> Retinotopy:
+        """Read the sizes of receptive fields, if pictures of the visual field can show them."""
+        if source.sigma is None or own.polar_angle is None or self._plan.visual_field is None:
+            return own
+        try:
+            return replace(own, sigma=read_beside(self._read, source.sigma, source, side, own))
+        except (DataError, InputMissingError) as error:
+            self.messages.append(f"the sizes of receptive fields are not used: {error}")
+            return own
 
     def _in_view(self, retinotopy: Retinotopy | Absent, side: Hemisphere) -> Retinotopy | Absent:
         """Check that a hemisphere sees its half of the visual field."""

@@ -72,6 +72,7 @@ def unfetched(sources: Iterable[SourceFile], missing: Status) -> Absent | None:
 
 def needed_maps(source: RetinotopySource, rois: Sequence[RoiDefinition]) -> RetinotopySource:
     """Drop the maps that do not define any ROI."""
+    source = replace(source, sigma=None)
     if not any(roi.rule.polar_angle for roi in rois):
         source = replace(source, polar_angle=None)
     if not any(roi.rule.min_variance_explained is not None for roi in rois):
@@ -128,18 +129,21 @@ def relabelled(area: NDArray[np.int32], areas: Sequence[tuple[int, int]]) -> NDA
     return labels
 
 
-def read_polar_angle(
-    read: Read, source: RetinotopySource, hemisphere: Hemisphere, own: Retinotopy
+def read_beside(
+    read: Read,
+    file: SourceFile,
+    source: RetinotopySource,
+    hemisphere: Hemisphere,
+    own: Retinotopy,
 ) -> Array:
-    """Read the polar angles that belong to retinotopic maps.
+    """Read another map, such as that of polar angle, that belongs to retinotopic maps.
 
     Raises
     ------
     InputMissingError, DataError
-        If they cannot be read, or are on another surface.
+        If it cannot be read, or is on another surface.
     """
-    assert source.polar_angle is not None
-    return _like(read, source.polar_angle, hemisphere, source.first, own.eccentricity)
+    return _like(read, file, hemisphere, source.first, own.eccentricity)
 
 
 def is_in_field(source: RetinotopySource) -> bool:
@@ -238,6 +242,7 @@ def resample_retinotopy(
                 name: area if isinstance(area, Absent) else by_nearest(carry, area)
                 for name, area in own.other_areas.items()
             },
+            sigma=None if own.sigma is None else by_interpolation(carry, own.sigma, beyond),
         )
     elif grid is not None:
         assert own_grid is not None  # its maps have been read
@@ -256,6 +261,7 @@ def resample_retinotopy(
             None if angle is None else resample_nearest(angle, own_grid, grid),
             None if explained is None else resample_nearest(explained, own_grid, grid),
             {n: each if isinstance(each, Absent) else each & half for n, each in others.items()},
+            sigma=None if own.sigma is None else resample_nearest(own.sigma, own_grid, grid),
         )
         if own.inside.any() and not carried.inside.any():
             return _out_of_view(

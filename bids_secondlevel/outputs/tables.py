@@ -5,6 +5,7 @@ In memory they are data frames as :mod:`~bids_secondlevel.core.rows` describes t
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,17 +70,34 @@ def encode_table(
         The data dictionary, then the table, which stands for both.
     """
     there = {n: c for n, c in schema.items() if not c.is_optional or _has_values(table[n])}
-    cells = table[list(there)].astype({n: "Int64" for n, c in there.items() if c.kind is int})
-    for name in (n for n, c in there.items() if not c.is_number):
-        if any("\r" in text for text in cells[name].unique()):  # not put in quotation marks
-            cells[name] = cells[name].str.replace("\r\n?", "\n", regex=True)
-    tsv = cells.to_csv(sep="\t", na_rep=MISSING, index=False, lineterminator="\n")
+    columns = [_written(table[name], declared) for name, declared in there.items()]
+    lines = map("\t".join, [list(there), *zip(*columns, strict=True)])
+    tsv = "\n".join(lines) + "\n"
     dictionary = {name: declared.entry for name, declared in there.items()}
     of_name = {k: v for k, v in (entities or {}).items() if k in dictionary}
     sidecar = {**dictionary, **of_name, **metadata}
     if of_name:
         sidecar["EntityColumns"] = {name: dictionary[name] for name in of_name}
     return {path.with_suffix(".json"): json_bytes(sidecar), path: tsv.encode()}
+
+
+def _written(cells: "pd.Series[Any]", declared: Column) -> list[str]:
+    """Write the cells of a column; each value once, as most are there many times."""
+    import pandas as pd
+
+    places, values = pd.factorize(cells)
+    if declared.is_number:
+        texts = [repr(declared.kind(value)) for value in values.tolist()]
+    else:
+        texts = [_quoted(re.sub("\r\n?", "\n", text)) for text in values.tolist()]
+    written: list[str] = np.array([*texts, MISSING], dtype=object)[places].tolist()
+    return written
+
+
+def _quoted(text: str) -> str:
+    """Put a text into quotation marks if it needs them, as pandas does and reads."""
+    needs_them = not text or re.search('["\t\n]', text)
+    return '"' + text.replace('"', '""') + '"' if needs_them else text
 
 
 def _has_values(cells: "pd.Series[Any]") -> bool:

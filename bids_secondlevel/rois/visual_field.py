@@ -5,7 +5,7 @@ a visual area take part, whatever the limits of the ROIs. No localizer does, so 
 circular.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise, product
@@ -15,27 +15,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.files import Contrast, Plan
-from bids_secondlevel.core.hemispheres import POOLS, Bilateral, Hemisphere
+from bids_secondlevel.core.hemispheres import POOLS, Bilateral, Hemisphere, main_rows
 from bids_secondlevel.core.positions import OWN
 from bids_secondlevel.core.roi_rule import VISUAL_AREAS, SummaryKind, area_name
 from bids_secondlevel.core.rows import KEY_COLUMNS, MISSING, Column, Schema, grouped, stacked
 from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy
-from bids_secondlevel.core.visual_field import FieldBins, field_distance, polar_angle_distance
+from bids_secondlevel.core.visual_field import (
+    FieldBins,
+    field_distance,
+    polar_angle_distance,
+    to_plane,
+)
 from bids_secondlevel.maps.cortex import Cortex
 
 if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csr_array
 
-Profile = Literal["eccentricity", "polar_angle", "cell", "polar_angle_distance", "distance"]
+Profile = Literal[
+    "eccentricity",
+    "polar_angle",
+    "cell",
+    "receptive_field",
+    "polar_angle_distance",
+    "distance",
+]
 
 PROFILES: Mapping[Profile, str] = {
     "eccentricity": "bins of eccentricity, whatever the polar angle",
     "polar_angle": "bins of polar angle, over all bins of eccentricity",
     "cell": "bins of both; those without a vertex are left out",
+    "receptive_field": "the centre of each cell: the mean of all vertices, weighted by their "
+    "receptive fields there; centres that no receptive field reaches at half of its height are "
+    "left out",
     "polar_angle_distance": "bins of the distance in polar angle from a position",
     "distance": "bins of the distance from a position in degrees of visual angle",
 }
+
+_FARTHEST, _HALF = 3.0, 0.5
+"""Standard deviations up to which a receptive field counts; height at which it reaches a point."""
 
 VISUAL_FIELD_COLUMNS: Schema = {
     **{name: KEY_COLUMNS[name] for name in ("participant_id", "session", "task", "contrast")},
@@ -74,7 +92,11 @@ VISUAL_FIELD_COLUMNS: Schema = {
         "says so; n/a if there is none, or if a hemisphere has no map",
         "those of the measured map",
     ),
-    "n_vertices": Column(int, "number of vertices in the bin, in volumes of voxels"),
+    "n_vertices": Column(
+        int,
+        "number of vertices in the bin, in volumes of voxels; of a receptive_field those that "
+        "reach the centre at half of their height",
+    ),
     "n_finite": Column(int, "number of these that are neither NaN nor infinite in the map"),
 }
 """The mean of a contrast in a part of the visual field."""
@@ -94,7 +116,7 @@ BIN = (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Edges:
-    """The edges of all bins of a participant, in ascending order."""
+    """The edges of all bins of a participant, in ascending order, and what is known there."""
 
     eccentricity: Array
     polar_angle: Array
@@ -103,6 +125,16 @@ class _Edges:
     """From each position in degrees of visual angle."""
     angle_distance: Array
     """From each position in polar angle."""
+    has_sizes: bool
+    """Whether sizes of receptive fields are known."""
+
+    @property
+    def centres(self) -> tuple[Array, Array]:
+        """Eccentricity and polar angle of the centre of each cell; none without sizes."""
+        if not self.has_sizes:
+            return np.empty(0), np.empty(0)
+        rings, wedges = ((of[1:] + of[:-1]) / 2 for of in (self.eccentricity, self.polar_angle))
+        return np.repeat(rings, wedges.size), np.tile(wedges, rings.size)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,7 +145,9 @@ class _Area:
     weights: Array
     """Of each vertex in the mean of a bin; NaN if it is not known."""
     holds: "csr_array"
-    """Whether a bin (row) holds a vertex (column)."""
+    """How much of a vertex (column) is in a bin (row): all of it, but of a receptive field."""
+    reaches: "csr_array"
+    """Whether that is half of it at least."""
     n_surface: int
     """Vertices of the whole surface, which a map must have."""
 
@@ -157,6 +191,7 @@ def locate_in_field(cortex: Bilateral[Cortex], plan: Plan) -> VisualField:
         polar_angle=asked.angles if has_angles else np.empty(0),
         distance=asked.distances(largest + farthest),
         angle_distance=asked.angle_distances,
+        has_sizes=has_angles and any(of.sigma is not None for of in known),
     )
     bins = _bins(edges, asked)
     tables, areas = [], {}
@@ -169,7 +204,10 @@ def locate_in_field(cortex: Bilateral[Cortex], plan: Plan) -> VisualField:
         for hemi in plan.hemi:
             n_vertices = np.sum([_counts(area[side], len(bins)) for side in POOLS[hemi]], axis=0)
             of_rows = bins.assign(area=label, hemi=hemi, n_vertices=n_vertices)
-            tables.append(of_rows[(bins["profile"] != "cell") | (n_vertices > 0)])
+            is_field = bins["profile"] == "receptive_field"
+            is_used = (n_vertices > 0) | ~(is_field | (bins["profile"] == "cell"))
+            is_main = hemi in main_rows(plan.hemi)  # others would make the table much longer
+            tables.append(of_rows[is_used & (is_main | ~is_field)])
     return VisualField(
         rows=pd.concat(tables),
         n_bins=len(bins),
@@ -178,22 +216,27 @@ def locate_in_field(cortex: Bilateral[Cortex], plan: Plan) -> VisualField:
     )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FieldMeans:
+    """What a contrast has in each row of a visual field: (n_rows,) arrays."""
+
+    contrast: Contrast
+    estimate: Array
+    """NaN without a number."""
+    n_finite: Array
+    """NaN if a hemisphere has no map."""
+
+
 def measure_in_field(
-    maps: Bilateral[Array | Absent], field: VisualField, contrast: Contrast, plan: Plan
-) -> "pd.DataFrame":
+    maps: Bilateral[Array | Absent], field: VisualField, contrast: Contrast
+) -> FieldMeans:
     """Average the maps of a contrast over the vertices of each bin.
 
-    Returns
-    -------
-    DataFrame
-        With :data:`VISUAL_FIELD_COLUMNS`. Rows of ``both`` pool the vertices of the hemispheres,
-        and have no number if a hemisphere has none to pool. If the contrast has a position of its
-        own, the distances from there are there again, under that name.
+    Rows of ``both`` pool the vertices of the hemispheres, and have no number if a hemisphere has
+    none to pool.
     """
-    import pandas as pd
-
     if field.rows.empty:
-        return field.rows
+        return FieldMeans(contrast=contrast, estimate=np.empty(0), n_finite=np.empty(0))
     sums = {
         name: Bilateral.of(partial(_sums, maps, area, field.n_bins))
         for name, area in field.areas.items()
@@ -204,22 +247,45 @@ def measure_in_field(
     ]
     total, weight, n_finite = np.concatenate(pooled, axis=1)
     with np.errstate(invalid="ignore"):
-        estimate = total / weight
-    own_position = (
-        plan.visual_field.relative_to.get(contrast.contrast) if plan.visual_field else None
-    )
-    table = field.rows.assign(
-        participant_id=contrast.participant_id,
-        session=contrast.session or MISSING,
-        task=contrast.task,
-        contrast=contrast.contrast,
-        space=plan.space or MISSING,
-        statistic=plan.statistic,
-        estimate=estimate,
-        n_finite=n_finite,
-    )
-    own = table[table["position"] == own_position].assign(position=OWN)
-    return pd.concat([table, own])[list(VISUAL_FIELD_COLUMNS)]
+        estimate = np.where(n_finite > 0, total / weight, np.nan)
+    return FieldMeans(contrast=contrast, estimate=estimate, n_finite=n_finite)
+
+
+def field_table(measured: Sequence[FieldMeans], field: VisualField, plan: Plan) -> "pd.DataFrame":
+    """Put what contrasts have in a visual field into a table.
+
+    Returns
+    -------
+    DataFrame
+        With :data:`VISUAL_FIELD_COLUMNS`. If a contrast has a position of its own, the distances
+        from there are there again, under that name.
+    """
+    import pandas as pd
+
+    if field.rows.empty or not measured:
+        return stacked((), VISUAL_FIELD_COLUMNS)
+    relative_to = plan.visual_field.relative_to if plan.visual_field else {}
+    everything, position = np.arange(len(field.rows)), field.rows["position"].to_numpy()
+    own = [np.flatnonzero(position == relative_to.get(of.contrast.contrast)) for of in measured]
+    places = [np.concatenate([everything, again]) for again in own]
+    which = np.repeat(np.arange(len(measured)), [len(of) for of in places])
+    is_own = np.concatenate([np.arange(len(of)) >= len(everything) for of in places])
+    table = field.rows.iloc[np.concatenate(places)].reset_index(drop=True)
+    contrasts = [of.contrast for of in measured]
+    labels = {
+        "participant_id": [of.participant_id for of in contrasts],
+        "session": [of.session or MISSING for of in contrasts],
+        "task": [of.task for of in contrasts],
+        "contrast": [of.contrast for of in contrasts],
+    }
+    for name, of_each in labels.items():
+        table[name] = pd.Series(of_each, dtype="str").iloc[which].to_numpy()
+    for name in ("estimate", "n_finite"):
+        values = [getattr(of, name)[at] for of, at in zip(measured, places, strict=True)]
+        table[name] = np.concatenate(values)
+    table["position"] = table["position"].mask(is_own, OWN)
+    table = table.assign(space=plan.space or MISSING, statistic=plan.statistic)
+    return table[list(VISUAL_FIELD_COLUMNS)]
 
 
 def _mask(half: Cortex, *, name: str) -> Mask | None:
@@ -257,6 +323,9 @@ def _bins(edges: _Edges, asked: FieldBins) -> "pd.DataFrame":
         *(("polar_angle", *whole, *wedge, *nowhere) for wedge in wedges),
         *(("cell", *ring, *wedge, *nowhere) for ring, wedge in product(rings, wedges)),
     ]
+    if edges.has_sizes:
+        cells = product(rings, wedges)
+        listed += [("receptive_field", *ring, *wedge, *nowhere) for ring, wedge in cells]
     for position in asked.positions:
         for profile, of in (
             ("polar_angle_distance", edges.angle_distance),
@@ -267,36 +336,85 @@ def _bins(edges: _Edges, asked: FieldBins) -> "pd.DataFrame":
     return pd.DataFrame(listed, columns=list(BIN))
 
 
-def _places(
-    eccentricity: Array, polar_angle: Array | None, edges: _Edges, asked: FieldBins
-) -> list[tuple[NDArray[np.intp], int]]:
-    """Find the bin of each vertex in each profile, in the order of :func:`_bins`.
+def _memberships(
+    eccentricity: Array,
+    polar_angle: Array | None,
+    sigma: Array | None,
+    edges: _Edges,
+    asked: FieldBins,
+) -> "Iterator[csr_array]":
+    """Say how much of each vertex (column) is in each bin (row), profile by profile.
+
+    The order is that of :func:`_bins`.
+    """
+    from scipy.sparse import csr_array
+
+    rings, wedges = len(edges.eccentricity) - 1, max(len(edges.polar_angle) - 1, 0)
+    ring = _place(eccentricity, edges.eccentricity)
+    yield _one_bin_each(ring, rings)
+    n_angles, n_far = len(edges.angle_distance) - 1, len(edges.distance) - 1
+    n_centres = edges.centres[0].size
+    if not wedges or polar_angle is None:
+        n_others = wedges + rings * wedges + n_centres + len(asked.positions) * (n_angles + n_far)
+        yield csr_array((n_others, ring.size), dtype=np.float64)
+        return
+    r, angle = eccentricity.astype(np.float64), polar_angle.astype(np.float64)
+    is_in = np.isfinite(angle)
+    wedge = np.where(is_in, _place((angle + 180) % 360 - 180, edges.polar_angle), -1)
+    yield _one_bin_each(wedge, wedges)
+    yield _one_bin_each(np.where(is_in, ring * wedges + wedge, -1), rings * wedges)
+    if n_centres:
+        known = np.full(r.size, np.nan) if sigma is None else sigma.astype(np.float64)
+        yield _receptive_fields(r, angle, known, *edges.centres)
+    for position in asked.positions:
+        apart = _place(polar_angle_distance(angle, position), edges.angle_distance)
+        # What lies opposite is in the last bin.
+        yield _one_bin_each(np.where(is_in, np.minimum(apart, n_angles - 1), -1), n_angles)
+        far = _place(field_distance(r, angle, position), edges.distance)
+        yield _one_bin_each(np.where(is_in, far, -1), n_far)
+
+
+def _one_bin_each(place: NDArray[np.intp], n_bins: int) -> "csr_array":
+    """Put each vertex into one bin, or into none if there is no such place."""
+    from scipy.sparse import csr_array
+
+    column = np.flatnonzero((place >= 0) & (place < n_bins))
+    ones, shape = np.ones(column.size), (n_bins, place.size)
+    return csr_array((ones, (place[column], column)), shape=shape)
+
+
+def _receptive_fields(
+    eccentricity: Array, polar_angle: Array, sigma: Array, at: Array, angle: Array
+) -> "csr_array":
+    """Compute the height of receptive fields (columns) at points of the visual field (rows).
+
+    Parameters
+    ----------
+    eccentricity, polar_angle, sigma : (n_vertices,) array
+        Centre and standard deviation of round Gaussians with a height of 1, in degrees. One without
+        a size is 0 everywhere.
+    at, angle : (n_points,) array
+        Eccentricity and polar angle of the points.
 
     Returns
     -------
-    list of (array, int)
-        The place among the bins of a profile, -1 if the vertex is in none; how many these are.
+    (n_points, n_vertices) array
+        0 beyond three standard deviations.
+
+    References
+    ----------
+    Dumoulin and Wandell (2008), NeuroImage 39, 647-660, equation 2.
     """
-    rings, ring = len(edges.eccentricity) - 1, _place(eccentricity, edges.eccentricity)
-    wedges = max(len(edges.polar_angle) - 1, 0)
-    if not wedges or polar_angle is None:
-        n_distances = len(asked.positions) * (len(edges.angle_distance) + len(edges.distance) - 2)
-        nowhere = np.full(ring.size, -1)
-        return [(ring, rings), (nowhere, wedges + rings * wedges + n_distances)]
-    angle = polar_angle.astype(np.float64)
-    is_in = (ring >= 0) & np.isfinite(angle)
-    wedge = np.where(is_in, _place((angle + 180) % 360 - 180, edges.polar_angle), -1)
-    cell = np.where(is_in, ring * wedges + wedge, -1)
-    found = [(ring, rings), (wedge, wedges), (cell, rings * wedges)]
-    for position in asked.positions:
-        n = len(edges.angle_distance) - 1
-        # What lies opposite is in the last bin.
-        apart = polar_angle_distance(angle, position)
-        near = np.minimum(_place(apart, edges.angle_distance), n - 1)
-        distance = field_distance(eccentricity.astype(np.float64), angle, position)
-        far, n_far = _place(distance, edges.distance), len(edges.distance) - 1
-        found += [(np.where(is_in, near, -1), n), (np.where(is_in & (far < n_far), far, -1), n_far)]
-    return found
+    from scipy.sparse import csr_array
+
+    is_known = (sigma > 0) & np.isfinite(polar_angle)
+    right, up = to_plane(eccentricity[is_known], polar_angle[is_known])
+    at_right, at_up = to_plane(at[:, np.newaxis], angle[:, np.newaxis])
+    squares = ((at_right - right) ** 2 + (at_up - up) ** 2) / sigma[is_known] ** 2
+    point, vertex = np.nonzero(squares <= _FARTHEST**2)
+    heights = np.exp(-squares[point, vertex] / 2)
+    places = (point, np.flatnonzero(is_known)[vertex])
+    return csr_array((heights, places), shape=(at.size, sigma.size))
 
 
 def _place(values: Array, edges: Array) -> NDArray[np.intp]:
@@ -309,7 +427,7 @@ def _locate(
     half: Cortex, mask: Mask | None, edges: _Edges, asked: FieldBins, summary: SummaryKind
 ) -> _Area | None:
     """Find the bins of the vertices of an area in one hemisphere."""
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_array, vstack
 
     maps = half.retinotopy
     if mask is None or isinstance(maps, Absent):
@@ -318,27 +436,24 @@ def _locate(
     vertices = np.flatnonzero(mask)
     ring = _place(maps.eccentricity[vertices], edges.eccentricity)
     vertices = vertices[(ring >= 0) & (ring < len(edges.eccentricity) - 1)]
-    angle = None if maps.polar_angle is None else maps.polar_angle[vertices]
-    rows, columns, n_bins = [], [], 0
-    for place, n in _places(maps.eccentricity[vertices], angle, edges, asked):
-        rows.append(n_bins + place[place >= 0])
-        columns.append(np.flatnonzero(place >= 0))
-        n_bins += n
-    holds = (np.concatenate(rows), np.concatenate(columns))
+    angle, sigma = (None if of is None else of[vertices] for of in (maps.polar_angle, maps.sigma))
+    parts = _memberships(maps.eccentricity[vertices], angle, sigma, edges, asked)
+    holds = csr_array(vstack(list(parts)))
     weights = np.ones(vertices.size)
     if summary == "area-weighted-mean":
         weights = np.full(vertices.size, np.nan) if half.areas is None else half.areas[vertices]
     return _Area(
         vertices=vertices,
         weights=weights,
-        holds=csr_array((np.ones(len(holds[0])), holds), shape=(n_bins, vertices.size)),
+        holds=holds,
+        reaches=(holds >= _HALF).astype(np.float64),
         n_surface=mask.size,
     )
 
 
 def _counts(area: _Area | None, n_bins: int) -> Array:
     """Count the vertices of each bin; NaN if the area is not known."""
-    counts: Array = np.full(n_bins, np.nan) if area is None else area.holds.sum(axis=1)
+    counts: Array = np.full(n_bins, np.nan) if area is None else area.reaches.sum(axis=1)
     return counts
 
 
@@ -353,5 +468,4 @@ def _sums(
     is_finite = np.isfinite(inside)
     weights = np.where(is_finite, area.weights, 0)
     weighted = np.where(is_finite, inside, 0) * weights
-    sums: Array = np.array([area.holds @ each for each in (weighted, weights, is_finite)])
-    return sums
+    return np.array([area.holds @ weighted, area.holds @ weights, area.reaches @ is_finite])

@@ -47,6 +47,9 @@ _NO_EDGE = np.inf
 
 _MAY_BE_MISSING = ("polar_angle_low", "polar_angle_high", "distance_low", "distance_high")
 
+_OF_RINGS = ("eccentricity", "cell", "receptive_field")
+"""Profiles whose bins end at the edges of a ring, that of the rings themselves first."""
+
 _EMPTY = REASONS.index("empty_bin")
 
 FIELD_TEST_COLUMNS: Schema = {
@@ -115,7 +118,7 @@ def spread_bins(rows: "pd.DataFrame") -> "pd.DataFrame":
         Of each participant the ``estimate``, and as ``gap`` the place among :data:`REASONS` of why
         there is none. It takes a tenth of the memory of the rows.
     """
-    has_rings = rows["profile"].isin(["eccentricity", "cell"])
+    has_rings = rows["profile"].isin(_OF_RINGS)
     gap = np.select(
         [rows["n_vertices"] == 0, rows["n_vertices"].isna(), rows["n_finite"].isna()],
         [_EMPTY, REASONS.index("missing_retinotopy"), REASONS.index("missing_map")],
@@ -253,7 +256,7 @@ def _up_to_the_last(series: _Series) -> _Series:
     """Leave out rings, and distances, beyond the last one that somebody has a vertex in."""
     is_there = (series.reasons != _EMPTY).any(axis=1)
     is_used = series.bins["profile"].notna()
-    for profiles in (("eccentricity", "cell"), ("distance",)):
+    for profiles in (_OF_RINGS, ("distance",)):
         high = series.bins[f"{profiles[0]}_high"]
         reached = high.where(is_there & series.is_of(profiles[0]), 0)
         last = reached.groupby(series.bins["position"].to_numpy()).transform("max")

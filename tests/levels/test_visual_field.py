@@ -25,7 +25,12 @@ from bids_secondlevel.core.visual_field import (
     field_distance,
     polar_angle_distance,
 )
-from bids_secondlevel.rois.visual_field import BIN, locate_in_field, measure_in_field
+from bids_secondlevel.rois.visual_field import (
+    BIN,
+    field_table,
+    locate_in_field,
+    measure_in_field,
+)
 
 N = 400
 SIDES = {"L": ("lh", 1), "R": ("rh", -1)}
@@ -355,7 +360,8 @@ def test_cells_and_distances_pool_to_the_same_mean(seed, n_angles):
     )
     rois = (RoiDefinition(name="V1", contrasts=()),)
     asked = plan(rois=rois, visual_field=bins)
-    rows = measure_in_field(values, locate_in_field(cortex, asked), CONTRAST, asked)
+    field = locate_in_field(cortex, asked)
+    rows = field_table([measure_in_field(values, field, CONTRAST)], field, asked)
     rows = rows.assign(total=(rows["estimate"] * rows["n_finite"]).fillna(0))
     columns = ["total", "n_vertices", "n_finite"]
     sums = rows.groupby(["hemi", "profile"])[columns].sum().unstack("profile")
@@ -379,7 +385,8 @@ def test_means_are_weighted_by_area_if_asked_for():
         summary="area-weighted-mean",
         visual_field=FieldBins(edges=(0.5, 4.5)),
     )
-    rows = measure_in_field(values, locate_in_field(cortex, asked), CONTRAST, asked)
+    field = locate_in_field(cortex, asked)
+    rows = field_table([measure_in_field(values, field, CONTRAST)], field, asked)
     means = dict(zip(rows["hemi"], rows["estimate"], strict=True))
     for side in "LR":
         assert means[side] == pytest.approx(np.average(values[side], weights=areas[side]))
@@ -475,3 +482,62 @@ def test_the_group_has_tests_of_every_bin_as_long_as_there_are_profiles(tmp_path
     done = run_here(root, out, "group", "--no-report")
     assert "other bins of eccentricity than others" in done.stderr
     assert not list(out.glob("group_visualfield*"))
+
+
+SIGMA = {side: np.random.default_rng([9, side == "R"]).uniform(0.3, 2, N) for side in SIDES}
+
+
+def expected_in_receptive_fields(hemi):
+    """Go through the vertices of V1 one by one, at the centre of each cell."""
+    found = {}
+    for ring, wedge in product(pairwise(EDGES), pairwise(WEDGES)):
+        at = sum(ring) / 2 * np.exp(1j * np.radians(sum(wedge) / 2))
+        total = weight = n_vertices = n_finite = 0
+        for side, (_, sign) in SIDES.items():
+            known = maps_of(side, 1)
+            for v in range(N):
+                r, angle = float(known["eccen"][v]), sign * float(known["angle"][v])
+                sigma = float(np.float32(SIGMA[side][v]))
+                is_in = known["varea"][v] == 1 and np.float32(0.5) <= known["eccen"][v]
+                if hemi not in (side, "both") or not is_in or math.isnan(angle):
+                    continue
+                far = abs(at - r * np.exp(1j * np.radians(angle)))
+                height = math.exp(-((far / sigma) ** 2) / 2) if far <= 3 * sigma else 0
+                is_finite = math.isfinite(known["effect"][v])
+                n_vertices += height >= 0.5
+                n_finite += height >= 0.5 and is_finite
+                total += height * float(known["effect"][v]) if is_finite else 0
+                weight += height if is_finite else 0
+        if n_vertices:
+            found[ring[0], wedge[0]] = (total / weight, n_vertices, n_finite)
+    return found
+
+
+def test_at_the_centre_of_a_cell_vertices_count_by_their_receptive_fields(tmp_path):
+    root = write_study(tmp_path / "bids", ["01"])
+    surf = root / "derivatives/freesurfer/sub-01/surf"
+    for side, (prefix, _) in SIDES.items():
+        write_mgz(surf / f"{prefix}.benson14_sigma.mgz", SIGMA[side])
+    options = ("--retinotopy-only", "--no-report")
+    for hemis in (("L", "R", "both"), ("L",)):
+        run_here(root, tmp_path / "out", "participant", *options, "--hemi", *hemis)
+        rows = table(tmp_path / "out")
+        found = rows[rows["profile"] == "receptive_field"]
+        assert set(found["hemi"]) == {hemis[-1]}
+        planted = expected_in_receptive_fields(hemis[-1])
+        key = zip(found["eccentricity_low"], found["polar_angle_low"], strict=True)
+        values = found[["estimate", "n_vertices", "n_finite"]].to_numpy()
+        assert len(found) == len(planted)
+        for place, value in zip(key, values, strict=True):
+            mean, n_vertices, n_finite = planted[place]
+            assert (value[1], value[2]) == (n_vertices, n_finite)
+            assert math.isnan(value[0]) if not n_finite else value[0] == pytest.approx(mean)
+    of_cells = rows[(rows["profile"] != "receptive_field") & (rows["hemi"] == "L")]
+    check(of_cells, expected("01", 1, "L"))
+    for side, (prefix, _) in SIDES.items():
+        write_mgz(surf / f"{prefix}.benson14_sigma.mgz", SIGMA[side][:7])
+    done = run_here(root, tmp_path / "out", "participant", *options)
+    assert done.returncode == 0
+    assert "sizes of receptive fields are not used" in done.stderr
+    rows = table(tmp_path / "out")
+    check(rows[rows["hemi"] == "both"], expected("01", 1, "both"))

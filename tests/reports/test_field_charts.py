@@ -8,7 +8,13 @@ import pytest
 from pictures import SVG, groups, is_linear, marks, texts
 
 from bids_secondlevel.core.positions import Position
-from bids_secondlevel.reports.charts.field import draw_discs, outline, pixels, radius
+from bids_secondlevel.reports.charts.field import (
+    draw_discs,
+    outline,
+    pixels,
+    radius,
+    smooth_pixels,
+)
 from bids_secondlevel.reports.charts.profiles import draw_distances, draw_profiles
 from bids_secondlevel.rois.visual_field import BIN
 from bids_secondlevel.stats.visual_field import SERIES
@@ -81,6 +87,39 @@ def test_a_linear_disc_ends_some_way_beyond_the_limits_of_the_rois():
     drawn = pixels(cells, 8.0, np.full(len(cells), 9, dtype=np.uint8), "linear") > 0
     # A ring of the radii 1/16 and 1 of the disc, in a square.
     assert drawn.mean() == pytest.approx(np.pi / 4 * (1 - 1 / 256), abs=0.002)
+
+
+def test_a_smoothed_disc_has_the_values_of_centres_and_lies_between_them_elsewhere():
+    cells = study()[lambda rows: rows["profile"] == "cell"].reset_index(drop=True)
+    middles = cells[["polar_angle_low", "polar_angle_high"]].mean(axis="columns").to_numpy()
+    shares = 0.5 + 0.4 * np.cos(np.radians(middles)) * np.linspace(0.5, 1, len(cells))
+    cells, shares = cells.drop(index=[5]), np.delete(shares, 5)
+    drawn = smooth_pixels(cells, 8.0, shares)
+    n = len(drawn)
+
+    def value_at(eccentricity, angle):
+        r = float(radius(np.array(eccentricity), 8.0))
+        right, up = r * np.sin(np.radians(angle)), r * np.cos(np.radians(angle))
+        return drawn[int((1 - up) / 2 * n), int((1 + right) / 2 * n)] / 256
+
+    for cell, share in zip(cells.itertuples(), shares, strict=True):
+        middle = (cell.polar_angle_low + cell.polar_angle_high) / 2
+        at = (cell.eccentricity_low + cell.eccentricity_high) / 2
+        assert value_at(at, middle) == pytest.approx(share, abs=0.03)
+    # Across the lower vertical meridian, where the wedges begin and end.
+    last, first = (
+        shares[cells.index[cells["polar_angle_low"] == at][-1] - 1] for at in (150, -180)
+    )
+    assert value_at(6, 180) == pytest.approx((last + first) / 2, abs=0.03)
+    assert ((drawn > 0) == (pixels(cells, 8.0, np.full(len(cells), 9, np.uint8)) > 0)).all()
+    assert drawn[drawn > 0].min() / 256 > shares.min() - 0.01
+    assert drawn.max() / 256 < shares.max() + 0.01
+    rows = study().replace({"profile": {"cell": "receptive_field"}})
+    (chart,) = draw_discs(rows, V1)
+    assert chart.folded == "Smoothed by receptive fields"
+    assert chart.name.endswith("_smoothfield")
+    half_ = cells[cells["polar_angle_low"] >= 0]
+    assert (smooth_pixels(half_, 8.0, np.full(len(half_), 0.5))[:, : n // 2 - 1] == 0).all()
 
 
 def test_positions_are_marked_where_they_are():

@@ -52,7 +52,7 @@ _BEYOND = 2  # times the limit of the ROIs are in a linear disc
 _SIZE, _LETTER = 8.5, 0.085  # of letters in points; width of one in inches
 _COLOURS = "RdBu_r"
 _PIXELS = 360  # of the width of a disc
-_LABELS_AT, _LEAST = 112.5, 0.1  # polar angle of labels, radius between them
+_LABELS_AT, _LEAST = 157.5, 0.09  # polar angle of labels, radius between them
 _ARC = 5.0  # degrees between the corners of what is round
 
 
@@ -79,22 +79,26 @@ def draw_discs(
     Returns
     -------
     list of Chart
-        For each session, task and visual area, with the eccentricity on either scale; none without
-        cells.
+        For each session, task and visual area, with the eccentricity on either scale, and smoothed
+        by receptive fields if there are such bins; none without cells.
 
     References
     ----------
     Eccentricity is drawn as log(1 + r / 0.75 degrees), so that a ring is about as wide as on the
     cortex: Horton and Hoyt (1991), Archives of Ophthalmology 109, 816-824.
     """
-    cells = bins[bins["profile"] == "cell"]
-    suffixes: dict[str, Scale] = {"field": "cortical", "linearfield": "linear"}
-    parts = [list(parts_of_field(cells, _MOST_DISCS, suffix)) for suffix in suffixes]
-    return [
-        _draw_discs(part, ranges.get(part["area"].iloc[0], ()), positions, name, scale_, units)
-        for of_part in zip(*parts, strict=True)
-        for (part, name), scale_ in zip(of_part, suffixes.values(), strict=True)
-    ]
+    kinds: tuple[tuple[str, str, Scale], ...] = (
+        ("field", "cell", "cortical"),
+        ("linearfield", "cell", "linear"),
+        ("smoothfield", "receptive_field", "cortical"),
+    )
+    charts: dict[str, list[Chart]] = {}
+    for suffix, profile, scale in kinds:
+        for part, name in parts_of_field(bins[bins["profile"] == profile], _MOST_DISCS, suffix):
+            limits = ranges.get(part["area"].iloc[0], ())
+            chart = _draw_discs(part, limits, positions, name, scale, units)
+            charts.setdefault(name.removesuffix(suffix), []).append(chart)
+    return [chart for of_part in charts.values() for chart in of_part]
 
 
 def parts_of_field(
@@ -220,6 +224,7 @@ def _draw_discs(  # noqa: PLR0917
     rows = -(-len(discs) // columns)
     width = columns * (_DISC + _GAP) + 1.0
     height = rows * (_DISC + _GAP + _TITLE) + 0.15
+    is_smooth = first["profile"] == "receptive_field"
     is_tested = bool(there["p_corrected"].notna().any())
     has_differences = bool((there["versus"] != MISSING).any())
     drawing = Drawing(name, width, height)
@@ -241,9 +246,16 @@ def _draw_discs(  # noqa: PLR0917
     axis = axis_label(first["statistic"], units)
     _draw_colours(drawing, (width - 0.85, (height - 1.6) / 2), highest, axis)
     caption = (
-        "The visual field as the participant sees it, with the fovea in the centre. Each cell has "
-        "the mean estimate of the vertices that see this part of the field; it is white if there "
-        "is none, and a grey line is around all that have one. "
+        "The visual field as the participant sees it, with the fovea in the centre. "
+        + (
+            "At the centre of each cell, the mean estimate of all vertices is computed, weighted "
+            "by the height of their receptive fields there (Gaussians of sigma); between centres "
+            "it is interpolated. It is white where no receptive field reaches a centre at half of "
+            "its height, and a grey line is around the rest. "
+            if is_smooth
+            else "Each cell has the mean estimate of the vertices that see this part of the field; "
+            "it is white if there is none, and a grey line is around all that have one. "
+        )
         + (
             "Rings are drawn about as wide as they are on the cortex. "
             if scale == "cortical"
@@ -270,14 +282,14 @@ def _draw_discs(  # noqa: PLR0917
         for label, of in discs.items()
     )
     title = title_of_field("Responses in the visual field", first)
-    is_folded = scale == "linear"
+    folded = f"With linear eccentricity, up to {largest:g} degrees" if scale == "linear" else ""
     return Chart(
         name=name,
         svg=drawing.encode(title),
         title=title,
         caption=caption,
         alt=f"{told}.",
-        folded=f"With linear eccentricity, up to {largest:g} degrees" if is_folded else "",
+        folded="Smoothed by receptive fields" if is_smooth else folded,
     )
 
 
@@ -318,13 +330,18 @@ def _where_largest(cells: "pd.DataFrame") -> str:
 
 def _draw_cells(drawing: Drawing, cells: "pd.DataFrame", disc: _Disc, highest: float) -> None:
     """Draw the cells, and outlines around all, and around those that are significant."""
-    levels = level_of(cells["estimate"].to_numpy() / highest / 2 + 0.5)
+    shares = cells["estimate"].to_numpy() / highest / 2 + 0.5
+    is_smooth = cells["profile"].iloc[0] == "receptive_field"
+    drawn = (
+        smooth_pixels(cells, disc.largest, shares)
+        if is_smooth
+        else pixels(cells, disc.largest, np.maximum(level_of(shares), 1), disc.scale)
+    )
     (x, y), half = disc.middle, disc.half
     with drawing.part("cells"):
         palette = np.column_stack([colours_of(_COLOURS), np.full(LEVELS, 255, dtype=np.uint8)])
         palette[0, 3] = 0  # where there is no cell
-        drawn = png(pixels(cells, disc.largest, np.maximum(levels, 1), disc.scale), palette)
-        drawing.pixels(drawn, x - half, y - half, 2 * half, 2 * half)
+        drawing.pixels(png(drawn, palette), x - half, y - half, 2 * half, 2 * half)
     significant = cells[cells["p_corrected"] < SIGNIFICANT]
     for name, some, colour, width in (
         ("covered", cells, GREY, 0.6),
@@ -379,18 +396,88 @@ def pixels(
     (n, n) array of uint8
         0 where there is no cell.
     """
+    rings, wedges, field = _lattice(cells, values)
+    drawn: NDArray[np.uint8] = field.ravel()[
+        _bins_of_pixels(largest, tuple(rings), tuple(wedges), scale)
+    ].astype(np.uint8)
+    return drawn
+
+
+def smooth_pixels(cells: "pd.DataFrame", largest: float, shares: Array) -> NDArray[np.uint8]:
+    """Draw values at the centres of cells as pixels, with a smooth surface between them.
+
+    Parameters
+    ----------
+    cells
+        With their edges.
+    largest
+        Eccentricity of the rim.
+    shares
+        Of the scale of colours, at each centre.
+
+    Returns
+    -------
+    (n, n) array of uint8
+        Steps of the scale, above 0; 0 where there is no cell.
+    """
+    rings, wedges, values = _lattice(cells, shares)
+    _, _, there = _lattice(cells, np.ones(len(cells)))
+    across, around = _pixels_at()
+    middles = radius((rings[1:] + rings[:-1]) / 2, largest)
+    turn = (wedges[1:] + wedges[:-1]) / 2
+    if wedges[-1] - wedges[0] == 360:  # the last wedge is beside the first
+        for of in (values, there):
+            of[:, 0], of[:, -1] = of[:, -2], of[:, 1]
+        turn = np.array([turn[-1] - 360, *turn, turn[0] + 360])
+        column = np.interp(around, turn, np.arange(turn.size))
+    else:
+        column = np.interp(around, turn, np.arange(1, turn.size + 1))
+    row = np.interp(across, middles, np.arange(1, middles.size + 1))
+    total, weight = (_between(of, row, column) for of in (values, there))
+    with np.errstate(invalid="ignore"):
+        levels = level_of(total / weight)
+    is_in = pixels(cells, largest, np.ones(len(cells), dtype=np.uint8)) > 0
+    drawn: NDArray[np.uint8] = np.where(is_in, np.maximum(levels, 1), 0).astype(np.uint8)
+    return drawn
+
+
+def _between(values: Array, row: Array, column: Array) -> Array:
+    """Interpolate linearly between the values of a table, at any places in it."""
+    first, left = np.floor(row).astype(int), np.floor(column).astype(int)
+    down, right = row - first, column - left
+    below, beside = np.minimum(first + 1, len(values) - 1), left + 1
+    beside = np.minimum(beside, values.shape[1] - 1)
+    upper = (1 - right) * values[first, left] + right * values[first, beside]
+    lower = (1 - right) * values[below, left] + right * values[below, beside]
+    between: Array = (1 - down) * upper + down * lower
+    return between
+
+
+def _lattice(cells: "pd.DataFrame", values: Array) -> tuple[Array, Array, Array]:
+    """Put the values of cells into a table of rings and wedges, 0 around it and in gaps.
+
+    Returns
+    -------
+    rings, wedges : array
+        Their edges.
+    table : (n_rings + 2, n_wedges + 2) array
+    """
     rings, wedges = (
         np.unique(cells[[f"{of}_low", f"{of}_high"]]) for of in ("eccentricity", "polar_angle")
     )
-    field = np.zeros((rings.size + 1, wedges.size + 1), dtype=np.uint8)
+    table = np.zeros((rings.size + 1, wedges.size + 1))
     for cell, value in zip(each_row(cells), values, strict=True):
         of_rings = np.searchsorted(rings, (cell.eccentricity_low, cell.eccentricity_high)) + 1
         of_wedges = np.searchsorted(wedges, (cell.polar_angle_low, cell.polar_angle_high)) + 1
-        field[slice(*of_rings), slice(*of_wedges)] = value
-    drawn: NDArray[np.uint8] = field.ravel()[
-        _bins_of_pixels(largest, tuple(rings), tuple(wedges), scale)
-    ]
-    return drawn
+        table[slice(*of_rings), slice(*of_wedges)] = value
+    return rings, wedges, table
+
+
+def _pixels_at() -> tuple[Array, Array]:
+    """Say how far from the centre of a disc its pixels are, and in which direction."""
+    x = (np.arange(_PIXELS) + 0.5) * 2 / _PIXELS - 1
+    right, up = np.meshgrid(x, -x)
+    return np.hypot(right, up), np.degrees(np.arctan2(right, up))
 
 
 @lru_cache(maxsize=8)
@@ -398,11 +485,9 @@ def _bins_of_pixels(
     largest: float, rings: tuple[float, ...], wedges: tuple[float, ...], scale: Scale
 ) -> NDArray[np.integer[Any]]:
     """Find in which bin each pixel of a disc is, before the first edges and after the last too."""
-    x = (np.arange(_PIXELS) + 0.5) * 2 / _PIXELS - 1
-    right, up = np.meshgrid(x, -x)
-    eccentricity = _eccentricity_at(np.hypot(right, up), largest, scale)
-    ring = np.searchsorted(rings, eccentricity, side="right")
-    wedge = np.searchsorted(wedges, np.degrees(np.arctan2(right, up)), side="right")
+    at, angle = _pixels_at()
+    ring = np.searchsorted(rings, _eccentricity_at(at, largest, scale), side="right")
+    wedge = np.searchsorted(wedges, angle, side="right")
     bins: NDArray[np.integer[Any]] = ring * (len(wedges) + 1) + wedge
     return bins
 
