@@ -198,12 +198,6 @@ function lookFirst(halves, meshes) {
   return first.map(function (of) { return of.pivot; });
 }
 
-/* The first contrast that was not measured on the data that define ROIs. */
-function firstIndependent() {
-  const independent = Object.entries(about.run.estimates).filter(function (of) { return of[1][2] === "independent"; });
-  return independent.length ? Math.min(...independent.map(function (of) { return Number(of[0].split(".")[1]); })) : 0;
-}
-
 async function start() {
   const arrays = unpack(about.directory, await inflate(byId("arrays").textContent));
   const halves = about.hemispheres.map(function (said) { return gather(said, arrays); });
@@ -214,7 +208,7 @@ async function start() {
     layer: "eccentricity",
     thresholds: about.rois.map(function (roi) { return roi.threshold; }),
     shown: about.rois.map(function () { return true; }),
-    members: [], contrast: firstIndependent(), isFilled: false, showsAreas: true, showsPart: true, isSmooth: true,
+    members: [], contrast: 0, isFilled: false, showsAreas: true, showsPart: true, isSmooth: true,
     picked: null, camera: null
   };
   const meshes = drawn.map(makeMesh);

@@ -84,7 +84,9 @@ def _cells(points: Array, triangles: Triangles, others: Mask) -> NDArray[np.intp
     )
     cells = np.floor(points[others] / _CELL).astype(np.int64)
     octants = (normals[others] > 0) @ np.array([1, 2, 4])
-    _, numbers = np.unique(np.column_stack([cells, octants]), axis=0, return_inverse=True)
+    low, sizes = cells.min(axis=0), np.ptp(cells, axis=0) + 1
+    places = np.ravel_multi_index([*(cells - low).T, octants], (*sizes, 8))  # one number each
+    _, numbers = np.unique(places, return_inverse=True)
     return numbers.reshape(-1)
 
 

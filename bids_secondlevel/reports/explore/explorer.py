@@ -123,10 +123,11 @@ def explorer_page(
     -------
     bytes or None
         At most :data:`MOST_BYTES`. To that end the page goes without values that cannot be
-        in an ROI, then without contrasts, the last ones first; it says so.
+        in an ROI, then without contrasts, those of the localizer first; it says so.
     """
     if not surfaces:
         return None
+    measured = sorted(measured, key=lambda of: of[0].task == plan.localizer_task)
     halves = [
         _Half(
             cortex=half,
@@ -141,24 +142,29 @@ def explorer_page(
         if not isinstance(maps := half.retinotopy, Absent)
         for surface in [surfaces.get(half.side)]
     ]
-    n_shown = len(measured)
-    only_decisive = False
-    while True:
-        contrasts = [contrast for contrast, _ in measured[:n_shown]]
+
+    def with_contrasts(n_shown: int, *, only_decisive: bool) -> bytes:
         packed = pack(_arrays(halves, plan, n_shown, only_decisive=only_decisive))
         about = {
-            **_about(results, halves, contrasts, plan),
+            **_about(results, halves, [contrast for contrast, _ in measured[:n_shown]], plan),
             "areaNames": _names_of_areas(halves, others),
             "directory": packed.directory,
         }
         left_out = _left_out(n_shown, len(measured), only_decisive=only_decisive)
-        page = _render(results, about, packed, left_out)
-        if len(page) <= MOST_BYTES or n_shown == 0:
-            return page
-        if not only_decisive:
-            only_decisive = True
-        else:
-            n_shown //= 2
+        return _render(results, about, packed, left_out)
+
+    n_shown = len(measured)
+    page = with_contrasts(n_shown, only_decisive=False)
+    if len(page) > MOST_BYTES:
+        page = with_contrasts(n_shown, only_decisive=True)
+    if len(page) > MOST_BYTES:
+        least = len(with_contrasts(0, only_decisive=True))
+        n_shown = int(n_shown * max(0, MOST_BYTES - least) / (len(page) - least))
+        page = with_contrasts(n_shown, only_decisive=True)
+    while len(page) > MOST_BYTES and n_shown > 0:
+        n_shown -= 1
+        page = with_contrasts(n_shown, only_decisive=True)
+    return page
 
 
 def _arrays(
