@@ -100,6 +100,10 @@ def _run_level(settings: Settings) -> int:
 
         return reports_only.run(settings)
     if settings.analysis_level == "participant":
+        from bids_secondlevel.cli import workers
+
+        if workers.are_likely(settings):
+            workers.prepare()  # before anything that takes long
         from bids_secondlevel.cli import jobs
 
         return jobs.run(settings)

@@ -15,19 +15,18 @@ from multiprocessing import forkserver
 from typing import TypeVar
 
 from bids_secondlevel.cli.stopping import PATIENCE, do_or_end, end_worker
+from bids_secondlevel.core.settings import Settings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _IMPORTED_ONCE = (
+    "bids.layout",
     "bids_secondlevel.participant",
-    "matplotlib.backends.backend_svg",
-    "matplotlib.figure",
-    "matplotlib.style",
+    "contourpy",
+    "jinja2",
     "pandas",
     "scipy.sparse.csgraph",
-    "scipy.spatial",
-    "scipy.special",
 )
 """Modules that take long to import and that most participants need."""
 
@@ -41,6 +40,12 @@ def count_cpus() -> int:
 
     n: int = joblib.cpu_count()
     return n
+
+
+def are_likely(settings: Settings) -> bool:
+    """Tell from the settings alone whether several participants will be processed together."""
+    is_several = len(settings.participant_label) != 1 and settings.n_procs != 1
+    return is_several and not settings.dry_run and (os.cpu_count() or 1) > 1 and are_possible()
 
 
 def are_possible() -> bool:

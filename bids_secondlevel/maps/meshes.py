@@ -52,12 +52,13 @@ def vertex_areas(coordinates: Array, triangles: Triangles) -> Array:
     >>> vertex_areas(square, np.array([[0, 1, 2], [0, 2, 3]]))
     array([3. , 1.5, 3. , 1.5])
     """
-    corners = np.asarray(coordinates, dtype=np.float64)[triangles]
-    origin = corners[:, 0]
-    normals = np.cross(corners[:, 1] - origin, corners[:, 2] - origin)
-    thirds = np.linalg.norm(normals, axis=1) / 6
-    areas: Array = np.bincount(triangles.ravel(), np.repeat(thirds, 3), minlength=len(coordinates))
-    return areas
+    points = np.array(coordinates.T, dtype=np.float64, order="C")
+    a, b, c = triangles.T
+    x1, y1, z1, x2, y2, z2 = (along[of] - along[a] for of in (b, c) for along in points)
+    squares = (y1 * z2 - z1 * y2) ** 2 + (z1 * x2 - x1 * z2) ** 2 + (x1 * y2 - y1 * x2) ** 2
+    thirds = np.sqrt(squares) / 6
+    areas = [np.bincount(of, thirds, minlength=len(coordinates)) for of in (a, b, c)]
+    return areas[0] + areas[1] + areas[2]
 
 
 def patches(triangles: Triangles, mask: Mask) -> tuple[int, ...]:
@@ -88,7 +89,9 @@ def patches(triangles: Triangles, mask: Mask) -> tuple[int, ...]:
     n_inside = int(mask.sum())
     if n_inside == 0:
         return ()
-    edges = np.concatenate([triangles[:, ends] for ends in _EDGES])
+    a, b, c = (mask[of] for of in triangles.T)
+    near = triangles[(a & b) | (b & c) | (c & a)]
+    edges = np.concatenate([near[:, ends] for ends in _EDGES])
     number = np.cumsum(mask) - 1  # vertices of the mask, counted from 0
     start, end = number[edges[mask[edges].all(axis=1)]].T
     graph = coo_array((np.ones(start.size, dtype=bool), (start, end)), shape=(n_inside,) * 2)
