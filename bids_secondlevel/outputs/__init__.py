@@ -1,1 +1,1 @@
-"""What leaves for machines: names, tables, masks, provenance."""
+"""Output for machines: names, tables, masks, provenance."""

@@ -1,4 +1,4 @@
-"""Write what makes the output folder a BIDS derivative dataset."""
+"""Write the files that make the output folder a BIDS derivative dataset."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from bids_secondlevel.outputs.files import (
 BIDS_VERSION = "1.10.0"
 TOOL = "bids_secondlevel"
 
-# What the BIDS schema does not know yet; the validator passes over these.
+# Files that the BIDS schema does not have yet; the validator ignores these.
 _BIDSIGNORE = """\
 *_mask.label.gii
 *_mask.json
@@ -40,9 +40,9 @@ analyses/
 def write_dataset_files(
     output_dir: Path, datasets: Sequence[Dataset], bids_dir: Path, description: Mapping[str, Any]
 ) -> None:
-    """Write what makes the output a BIDS derivative dataset; the same whoever writes it.
+    """Write the files that make the output a BIDS derivative dataset; the same for every job.
 
-    Without `datasets` (at group level), an existing description is left as it is.
+    Without `datasets` (at group level), an existing description is not changed.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def write_dataset_files(
 
 
 def write_methods(markdown: str, bibtex: str, logs: Path) -> None:
-    """Write the text of a methods section, and what it cites, to a folder ``logs``.
+    """Write the methods text and its references to a folder ``logs``.
 
     Raises
     ------
@@ -95,13 +95,13 @@ def write_methods(markdown: str, bibtex: str, logs: Path) -> None:
 
 
 def _relative_uri(root: Path, output_dir: Path) -> str:
-    """Give a path relative to the output, so that both can be moved together."""
-    # Links are followed where they lie, so the way has to start where the output really is.
+    """Return a path relative to the output, which allows moving both together."""
+    # Links are resolved at their real position, so the path starts at that of the output.
     return Path(os.path.relpath(root.absolute(), os.path.realpath(output_dir))).as_posix()
 
 
 def _container() -> dict[str, str] | None:
-    """Tell the container this runs in, if it says so."""
+    """Return the container that the program runs in, if known."""
     tag = os.environ.get("BIDS_SECONDLEVEL_CONTAINER")
     if os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER"):
         return {"Type": "apptainer", **({"Tag": tag} if tag else {})}

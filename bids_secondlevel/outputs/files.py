@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files completely or not at all."""
 
 import hashlib
 import json
@@ -12,22 +12,22 @@ from typing import Any
 from bids_secondlevel.core.errors import OutputError
 
 _BESIDE, _UNFINISHED = ".bids_secondlevel-", ".part"
-"""How the names of files begin and end that are being written. They do not depend on the name of
-the file, which may have the greatest length that a file system takes."""
+"""Beginning and end of the names of temporary files. They do not depend on the name of the file,
+which may already have the maximum length."""
 
 _ABANDONED = 3600
-"""Age in seconds at which a file that is being written is taken for that of a killed process.
-Writing one takes seconds; the clocks of computers that share a disk may differ by minutes."""
+"""Age in seconds from which a temporary file is assumed to be left by a killed process. Writing
+takes seconds; the clocks of computers that share a disk may differ by minutes."""
 
 Written = dict[Path, str]
-"""SHA-256 of what each file was given, which another process may have replaced since."""
+"""SHA-256 of the content written to each file, which another process may have replaced since."""
 
 
 def replace_files(earlier: Iterable[Path], files: Mapping[Path, bytes]) -> Written:
-    """Write files in their order, and remove others that an earlier run has left.
+    """Write files in their order, and remove others from an earlier call.
 
-    The last of the files stands for all. If anything will change, it is removed first, then,
-    backwards, all that will change, before anything is written.
+    The last file marks the set as complete. If anything will change, it is removed first. Then,
+    backwards, all files that will change are removed before any is written.
 
     Raises
     ------
@@ -56,11 +56,11 @@ def write_files(files: Mapping[Path, bytes]) -> Written:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it; leave one that is the same untouched.
+    """Write a temporary file, then rename it; a file with the same content is not touched.
 
-    A process that is killed leaves the file whole or as it was. It is not forced to the disk
-    (fsync), which took a fifth of the time of a participant: after a loss of power a file may be
-    cut short, which the record of the run tells by its size, so that the participant is redone.
+    If the process is killed, the file is either complete or unchanged. It is not forced to the disk
+    (fsync), which took a fifth of the time per participant. A loss of power may therefore damage a
+    file. The record of the run detects this by its size, and the participant is processed again.
 
     Raises
     ------
@@ -80,16 +80,16 @@ def write_atomically(path: Path, content: bytes) -> None:
                 raise
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}). Check that the output "
-            "folder exists or can be made, is writable, and has space left."
+            f"{path}: cannot be written ({error.strerror or error}). Check that the output folder "
+            "exists or can be created, is writable, and has space left."
         ) from error
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
-    """Remove what processes that were killed while they wrote have left in folders.
+    """Remove temporary files left in folders by killed processes.
 
-    Files that are younger than an hour are left alone, as another job may be writing them. That
-    one cannot be removed is no failure: it is in nobody's way.
+    Files younger than an hour are kept, because another job may be writing them. It is not an error
+    if one cannot be removed, because it does no harm.
     """
     before = time.time() - _ABANDONED
     for folder in folders:
@@ -100,7 +100,7 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
 
 
 def remove_files(paths: Iterable[Path]) -> None:
-    """Remove files that an earlier run has left.
+    """Remove files of an earlier call.
 
     Raises
     ------
@@ -111,7 +111,10 @@ def remove_files(paths: Iterable[Path]) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"{path}: cannot be removed ({error.strerror or error}).") from error
+            raise OutputError(
+                f"{path}: cannot be removed ({error.strerror or error}). Check the permissions of "
+                "its folder."
+            ) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -128,12 +131,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _holds(path: Path, content: bytes) -> bool:
     try:
         return path.is_file() and path.read_bytes() == content
-    except OSError:  # removed or replaced just now, or not to be read
+    except OSError:  # removed or replaced just now, or not readable
         return False
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:
     """Encode a JSON object."""
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(
-        errors="backslashreplace"  # of names of files that are no Unicode
+        errors="backslashreplace"  # for file names that are not Unicode
     )

@@ -1,4 +1,4 @@
-"""Say how the group level went: what differs between participants, and what is there."""
+"""Messages of the group level: differences between participants, and results."""
 
 import logging
 import tomllib
@@ -27,20 +27,20 @@ LOG = logging.getLogger("bids_secondlevel")
 
 
 def tell_definitions(common: Definition, settings: Settings) -> None:
-    """Say what was chosen for the participants, and what settings would have done otherwise.
+    """Report choices made for participants, and settings that were ignored.
 
-    The command line refuses options that do nothing at group level, but a file may have them.
+    The command line refuses options without effect at group level, but a config file may have them.
 
     Parameters
     ----------
     common
         How the ROIs of all participants were defined and measured.
     """
-    rule = replace(settings.rule, min_vertices=RoiRule().min_vertices)  # which holds here too
+    rule = replace(settings.rule, min_vertices=RoiRule().min_vertices)  # which applies here too
     asked = rule.to_sidecar().items()
     there = [roi.to_sidecar(()).items() for roi in common.rois]
     different = [
-        f"--{name} {given}, and not {used}"
+        f"--{name} {given} instead of {used}"
         for name, given, usual, used in (
             ("statistic", settings.statistic, Settings.statistic, common.statistic),
             ("summary", settings.summary, Settings.summary, common.summary),
@@ -52,8 +52,8 @@ def tell_definitions(common: Definition, settings: Settings) -> None:
         different.append("another definition of the ROIs")
     if different:
         LOG.warning(
-            "--config asks for %s, and the tables of the participants were made without. This "
-            "acts at participant level only; run that again to change the results.",
+            "The config file asks for %s, but the tables of the participants were made with other "
+            "settings. These act only at participant level; run it again to change the results.",
             in_words(different),
         )
     for choice in common.choices:
@@ -63,7 +63,7 @@ def tell_definitions(common: Definition, settings: Settings) -> None:
 def tell_labels(
     estimates: "pd.DataFrame", about: ParticipantsTable, definition: Definition
 ) -> None:
-    """Say which labels of ``[labels]`` are those of nothing that there is.
+    """Report labels of ``[labels]`` that do not exist.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def tell_labels(
     if unused:
         meant = "; ".join(f"{of}: {said}" for of in unused if (said := did_you_mean(of, there)))
         LOG.warning(
-            "[labels] of --config: no ROI, contrast or group is called %s%s. Labels are written "
+            "[labels] of the config file: no ROI, contrast or group is called %s%s. Write labels "
             "as in the tables.",
             listed(unused),
             f" ({meant})" if meant else "",
@@ -84,14 +84,14 @@ def tell_labels(
 
 
 def tell_unequal(estimates: "pd.DataFrame") -> None:
-    """Say it if some participants have no rows of what others have.
+    """Report participants without rows that others have.
 
-    The participant level writes a row for all that it is asked for, also if a map is missing.
+    The participant level writes a row for everything that was asked for, also if a map is missing.
 
     Parameters
     ----------
     estimates
-        The rows of the participants' tables that are asked for.
+        The selected rows of the participants' tables.
     """
     everyone = list(dict.fromkeys(estimates["participant_id"]))
     columns = ["task", "contrast", "participant_id"]
@@ -103,21 +103,22 @@ def tell_unequal(estimates: "pd.DataFrame") -> None:
             lacking.setdefault(without, []).append(" ".join(map(str, what)))
     for without, contrasts in lacking.items():
         LOG.warning(
-            "%s: the tables have no rows of %s, which others have: processed with other tasks or "
-            "contrasts, or when there were no such maps of anybody. They count as missing_map.",
+            "%s: no rows of %s, which others have. These participants were processed with other "
+            "tasks or contrasts, or before such maps existed. The missing rows get the status "
+            "missing_map.",
             listed(list(without), 5),
             listed(contrasts, 5),
         )
 
 
 def tell_replaced(results: GroupResults, folder: GroupFolder) -> None:
-    """Say it if there are results of other settings, which these replace."""
+    """Report that results of other settings are replaced."""
     statistics = folder.table("statistics")
     try:
         before = tomllib.loads(read_text(folder.settings))
         sidecar = read_sidecar(statistics)
         definition = Definition.from_sidecar(sidecar, sidecar_of(statistics))
-    except (OSError, ValueError, DataError):  # there are none, or they are of no use
+    except (OSError, ValueError, DataError):  # there are none, or they cannot be used
         return
     now = tomllib.loads(results.settings)
     told = [
@@ -127,9 +128,9 @@ def tell_replaced(results: GroupResults, folder: GroupFolder) -> None:
     ]
     excluded = set(sidecar.get("Selection", {}).get("Excluded", {}))
     if "exclude" in before and "exclude" in now and excluded != set(results.exclusions):
-        told.append("other participants were excluded before")
+        told.append("other participants were excluded")
     if definition.decisive() != results.definition.decisive():
-        told.append("the ROIs were defined or measured differently before")
+        told.append("the ROIs were defined or measured differently")
     if told:
         LOG.warning(
             "%s: the group results of other settings are replaced (%s). To keep both, give one of "
@@ -153,10 +154,10 @@ def _given(value: Any) -> str:
 
 
 def tell_results(results: GroupResults, folder: GroupFolder) -> None:
-    """Sum up what was tested."""
+    """Report how many tests there are."""
     if results.dependences:
         LOG.warning(
-            "%s, in all participants. A contrast is not compared with what it is made of.",
+            "%s, in all participants. A contrast is not compared with its own parts.",
             "; ".join(results.dependences),
         )
     tests = results.statistics[results.statistics["group"] == EVERYBODY]
@@ -176,9 +177,9 @@ def tell_results(results: GroupResults, folder: GroupFolder) -> None:
 
 
 def tell_participants(results: GroupResults) -> None:
-    """Sum up who is ready and who is not, each reason once.
+    """Report verdicts about participants, each reason once.
 
-    Whose table is missing or cannot be read has been named when the tables were read.
+    Missing and unreadable tables were reported when they were read.
     """
     estimates, people = results.estimates, results.participants
     is_told = estimates["status"].isin(("missing_participant", "unreadable_table"))
@@ -195,18 +196,18 @@ def tell_participants(results: GroupResults) -> None:
 
 
 def tell_model(model: ModelResults, given: str, folder: GroupFolder) -> None:
-    """Say what is to be said of a model, and where its results are.
+    """Report notes about a model, and the file of its results.
 
     Raises
     ------
     DataError
-        If it could not be fitted anywhere.
+        If no model could be fitted.
     """
     for message in model.messages:
         LOG.warning("--model: %s", message)
     LOG.info("--model: see %s", folder.model)
     if (model.table["quantity"] == MISSING).all():
         raise DataError(
-            f"--model {given}: could not be fitted anywhere; {folder.table('model')} says "
-            "why, in the column note."
+            f"--model {given}: no model could be fitted. The reasons are in the column note of "
+            f"{folder.table('model')}."
         )

@@ -1,4 +1,4 @@
-"""Who takes part in the group."""
+"""Choose the participants of the group."""
 
 import logging
 import re
@@ -26,32 +26,32 @@ LOG = logging.getLogger("bids_secondlevel")
 
 @dataclass(frozen=True)
 class Participants:
-    """Who takes part in the group, by label."""
+    """The participants of the group, by label."""
 
     used: Mapping[str, Sequence[Path]]
-    """Those with tables, and their tables."""
+    """Participants with tables, and their tables."""
     absent: Mapping[str, Status]
-    """Those who are listed without numbers, and why."""
+    """Participants without estimates, and the reason."""
     unknown: tuple[str, ...]
-    """Labels that exist nowhere, of those asked for or excluded."""
+    """Labels that were asked for or excluded and do not exist."""
     about: ParticipantsTable
-    """What ``participants.tsv`` says of them; nothing if it cannot be read."""
+    """The content of ``participants.tsv``; empty if it cannot be read."""
 
 
 def choose_participants(settings: Settings) -> Participants:
-    """Choose who takes part: those of the study and of its results, or those asked for.
+    """Choose the participants of the study and its results, or those asked for.
 
     Raises
     ------
     InputMissingError
-        If there is no table at all.
+        If there is no table.
     NothingSelectedError
-        If nobody is left.
+        If no participant remains.
     """
     found = find_estimates(settings.output_dir)
     if not found:
         raise InputMissingError(
-            f"{settings.output_dir}: holds no table of a participant "
+            f"{settings.output_dir}: has no table of a participant "
             "(sub-*/func/*_desc-roi_estimates.tsv). Run the participant level first."
         )
     about = _read_about(settings)
@@ -59,8 +59,8 @@ def choose_participants(settings: Settings) -> Participants:
     found = {label: paths for label, paths in found.items() if label not in study.left}
     if not found:
         raise InputMissingError(
-            f"{settings.output_dir}: all tables are of participants who are not in "
-            f"{settings.bids_dir}. Give the dataset that they were made from, or run the "
+            f"{settings.output_dir}: all tables belong to participants that are not in "
+            f"{settings.bids_dir}. Give the dataset from which they were made, or run the "
             "participant level again."
         )
     known = sorted({*study.labels, *found})
@@ -74,12 +74,13 @@ def choose_participants(settings: Settings) -> Participants:
     used = {x: found[x] for x in labels if x in found and x not in excluded}
     if not used and excluded:
         raise NothingSelectedError(
-            f"--exclude {settings.exclude}: leaves nobody who has a table in {settings.output_dir}."
+            f"--exclude {settings.exclude}: excludes all participants with tables in "
+            f"{settings.output_dir}. Remove some from the file."
         )
     if not used:
         raise NothingSelectedError(
             f"--participant-label: none of {', '.join(asked)} has a table in "
-            f"{settings.output_dir}; there are: {', '.join(found)}."
+            f"{settings.output_dir}. Participants with tables: {', '.join(found)}."
         )
     if len(labels) < len(known):
         LOG.warning(
@@ -106,26 +107,26 @@ def choose_participants(settings: Settings) -> Participants:
 
 @dataclass(frozen=True)
 class _Study:
-    """Who is in the study, by label."""
+    """The participants of the study, by label."""
 
     folders: frozenset[str]
-    """Those with a folder in ``BIDS_DIR``."""
+    """Participants with a folder in ``BIDS_DIR``."""
     labels: frozenset[str]
-    """Those, and the ones in ``participants.tsv``."""
+    """These, and participants in ``participants.tsv``."""
     left: frozenset[str]
-    """Those with results who are in neither, if there are both."""
+    """Participants with results that are in neither, if both exist."""
 
 
 def _study(settings: Settings, about: ParticipantsTable, found: Collection[str]) -> _Study:
-    """Find out who is in the study; say whose results are of somebody who is not."""
+    """Find the participants of the study, and report results of others."""
     folders = frozenset(list_participants(settings.bids_dir, ()))
     in_table = [name.removeprefix("sub-") for name in about.values]
     odd = _spelled_otherwise(in_table, {*folders, *found})
     if odd:
         shown = ", ".join(f"{label} ({there})" for label, there in list(odd.items())[:5])
         LOG.warning(
-            "%s: %s and not the same as a participant who is there (in brackets): %s%s. Correct "
-            "the file; until then its columns are n/a for %s.",
+            "%s: %s but not the same as an existing participant (in brackets): %s%s. Correct the "
+            "file; until then its columns are n/a for %s.",
             settings.bids_dir / "participants.tsv",
             "1 participant_id is similar to"
             if len(odd) == 1
@@ -141,16 +142,16 @@ def _study(settings: Settings, about: ParticipantsTable, found: Collection[str])
     named = ", ".join(f"sub-{label}" for label in strangers)
     if folders and in_table:
         LOG.warning(
-            "Left out: %s. There are results, but neither a folder in %s nor a row in its "
-            "participants.tsv. Delete the results of who is not in the study any more; add a row "
-            "for who is.",
+            "Excluded: %s. There are results, but neither a folder in %s nor a row in its "
+            "participants.tsv. Delete the results if the participant has left the study; otherwise "
+            "add a row.",
             named,
             settings.bids_dir,
         )
         return _Study(folders, labels, frozenset(strangers))
     LOG.warning(
-        "%s: there are results, but no %s in %s. They take part; delete the results of who is not "
-        "in the study.",
+        "%s: there are results, but no %s in %s. They are included. Delete the results of "
+        "participants that are not in the study.",
         named,
         "folder" if folders else "row of participants.tsv",
         settings.bids_dir,
@@ -159,7 +160,7 @@ def _study(settings: Settings, about: ParticipantsTable, found: Collection[str])
 
 
 def _tell_missing(missing: Sequence[str], study: _Study) -> None:
-    """Say who has no results, and what can be done about it."""
+    """Report participants without results, and what to do about it."""
     for has_folder, advice in (
         (True, "run the participant level for them"),
         (False, "they are in participants.tsv and have no folder"),
@@ -175,9 +176,9 @@ def _tell_missing(missing: Sequence[str], study: _Study) -> None:
 
 
 def _spelled_otherwise(named: Collection[str], there: Collection[str]) -> dict[str, str]:
-    """Find labels of ``participants.tsv`` that are nobody's, but nearly somebody's who lacks one.
+    """Find labels of ``participants.tsv`` that are nearly those of participants without a row.
 
-    Spreadsheets take the zeros from ``01``, and people write ``SUB-01`` or ``sub_01``.
+    Spreadsheets remove the zero of ``01``, and people write ``SUB-01`` or ``sub_01``.
     """
     plain = {_plain(label): label for label in there if label not in named}
     return {
@@ -188,15 +189,15 @@ def _spelled_otherwise(named: Collection[str], there: Collection[str]) -> dict[s
 
 
 def _plain(label: str) -> str:
-    """Write a label in small letters, without prefix, zeros in front, or decimals."""
+    """Write a label in lower case, without prefix, leading zeros or decimals."""
     text = re.sub(r"^sub(ject)?[-_ ]*", "", label.casefold())
     return re.sub(r"[^0-9a-z]", "", re.sub(r"\.0+$", "", text)).lstrip("0")
 
 
 def _read_about(settings: Settings) -> ParticipantsTable:
-    """Read ``participants.tsv``; only a model cannot do without it."""
+    """Read ``participants.tsv``; it is required only for a model."""
     try:
         return read_participants(settings.bids_dir)
     except DataError as error:
-        LOG.warning("%s Participants are those with a folder.", error)
+        LOG.warning("%s Only participants with a folder are used.", error)
         return ParticipantsTable()

@@ -1,6 +1,6 @@
-"""Encode labels and maps as files of one value per vertex or voxel; the same give the same bytes.
+"""Encode labels and maps as image files; the same values give the same bytes.
 
-Labels are whole numbers, 0 being the background, or a mask.
+Labels are a mask or whole numbers, with 0 for the background.
 """
 
 import gzip
@@ -22,12 +22,12 @@ from bids_secondlevel.maps.volumes import Grid
 Labels = NDArray[np.integer[Any] | np.bool_]
 
 _ALIGNED, _TEMPLATE = 2, 4
-"""NIfTI's codes of what a volume is aligned with."""
+"""NIfTI's codes of the space of a volume."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """What a number stands for in a label file, and its colour (``#rrggbb``)."""
+    """A number in a label file with its meaning and colour (``#rrggbb``)."""
 
     key: int
     name: str
@@ -41,7 +41,7 @@ def label_gifti(labels: Labels, hemisphere: Hemisphere, named: Sequence[Label]) 
     ----------
     labels : (n_vertices,) array
     named
-        Every label there may be but the background.
+        All possible labels except the background.
     """
     table = nib.gifti.GiftiLabelTable()
     background = nib.gifti.GiftiLabel(0, 0.0, 0.0, 0.0, 0.0)
@@ -64,7 +64,7 @@ def label_nifti(labels: Labels, grid: Grid, *, is_template: bool) -> bytes:
     ----------
     labels : (n_voxels,) array
     is_template
-        Whether the grid is in the space of a template, or of the participant.
+        Whether the grid is in the space of a template, not of the participant.
     """
     stored = labels.astype(np.uint8 if labels.dtype == np.bool_ else np.int32)
     image = nib.Nifti1Image(stored.reshape(grid.shape), grid.affine)
@@ -108,7 +108,7 @@ def blank_volume(n_scans: int, repetition_time: float) -> bytes:
     Parameters
     ----------
     repetition_time
-        In seconds.
+        Repetition time in seconds.
     """
     image = nib.Nifti1Image(np.zeros((1, 1, 1, n_scans), dtype=np.uint8), np.eye(4))
     image.header.set_zooms((1, 1, 1, repetition_time))
@@ -128,4 +128,4 @@ def _gifti(
 
 
 def _compressed(image: Any) -> bytes:
-    return gzip.compress(image.to_bytes(), mtime=0)  # without the time, for the same bytes
+    return gzip.compress(image.to_bytes(), mtime=0)  # without the time, to give the same bytes

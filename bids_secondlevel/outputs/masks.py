@@ -1,4 +1,4 @@
-"""The ROIs as files: masks with what defined them, and all ROIs in one label file.
+"""Write ROIs: masks with their definitions, and all ROIs in one label file.
 
 See the BIDS specification, "Derivatives / Masks", "Segmentations" and "Common image-derived
 labels".
@@ -26,11 +26,11 @@ from bids_secondlevel.outputs.images import Label, Labels, label_gifti, label_ni
 from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
 
 _DESCRIPTIONS = {
-    "retinotopy": "Vertices of the visual areas within the limits of the rule",
+    "retinotopy": "Vertices of the visual areas within the ranges of the rule",
     "localizer": "Vertices that the localizer activates",
-    "combined": "Individual ROI: retinotopy and localizer mask intersected",
+    "combined": "Individual ROI: intersection of retinotopy mask and localizer mask",
 }
-"""Of each kind of mask, by the ``desc`` of its name."""
+"""Description of each kind of mask, by the ``desc`` of its name."""
 
 
 def encode_rois(
@@ -47,10 +47,10 @@ def encode_rois(
 def _encode_masks(
     parts: Sequence["_Part"], chosen: Chosen, folder: ParticipantFolder
 ) -> dict[Path, bytes]:
-    """Encode the retinotopy, localizer and combined masks that could be had.
+    """Encode the available retinotopy, localizer and combined masks.
 
-    ROIs with the retinotopic part of the plan's rule share a retinotopy mask, named after the
-    visual areas; the others have one of their own.
+    ROIs with the same retinotopy as the plan's rule share a retinotopy mask, named after the visual
+    areas. Other ROIs have their own.
     """
     plan = chosen.plan
     encoded: dict[Path, bytes] = {}
@@ -67,13 +67,13 @@ def _encode_masks(
 
 
 def retinotopy_label(roi: RoiDefinition, plan: Plan) -> str:
-    """Name the retinotopy mask of a ROI."""
+    """Name the retinotopy mask of an ROI."""
     shares = roi.rule.retinotopic_part == plan.rule.retinotopic_part
     return plan.rule.areas_name if shares else roi.name
 
 
 def localizer_of(roi: RoiDefinition, plan: Plan) -> str | None:
-    """Name the task in the name of the mask of a ROI."""
+    """Name the task in the name of the mask of an ROI."""
     return plan.localizer_task if roi.contrasts else None
 
 
@@ -82,7 +82,8 @@ def _encode_labels(
 ) -> dict[Path, bytes]:
     """Encode all ROIs of each hemisphere in one file, and the table of the labels.
 
-    A hemisphere that lacks a ROI has no label file, as the others would pass for all there are.
+    If an ROI is missing in a hemisphere, there is no label file, because an incomplete one could be
+    mistaken for a complete one.
     """
     table = lookup_table([roi.name for roi in chosen.plan.rois])
     encoded: dict[Path, bytes] = {}
@@ -102,19 +103,19 @@ def _encode_labels(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Part:
-    """What makes files of its own: a hemisphere, or both together in a volume."""
+    """A unit with its own files: a hemisphere, or both together in a volume."""
 
     hemisphere: Hemisphere | None
     """``None`` for a volume."""
     masks: Mapping[str, Mapping[str, Mask]]
-    """Those that are there, by name of the ROI and ``desc``."""
+    """Existing masks, by name of the ROI and ``desc``."""
     alignment: Alignment
     is_template: bool = False
     """Whether a volume is in the space of a template."""
 
     @property
     def side(self) -> Hemisphere:
-        """The hemisphere whose sources are those of the files."""
+        """The hemisphere with the sources of the files."""
         return self.hemisphere or "L"
 
     def encode(self, labels: Labels, named: Sequence[Label]) -> bytes:
@@ -125,7 +126,7 @@ class _Part:
         return label_nifti(labels, self.alignment.grid, is_template=self.is_template)
 
     def describe(self, labels: Labels, labelled: Any) -> dict[str, Any]:
-        """Say how many vertices or voxels are labelled, of how many, and how maps came to them."""
+        """Return the number of labelled vertices or voxels, their total, and the resampling."""
         carried = {
             "Resampling": list(self.alignment.methods),
             "RegistrationSpheres": list(self.alignment.spheres),
@@ -139,7 +140,7 @@ class _Part:
 
 
 def _parts(rois: Bilateral[Rois], cortex: Bilateral[Cortex], plan: Plan) -> list[_Part]:
-    """Say what makes files of its own: every hemisphere, or both together in a volume."""
+    """List the units with their own files: hemispheres, or both together in a volume."""
     halves = rois.map(lambda of: {name: _there(masks) for name, masks in of.items()})
     if not plan.is_volume:
         return [
@@ -156,7 +157,7 @@ def _parts(rois: Bilateral[Rois], cortex: Bilateral[Cortex], plan: Plan) -> list
 
 
 def _there(masks: RoiMasks) -> dict[str, Mask]:
-    """Name the masks that could be had."""
+    """Return the existing masks by name."""
     named = {
         "retinotopy": masks.retinotopic,
         "localizer": masks.localized,
@@ -166,7 +167,7 @@ def _there(masks: RoiMasks) -> dict[str, Mask]:
 
 
 def lookup_table(names: Sequence[str]) -> tuple[Label, ...]:
-    """Give each ROI a number, from 1 on and in their order, and after them what several share.
+    """Assign numbers to the ROIs, from 1 in their order, and the next one to their overlap.
 
     Examples
     --------
@@ -178,7 +179,7 @@ def lookup_table(names: Sequence[str]) -> tuple[Label, ...]:
         for number, (name, colour) in enumerate(roi_colours(names).items(), 1)
     ]
     if len(names) > 1:
-        # No label of a ROI has an underscore, so that the name is free.
+        # Labels of ROIs have no underscore, so this name is free.
         overlap = "overlap_" if "overlap" in names else "overlap"
         labels.append(Label(len(names) + 1, overlap, OVERLAP_COLOUR))
     return tuple(labels)
@@ -195,7 +196,8 @@ def segment(masks: Sequence[Mask]) -> NDArray[np.int32]:
     Returns
     -------
     (n_vertices,) array of int32
-        0 in no ROI, 1 in the first only, ..., one more than there are ROIs in several of them.
+        0 outside all ROIs, 1 for the first ROI, and so on; the number of ROIs plus 1 for the
+        overlap of several.
 
     Examples
     --------
@@ -212,7 +214,7 @@ def segment(masks: Sequence[Mask]) -> NDArray[np.int32]:
 def _describe_mask(
     mask: Mask, desc: str, roi: RoiDefinition, part: _Part, chosen: Chosen
 ) -> dict[str, Any]:
-    """Say what a mask is of, and where it comes from."""
+    """Describe a mask and its sources."""
     maps = chosen.files.retinotopy.get(part.side)
     retinotopy = () if maps is None else maps.files
     localizer = _localizer_files(roi, part.side, chosen.files)
@@ -237,17 +239,17 @@ def _describe_labels(
     part: _Part,
     chosen: Chosen,
 ) -> dict[str, Any]:
-    """Say where labels come from."""
+    """Describe the sources of labels."""
     files, plan = chosen.files, chosen.plan
     retinotopy = files.retinotopy[part.side]
     localizers = [f for roi in plan.rois for f in _localizer_files(roi, part.side, files)]
-    # A map has the vertices of its surface, also if the surface itself is not there.
+    # A map has the vertices of its surface, even if the surface itself is missing.
     map_of_it = retinotopy.visual_area or retinotopy.first
     on_it = localizers[0] if localizers and part.alignment.methods else map_of_it
     reference = files.surfaces.get(part.side, on_it)
     counts = np.bincount(labels, minlength=len(table) + 1).tolist()
     return {
-        "Description": "Individual ROIs; vertices of several ROIs have a label of their own",
+        "Description": "Individual ROIs; vertices of several ROIs have a separate label",
         "Manual": False,
         "SpatialReference": reference.uri,
         "Sources": _uris((*retinotopy.files, *localizers)),
@@ -257,7 +259,7 @@ def _describe_labels(
 
 
 def _describe_used(roi: RoiDefinition, hemi: Hemisphere, chosen: Chosen) -> dict[str, Any]:
-    """Add to the definition how z maps came about that were combined from several."""
+    """Add to the definition how z maps of several runs were combined."""
     maps = {contrast: chosen.files.localizers[contrast].get(hemi) for contrast in roi.needed}
     combined = {
         contrast: COMBINATIONS[source.combination]
@@ -271,7 +273,7 @@ def _describe_used(roi: RoiDefinition, hemi: Hemisphere, chosen: Chosen) -> dict
 def _localizer_files(
     roi: RoiDefinition, hemi: Hemisphere, files: ParticipantFiles
 ) -> tuple[SourceFile, ...]:
-    """List the localizer maps that define a ROI in one hemisphere."""
+    """List the localizer maps that define an ROI in one hemisphere."""
     return tuple(
         file
         for contrast in roi.needed

@@ -1,4 +1,4 @@
-"""What the files of results are called, and which of them are there."""
+"""Names of the files of results, and lists of the existing ones."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,23 +43,23 @@ _MAP = "_statmap.func.gii"
 
 @dataclass(frozen=True)
 class ParticipantFolder:
-    """Where the results of a participant go, and what they are called."""
+    """Folder and file names of the results of a participant."""
 
     output_dir: Path
     label: str
     space: str | None
     session: str | None = None
-    """Set if a job processes exactly one session, so that the jobs of several sessions do not
-    write the same files."""
+    """Set if a job processes exactly one session. Jobs of several sessions then write different
+    files."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """The folders that outputs of the participant are in."""
+        """The folders of the participant's outputs."""
         return (self._folder("func"), self._folder("anat"), self._figures)
 
     @property
     def entities(self) -> dict[str, str]:
-        """Columns of the tables that are also entities of their names."""
+        """Columns of the tables that are also entities of file names."""
         columns = {"session": self.session, "space": self.space}
         return {name: label for name, label in columns.items() if label is not None}
 
@@ -85,12 +85,12 @@ class ParticipantFolder:
 
     @property
     def segmentation_table(self) -> Path:
-        """The table of the labels, which the hemispheres share, in whatever space."""
+        """The table of the labels, shared by hemispheres and spaces."""
         return self._folder("anat") / f"{self._name(seg='roi')}_dseg.tsv"
 
     @property
     def portrait(self) -> Path:
-        """The picture of the cortex; the pictures of all sessions lie together."""
+        """The picture of the cortex; pictures of all sessions are in one folder."""
         return self._figures / f"{self._name(space=self.space)}_{CORTEX}.svg"
 
     @property
@@ -100,7 +100,7 @@ class ParticipantFolder:
 
     def chart(self, name: str) -> Path:
         """Name the file of a chart."""
-        entities = name.removeprefix(f"ses-{self.session}_")  # which the prefix says already
+        entities = name.removeprefix(f"ses-{self.session}_")  # already in the prefix
         return self._figures / _chart_name(self._name(), entities)
 
     @property
@@ -115,27 +115,27 @@ class ParticipantFolder:
 
     @property
     def settings(self) -> Path:
-        """The settings as run."""
+        """The settings of the run."""
         return self._log("settings.toml")
 
     @property
     def report(self) -> Path:
-        """What a page takes besides the tables."""
+        """The content of a page beside the tables."""
         return self._log("report.json")
 
     @property
     def run(self) -> Path:
-        """The record of a run that went well."""
+        """The record of a successful run."""
         return self._log("run.json")
 
     def results(self) -> list[Path]:
-        """List the results that are there, without those of other sessions and spaces; sorted."""
+        """List existing results, without those of other sessions and spaces; sorted."""
         return sorted((*self.numbers(), *self.pages()))
 
     def numbers(self) -> list[Path]:
-        """List the masks and tables that are there, with what belongs to them.
+        """List existing masks and tables, with their sidecars.
 
-        The table of labels is not among them if label files in other spaces need it.
+        The table of labels is omitted if label files in other spaces need it.
         """
         tables = [self.table(name) for name in _TABLES]
         labels = [self.segmentation(hemisphere) for hemisphere in (*HEMISPHERES, None)]
@@ -154,7 +154,7 @@ class ParticipantFolder:
         return [path for path in every if path.is_file()]
 
     def charts(self) -> list[Path]:
-        """List the charts that are there."""
+        """List the existing charts."""
         return [
             path
             for path in self._figures.glob(f"{self._name()}_*_chart.svg")
@@ -171,7 +171,7 @@ class ParticipantFolder:
         ]
 
     def tables_and_pictures(self) -> list[Path]:
-        """List the tables and pictures that are there; if no space is set, in every space."""
+        """List existing tables and pictures; without a space, those of every space."""
         spaces = (f"_space-{self.space}",) if self.space else ("", "_space-*")
         return [
             path
@@ -209,15 +209,15 @@ class ParticipantFolder:
 
 @dataclass(frozen=True)
 class GroupFolder:
-    """Where the results of the group go, and what they are called."""
+    """Folder and file names of the results of the group."""
 
     output_dir: Path
     analysis: str | None = None
-    """Set if it has a name, so that it lies beside others."""
+    """Name of the analysis, if it has one."""
 
     @property
     def path(self) -> Path:
-        """The folder that everything of the group goes to."""
+        """The folder of all results of the group."""
         return self.output_dir / ANALYSES / self.analysis if self.analysis else self.output_dir
 
     @property
@@ -227,7 +227,7 @@ class GroupFolder:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """The folders that outputs of the group are in."""
+        """The folders of the group's outputs."""
         return (self.path, self.logs, self.path / "figures")
 
     def table(self, name: str) -> Path:
@@ -258,7 +258,7 @@ class GroupFolder:
 
     @property
     def settings(self) -> Path:
-        """The settings as run."""
+        """The settings of the run."""
         return self.logs / "group_settings.toml"
 
     @property
@@ -284,17 +284,17 @@ class GroupFolder:
         return [path for path in every if path.is_file()]
 
     def pages(self) -> list[Path]:
-        """List the page that is there, and its charts."""
+        """List the existing page and its charts."""
         return [path for path in (self.page, *self.charts()) if path.is_file()]
 
     def charts(self) -> list[Path]:
-        """List the charts that are there."""
+        """List the existing charts."""
         return list((self.path / "figures").glob("group_*_chart.svg"))
 
     def pages_of(self, participants: Iterable[str]) -> dict[str, str]:
-        """Name the participants' pages that are there, from the page of the group.
+        """List existing pages of participants, relative to the page of the group.
 
-        They are by participant (with ``sub-``).
+        Paths by participant (with ``sub-``).
         """
         pages = {participant: f"{participant}.html" for participant in participants}
         up = "../../" if self.analysis else ""
@@ -314,7 +314,7 @@ class GroupFolder:
 
 
 def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
-    """Find the tables of estimates that the participant level has written.
+    """Find the tables of estimates written by the participant level.
 
     Returns
     -------
@@ -324,7 +324,7 @@ def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
     Raises
     ------
     PermissionError
-        If a folder may not be read: its participant must not be taken for a missing one.
+        If a folder cannot be read: its participant must not be treated as missing.
     """
     found: dict[str, list[Path]] = {}
     for participant in output_dir.glob("sub-*"):
@@ -344,7 +344,7 @@ def find_estimates(output_dir: Path) -> dict[str, list[Path]]:
 
 
 def reports_of(label: str, output_dir: Path) -> list[Path]:
-    """Find what pages of a participant take besides the tables, one file for each job."""
+    """Find the content of a participant's pages beside the tables, one file per job."""
     names = (f"sub-{label}_report.json", f"sub-{label}_ses-*_report.json")
     return sorted(path for name in names for path in (output_dir / "logs").glob(name))
 
@@ -356,12 +356,12 @@ def settings_of(label: str, output_dir: Path) -> list[Path]:
 
 
 def table_beside(estimates: Path, name: str) -> Path:
-    """Name another table of the same participant, session and space as a table of estimates."""
+    """Return the path of another table of the same participant, session and space."""
     return estimates.with_name(f"{estimates.name.removesuffix(f'{ESTIMATES}.tsv')}{name}.tsv")
 
 
 def sidecar_of(path: Path) -> Path:
-    """Name the JSON file beside a table, a mask or a label file.
+    """Return the path of the JSON file of a table, a mask or a label file.
 
     Examples
     --------
@@ -372,7 +372,7 @@ def sidecar_of(path: Path) -> Path:
 
 
 def _is_ours(mask: Path) -> bool:
-    """Tell whether this program has written a mask: its sidecar has the rule."""
+    """Return whether this program has written a mask: its sidecar has the rule."""
     try:
         sidecar = read_json(sidecar_of(mask))
     except (OSError, ValueError):
@@ -381,7 +381,7 @@ def _is_ours(mask: Path) -> bool:
 
 
 def _chart_name(prefix: str, name: str) -> str:
-    """Name the file of a chart; what it shows is not a suffix, which would be that of a table.
+    """Return the file name of a chart. Its suffix must differ from those of tables.
 
     Examples
     --------

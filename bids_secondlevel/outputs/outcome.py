@@ -1,4 +1,4 @@
-"""How participants went: each in a line and as an exit code, all of them in a summary."""
+"""Results of processing: a line and an exit code per participant, and a summary."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -17,31 +17,31 @@ from bids_secondlevel.stats.readiness import found_in_words, readiness
 LOG = logging.getLogger("bids_secondlevel")
 
 UP_TO_DATE = "up to date"
-"""Summary of a participant for whom nothing had to be done."""
+"""Summary of a participant that needed no processing."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a participant went; `exit_code` is the program's if it was the only one."""
+    """Result of processing a participant; `exit_code` is that of the program for it alone."""
 
     label: str
     summary: str = ""
     messages: tuple[str, ...] = ()
-    """Choices that were made, and what was passed over."""
+    """Choices of the program, and files that are not used."""
     reasons: tuple[str, ...] = ()
-    """What should be looked at before the numbers are used."""
+    """What to check before the estimates are used."""
     errors: tuple[str, ...] = ()
     exit_code: int = DONE
     missing: tuple[MapKind, ...] = ()
-    """What was not found at all, but for maps to be measured."""
+    """Inputs that were not found, except maps that are measured."""
     chosen: Chosen | None = None
-    """What would be used, in a dry run."""
+    """Files that would be used, in a dry run."""
 
 
 def summarize_results(
     chosen: Chosen, absent: Sequence[Absent], results: ParticipantResults
 ) -> Outcome:
-    """Say how it went, from what could not be had and what was measured."""
+    """Summarize the results, from missing inputs and estimates."""
     estimates = results.estimates
     told = {"missing_map", *(part.status for part in absent if part.error)}  # by the errors
     judged = readiness(estimates[~estimates["status"].isin(told)])
@@ -64,27 +64,28 @@ def summarize_outcome(
     summary: str,
     reasons: Sequence[str] = (),
 ) -> Outcome:
-    """Say how it went, from what could not be had and what else there is to say."""
+    """Summarize the result, from missing inputs and messages."""
     index, files, space = chosen.index, chosen.files, chosen.plan.maps_space
     errors: list[SecondLevelError] = [part.error for part in absent if part.error]
-    if space == "fsLR":  # else it is of no interest what CIFTI files hold
+    if space == "fsLR":  # otherwise the content of CIFTI files does not matter
         errors += index.unreadable
     if index.foreign:
         named = ", ".join(str(source.path) for source in index.foreign)
         errors.append(
             DataError(
-                f"{named}: in a folder of sub-{index.label}, but named after another participant; "
-                "not used. Put the file where it belongs."
+                f"{named}: is in a folder of sub-{index.label}, but named after another "
+                "participant, so it is not used. Move the file."
             )
         )
     spaces = sorted({f.entities.get("space", "none") for f in index.statistical_maps})
     if index.statistical_maps and (space or "none") not in spaces:
         message = (
-            f"has maps in space {', '.join(spaces)} only; the study is measured in {spoken(space)}."
+            f"has maps only in space {', '.join(spaces)}, but the study is measured in "
+            f"{spoken(space)}."
         )
         errors = [InputMissingError(message)]
     elif not index.statistical_maps:
-        errors = [InputMissingError("no statistical surface maps found at all.")]
+        errors = [InputMissingError("no statistical maps on surfaces were found.")]
     elif not errors and not is_measured:
         errors.append(InputMissingError("no map could be measured."))
     missing = (
@@ -111,7 +112,7 @@ def summarize_outcome(
 
 
 def _missing_maps(files: ParticipantFiles, localizer_task: str | None) -> Iterator[str]:
-    """Say which contrasts have no map at all, task by task; an error says it of the localizer."""
+    """List contrasts without any map, by task; for the localizer, this is an error."""
     lacking: dict[str, dict[str, None]] = {}
     told = {(localizer_task, name) for name, maps in files.localizers.items() if not maps}
     for contrast in files.contrasts:
@@ -125,7 +126,7 @@ def _missing_maps(files: ParticipantFiles, localizer_task: str | None) -> Iterat
 
 
 def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
-    """Say where the map of one hemisphere was made from other runs than that of the other."""
+    """Report contrasts whose hemispheres have maps of different runs."""
     named = [(f"localizer contrast {c}", sources) for c, sources in files.localizers.items()]
     named += [(f"task {e.task}, contrast {e.contrast}", e.maps) for e in files.contrasts]
     for what, sources in named:
@@ -134,11 +135,11 @@ def _unlike_hemispheres(files: ParticipantFiles) -> Iterator[str]:
                 f"{hemi}: {', '.join(run or 'no run entity' for _, run in source.units)}"
                 for hemi, source in sources.items()
             )
-            yield f"{what}: the hemispheres have maps of different runs ({runs})."
+            yield f"{what}: the two hemispheres have maps of different runs ({runs})."
 
 
 def tell_outcomes(outcomes: Sequence[Outcome], *, is_dry_run: bool = False) -> None:
-    """Sum up a run: each fact once, whoever it concerns; who is ready, who is not."""
+    """Log a summary: each fact once with its participants, then the verdicts."""
     for level, part in (
         (logging.WARNING, "messages"),
         (logging.WARNING, "reasons"),

@@ -1,4 +1,4 @@
-"""Read back the tables that the participant level has written, of all participants."""
+"""Read the tables of all participants written by the participant level."""
 
 import logging
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("bids_secondlevel")
 
 _AT_A_TIME = 50
-"""Participants whose bins of the visual field are in memory as a table."""
+"""Number of participants whose bins of the visual field are in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ParticipantTables:
-    """The tables of those participants whose tables can be used."""
+    """The usable tables of participants."""
 
     files: Mapping[str, Sequence[Path]]
-    """Their tables of estimates, by label."""
+    """Tables of estimates, by label."""
     definitions: Mapping[Path, Definition]
     """How the ROIs were defined, by table of estimates."""
     estimates: "pd.DataFrame"
-    """The index is the place of a row's table among `definitions`."""
+    """Its index is the position of a row's table in `definitions`."""
     quality: "pd.DataFrame"
     unreadable: tuple[str, ...]
     """Labels of the other participants."""
 
     @property
     def sources(self) -> dict[str, tuple[str, ...]]:
-        """Which retinotopic maps defined the ROIs, by participant (with ``sub-``)."""
+        """Sources of retinotopy that defined the ROIs, by participant (with ``sub-``)."""
         return {
             f"sub-{label}": tuple(
                 dict.fromkeys(tag for path in paths for tag in self.definitions[path].sources)
@@ -60,7 +60,7 @@ class ParticipantTables:
 
 
 class _Read(NamedTuple):
-    """What lies together, of the same run of the participant level."""
+    """Tables that belong together, from the same run of the participant level."""
 
     estimates: str
     quality: str
@@ -69,7 +69,7 @@ class _Read(NamedTuple):
 
 
 def read_tables(found: Mapping[str, Sequence[Path]]) -> ParticipantTables:
-    """Read the participants' tables; one that cannot be read costs only its participant.
+    """Read the participants' tables. A participant with an unreadable table is excluded.
 
     Parameters
     ----------
@@ -102,10 +102,10 @@ def read_tables(found: Mapping[str, Sequence[Path]]) -> ParticipantTables:
 
 
 def _read_together(path: Path) -> _Read:
-    """Read a table with what belongs to it.
+    """Read a table with the files that belong to it.
 
-    The participant level removes a table first and writes it last. So what lies beside it belongs
-    to it as long as it stays the same.
+    The participant level removes a table first and writes it last. If it has not changed meanwhile,
+    the files beside it belong to it.
     """
     before = _as_it_is(path)
     sidecar = read_sidecar(path)
@@ -117,8 +117,8 @@ def _read_together(path: Path) -> _Read:
     )
     if _as_it_is(path) != before:
         raise DataError(
-            f"{path}: is being written by the participant level just now. Run the group level "
-            "again when that has ended."
+            f"{path}: the participant level is writing this file just now. Run the group level "
+            "again when it has ended."
         )
     return read
 
@@ -126,17 +126,17 @@ def _read_together(path: Path) -> _Read:
 def _as_it_is(path: Path) -> tuple[bytes, ...]:
     try:
         return read_bytes(path), read_bytes(path.with_suffix(".json"))
-    except OSError:  # explained where it is read
+    except OSError:  # explained when it is read
         return ()
 
 
 def read_sweeps(files: Mapping[str, Sequence[Path]], settings: Settings) -> "pd.DataFrame":
-    """Read the participants' estimates under other limits; one that cannot be read is told of.
+    """Read the participants' sweeps; a sweep that cannot be read is reported.
 
     Returns
     -------
     DataFrame
-        What the settings ask for, each row once.
+        The selected rows, each once.
     """
     beside = _beside(files, SWEEP)
     texts, wrong = _texts(_all(beside))
@@ -149,21 +149,21 @@ def read_sweeps(files: Mapping[str, Sequence[Path]], settings: Settings) -> "pd.
 def read_visual_fields(
     files: Mapping[str, Sequence[Path]], settings: Settings
 ) -> "Iterator[pd.DataFrame]":
-    """Read the participants' means in bins of the visual field, those of a few at a time.
+    """Read the participants' means in bins of the visual field, a few participants at a time.
 
-    Those of all participants together would be the largest table of all.
+    The table of all participants would be too large.
 
     Yields
     ------
     DataFrame
-        What the settings ask for.
+        The selected rows.
     """
     beside = _beside(files, VISUAL_FIELD)
     without = [f"sub-{label}" for label, paths in beside.items() if not paths]
     if 0 < len(without) < len(beside):
         LOG.warning(
-            "No table of the visual field, so not in group_visualfield.tsv: %s. Run the "
-            "participant level without --no-visual-field for them, or with it for all.",
+            "Not in group_visualfield.tsv, because they have no table of the visual field: %s. Run "
+            "the participant level without --no-visual-field for them, or with it for all.",
             listed(without, 5),
         )
     people = iter(beside.items())
@@ -178,12 +178,12 @@ def read_visual_fields(
 
 
 def read_profiles(files: Mapping[str, Sequence[Path]], tested: "pd.DataFrame") -> "pd.DataFrame":
-    """Read the profiles of participants that are in tests of bins of the visual field.
+    """Read the profiles of participants in tests of bins of the visual field.
 
     Returns
     -------
     DataFrame
-        Without cells. What cannot be read is not there.
+        Without cells and unreadable tables.
     """
     beside = _beside(files, VISUAL_FIELD)
     texts, _ = _texts(_all(beside))
@@ -194,17 +194,16 @@ def read_profiles(files: Mapping[str, Sequence[Path]], tested: "pd.DataFrame") -
 
 
 def read_runs(files: Mapping[str, Sequence[Path]], estimates: "pd.DataFrame") -> "pd.DataFrame":
-    """Read the runs of every participant; one whose runs cannot be used has none.
+    """Read the runs of every participant; unusable runs are dropped.
 
-    Why a participant has none is told in a warning: all but the reliability over runs can be had
-    without.
+    A warning gives the reason. Only the reliability over runs needs them.
 
     Parameters
     ----------
     files
-        Each participant's tables of estimates, by label. The tables of runs lie beside them.
+        Each participant's tables of estimates, by label. The tables of runs are beside them.
     estimates
-        What was read from them; they tell of which estimates there should be runs.
+        Their content, which shows which estimates should have runs.
     """
     beside = _beside(files, RUNS)
     texts, wrong = _texts(_all(beside))
@@ -229,13 +228,13 @@ def read_runs(files: Mapping[str, Sequence[Path]], estimates: "pd.DataFrame") ->
 
 
 def _conflicts(runs: "pd.DataFrame", files: Sequence[Path]) -> dict[Path, DataError]:
-    """Find tables that have other numbers for a run than another table."""
+    """Find tables that disagree with another table about the same run."""
     key = [*KEY, "run"]
     different = runs.drop_duplicates()
     again = different[different.duplicated(key)]
     return {
         files[number]: DataError(
-            f"{files[number]}: has other numbers than another table for the same run "
+            f"{files[number]}: disagrees with another table about the same run "
             f"({', '.join(again.loc[[number], key].iloc[0])}). Delete the outdated one."
         )
         for number in again.index.unique()
@@ -245,16 +244,16 @@ def _conflicts(runs: "pd.DataFrame", files: Sequence[Path]) -> dict[Path, DataEr
 def _lacking(
     runs: "pd.DataFrame", estimates: "pd.DataFrame", files: Mapping[str, Sequence[Path]]
 ) -> dict[str, DataError]:
-    """Find participants without the runs of estimates that consist of several."""
+    """Find participants without runs of estimates that were combined from several."""
     combined = estimates.loc[estimates["n_runs"] > 1, list(KEY)]
     known = runs[list(KEY)].drop_duplicates()
     found = combined.merge(known, on=list(KEY), how="left", indicator=True)
     counts = found.loc[found["_merge"] == "left_only", "participant_id"].value_counts()
     return {
         label: DataError(
-            f"{', '.join(str(table_beside(path, RUNS)) for path in paths)}: not there, or without "
-            f"the runs of {counts[f'sub-{label}']} estimates that were combined from several. Run "
-            "the participant level again."
+            f"{', '.join(str(table_beside(path, RUNS)) for path in paths)}: missing, or without "
+            f"the runs of {counts[f'sub-{label}']} combined estimates. Run the participant level "
+            "again."
         )
         for label, paths in files.items()
         if f"sub-{label}" in counts
@@ -276,13 +275,13 @@ def _contradictions(
     for place, (path, sidecar) in enumerate(sidecars.items()):
         expected, again = sidecar.get("RowCount"), "Run the participant level again."
         if n_rows[place] != expected:
-            what = f"has {n_rows[place]} rows, and {expected} by its sidecar. {again}"
+            what = f"has {n_rows[place]} rows, but {expected} by its sidecar. {again}"
         elif place in foreign:
-            what = f"has rows of other participants than {named[place]}."
+            what = f"has rows of participants other than {named[place]}. {again}"
         elif place in twice:
             what = f"has two rows for the same estimate. {again}"
         elif place in numbered:
-            what = f"has a number in a row whose status says that there is none. {again}"
+            what = f"has an estimate in a row whose status says that it is missing. {again}"
         else:
             continue
         odd[path] = DataError(f"{path}: {what}")
@@ -294,7 +293,7 @@ def _all(files: Mapping[str, Sequence[Path]]) -> list[Path]:
 
 
 def _beside(files: Mapping[str, Sequence[Path]], name: str) -> dict[str, list[Path]]:
-    """Find the tables that lie beside tables of estimates."""
+    """Find the tables beside tables of estimates."""
     named = {label: [table_beside(path, name) for path in paths] for label, paths in files.items()}
     return {label: [path for path in paths if path.exists()] for label, paths in named.items()}
 
@@ -313,7 +312,7 @@ def _texts(paths: Sequence[Path]) -> tuple[dict[Path, str], dict[Path, DataError
 def _first_of_each(
     files: Mapping[str, Sequence[Path]], wrong: Mapping[Path, DataError]
 ) -> dict[str, DataError]:
-    """Give the first error about each participant."""
+    """Keep the first error about each participant."""
     of_each = {
         label: [wrong[path] for path in paths if path in wrong] for label, paths in files.items()
     }
@@ -327,7 +326,7 @@ def _others(files: Mapping[str, Sequence[Path]], lost: Container[str]) -> dict[s
 def _rows_of(
     files: Mapping[str, Sequence[Path]], table: "pd.DataFrame", places: Sequence[Path]
 ) -> "pd.DataFrame":
-    """Take the rows of some files from a table whose index says their places; count these anew."""
+    """Select the rows of some files from a table indexed by file, and renumber the files."""
     number = {path: place for place, path in enumerate(_all(files))}
     anew = np.array([number.get(path, -1) for path in places], dtype=np.intp)
     counted = table.set_axis(anew[table.index], axis="index")

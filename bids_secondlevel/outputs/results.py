@@ -1,4 +1,4 @@
-"""Write the results of a participant, and those of the group."""
+"""Write the results of a participant, and of the group."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -73,7 +73,7 @@ _OPTIONAL = (
     "visualfield",
     "maps",
 )
-"""Tables that are there only if they have rows."""
+"""Tables that exist only if they have rows."""
 
 
 def write_participant(
@@ -85,14 +85,14 @@ def write_participant(
     *,
     settings: str,
 ) -> Written:
-    """Write the masks and the tables of a participant; others of an earlier run are removed.
+    """Write the masks and tables of a participant, and remove others from an earlier run.
 
-    The table of estimates comes last: it stands for a finished participant.
+    The table of estimates is written last and marks the participant as finished.
 
     Parameters
     ----------
     settings
-        As TOML.
+        Settings as TOML.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def _encode_tables(
     *tables: "tuple[str, pd.DataFrame, Schema, Mapping[str, Any]]",
     entities: Mapping[str, str] | None = None,
 ) -> dict[Path, bytes]:
-    """Encode tables with their sidecars; some are left out if they have no rows."""
+    """Encode tables with their sidecars, some of them only if they have rows."""
     encoded: dict[Path, bytes] = {}
     for name, table, schema, metadata in tables:
         if len(table) or name not in _OPTIONAL:
@@ -142,7 +142,7 @@ def _encode_tables(
 
 
 def _combined_runs(contrasts: Iterable[Contrast]) -> list[dict[str, Any]]:
-    """Say which maps were combined from those of several runs, and how."""
+    """Describe which maps of several runs were combined, and how."""
     return [
         {
             "session": contrast.session,
@@ -159,7 +159,7 @@ def _combined_runs(contrasts: Iterable[Contrast]) -> list[dict[str, Any]]:
 
 
 def write_report(results: ParticipantResults, folder: ParticipantFolder) -> Written:
-    """Write what a page shows besides the tables: the picture of the cortex, and what was said.
+    """Write the content of a page beside the tables: the picture of the cortex and messages.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def write_report(results: ParticipantResults, folder: ParticipantFolder) -> Writ
 def write_page(
     html: str, charts: Mapping[str, bytes], folder: ParticipantFolder | GroupFolder
 ) -> Written:
-    """Write a page, and its charts as files; other charts of an earlier run are removed.
+    """Write a page and its charts, and remove other charts from an earlier run.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def write_page(
 
 
 def read_participants(label: str, output_dir: Path) -> dict[ParticipantFolder, ParticipantResults]:
-    """Read back the results of a participant; those of each job for a single session, too.
+    """Read the results of a participant, also those of jobs for single sessions.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def read_participants(label: str, output_dir: Path) -> dict[ParticipantFolder, P
 
 
 def read_reasons(folder: ParticipantFolder) -> tuple[str, ...]:
-    """Read back what should be looked at before the numbers of a participant are used."""
+    """Read what to check before the estimates of a participant are used."""
     try:
         return tuple(map(str, read_json(folder.report)["Reasons"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -237,7 +237,7 @@ def _read_participant(
     folder = ParticipantFolder(output_dir, label, space, session)
     estimates, portrait = folder.table(ESTIMATES), folder.portrait
     if was_drawn and not portrait.exists():
-        lost = f"{portrait.name} is not there any more. Run the participant level again to draw it."
+        lost = f"{portrait.name} is missing. Run the participant level again to draw it."
         messages = (*messages, lost)
     return folder, ParticipantResults(
         participant_id=f"sub-{label}",
@@ -266,14 +266,14 @@ def _read_optional(path: Path, schema: Schema) -> "pd.DataFrame":
 
 
 def _label(value: Any) -> str | None:
-    """Check what becomes a part of names of files."""
+    """Check a text that becomes a part of file names."""
     if value is None or (isinstance(value, str) and re.fullmatch("[0-9A-Za-z+]+", value)):
         return value
-    raise ValueError(f"{value!r} is no label")
+    raise ValueError(f"{value!r} is not a label")
 
 
 def write_group(results: GroupResults, folder: GroupFolder) -> None:
-    """Write the tables of the group; all others of an earlier run are removed.
+    """Write the tables of the group, and remove others from an earlier run.
 
     Raises
     ------
@@ -318,7 +318,7 @@ def _groups(results: GroupResults) -> dict[str, Any]:
 
 
 def _selection(results: GroupResults) -> dict[str, Any]:
-    """Say which estimates were left out, as the sidecars of the group's tables do."""
+    """Describe excluded estimates, for the sidecars of the group's tables."""
     return {
         "Selection": {
             "MinVertices": results.min_vertices,
@@ -347,7 +347,7 @@ def write_map_tables(results: GroupResults, folder: GroupFolder) -> None:
 
 
 def write_model(model: FittedModel, results: GroupResults, folder: GroupFolder) -> None:
-    """Write a model that was fitted to results as a table, and in words to ``logs/``.
+    """Write a fitted model as a table, and as text to ``logs/``.
 
     Raises
     ------
@@ -364,7 +364,7 @@ def write_model(model: FittedModel, results: GroupResults, folder: GroupFolder) 
 
 
 def read_group(folder: GroupFolder) -> GroupResults:
-    """Read back the results of the group.
+    """Read the results of the group.
 
     Raises
     ------
@@ -375,7 +375,9 @@ def read_group(folder: GroupFolder) -> GroupResults:
     """
     statistics = folder.table("statistics")
     if not statistics.exists():
-        raise InputMissingError(f"{statistics}: not found. Run the group level first.")
+        raise InputMissingError(
+            f"{statistics}: this file does not exist. Run the group level first."
+        )
     sidecar = read_sidecar(statistics)
     selection = sidecar.get("Selection", {})
     compared = folder.table("comparisons")
@@ -416,7 +418,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
 
 
 def _read_participants_table(path: Path) -> "pd.DataFrame":
-    """Read a table whose last columns are those of ``participants.tsv``."""
+    """Read a table that ends with the columns of ``participants.tsv``."""
     if not path.exists():
         return stacked((), PARTICIPANT_COLUMNS)
     header = table_text(path).partition("\n")[0]

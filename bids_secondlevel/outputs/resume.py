@@ -1,8 +1,8 @@
-"""Tell whether a participant's results are those that a run would give again.
+"""Check whether a participant's results are up to date.
 
-The record of a run is written last of all, and only where everything went well. It says what the
-results were made from, and what the files of the results hold, so that results which another
-run has replaced, or only begun to replace, never pass for its own.
+The record of a run is written last, and only after success. It contains the origin of the results
+and the content of their files. Results that another run has replaced or begun to replace are
+therefore never mistaken for its own.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from bids_secondlevel.outputs.files import Written, remove_files, write_json
 from bids_secondlevel.outputs.names import ESTIMATES, ParticipantFolder
 
 Origin = Mapping[str, Any]
-"""What the results of a participant are made from."""
+"""The origin of a participant's results."""
 
 
 def origin_of(chosen: Chosen, settings: Settings) -> Origin:
-    """Say what the results of a participant are made from.
+    """Return the origin of a participant's results.
 
-    That is the version of the program; the settings that decide the results, but not who is
-    processed; which files are used for what, and what is asked for; and size and time of
-    modification of every file that is used, also for a picture.
+    The origin consists of the version of the program; the settings that affect the results, without
+    the choice of participants; the plan and the use of files; and size and time of modification of
+    every file that is used, also for pictures.
     """
     files, plan, index = chosen.files, chosen.plan, chosen.index
     unused = [miss for miss in index.near_misses if miss.is_certain]
@@ -45,7 +45,7 @@ def origin_of(chosen: Chosen, settings: Settings) -> Origin:
 
 
 def is_up_to_date(origin: Origin, folder: ParticipantFolder) -> bool:
-    """Tell whether the results that are there were made from the same, and are whole."""
+    """Return whether the results that are there were made from the same, and are whole."""
     try:
         record = read_json(folder.run)
         results = record.pop("Results")
@@ -58,19 +58,18 @@ def is_up_to_date(origin: Origin, folder: ParticipantFolder) -> bool:
             and all(_digest(path) == results[name] for name, path in there.items())
         )
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
-        return False  # there is no record, it is damaged, or a result is lost
+        return False  # there is no record, it is damaged, or a result is missing
 
 
 def remember(origin: Origin, written: Written, folder: ParticipantFolder, chosen: Chosen) -> None:
-    """Record that the results were made from this.
+    """Record the origin of the results.
 
     Parameters
     ----------
     origin
-        Surfaces of templates may have been fetched since it was made.
+        Surfaces of templates may have been downloaded since it was made.
     written
-        Of this run, whatever lies there now: another run of the same participant may have
-        written since.
+        Files of this run; another run of the same participant may have replaced them since.
 
     Raises
     ------
@@ -113,23 +112,23 @@ def _uri(file: SourceFile) -> str:
 
 
 def _text(uri: str) -> str:
-    """Write a name in Unicode, whatever the bytes of the file's name are."""
+    """Write the name of a file in Unicode, for any bytes."""
     return uri.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _templates(files: ParticipantFiles, plan: Plan) -> Mapping[str, Any]:
-    """Say which surfaces of templates there are that maps may be carried to or drawn on."""
+    """List available surfaces of templates for resampling and drawing."""
     retinotopy = (source.space for source in files.retinotopy.values())
     spaces = {plan.space, plan.maps_space, *retinotopy}
     return {name: _stamp(path) for name, path in surfaces_there(spaces).items()}
 
 
 def _stamp(path: Path) -> list[Any] | None:
-    """Give size and time of modification; ``None`` for a file that is not there.
+    """Return size and time of modification; ``None`` for a file that is not there.
 
-    Of links, also what they point to, as another file may be of the same size and time; of GIFTI
-    files, those of the file beside it that may have the values; of others, those of a table
-    beside it that names their numbers.
+    For links, this includes their target, because another file may have the same size and time. It
+    also includes files beside it: the file of values of a GIFTI file, or the table with names of
+    labels.
     """
     try:
         status = path.stat()

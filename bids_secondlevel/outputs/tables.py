@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CHARACTERS = {int: "-0123456789", float: "-+.0123456789e"}
-"""What numbers are written with; Python and pandas take many other things for numbers."""
+"""Characters of numbers; Python and pandas would accept many other texts as numbers."""
 
 
 def write_table(
@@ -54,20 +54,20 @@ def encode_table(
     Parameters
     ----------
     path
-        Of the ``.tsv``; the ``.json`` lies beside it.
+        Path of the ``.tsv``; the ``.json`` is written beside it.
     table : DataFrame
-        Other columns than those of `schema` are not written.
+        Columns that are not in `schema` are not written.
     metadata
-        What else the sidecar says.
+        Other content of the sidecar.
     entities
-        Columns that are also entities of the file's name. pybids refuses a whole dataset in
-        which the sidecar has another value for such a key than the name, so their description
-        stands under ``EntityColumns``.
+        Columns that are also entities of the file name. Their descriptions are under
+        ``EntityColumns``, because pybids refuses a dataset if sidecar and name have different
+        values for a key.
 
     Returns
     -------
     dict of Path to bytes
-        The data dictionary, then the table, which stands for both.
+        The data dictionary, then the table, which marks both as complete.
     """
     there = {n: c for n, c in schema.items() if not c.is_optional or _has_values(table[n])}
     columns = [_written(table[name], declared) for name, declared in there.items()]
@@ -115,7 +115,7 @@ def read_table(path: Path, schema: Schema) -> "pd.DataFrame":
     Raises
     ------
     DataError
-        If it cannot be read or is not such a table.
+        If the file cannot be read or is not such a table.
     """
     return _parse(path, table_text(path), schema)
 
@@ -142,9 +142,9 @@ def parse_tables(
     Returns
     -------
     table : DataFrame
-        Its index says of each row the place of its table in `texts`.
+        Its index is the position of each row's table in `texts`.
     unreadable : dict of Path to DataError
-        What is no such table, and why.
+        Files that are not such tables, and the reasons.
     """
     import pandas as pd
 
@@ -164,12 +164,12 @@ def parse_tables(
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:
-    """Read the JSON beside a table of ours.
+    """Read the JSON file of a table of this program.
 
     Raises
     ------
     DataError
-        If it is missing or broken.
+        If it is missing or damaged.
     """
     sidecar = path.with_suffix(".json")
     try:
@@ -184,7 +184,7 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _no_table(path: Path, error: Exception) -> DataError:
@@ -209,9 +209,9 @@ def _parse(path: Path, text: str, schema: Schema) -> "pd.DataFrame":
 
 
 def _parse_together(texts: Sequence[str], schema: Schema) -> "pd.DataFrame | None":
-    """Parse many tables at once, a tenth of the time; ``None`` if anything is odd in one.
+    """Parse many tables at once, ten times faster; ``None`` if any of them is unusual.
 
-    Without quotation marks each line is a row, so that a row can be found in its file.
+    Without quotation marks each line is a row, so the file of a row is known.
     """
     header = texts[0].partition("\n")[0] + "\n" if texts else ""
     if not all(text.startswith(header) and text.endswith("\n") for text in texts):
@@ -228,10 +228,10 @@ def _parse_together(texts: Sequence[str], schema: Schema) -> "pd.DataFrame | Non
 
 
 def _cells(text: str) -> "pd.DataFrame":
-    """Take a table apart; a line that is too short is filled up with empty text."""
+    """Split a table into cells; short lines are filled with empty text."""
     import pandas as pd
 
-    # As categories each text is in memory once, also after it has become a string again.
+    # With categories each text is in memory once, even after conversion back to strings.
     read = pd.read_csv(io.StringIO(text), sep="\t", header=None, dtype="category", na_filter=False)
     lines = read.astype("str")
     names = lines.iloc[0].tolist()
@@ -241,7 +241,7 @@ def _cells(text: str) -> "pd.DataFrame":
 
 
 def _typed(cells: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
-    """Give each column its type, and check its values."""
+    """Convert each column to its type, and check its values."""
     import pandas as pd
 
     absent = {name: MISSING for name, declared in schema.items() if declared.is_optional}
@@ -263,7 +263,7 @@ def _texts(name: str, cells: "pd.Series[str]", declared: Column) -> "pd.Series[s
         there = {level for value in there for level in value.split(";")}
     odd = sorted(map(repr, there - levels)) if declared.levels else []
     if odd:
-        raise ValueError(f"column {name} holds {', '.join(odd)}, which is none of its values")
+        raise ValueError(f"column {name} has the value {', '.join(odd)}, which is not allowed")
     return cells
 
 

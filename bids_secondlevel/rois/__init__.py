@@ -1,1 +1,1 @@
-"""Retinotopy and localizer make regions of interest; maps are measured in them. Pure."""
+"""Define ROIs by retinotopy and localizer, and measure maps in them. Pure."""

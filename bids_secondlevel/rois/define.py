@@ -1,8 +1,7 @@
-"""Define regions of interest: retinotopy and localizer and a rule make masks.
+"""Define ROIs: make masks from retinotopy, localizer and a rule.
 
-Everything is per hemisphere. Comparisons are strict, and made in the precision in which a map
-is stored: a z value of 1.96 stored as a 32-bit float is not greater than 1.96. NaN compares as
-outside.
+Everything is per hemisphere. Comparisons are strict, in the precision of the map: a z value of 1.96
+stored as a 32-bit float is not greater than 1.96. NaN is outside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from bids_secondlevel.maps.cortex import Cortex
 def individual_rois(
     definitions: Sequence[RoiDefinition], cortex: Bilateral[Cortex]
 ) -> Bilateral[Rois]:
-    """Define all ROIs in each hemisphere: what lies in retinotopy and localizer mask."""
+    """Define all ROIs in each hemisphere: the vertices in both retinotopy and localizer mask."""
     return cortex.map(lambda half: define_rois(definitions, half.retinotopy, half.localizer))
 
 
@@ -39,7 +38,7 @@ def define_rois(
     Returns
     -------
     mapping of str to RoiMasks
-        By the name of the ROI; a part that could not be had is its reason.
+        Masks by the name of the ROI; a missing mask is replaced by the reason.
     """
     parts = {roi.name: _define(roi, retinotopy, z_maps) for roi in definitions}
     masks = [part.roi for part in parts.values()]
@@ -48,7 +47,7 @@ def define_rois(
         own = parts[roi.name]
         if not roi.rule.exclusive or isinstance(own.roi, Absent):
             continue
-        if absent is not None:  # whether another ROI has a vertex too cannot be known
+        if absent is not None:  # overlap with another ROI is unknown
             parts[roi.name] = replace(own, roi=absent)
             continue
         passes = np.sum([mask for mask in masks if not isinstance(mask, Absent)], axis=0)
@@ -59,7 +58,7 @@ def define_rois(
 def lacking(
     cortex: Bilateral[Cortex], rois: Bilateral[Rois], sides: Sequence[Hemisphere]
 ) -> list[Absent]:
-    """List what could not be had of what defines the ROIs, in the hemispheres given."""
+    """List the missing parts of the definition of ROIs, in the given hemispheres."""
     parts: list[object] = [cortex[side].retinotopy for side in sides]
     for side in sides:
         parts += [*cortex[side].localizer.values(), *(masks.roi for masks in rois[side].values())]
@@ -67,13 +66,13 @@ def lacking(
 
 
 def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
-    """Find the vertices of the chosen visual areas within the limits of a rule.
+    """Find the vertices of the chosen visual areas within the ranges of a rule.
 
     Parameters
     ----------
     retinotopy
-        Maps of one hemisphere, ``n_vertices`` values each. Polar angle and variance explained
-        are needed if the rule speaks of them.
+        Maps of one hemisphere, ``n_vertices`` values each. Polar angle and variance explained are
+        needed if the rule uses them.
 
     Returns
     -------
@@ -104,7 +103,7 @@ def retinotopy_mask(retinotopy: Retinotopy, rule: RoiRule) -> Mask:
 
 
 def wedge(polar_angle: Array, limits: tuple[float, float]) -> Mask:
-    """Find the angles of the visual field that lie clockwise between two limits.
+    """Find the polar angles in a range, clockwise from its first end.
 
     Parameters
     ----------
@@ -112,8 +111,8 @@ def wedge(polar_angle: Array, limits: tuple[float, float]) -> Mask:
         Degrees clockwise from the upper vertical meridian, -180 to 180: the right visual field
         is positive.
     limits
-        In the same unit. Where the first is greater, the wedge goes across the lower vertical
-        meridian.
+        Ends of the range, in degrees. If the first is greater, the range includes the lower
+        vertical meridian.
 
     Returns
     -------
@@ -142,14 +141,14 @@ def localizer_mask(z: Array, rule: RoiRule, within: Mask | None = None) -> Mask:
     rule
         Its kind of threshold, threshold and tail.
     within : (n_vertices,) array of bool, optional
-        The retinotopic part, for the kinds of threshold that depend on it.
+        The retinotopy mask, for kinds of threshold that depend on it.
 
     Returns
     -------
     (n_vertices,) array of bool
-        For ``top-n``, ``top-percent`` and ``fdr``, vertices of the retinotopic part only. Of
-        equal z values those of the first vertices are taken; the ranking is on z, as p values
-        underflow. An infinite z is the most extreme one.
+        For ``top-n``, ``top-percent`` and ``fdr``, only vertices of the retinotopy mask. Ties of z
+        are resolved by vertex order. The ranking uses z, because p values underflow. An infinite z
+        is the most extreme.
 
     References
     ----------
@@ -166,7 +165,7 @@ def localizer_mask(z: Array, rule: RoiRule, within: Mask | None = None) -> Mask:
     """
     extremity = {"greater": z, "less": -z, "two-sided": np.abs(z)}[rule.tail]
     if rule.threshold_kind == "z":
-        # A Python float takes the precision of the array it is compared with (NumPy's NEP 50).
+        # A Python float is compared in the precision of the array (NumPy's NEP 50).
         mask: Mask = extremity > float(rule.localizer_threshold)
         return mask
     candidates = ~np.isnan(z) if within is None else ~np.isnan(z) & within
@@ -178,11 +177,11 @@ def localizer_mask(z: Array, rule: RoiRule, within: Mask | None = None) -> Mask:
 
 
 def _count(ranked: Array, rule: RoiRule) -> int:
-    """Say how many of the ranked vertices, the most extreme first, are selected."""
+    """Count how many of the ranked vertices, the most extreme first, are selected."""
     if rule.threshold_kind == "top-n":
         return int(rule.localizer_threshold)
     if rule.threshold_kind == "top-percent":
-        # Not a vertex more than asked for; the tiny addition undoes binary fractions.
+        # Never a vertex too many; the tiny addition removes rounding errors of binary fractions.
         return max(1, int(ranked.size * rule.localizer_threshold / 100 + 1e-9))
     from scipy.special import ndtr
 
@@ -214,7 +213,9 @@ def _retinotopic_part(roi: RoiDefinition, retinotopy: Retinotopy | Absent) -> Ma
         ),
     ):
         if is_needed and values is None:
-            message = f"ROI {roi.name} needs the map of {name} of the same source; there is none."
+            message = (
+                f"ROI {roi.name} needs a map of {name} from the same source, but none was found."
+            )
             return Absent("missing_retinotopy", InputMissingError(message))
     for name in roi.rule.other_areas:
         area = retinotopy.other_areas[name]
@@ -245,12 +246,12 @@ def _localize(
 
 
 def intersect(retinotopic: Mask | Absent, localized: Mask | Absent) -> Mask | Absent:
-    """Keep what lies in both masks: the individual ROI.
+    """Intersect two masks: the individual ROI.
 
     Returns
     -------
     (n_vertices,) array of bool or Absent
-        The reason for the absence of a mask stands for the ROI.
+        If a mask is missing, the reason is returned.
 
     Raises
     ------
@@ -262,6 +263,6 @@ def intersect(retinotopic: Mask | Absent, localized: Mask | Absent) -> Mask | Ab
     if isinstance(localized, Absent):
         return localized
     if retinotopic.shape != localized.shape:
-        raise ValueError(f"masks of {retinotopic.size} and {localized.size} vertices")
+        raise ValueError(f"masks have {retinotopic.size} and {localized.size} vertices")
     roi: Mask = retinotopic & localized
     return roi

@@ -1,4 +1,4 @@
-"""The rows of the table of estimates, and what names them."""
+"""The rows of the table of estimates, and their keys."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from bids_secondlevel.rois.flags import FLAGS
 Independence = Literal["independent", "crossvalidated", "circular"]
 
 INDEPENDENCE: Mapping[Independence, str] = {
-    "independent": "the map does not stem from the localizer task that defined the ROI",
-    "crossvalidated": "ROI and map come from different runs of the localizer task",
-    "circular": "the map stems from the localizer task that defined the ROI; its mean is biased "
-    "towards activation and no test is reported on it",
+    "independent": "the map is not from the localizer data that defined the ROI",
+    "crossvalidated": "ROI and map are from different runs of the localizer task",
+    "circular": "the map is from the localizer data that defined the ROI; its mean is biased by "
+    "selection, and it is not tested",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class EstimateRow:
-    """One number measured for a participant, and everything that belongs to it.
+    """One estimate of a participant, with its keys and descriptive columns.
 
-    This is the only declaration of the columns of the estimates tables: their order, their
-    types, and their description in the sidecar. ``None`` is written as ``n/a``.
+    The only declaration of the columns of tables of estimates: their order, types, and descriptions
+    in the sidecar. ``None`` is written as ``n/a``.
     """
 
     participant_id: str = column()
@@ -32,8 +32,8 @@ class EstimateRow:
     task: str = column()
     contrast: str = column()
     roi: str = column(
-        "region of interest, named after the localizer contrast that defines it "
-        "or as configured; Rois in this file says how each is defined"
+        "ROI, named after the localizer contrast that defines it or by the config file; its "
+        "definition is under Rois in this file"
     )
     hemi: str = column(
         "hemisphere",
@@ -46,61 +46,63 @@ class EstimateRow:
     space: str | None = column()
     statistic: str = column()
     estimate: float | None = column(
-        "mean over the finite vertices of the ROI, unless Summary in this file says otherwise",
-        units="those of the measured map",
+        "mean over the vertices of the ROI with data, or another summary given under Summary in "
+        "this file",
+        units="units of the measured map",
         default=None,
     )
     sd: float | None = column(
-        "standard deviation over the finite vertices of the ROI (n - 1 in the denominator); n/a "
-        "below two vertices",
-        units="those of the measured map",
+        "standard deviation over the vertices of the ROI with data (denominator n - 1); n/a for "
+        "fewer than two vertices",
+        units="units of the measured map",
         default=None,
     )
     median: float | None = column(
-        "median over the finite vertices of the ROI",
-        units="those of the measured map",
+        "median over the vertices of the ROI with data",
+        units="units of the measured map",
         default=None,
     )
     n_vertices: int | None = column(
-        "number of vertices of the ROI, in volumes of voxels", default=None
+        "number of vertices of the ROI (in volumes, voxels)", default=None
     )
     n_finite: int | None = column(
-        "number of vertices of the ROI that are neither NaN nor infinite in the map", default=None
+        "number of vertices of the ROI with data (not NaN or infinite in the map)", default=None
     )
     coverage: float | None = column("n_finite divided by n_vertices", default=None)
     area_mm2: float | None = column(
-        "area of the ROI on the participant's own midthickness (or white) surface; n/a where no "
-        "such surface was used",
+        "area of the ROI on the participant's own midthickness (or white) surface; n/a without "
+        "such a surface",
         units="mm^2",
         default=None,
     )
     volume_mm3: float | None = column(
-        "volume of the ROI; only where maps are volumes",
+        "volume of the ROI; only for maps in volumes",
         units="mm^3",
         is_optional=True,
         default=None,
     )
     n_runs: int | None = column(
-        "number of run-level maps that this program combined into the measured map; 1 where the "
-        "first-level tool gave a single map; for crossvalidated estimates the number of runs left "
-        "out in turn, over which all columns are averaged",
+        "number of maps of runs that the program combined; 1 if the first-level tool gave a single "
+        "map; for crossvalidated estimates the number of folds over which all columns are averaged",
         default=None,
     )
     status: Status = column(
-        "whether a number could be had, and if not, why", levels=STATUSES, default="ok"
+        "ok if the estimate exists, otherwise the reason why it is missing",
+        levels=STATUSES,
+        default="ok",
     )
     independence: Independence = column(
-        "whether the number was measured on the data that defined its ROI",
+        "whether the estimate was measured on the data that defined its ROI",
         levels=INDEPENDENCE,
         default="independent",
     )
     flags: str | None = column(
-        "what speaks against using the number as it is", levels=FLAGS, is_list=True, default=None
+        "warnings about the estimate", levels=FLAGS, is_list=True, default=None
     )
 
     @property
     def key(self) -> tuple[str | None, ...]:
-        """What names this row: the values of the columns :data:`KEY`."""
+        """The key of this row: the values of the columns :data:`KEY`."""
         return _key_of(self)
 
 

@@ -1,4 +1,4 @@
-"""What speaks against using a number as it is."""
+"""Warnings about single estimates."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -18,16 +18,16 @@ MINOR_HEMISPHERE = 0.1
 
 FLAGS: Mapping[Flag, str] = {
     "low_coverage": f"coverage is below {LOW_COVERAGE}",
-    "small_roi": f"the ROI has fewer than {SMALL_ROI} vertices, in volumes voxels",
-    "minor_hemisphere": f"less than {MINOR_HEMISPHERE:.0%} of the ROI lies in this hemisphere",
-    "few_runs": "fewer runs than the first participants of the study have of this contrast",
+    "small_roi": f"the ROI has fewer than {SMALL_ROI} vertices (in volumes, voxels)",
+    "minor_hemisphere": f"less than {MINOR_HEMISPHERE:.0%} of the ROI is in this hemisphere",
+    "few_runs": "this contrast has fewer runs than in the first participants of the study",
     "few_folds": "in a fold of the cross-validation the ROI was empty or could not be measured",
 }
 """Every flag with its meaning."""
 
 
 def joined(flags: Collection[Flag]) -> str | None:
-    """Write flags as the value of a column, always in the same order.
+    """Join flags to the value of a column, always in the same order.
 
     Examples
     --------
@@ -38,18 +38,18 @@ def joined(flags: Collection[Flag]) -> str | None:
 
 
 def flags_in(value: str | None) -> set[Flag]:
-    """Take the value of a column apart."""
+    """Split the value of a column into flags."""
     return {flag for flag in FLAGS if flag in (value or "").split(";")}
 
 
 def has_flag(values: "pd.Series[str]", flag: Flag) -> "pd.Series[bool]":
-    """Tell which values of a column hold a flag."""
-    # There are few different values, and as many rows as a study has estimates.
+    """Return which values of a column contain a flag."""
+    # There are few different values, but as many rows as estimates.
     return values.isin([value for value in values.unique() if flag in flags_in(value)])
 
 
 def size_flags(n_vertices: int | None, coverage: float | None) -> set[Flag]:
-    """Find what speaks against a number by how many vertices it was measured in."""
+    """Find flags of an estimate that depend on numbers of vertices."""
     flags: set[Flag] = set()
     if coverage is not None and coverage < LOW_COVERAGE:
         flags.add("low_coverage")
@@ -63,7 +63,7 @@ def is_minor(
     sides: Sequence[Hemisphere],
     regions: Bilateral[Mapping[str, Region | Absent]],
 ) -> bool:
-    """Tell whether a small part only of a ROI lies in the hemispheres given."""
+    """Return whether a small part only of an ROI lies in the hemispheres given."""
     sizes = {
         half: region.vertices.size
         for half in HEMISPHERES
@@ -74,7 +74,7 @@ def is_minor(
 
 
 def has_few_runs(contrast: Contrast, sides: Sequence[Hemisphere], plan: Plan) -> bool:
-    """Tell whether there are fewer runs than others have; a map without a run is of all runs."""
+    """Return whether there are fewer runs than others have; a map without a run is of all runs."""
     expected = plan.runs_elsewhere(contrast)
     units = [contrast.maps[side].units for side in sides if side in contrast.maps]
     return any(0 < len(of) < expected and all(run for _, run in of) for of in units)

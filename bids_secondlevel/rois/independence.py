@@ -1,4 +1,4 @@
-"""Whether a number was measured on the data that defined its ROI, and what to do about it."""
+"""Independence of estimates from the data that defined their ROIs, and cross-validation."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from bids_secondlevel.rois.flags import Flag, flags_in, joined, size_flags
 def independence(
     contrast: Contrast, roi: RoiDefinition, rois: Sequence[RoiDefinition]
 ) -> Independence:
-    """Tell whether maps stem from recordings of the localizer that defined a ROI.
+    """Return the independence of maps from the localizer recordings that defined an ROI.
 
     A ROI that excludes others is shaped by their localizer contrasts too.
     """
@@ -30,23 +30,24 @@ def cross_validated(
     runs: Sequence[tuple[str, EstimateRow]],
     held_out: Sequence[tuple[str, EstimateRow]],
 ) -> tuple[list[EstimateRow], list[tuple[str, EstimateRow]]]:
-    """Put cross-validated estimates in the place of circular ones.
+    """Replace circular estimates by cross-validated ones.
 
     Parameters
     ----------
     rows
-        Measured in the ROIs that all runs of the localizer define.
+        Estimates in the ROIs defined by all runs of the localizer.
     runs
-        Run by run, measured in the same ROIs.
+        Estimates of single runs in the same ROIs.
     held_out
-        Run by run, measured in the ROIs that the other runs define, with the run left out.
+        Estimates of single runs in the ROIs defined by the other runs, with the run left out.
 
     Returns
     -------
     rows : list of EstimateRow
-        In the order they had.
+        In the original order.
     runs : list of tuple of str and EstimateRow
-        Of cross-validated estimates the runs left out; in the order of `rows`, run by run.
+        For cross-validated estimates, those of the runs left out; in the order of `rows`, run by
+        run.
     """
     averaged = {row.key: row for row in average_folds(row for _, row in held_out)}
     rows = [
@@ -71,7 +72,7 @@ def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:
 
     A ROI is another one in each fold, so its size is averaged too. Folds without a number (an
     empty ROI) stay out and are flagged; `n_runs` says how many folds there were with one. If most
-    folds are without, so is their average: noise in one fold is not a ROI.
+    folds are without, so is their average: noise in one fold is not an ROI.
 
     References
     ----------
@@ -84,7 +85,7 @@ def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:
     return [_average(of_cell) for of_cell in folds.values()]
 
 
-# Folds with these are left out; with any other status, something is broken.
+# Folds with these are ignored; any other status means that something is wrong.
 _NOTHING_TO_MEASURE = ("ok", "empty_roi", "below_min_vertices", "no_finite_vertices")
 
 
@@ -122,6 +123,6 @@ def _average(rows: Sequence[EstimateRow]) -> EstimateRow:
 
 
 def _in_place_of(row: EstimateRow, averaged: EstimateRow) -> EstimateRow:
-    """Put an estimate in the place of a circular one; that has few runs, so it has few folds."""
+    """Replace a circular estimate; if it has few runs, the new one has few folds."""
     few_runs = flags_in(row.flags) & {"few_runs"}
     return replace(averaged, flags=joined(flags_in(averaged.flags) | few_runs))

@@ -1,4 +1,4 @@
-"""Measure maps inside regions of interest."""
+"""Measure maps inside ROIs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ def locate(rois: Bilateral[Rois], cortex: Bilateral[Cortex]) -> Regions:
 def region(
     roi: Mask | Absent, areas: Array | None = None, voxel_volume: float | None = None
 ) -> Region | Absent:
-    """Find the vertices of a ROI; `areas` are those of all ``n_vertices`` vertices.
+    """Find the vertices of an ROI; `areas` has one value for each of ``n_vertices`` vertices.
 
     Examples
     --------
@@ -59,10 +59,10 @@ def values_in(
 def measure(
     maps: Bilateral[Array | Absent], regions: Regions, contrast: Contrast, plan: Plan
 ) -> list[EstimateRow]:
-    """Measure the maps of a contrast in every ROI: a row for L, for R and for both together.
+    """Measure the maps of a contrast in every ROI: rows for L, R and both hemispheres.
 
-    ``both`` pools the vertices of the hemispheres (it is not the mean of two means), and has no
-    number if either hemisphere has none to pool.
+    ``both`` pools the vertices of the hemispheres (it is not the mean of two means). It is missing
+    if a hemisphere is missing.
     """
     rows = []
     for roi in plan.rois:
@@ -106,10 +106,10 @@ def summarize(
     summary: SummaryKind = "mean",
     min_vertices: int = 1,
 ) -> EstimateRow:
-    """Say in a row what a map holds inside a ROI, pooled over the hemispheres given.
+    """Summarize a map inside an ROI in a row, pooled over the given hemispheres.
 
-    Size and area of the ROI are known even if the map is absent. Sums are accumulated in 64-bit
-    floats; NaN and infinite values are left out.
+    Size and area of the ROI are given even if the map is missing. Sums use 64-bit floats; NaN and
+    infinite values are ignored.
     """
     there = [region for region in regions if not isinstance(region, Absent)]
     areas = [region.areas for region in there if region.areas is not None]
@@ -154,7 +154,7 @@ def _mean(finite: Array, weights: Array | None, summary: SummaryKind) -> float:
 
 
 def _inside(region: Region | Absent, values: Array | Absent) -> Array | Absent:
-    """Take the values of a map at the vertices of an ROI, or say why there are none."""
+    """Return the values of a map at the vertices of an ROI, or the reason of none."""
     absent = [part for part in (region, values) if isinstance(part, Absent)]
     if absent:
         return worst(absent)

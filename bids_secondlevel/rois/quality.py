@@ -1,8 +1,7 @@
-"""Describe the ROIs themselves: how large, in how many pieces, where in the visual field.
+"""Describe the ROIs: their sizes, patches, and positions in the visual field.
 
-Polar angles are those of the visual field, in degrees clockwise from the upper vertical
-meridian: 0 is up, 90 right, -90 left and 180 (or -180) down. Angles that are NaN or infinite
-count nowhere.
+Polar angles refer to the visual field, in degrees clockwise from the upper vertical
+meridian: 0 is up, 90 right, -90 left and 180 (or -180) down. NaN and infinite angles are ignored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,13 +36,13 @@ QUADRANTS: Mapping[Quadrant, str] = {
     "LL": "lower left visual field: polar angle between -180 and -90",
     "LR": "lower right visual field: polar angle between 90 and 180",
 }
-"""Quadrants of the visual field without their borders: a meridian belongs to none of them."""
+"""Quadrants of the visual field without the meridians between them."""
 
 TOLERANCE = 1e-6
-"""Length of a mean of unit vectors that counts as zero, and distance that counts as on a meridian.
+"""Length of a mean of unit vectors that is treated as zero, and distance treated as on a meridian.
 
-As angles are stored in 32 bits as a rule, less is rounding; on the unit circle, 1e-6 is about
-0.00006 degrees.
+Angles are usually stored in 32 bits, so smaller values are rounding errors; on the unit circle,
+1e-6 is about 0.00006 degrees.
 """
 
 _SIDES_TO_QUADRANT: Mapping[tuple[int, int], Quadrant] = {
@@ -64,37 +63,36 @@ class QualityRow:
     hemi: str = column()
     space: str | None = column()
     n_vertices: int | None = column(
-        "number of vertices of the ROI, in volumes of voxels", default=None
+        "number of vertices of the ROI (in volumes, voxels)", default=None
     )
     area_mm2: float | None = column(
-        "area of the ROI on the participant's own surface, where a vertex has a third of the area "
-        "of each triangle it belongs to; n/a where no such surface was used",
+        "area of the ROI on the participant's own surface (a vertex has a third of the area of "
+        "each of its triangles); n/a without such a surface",
         units="mm^2",
         default=None,
     )
     volume_mm3: float | None = column(
-        "volume of the ROI; only where maps are volumes",
+        "volume of the ROI; only for maps in volumes",
         units="mm^3",
         is_optional=True,
         default=None,
     )
     retinotopic_share: float | None = column(
-        "n_vertices divided by the number of vertices of the ROI's retinotopic part; n/a where "
-        "that is empty",
+        "n_vertices divided by the number of vertices of the retinotopy mask; n/a if that is empty",
         default=None,
     )
     n_patches: int | None = column(
-        "number of connected patches of the ROI on the surface mesh, or of voxels that share a "
-        "face; n/a where no mesh was used",
+        "number of connected patches of the ROI on the surface mesh (in volumes, of voxels that "
+        "share a face); n/a without a mesh",
         default=None,
     )
     largest_patch: int | None = column(
-        "number of vertices of the largest connected patch; n/a where no mesh was used",
+        "number of vertices of the largest connected patch; n/a without a mesh",
         default=None,
     )
     laterality_index: float | None = column(
-        "(L - R) / (L + R) of the numbers of vertices: 1 is left only, -1 right only; in rows of "
-        "both hemispheres, and n/a where both are empty",
+        "laterality index of the numbers of vertices, (L - R) / (L + R): 1 is left only, -1 is "
+        "right only; only in rows of both hemispheres, n/a if both are empty",
         default=None,
     )
     mean_eccentricity: float | None = column(
@@ -102,22 +100,22 @@ class QualityRow:
     )
     mean_polar_angle: float | None = column(
         "circular mean of the polar angles of the ROI's vertices in the visual field: 0 up, 90 "
-        "right, -90 left, 180 down; n/a where they cancel out",
+        "right, -90 left, 180 down; n/a if they cancel out",
         units="deg",
         default=None,
     )
     quadrant: Quadrant | None = column(
-        "quadrant of the visual field in which mean_polar_angle lies; n/a on a meridian",
+        "quadrant of the visual field of mean_polar_angle; n/a on a meridian",
         levels=QUADRANTS,
         default=None,
     )
     quadrant_agreement: float | None = column(
-        "share of the ROI's vertices (those with a polar angle) that lie in that quadrant; "
-        "vertices on a meridian do not",
+        "share of the ROI's vertices in that quadrant, among those with a polar angle; vertices on "
+        "a meridian are in no quadrant",
         default=None,
     )
     status: Status = column(
-        "whether there is an ROI to describe, and if not, why", levels=STATUSES, default="ok"
+        "ok if the ROI has vertices, otherwise the reason", levels=STATUSES, default="ok"
     )
 
 
@@ -130,21 +128,21 @@ class OverlapRow:
 
     participant_id: str = column()
     roi: str = column()
-    other_roi: str = column("region of interest it is compared with")
+    other_roi: str = column("ROI of the comparison")
     hemi: str = column()
     space: str | None = column()
     n_shared: int | None = column(
-        "number of vertices in both ROIs; n/a where one of them could not be defined, for the "
-        "reason in the table of their quality",
+        "number of vertices in both ROIs; n/a if one of them could not be defined (see the table "
+        "of quality for the reason)",
         default=None,
     )
     dice: float | None = column(
-        "Dice coefficient: 2 n_shared divided by the sum of the ROIs' vertices; n/a where both are "
+        "Dice coefficient: 2 n_shared divided by the sum of the ROIs' vertices; n/a if both are "
         "empty",
         default=None,
     )
     overlap_coefficient: float | None = column(
-        "n_shared divided by the number of vertices of the smaller ROI; n/a where that is empty",
+        "n_shared divided by the number of vertices of the smaller ROI; n/a if that is empty",
         default=None,
     )
 
@@ -155,10 +153,10 @@ OVERLAP_COLUMNS = columns(OverlapRow)
 def describe_rois(
     participant_id: str, rois: Bilateral[Rois], cortex: Bilateral[Cortex], plan: Plan
 ) -> list[QualityRow]:
-    """Describe every ROI: a row for L, for R and for both together, as far as asked for.
+    """Describe every ROI in rows for L, R and both hemispheres, as far as asked for.
 
-    What one hemisphere lacks is ``None`` in its row and in that of both. If a part is absent, the
-    row has its status and no value; so has that of both hemispheres.
+    Values that are unknown for one hemisphere are ``None`` in its row and in the row of both. If
+    the ROI is missing in one hemisphere, these rows have only its status.
 
     Raises
     ------
@@ -183,9 +181,9 @@ def describe_rois(
 
 
 def compare_rois(participant_id: str, rois: Bilateral[Rois], plan: Plan) -> list[OverlapRow]:
-    """Compare every pair of ROIs: a row for L, for R and for both together, as far as asked for.
+    """Compare every pair of ROIs in rows for L, R and both hemispheres, as far as asked for.
 
-    If a mask is absent, the row has no value; nor has that of both hemispheres.
+    If a mask is missing, its row and the row of both hemispheres have no values.
 
     Raises
     ------
@@ -216,7 +214,7 @@ def compare_rois(participant_id: str, rois: Bilateral[Rois], plan: Plan) -> list
 
 
 def _describe(key: QualityRow, rois: Sequence[RoiMasks], cortex: Sequence[Cortex]) -> QualityRow:
-    """Fill in the row of an ROI, pooled over the hemispheres given."""
+    """Make the row of an ROI, pooled over the given hemispheres."""
     parts = [part for masks in rois for part in (masks.roi, masks.retinotopic)]
     absent = [part for part in parts if isinstance(part, Absent)]
     if absent:
@@ -255,7 +253,7 @@ def _describe(key: QualityRow, rois: Sequence[RoiMasks], cortex: Sequence[Cortex
 def _compare(
     key: OverlapRow, rois: Sequence[Mask | Absent], others: Sequence[Mask | Absent]
 ) -> OverlapRow:
-    """Fill in the row of two ROIs, pooled over the hemispheres given."""
+    """Make the row of two ROIs, pooled over the given hemispheres."""
     masks, other_masks = _present(rois), _present(others)
     if len(masks) < len(rois) or len(other_masks) < len(others):
         return key
@@ -279,7 +277,7 @@ def _count(masks: Sequence[Mask]) -> int:
 
 
 def _pool(masks: Sequence[Mask], maps: Sequence[Array | None]) -> Array | None:
-    """Take the values at the vertices of an ROI, or nothing where a hemisphere has no map."""
+    """Return the values at the vertices of an ROI; nothing if a hemisphere has no map."""
     values = [
         _inside(mask, values)
         for mask, values in zip(masks, maps, strict=True)
@@ -290,7 +288,7 @@ def _pool(masks: Sequence[Mask], maps: Sequence[Array | None]) -> Array | None:
 
 def _inside(mask: Mask, values: Array) -> Array:
     if values.shape != mask.shape:
-        raise ValueError(f"a map of {values.size} and an ROI of {mask.size} vertices")
+        raise ValueError(f"the map has {values.size} and the ROI {mask.size} vertices")
     return values[mask].astype(np.float64)
 
 
@@ -299,7 +297,7 @@ def _finite(values: Array | None) -> Array:
 
 
 def _patch_sizes(masks: Sequence[Mask], meshes: Sequence[Triangles | None]) -> list[int] | None:
-    """Count the vertices of each patch, or nothing where a hemisphere has no mesh."""
+    """Count the vertices of each patch; nothing if a hemisphere has no mesh."""
     sizes: list[int] = []
     for mask, triangles in zip(masks, meshes, strict=True):
         if triangles is None:
@@ -329,7 +327,7 @@ def _position(angles: Array) -> tuple[float | None, Quadrant | None, float | Non
 
 
 def _sides(directions: Array) -> Array:
-    """Tell up (1) from down (-1), then right (1) from left (-1); 0 is on the meridian between.
+    """Return up (1) or down (-1), then right (1) or left (-1); 0 is on the meridian between.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Estimates of single runs, where those of several were combined into one."""
+"""Estimates of single runs, if several runs were combined."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +15,8 @@ RUN_COLUMNS: Schema = {
     "run": Column(str, "run of the measured map"),
     "estimate": replace(
         ESTIMATE_COLUMNS["estimate"],
-        description="as in the table of estimates, of this run alone; where that is "
-        "crossvalidated, in the ROI that the other runs define",
+        description="as in the table of estimates, for this run alone; for crossvalidated "
+        "estimates, in the ROI defined by the other runs",
     ),
     **{
         name: ESTIMATE_COLUMNS[name]
@@ -27,7 +27,7 @@ RUN_COLUMNS: Schema = {
 
 
 def run_table(rows: Sequence[tuple[str, EstimateRow]]) -> "pd.DataFrame":
-    """Put estimates that were measured in the maps of single runs into a table, each with its run.
+    """Make the table of estimates of single runs.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Vary the limits of the ROIs, to see whether a result depends on them."""
+"""The sweep: estimates under other thresholds and other ranges of eccentricity."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,16 +15,16 @@ SWEEP_COLUMNS: Schema = {
     **KEY_COLUMNS,
     "varied": Column(
         str,
-        "which limit was varied, the others being those of the ROI",
+        "what was varied; everything else is as in the definition of the ROI",
         levels={
             "threshold": "threshold of the localizer",
-            "eccentricity": "upper limit of eccentricity",
+            "eccentricity": "upper end of the range of eccentricity",
         },
     ),
     "value": Column(
         float,
-        "value of the varied limit",
-        units="that of the threshold, or degrees of visual angle",
+        "value of the varied threshold or upper end",
+        units="unit of the threshold, or degrees of visual angle",
     ),
     **{
         name: replace(ESTIMATE_COLUMNS[name], description="as in the table of estimates")
@@ -35,16 +35,16 @@ SWEEP_COLUMNS: Schema = {
         for name in ("n_vertices", "n_finite", "status", "independence")
     },
 }
-"""An estimate under other limits."""
+"""An estimate of the sweep."""
 
 
 def sweep_table(rows: Sequence[tuple[Variant, EstimateRow]]) -> "pd.DataFrame":
-    """Put estimates in the ROIs of variants into a table, each with the limit that was varied.
+    """Make the table of the sweep, with what was varied.
 
     Returns
     -------
     DataFrame
-        With :data:`SWEEP_COLUMNS`; a ROI that a variant leaves as it is has no row.
+        With :data:`SWEEP_COLUMNS`. ROIs that a variant does not change have no row.
     """
     import pandas as pd
 

@@ -1,7 +1,7 @@
-"""Responses by their place in the visual field: profiles over eccentricity and polar angle.
+"""Responses by position in the visual field: profiles over eccentricity and polar angle.
 
 If positions are given, there are profiles over the distance from each of them, too. All vertices of
-a visual area take part, whatever the limits of the ROIs. No localizer does, so no estimate is
+a visual area are used, also outside the ranges of the ROIs. No localizer is used, so no estimate is
 circular.
 """
 
@@ -61,16 +61,16 @@ VISUAL_FIELD_COLUMNS: Schema = {
     "hemi": KEY_COLUMNS["hemi"],
     "space": KEY_COLUMNS["space"],
     "statistic": KEY_COLUMNS["statistic"],
-    "profile": Column(str, "what the bins are of", levels=PROFILES),
-    "eccentricity_low": Column(float, "lower edge of the bin, which belongs to it", "deg"),
-    "eccentricity_high": Column(float, "upper edge of the bin, which does not", "deg"),
+    "profile": Column(str, "kind of bins", levels=PROFILES),
+    "eccentricity_low": Column(float, "lower edge of the bin, included", "deg"),
+    "eccentricity_high": Column(float, "upper edge of the bin, excluded", "deg"),
     "polar_angle_low": Column(
         float,
-        "lower edge of the bin, which belongs to it: clockwise from the upper vertical meridian, "
+        "lower edge of the bin, included: clockwise from the upper vertical meridian, "
         "negative in the left visual field; n/a in profiles over eccentricity",
         "deg",
     ),
-    "polar_angle_high": Column(float, "upper edge of the bin, which does not", "deg"),
+    "polar_angle_high": Column(float, "upper edge of the bin, excluded", "deg"),
     "position": Column(
         str,
         "position that distances are from (Positions in this file); own: the one that the contrast "
@@ -88,8 +88,8 @@ VISUAL_FIELD_COLUMNS: Schema = {
     ),
     "estimate": Column(
         float,
-        "mean over the finite vertices of the bin, weighted by their area if Summary in this file "
-        "says so; n/a if there is none, or if a hemisphere has no map",
+        "mean over the vertices of the bin with data, weighted by area if Summary in this file "
+        "says so; n/a if no vertex has data, or if the map of a hemisphere is missing",
         "those of the measured map",
     ),
     "n_vertices": Column(
@@ -99,7 +99,7 @@ VISUAL_FIELD_COLUMNS: Schema = {
     ),
     "n_finite": Column(int, "number of these that are neither NaN nor infinite in the map"),
 }
-"""The mean of a contrast in a part of the visual field."""
+"""The mean of a contrast in a bin of the visual field."""
 
 BIN = (
     "profile",
@@ -111,7 +111,7 @@ BIN = (
     "distance_low",
     "distance_high",
 )
-"""The columns that name a bin."""
+"""The columns that identify a bin."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -139,31 +139,31 @@ class _Edges:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Area:
-    """The vertices of a visual area in one hemisphere, and the bins that hold them."""
+    """The vertices of a visual area in one hemisphere, and their bins."""
 
     vertices: NDArray[np.intp]
     weights: Array
-    """Of each vertex in the mean of a bin; NaN if it is not known."""
+    """Weight of each vertex in the mean of a bin; NaN if unknown."""
     holds: "csr_array"
     """How much of a vertex (column) is in a bin (row): all of it, but of a receptive field."""
     reaches: "csr_array"
     """Whether that is half of it at least."""
     n_surface: int
-    """Vertices of the whole surface, which a map must have."""
+    """Number of vertices of the whole surface; a map must have as many."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VisualField:
-    """Where the vertices of the chosen visual areas lie in the visual field."""
+    """Positions of the vertices of the chosen visual areas in the visual field."""
 
     rows: "pd.DataFrame"
-    """The bins of each area and hemisphere, with their numbers of vertices; the index is the place
-    of a bin."""
+    """The bins of each area and hemisphere, with their numbers of vertices; the index is the
+    position of a bin."""
     n_bins: int
     lacks_positions: bool
     """Whether positions were given, and there are no polar angles to find them by."""
     areas: Mapping[str, Bilateral[_Area | None]]
-    """By name; ``None`` for a hemisphere in which the area is not known."""
+    """Areas by name; ``None`` for a hemisphere in which the area is unknown."""
 
 
 def locate_in_field(cortex: Bilateral[Cortex], plan: Plan) -> VisualField:
@@ -460,7 +460,7 @@ def _counts(area: _Area | None, n_bins: int) -> Array:
 def _sums(
     maps: Bilateral[Array | Absent], areas: Bilateral[_Area | None], n_bins: int, side: Hemisphere
 ) -> Array:
-    """Sum up weighted values, weights and numbers of finite vertices: (3, n_bins), or NaN."""
+    """Sum weighted values, weights and numbers of vertices with data: (3, n_bins), or NaN."""
     values, area = maps[side], areas[side]
     if area is None or isinstance(values, Absent) or values.shape != (area.n_surface,):
         return np.full((3, n_bins), np.nan)

@@ -42,7 +42,7 @@ PARTICIPANT_COLUMNS: Schema = {
     "retinotopy_source": Column(str, "which retinotopic maps defined the ROIs"),
     "rois": Column(str, "number of vertices of each ROI, in volumes of voxels"),
     "lowest_coverage": Column(
-        float, "smallest share of the vertices of a ROI that is finite in a map that is tested"
+        float, "smallest share of the vertices of an ROI that is finite in a map that is tested"
     ),
     "runs": Column(
         str, "number of runs that this program combined into the estimates of each task"
@@ -171,7 +171,7 @@ def _column(name: str) -> str:
 def _tested(estimates: "pd.DataFrame") -> "pd.DataFrame":
     """Keep the estimates that a verdict is about.
 
-    In a single hemisphere a ROI may well have no vertex. So if no rows pool both, a hemisphere
+    In a single hemisphere an ROI may well have no vertex. So if no rows pool both, a hemisphere
     without a number is passed over if the other one has it.
     """
     is_tested = estimates["independence"] != "circular"

@@ -107,7 +107,7 @@ def test_who_has_left_the_study_is_left_out(processed, output, caplog, spelled):
     assert statistic(output, **ATTEND)["n"] == "4"  # has a folder still
     shutil.rmtree(processed.root / "sub-04")
     assert group(processed, output) == 0
-    assert "Left out: sub-04. There are results, but neither a folder" in caplog.text
+    assert "Excluded: sub-04. There are results, but neither a folder" in caplog.text
     assert {row["participant_id"] for row in rows_of(output)} == {"sub-01", "sub-02", "sub-03"}
     assert statistic(output, **ATTEND)["mean"] == "42.0"
     assert group(processed, output, "--participant-label", "04") == 18
@@ -136,7 +136,7 @@ def test_results_of_another_study(processed, output, capsys):
         (processed.root / f"sub-{label}").rename(processed.root / f"sub-x{label}")
     name_in_table(processed, "x01")
     assert group(processed, output) == 66
-    assert "all tables are of participants who are not in" in capsys.readouterr().err
+    assert "all tables belong to participants that are not in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_participant_processed_with_fewer_tasks_is_named(processed, output, ca
     assert main([str(processed.root), str(output), *again]) == 0
     caplog.clear()
     assert group(processed, output) == 0
-    said = "sub-02: the tables have no rows of loc left, loc right, which others have"
+    said = "sub-02: no rows of loc left, loc right, which others have"
     assert caplog.text.count(said) == 1
     caplog.clear()
     assert group(processed, output, "--task-label", "main") == 0
@@ -179,7 +179,7 @@ def test_a_cell_that_one_participant_lacks_is_completed(processed, output, caplo
     (path,) = output.glob("sub-01/func/*_desc-roi_estimates.tsv")
     assert "ignore" not in {row["contrast"] for row in read_tsv(path)}
     assert group(processed, output) == 0
-    said = "sub-01, sub-02, sub-03: the tables have no rows of main ignore, which others have"
+    said = "sub-01, sub-02, sub-03: no rows of main ignore, which others have"
     assert said in caplog.text
     rows = [row for row in rows_of(output) if row["contrast"] == "ignore"]
     assert {row["participant_id"]: row["status"] for row in rows if row["hemi"] == "both"} == {
@@ -347,7 +347,7 @@ def test_a_stranger_among_the_excluded_is_told(processed, output, tmp_path, capl
         ("participant_id", "sub-02", "has no column reason"),
         ("subject\tnote", "sub-02\tmoved", "has no column participant_id and reason"),
         ("participant_id\treason", "sub 02\tmoved", "not a BIDS label"),
-        ("participant_id\treason", "02\tmoved\nsub-02\tslept", "names sub-02 twice"),
+        ("participant_id\treason", "02\tmoved\nsub-02\tslept", "has sub-02 twice"),
     ],
 )
 def test_a_wrong_list_of_exclusions(processed, output, tmp_path, capsys, *, header, line, message):
@@ -496,7 +496,7 @@ def test_results_of_other_settings_are_replaced_with_a_message(processed, output
     assert REPLACED not in caplog.text
     options = exclusions(tmp_path / "out.tsv", "02\tslept")
     assert group(processed, output, *options, "--analysis-name", "without01") == 0
-    assert "other participants were excluded before" in caplog.text
+    assert "other participants were excluded" in caplog.text
     assert group(processed, output, "--dry-run") == 0
     assert caplog.text.count(REPLACED) == 2
 
@@ -521,7 +521,7 @@ def test_results_of_other_rois_are_replaced_with_a_message(processed, output, ca
     options = ["--localizer-threshold", "2.2", "--no-report", "--n-procs", "1"]
     assert main([str(processed.root), str(output), "participant", *options]) == 0
     assert group(processed, output) == 0
-    assert "the ROIs were defined or measured differently before" in caplog.text
+    assert "the ROIs were defined or measured differently" in caplog.text
 
 
 def test_a_table_says_who_is_ready_and_why_not(processed, output, tmp_path):
@@ -563,14 +563,17 @@ def test_a_file_for_both_levels_that_asks_for_other_tables_is_warned_of(
     path = tmp_path / "both.toml"
     path.write_text('statistic = "effect"\nlocalizer-threshold = 1.96\nmin-coverage = 0.1\n')
     assert group(processed, output, "--config", str(path)) == 0
-    assert "--config asks for" not in caplog.text
+    assert "The config file asks for" not in caplog.text
     path.write_text('statistic = "z"\nsummary = "median"\n')
     assert group(processed, output, "--config", str(path)) == 0
-    told = "--config asks for --statistic z, and not effect and --summary median, and not mean, and"
+    told = (
+        "The config file asks for --statistic z instead of effect and --summary median instead of "
+        "mean, but"
+    )
     assert told in caplog.text
     path.write_text("eccentricity = [1, 4]\n")
     assert group(processed, output, "--config", str(path)) == 0
-    assert "--config asks for another definition of the ROIs, and the tables" in caplog.text
+    assert "The config file asks for another definition of the ROIs, but the tables" in caplog.text
 
 
 def test_a_run_ends_with_who_is_ready(processed, output, caplog, tmp_path):

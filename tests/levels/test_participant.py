@@ -296,7 +296,7 @@ def test_a_file_of_another_participant_is_not_used(group_study, output, caplog):
     foreign = path.with_name(path.name.replace("sub-02", "sub-03"))
     path.rename(foreign)
     assert level(group_study, output, "--participant-label", "02") == 65
-    assert f"{foreign}: in a folder of sub-02" in caplog.text
+    assert f"{foreign}: is in a folder of sub-02" in caplog.text
     assert estimates(output, "02")["main", "attend", "left", "R"]["status"] == "missing_map"
 
 

@@ -475,7 +475,10 @@ def test_the_group_has_tests_of_every_bin_as_long_as_there_are_profiles(tmp_path
 
     run_here(root, out, "participant", *options, "--no-visual-field", "--participant-label", "02")
     done = run_here(root, out, "group", "--no-report")
-    assert "No table of the visual field, so not in group_visualfield.tsv: sub-02" in done.stderr
+    assert (
+        "Not in group_visualfield.tsv, because they have no table of the visual field: sub-02"
+        in done.stderr
+    )
     assert (pd.read_csv(path, sep="\t")["n"] <= 1).all()
     bins = ("--eccentricity-bins", 0, 1, 3)
     run_here(root, out, "participant", *options, "--participant-label", "02", *bins)

@@ -485,7 +485,7 @@ class TestDoubtfulTables:
         for path in (output / "sub-05").rglob("*"):
             path.rename(path.with_name(path.name.replace("sub-01", "sub-05")))
         assert level(processed, output, name="group") == 1
-        assert "rows of other participants" in caplog.text
+        assert "rows of participants other than" in caplog.text
 
     @pytest.mark.parametrize("damage", ["half", "header", "status"])
     def test_a_damaged_table(self, processed, output, caplog, damage):

@@ -76,8 +76,8 @@ HEADER = "name\tside\tvalue\tcount\n"
         ("name\tname\tside\tvalue\tcount\n", "the same name"),
         (HEADER + "a\tL\t1\n", "column count holds what is no finite number"),
         (HEADER + "a\tL\t1\t1\t1\n", "Expected 4 fields"),
-        (HEADER + "a\tleft\t1\t1\n", "column side holds 'left'"),
-        (HEADER + "a\tn/a\t1\t1\n", "column side holds 'n/a'"),
+        (HEADER + "a\tleft\t1\t1\n", "column side has the value 'left'"),
+        (HEADER + "a\tn/a\t1\t1\n", "column side has the value 'n/a'"),
         *(
             (HEADER + f"a\tL\t{number}\t1\n", "column value holds what is no finite number")
             for number in ("nan", "inf", "1e400", "1_0", "\uff11", " 1", "", "0x1", "1E5")
@@ -154,5 +154,5 @@ class TestListsOfLevels:
     def test_others_are_refused(self, value, tmp_path):
         path = tmp_path / "x.tsv"
         write_table(path, frame_of_cells({"marks": ["a", value]}, self.SCHEMA), self.SCHEMA, {})
-        with pytest.raises(DataError, match="none of its values"):
+        with pytest.raises(DataError, match="which is not allowed"):
             read_table(path, self.SCHEMA)

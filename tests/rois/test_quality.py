@@ -170,7 +170,7 @@ def test_the_deepest_reason_stands_for_both():
 
 def test_a_map_of_another_length_is_a_mistake():
     maps = {"L": half(areas=np.ones(9)), "R": half("R")}
-    with pytest.raises(ValueError, match="a map of 9 and an ROI of 10 vertices"):
+    with pytest.raises(ValueError, match="the map has 9 and the ROI 10 vertices"):
         describe(mask(1), mask(1), maps)
 
 

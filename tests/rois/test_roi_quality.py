@@ -128,7 +128,7 @@ def test_a_polar_angle_wedge_on_files(with_surfaces, output):
 
 def test_a_wedge_needs_angles(study, output, caplog):
     assert level(study, output, "--polar-angle", "0", "90") == 66
-    assert "ROI left needs the map of polar angle (angle)" in caplog.text
+    assert "ROI left needs a map of polar angle (angle)" in caplog.text
 
 
 def test_a_missing_angle_costs_only_the_rois_with_a_wedge(study, output, tmp_path):

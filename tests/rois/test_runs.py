@@ -496,7 +496,7 @@ class TestGroup:
             misplaced = str(source).replace("sub-02", "sub-03")
             shutil.copy(source, misplaced)
         assert level(repeated, output, name="group") == 0
-        assert "has rows of other participants than sub-03" in caplog.text
+        assert "has rows of participants other than sub-03" in caplog.text
         whole = coefficients(output)["n/a", "runs", "icc21"]
         assert (whole["n"], whole["excluded"]) == ("3", "sub-03:0_runs")
 
