@@ -14,7 +14,7 @@ from study import COMMAND, make_study, read_tsv
 from bids_secondlevel.cli.parser import build_parser
 
 SHELLCHECK = shutil.which("shellcheck", path=f"{COMMAND.parent}:{os.environ['PATH']}")
-SCRIPTS = Path(generated.__file__).parent / "cluster"
+SCRIPTS = Path(generated.__file__).parent / "howto" / "cluster"
 
 # Runs what is handed in at once, task by task, as Slurm would; tells of each its exit code.
 SBATCH = """#!/bin/bash

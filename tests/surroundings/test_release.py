@@ -59,7 +59,7 @@ def test_one_name_of_the_image():
     assert json.loads((ROOT / "boutiques.json").read_text())["container-image"]["image"] == IMAGE
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/containers.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/howto/containers.md"])
 def test_commands_of_the_pages_name_the_image(name):
     commands = [match[0] for match in ENGINE.finditer((ROOT / name).read_text())]
     assert commands
@@ -71,7 +71,7 @@ def test_one_version():
     assert f"\nversion: {__version__}\n" in citation
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert re.findall(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE) == [__version__]
-    babs = (ROOT / "docs" / "cluster" / "babs.yaml").read_text()
+    babs = (ROOT / "docs" / "howto" / "cluster" / "babs.yaml").read_text()
     assert set(re.findall(r"\b\d+-\d+-\d+\b", babs)) == {__version__.replace(".", "-")}
     for path in published_texts():
         tags = re.findall(r"/bids_secondlevel:(\d[\w.]*)", path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def test_links_of_the_package_are_those_of_the_repository():
 
 
 def test_the_recipe_for_conda_forge_asks_for_what_the_project_asks_for():
-    recipe = yaml.safe_load((ROOT / "docs" / "conda-forge" / "recipe.yaml").read_text())
+    recipe = yaml.safe_load((ROOT / "docs" / "howto" / "conda-forge" / "recipe.yaml").read_text())
     assert recipe["context"]["version"] == __version__
     run = dict(text.split(" >=") for text in recipe["requirements"]["run"])
     assert run.pop("python") == "${{ python_min }}"
@@ -125,7 +125,7 @@ def test_one_command_sets_a_name_everywhere(copy, what, old):
     changed = {path.relative_to(copy).as_posix() for path in after if after[path] != before[path]}
     named = {path.relative_to(copy).as_posix() for path in before if old in before[path]}
     if what == "version":
-        named.add("docs/cluster/babs.yaml")  # which has it with hyphens
+        named.add("docs/howto/cluster/babs.yaml")  # which has it with hyphens
         named.discard("pyproject.toml")  # which has versions of others
     assert changed == named
     for name in changed:
