@@ -68,14 +68,14 @@ def definitions(draw):
 COMBINE = st.sampled_from(["all", "any"])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(definitions())
 def test_it_is_read_back_from_a_participants_sidecar(definition):
     sidecar = json.loads(json.dumps(definition.to_sidecar()))
     assert Definition.from_sidecar(sidecar, "x.json") == definition
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(definitions())
 def test_it_is_read_back_from_a_groups_sidecar_but_for_the_spheres(definition):
     sidecar = json.loads(json.dumps(definition.to_group_sidecar()))

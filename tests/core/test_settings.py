@@ -137,7 +137,7 @@ MEASURED = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(MEASURED, st.lists(OVERRIDES, max_size=2))
 def test_what_is_written_gives_the_same_settings_with_config(tmp_path_factory, options, changes):
     rules = [replace(options["rule"], **change) for change in changes]

@@ -319,7 +319,7 @@ def test_profiles_around_positions(tmp_path):
     assert done.returncode == 64
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32 - 1),
     st.floats(0.1, 20),
@@ -342,7 +342,7 @@ def test_distances_stay_the_same_if_everything_is_turned(seed, eccentricity, ang
     assert (field_distance(r, a, here) >= np.abs(r - eccentricity) - 1e-9).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
 def test_cells_and_distances_pool_to_the_same_mean(seed, n_angles):
     rng = np.random.default_rng(seed)

@@ -37,7 +37,7 @@ def assert_same(path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.sampled_from([*KINDS]).flatmap(
         lambda kind: arrays(np.dtype(kind), st.tuples(st.integers(1, 30)) | st.just((5, 3)))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from meshes import grid, icosphere
 
@@ -86,7 +86,6 @@ NEIGHBOURS = {
 }
 
 
-@settings(deadline=None)  # the first call imports scipy
 @given(mask=hnp.arrays(bool, GRID**2))
 def test_patches_are_those_of_a_flood_fill(mask):
     left, sizes = set(np.flatnonzero(mask).tolist()), []

@@ -64,7 +64,7 @@ def test_fsaverage5_is_the_first_vertices_of_fsaverage():
         assert np.array_equal(carried, np.arange(10242.0))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(20, 300), st.integers(1, 200))
 def test_weights_are_shares_and_linear_maps_are_carried_exactly(seed, n_source, n_target):
     source = Mesh(*uneven_sphere(n_source, seed))

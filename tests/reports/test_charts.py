@@ -159,7 +159,7 @@ def test_labels_keep_their_distance_and_stay_where_they_are_if_they_have_it(plac
         assert moved == pytest.approx(places)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 12), st.integers(1, 26))
 def test_every_panel_and_place_is_in_one_chart(n_panels, n_places, most, most_places):
     along = [f"contrast{i}" for i in range(n_places)]
@@ -184,7 +184,7 @@ def test_every_panel_and_place_is_in_one_chart(n_panels, n_places, most, most_pl
         assert len(part.panels) == 1 or len(part.panels) * n_along <= 48
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(1, 8), st.floats(1.2, 7.0), st.booleans())
 def test_panels_do_not_overlap_and_are_inside_the_figure(n, width, with_second):
     grid = PanelGrid(

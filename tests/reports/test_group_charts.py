@@ -93,7 +93,7 @@ def heights_of_means(chart):
     return [*np.concatenate(marks(chart, "mean"))[:, 1], *ends[:, 1], *ends[:, 2]]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(2, 20), st.integers(1, 5), st.floats(0, 0.9), st.integers(0, 99))
 @example(n=2, n_rois=2, gaps=0.5, seed=1)
 def test_every_participant_with_a_number_is_a_point_where_it_belongs(n, n_rois, gaps, seed):
@@ -301,7 +301,7 @@ def hash_of(row):
     return int(row.participant_id[-2:]) * (3 if row.hemi == "L" else 5)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(2, 9), st.integers(0, 99))
 def test_a_mirrored_study_has_the_same_chart(n, seed):
     rows = study(n, 2, 1, gaps=0.2, seed=seed)

@@ -207,7 +207,7 @@ def survives(name, folder, damage):
 def settings_of(n):
     return settings(
         max_examples=n,
-        deadline=5000,
+        deadline=30_000,  # a reader that never ends
         derandomize=True,
         database=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

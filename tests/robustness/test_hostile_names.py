@@ -213,7 +213,7 @@ TEXT = st.text(
 ).filter(lambda text: text != "n/a")
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@settings(max_examples=30, derandomize=True, database=None)
 @given(TEXT, TEXT, st.floats(allow_nan=False, allow_infinity=False))
 def test_tables_with_any_text_come_back_as_they_were(tmp_path_factory, one, two, number):
     path = tmp_path_factory.getbasetemp() / "any" / "x.tsv"

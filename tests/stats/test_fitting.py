@@ -111,7 +111,7 @@ def test_a_mixed_model_of_complete_data_equals_statsmodels(seed):
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 1.0, 20.0]), st.sampled_from([0.0, 0.3]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_mixed_model_maximizes_the_restricted_likelihood(seed, between, missing):
     values, design, owner = within_data(seed, between=between, missing=missing)
     fit = fit_linear_model(values, design, names(owner))
@@ -209,7 +209,7 @@ def test_only_what_the_design_tells_is_estimable():
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_units_and_order_do_not_matter(seed, of_values, of_column, is_mixed, random):
     values, design, owner = within_data(seed)
     if not is_mixed:

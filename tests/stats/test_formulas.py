@@ -175,7 +175,7 @@ def test_what_is_refused_is_named(text, named):
 
 
 @given(st.text(st.sampled_from("estimate~age+*:()[]{}`'\"._ 09,=-^%\\\n"), max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_a_formula_or_a_usage_error(text):
     try:
         formula = parse("estimate ~ " + text)
@@ -212,7 +212,7 @@ FORMULAS = [
 
 
 @given(st.integers(0, 1000), st.sampled_from(FORMULAS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_omnibus_test_compares_means_that_weigh_all_cells_alike(seed, text):
     """Combinations that are all 0 exactly where leaving the sum-coded columns out loses nothing."""
     data = random_data(seed)

@@ -451,7 +451,7 @@ def test_a_variance_at_its_bound_is_told():
 
 
 @given(st.integers(0, 1000), st.floats(-5, 5), st.randoms(use_true_random=False))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_units_and_order_do_not_matter(seed, exponent, random):
     rows, table = group_study(seed, n=9)
     scale = 10**exponent
