@@ -13,16 +13,22 @@ from pathlib import Path
 from bids_secondlevel.cli import main as cli
 from bids_secondlevel.core.errors import DONE, OutputError, SecondLevelError, UsageError
 from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.rows import each_row
 from bids_secondlevel.demo.study import (
     BETWEEN_SD,
+    FIELD_LIMIT,
     MAIN,
     NAME,
     PLANTED,
     draw_participants,
     flatten_fsaverage,
+    planted_in_field,
     simulate_participant,
     write_study,
 )
+
+_LARGEST_SHOWN = 16.0
+"""Degrees of eccentricity, of the printed profile."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,6 +123,7 @@ def result_text(output_dir: Path) -> str:
     for quadrant, planted in PLANTED.items():
         mean, low, high = found.loc[quadrant, ["mean", "ci95_low", "ci95_high"]]
         lines.append(f"{quadrant}    {planted:7.2f}   {mean:9.2f}   [{low:5.2f}, {high:5.2f}]")
+    lines += _field_lines(output_dir / "group_visualfield.tsv")
     table = "sub-01/func/sub-01_space-fsaverage5_desc-roi_estimates.tsv"
     mask = (
         "sub-01/func/sub-01_task-loc_hemi-R_space-fsaverage5_label-UL_desc-combined_mask.label.gii"
@@ -131,6 +138,38 @@ def result_text(output_dir: Path) -> str:
         f"  {output_dir / mask}",
     ]
     return "\n".join(lines)
+
+
+def _field_lines(path: Path) -> list[str]:
+    """Put responses above and below the horizontal meridian beside what was planted there."""
+    import pandas as pd
+
+    tests = pd.read_csv(path, sep="\t", na_values="n/a")
+    is_shown = (tests["profile"] == "cell") & (tests["contrast"] == "attendMinusIgnore")
+    cells = tests[is_shown & (tests["hemi"] == BOTH)]
+    is_upper = (cells["polar_angle_low"] >= -90) & (cells["polar_angle_high"] <= 90)
+    cells = cells.assign(half=is_upper.map({True: "U", False: "L"}))
+    found = cells.groupby(["eccentricity_low", "eccentricity_high", "half"])["mean"].mean()
+    lines = [
+        "",
+        "The same effect in the visual field, above and below the horizontal meridian: means of "
+        "the cells of",
+        f"each ring, without a localizer. It was planted up to {FIELD_LIMIT:g} degrees, within the "
+        "ring of 4 to 5.66 degrees.",
+        "",
+        "eccentricity      upper field            lower field",
+        "                  planted   estimated    planted   estimated",
+    ]
+    for ring in each_row(found.unstack("half").reset_index()):
+        low, high = ring.eccentricity_low, ring.eccentricity_high
+        line = f"{low:5.2f} to {high:5.2f}  "
+        for half, estimated in (("U", ring.U), ("L", ring.L)):
+            planted = planted_in_field(half, low, high)
+            said = "" if planted is None else f"{planted:.2f}"
+            line += f"{said:>9}{estimated:12.2f}  "
+        if high <= _LARGEST_SHOWN:
+            lines.append(line.rstrip())
+    return lines
 
 
 def _parse(argv: Sequence[str] | None) -> Path:

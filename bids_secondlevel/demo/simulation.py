@@ -200,7 +200,10 @@ def responds_to(
 
 
 def simulated_response(
-    amplitudes: Mapping[Quadrant, Sequence[float]], maps: PrfMaps, hemisphere: Hemisphere
+    amplitudes: Mapping[Quadrant, Sequence[float]],
+    maps: PrfMaps,
+    hemisphere: Hemisphere,
+    limit: float = 5.0,
 ) -> Array:
     """Give each vertex the response of the quadrant that its pRF centre lies in.
 
@@ -208,6 +211,8 @@ def simulated_response(
     ----------
     amplitudes
         Response to each condition, in percent signal change.
+    limit
+        Eccentricity in degrees up to which there is a stimulus.
 
     Returns
     -------
@@ -217,7 +222,7 @@ def simulated_response(
     n_conditions = len(next(iter(amplitudes.values())))
     response = np.zeros((n_conditions, maps.visual_area.size))
     for quadrant, amplitude in amplitudes.items():
-        mask = responds_to(quadrant, maps, hemisphere)
+        mask = responds_to(quadrant, maps, hemisphere, limit)
         response[:, mask] = np.array(amplitude)[:, None]
     return response
 

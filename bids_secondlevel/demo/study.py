@@ -31,6 +31,8 @@ NAME = "bids_secondlevel demo: a simulated study"
 """Name of the BIDS dataset, by which an earlier demo is recognized."""
 PLANTED: Mapping[Quadrant, float] = {"UL": 0.8, "UR": 0.4, "LL": 0.0, "LR": -0.3}
 """Mean effect of attention in each quadrant of the visual field, in percent signal change."""
+FIELD_LIMIT = 5.0
+"""Degrees of eccentricity up to which there is a stimulus, and an effect."""
 BETWEEN_SD = 0.15
 """Standard deviation of these effects between participants, in percent signal change."""
 
@@ -58,6 +60,7 @@ the retinotopy.
 
 Planted mean effect of attention (contrast attendMinusIgnore) for each quadrant of the visual
 field, in percent signal change: {", ".join(f"{q} {value:g}" for q, value in PLANTED.items())}.
+It ends at {FIELD_LIMIT:g} degrees of eccentricity.
 What was planted in each participant is in participants.tsv.
 """
 _README_FIRST_LEVEL = """\
@@ -126,6 +129,27 @@ class Participant:
     retinotopy: WedgeDipole
     """This participant's visual areas, a little larger or smaller than others', and turned."""
     seed: tuple[int, ...]
+
+
+def planted_in_field(half: str, low: float, high: float) -> float | None:
+    """Say which mean effect was planted in the upper or the lower half of a ring.
+
+    Parameters
+    ----------
+    half
+        ``U`` or ``L``.
+    low, high
+        Of eccentricity, in degrees.
+
+    Returns
+    -------
+    float or None
+        In percent signal change; ``None`` if the effect ends within the ring.
+    """
+    if low >= FIELD_LIMIT:
+        return 0.0
+    of_quadrants = [effect for quadrant, effect in PLANTED.items() if quadrant[0] == half]
+    return sum(of_quadrants) / len(of_quadrants) if high <= FIELD_LIMIT else None
 
 
 def draw_participants() -> tuple[Participant, ...]:
@@ -240,7 +264,8 @@ def simulate_participant(bids_dir: Path, participant: Participant, flat: Bilater
         _write_tsv(raw / f"{stem}_events.tsv", events, "%g")
         first_level = bids_dir / "derivatives" / "firstlevel" / subject / "func"
         for hemi, maps in retinotopy.items():
-            response = simulated_response(amplitudes(task, participant.effects), maps, hemi)
+            own = amplitudes(task, participant.effects)
+            response = simulated_response(own, maps, hemi, FIELD_LIMIT)
             for (contrast, statistic), values in fit(task, events, response, rng).items():
                 name = f"{stem}_hemi-{hemi}_space-{SPACE}_contrast-{contrast}_stat-{statistic}"
                 path = first_level / f"{name}_statmap.func.gii"

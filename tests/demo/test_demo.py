@@ -127,6 +127,47 @@ def test_the_localizer_is_marked_circular(simulated):
     assert float(row["mean"]) == pytest.approx(1.5, abs=0.1)
 
 
+def test_the_visual_field_shows_the_effect_where_it_was_planted(simulated):
+    """In the upper quadrants, in the lower right one the other way round, and up to 5 degrees."""
+    rows = [
+        row
+        for row in read_tsv(simulated.output / "group_visualfield.tsv")
+        if (row["contrast"], row["hemi"]) == ("attendMinusIgnore", "both")
+    ]
+    of_quadrants = {}
+    for row in rows:
+        low, high = float(row["eccentricity_low"]), float(row["eccentricity_high"])
+        if row["profile"] == "cell" and not low < 5 < high:
+            angle = (float(row["polar_angle_low"]) + float(row["polar_angle_high"])) / 2
+            quadrant = ("U" if abs(angle) < 90 else "L") + ("L" if angle < 0 else "R")
+            planted = PLANTED[quadrant] if high < 5 else 0
+            of_quadrants.setdefault((quadrant, low < 5), []).append(float(row["mean"]) - planted)
+            assert float(row["mean"]) == pytest.approx(planted, abs=0.4)
+    assert len(of_quadrants) == 8
+    for errors in of_quadrants.values():
+        assert np.mean(errors) == pytest.approx(0, abs=0.04)
+    # By receptive fields the border is blurred, the sides are not.
+    smooth = [row for row in rows if row["profile"] == "receptive_field"]
+    inner = [row for row in smooth if 2 <= float(row["eccentricity_low"]) < 3]
+    for row in inner:
+        angle = (float(row["polar_angle_low"]) + float(row["polar_angle_high"])) / 2
+        if abs(angle) < 60:
+            assert float(row["mean"]) > 0.2
+
+
+def test_the_profile_it_prints_is_the_result(simulated):
+    numbers = r"^ *([\d.]+) to +([\d.]+) +([-\d.]*) +(-?[\d.]+) +([-\d.]*) +(-?[\d.]+)$"
+    printed = re.findall(numbers, simulated.finished.stdout, re.MULTILINE)
+    assert len(printed) == 10
+    for low, high, *halves in printed:
+        for planted, estimated in (halves[:2], halves[2:]):
+            if float(low) < 5 < float(high):
+                assert not planted
+            else:
+                assert float(estimated) == pytest.approx(float(planted), abs=0.1)
+    assert [of[2] for of in printed].count("0.60") == 6
+
+
 @pytest.mark.parametrize("participant", PARTICIPANTS)
 def test_rois_lie_where_their_quadrant_is_seen(simulated, participant):
     """Left field in the right hemisphere, upper field in ventral V1; two stray vertices at most."""
