@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import numpy as np
 import pandas as pd
 import pytest
-from pictures import SVG, groups, is_linear, marks, texts
+from pictures import SVG, groups, is_linear, marks, parse, texts
 
 from bids_secondlevel.core.positions import Position
 from bids_secondlevel.reports.charts.field import (
@@ -202,6 +202,17 @@ def test_profiles_around_positions_are_those_of_the_own_one_if_there_is_one():
     assert {"UL", "UR", "own", "attend", "ignore"} <= set(texts(chart))
     assert "polar angle distance UL 0 to 30 degrees" in chart.alt
     assert draw_distances(study()) == []
+
+
+def test_many_curves_have_no_intervals():
+    few, many = (around(["own", "UL", "UR", "LL", "LR", "A"][:n]) for n in (1, 6))
+    for bins, n_shades, n_lines in ((few, 2, 6), (many[many["position"] != "own"], 0, 0)):
+        rows = bins.assign(ci95_low=bins["estimate"] - 1, ci95_high=bins["estimate"] + 1, n=9.0)
+        people = pd.concat([rows.assign(participant_id=f"sub-{i}") for i in range(3)])
+        (chart,) = draw_distances(rows, people)
+        assert sum(e.get("opacity") == "0.15" for e in parse(chart).iter()) == n_shades
+        assert len(groups(chart, "participant")) == n_lines
+        assert ("95 % confidence" in chart.caption) == bool(n_shades)
 
 
 def test_the_fovea_takes_more_room_than_its_degrees():

@@ -49,6 +49,7 @@ _IN_DEGREES = ("eccentricity", "distance")
 
 _COMPASS = ((-180, "lower"), (-90, "left"), (0, "upper"), (90, "right"), (180, "lower"))
 _MOST_PROFILES = 4  # contrasts in a chart
+_MOST_WITH_INTERVALS = 4  # curves in a panel
 _PANEL, _PANEL_HEIGHT, _BETWEEN, _TITLE = 3.2, 1.45, 0.3, 0.28  # inches
 _LEFT, _TOP, _LEGEND = 0.9, 0.15, 0.22
 _SIZE, _LETTER = 8.5, 0.085  # of letters in points; width of one in inches
@@ -127,8 +128,11 @@ def _draw(
     is_difference = bins["versus"] != MISSING
     contrasts = dict(grouped(bins[~is_difference], "contrast"))
     differing = bins[is_difference & (bins["p_corrected"] < SIGNIFICANT)]
-    everyone = None if participants is None else _those_of(participants, bins[~is_difference])
     colours = _colours(bins[~is_difference])
+    is_crowded = len(colours) > _MOST_WITH_INTERVALS
+    everyone = None
+    if participants is not None and not is_crowded:
+        everyone = _those_of(participants, bins[~is_difference])
     keys = _keys(colours, bins, has_lines=everyone is not None, has_stars=not differing.empty)
     width = _LEFT + 0.2 + len(profiles) * (_PANEL + _BETWEEN)
     lines = _in_lines(keys, width)
@@ -169,8 +173,15 @@ def _draw(
         name=name,
         svg=drawing.encode(title),
         title=title,
-        caption=_caption(bins, profiles, has_lines=everyone is not None, has_ranges=bool(ranges)),
+        caption=_caption(
+            bins,
+            profiles,
+            has_lines=everyone is not None,
+            has_ranges=bool(ranges),
+            has_intervals=not is_crowded,
+        ),
         alt=told,
+        width=width,
     )
 
 
@@ -210,7 +221,8 @@ def _draw_panel(  # noqa: PLR0917
                 with drawing.part("participant"):
                     at = panel.at(_middles(of_one), of_one["estimate"].to_numpy())
                     drawing.line(at, GREY if len(colours) == 1 else colour, 0.5, opacity=0.5)
-        _draw_curve(drawing, panel, of_curve, colour)
+        has_interval = "n" in bins and len(colours) <= _MOST_WITH_INTERVALS
+        _draw_curve(drawing, panel, of_curve, colour, has_interval=has_interval)
     if len(differing):
         with drawing.part("differing"):
             for x in panel.x.at(_middles(differing)):
@@ -290,7 +302,12 @@ def _draw_keys(drawing: Drawing, lines: Sequence[Sequence[_Key]], width: float) 
 
 
 def _caption(
-    bins: "pd.DataFrame", profiles: Sequence[str], *, has_lines: bool, has_ranges: bool
+    bins: "pd.DataFrame",
+    profiles: Sequence[str],
+    *,
+    has_lines: bool,
+    has_ranges: bool,
+    has_intervals: bool,
 ) -> str:
     if "distance" in profiles:
         has_own = (bins["position"] == OWN).any()
@@ -303,9 +320,11 @@ def _caption(
             f"{over if len(profiles) > 1 else ''}."
         )
     if "n" in bins:
+        intervals = " with 95 % confidence intervals (Student's t)" if has_intervals else ""
         caption += (
-            f" Means of up to {int(bins['n'].max())} participants with 95 % confidence intervals "
-            f"(Student's t). Filled: p_fwe < {SIGNIFICANT}, corrected for the bins of a profile."
+            f" Means of up to {int(bins['n'].max())} participants"
+            f"{intervals}. Filled: "
+            f"p_fwe < {SIGNIFICANT}, corrected for the bins of a profile."
         )
     if has_lines:
         caption += " A thin line for each participant."
@@ -391,11 +410,12 @@ def _draw_ground(
                 drawing.rectangle(low, bottom, high - low, top - bottom, GREY, opacity=0.1)
 
 
-def _draw_curve(drawing: Drawing, panel: Panel, bins: "pd.DataFrame", colour: str) -> None:
+def _draw_curve(
+    drawing: Drawing, panel: Panel, bins: "pd.DataFrame", colour: str, *, has_interval: bool
+) -> None:
     """Draw a curve with gaps where there is no number, and intervals if there are any."""
     x, y = _middles(bins), bins["estimate"].to_numpy()
-    is_group = "n" in bins
-    if is_group:
+    if has_interval:
         low, high = (bins[name].to_numpy() for name in ("ci95_low", "ci95_high"))
         known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
         for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
@@ -404,6 +424,7 @@ def _draw_curve(drawing: Drawing, panel: Panel, bins: "pd.DataFrame", colour: st
     points = panel.at(x, y)
     with drawing.part("curve"):
         drawing.line(points, colour, 1.4)
+    is_group = "n" in bins
     is_marked = (bins["p_corrected"] < SIGNIFICANT).to_numpy() if is_group else np.isfinite(y)
     with drawing.part("means"):
         for (across, up), is_filled in zip(points, is_marked, strict=True):
