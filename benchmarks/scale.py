@@ -1,18 +1,20 @@
-"""Speed and memory at the size of a large study, as ratios measured in one run.
+"""Speed and memory by the clock, as ratios measured in one run.
 
-Run with ``python benchmarks/scale.py``; ``--quick`` takes a minute, and ``--only`` a part of it.
-Studies have files at the density of fsaverage, copies (hard links) of those of one participant,
-in a derivative of first-level maps, one of FreeSurfer, and a tree as fMRIPrep leaves it, whose
-many files are empty. Compared with this program are
+``python benchmarks/scale.py`` takes about ten minutes on two idle CPUs, ``--quick`` one, and
+``--only`` a part of it. The study has hemispheres of 163,842 vertices, 24 contrasts and 4 ROIs.
+Each participant has the files of the first (hard links), among many that are not for this program.
+Compared with this program are
 
-- a loop as one would write it in a notebook: nibabel, each file loaded again inside the loops;
-- the floor: reading the same files once with nibabel, and nothing else;
+- the floor: reading the same maps once with nibabel, and nothing else;
+- a notebook that loads each file once, and keeps the maps of a participant in memory;
+- a notebook whose function takes a participant, a contrast, an ROI and a hemisphere, and loads
+  what it needs for this number, as is common;
 - ``BIDSLayout(root, derivatives=True)`` for finding the files.
 
-The program runs as it is installed, in processes of its own, and what a process costs before it
-does anything for a participant is left out: the time of many less that of one. Seconds are those
-of the processor, but for (e), (f) and ``--help``, which are by the clock. The table goes to
-standard output, with the load of the machine, on which the clock depends.
+Both notebooks average the contrasts in the ROIs of each hemisphere and test the averages across
+participants; they know no CIFTI, no missing file, no second space. The program runs as it is
+installed, in processes of its own. All times are by the clock and whole, from the start of Python
+to its end, but for those said to be of each participant: what many take without what one takes.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import nibabel as nib
 import numpy as np
@@ -39,6 +42,7 @@ QUADRANTS = ("UL", "UR", "LL", "LR")
 RETINOTOPY = ("varea", "eccen", "angle")
 SURFACES = ("white", "inflated", "sulc")
 LOW, HIGH, THRESHOLD = 0, 5, 1.96
+MARK = "<!-- what benchmarks/scale.py measured -->\n"
 
 
 @dataclass(frozen=True)
@@ -157,32 +161,80 @@ def write_maps(paths, size):
 # --- what the program is compared with
 
 
+def labels_of(n_participants):
+    return [f"{number:04d}" for number in range(1, n_participants + 1)]
+
+
+def cells_of(size):
+    """Each contrast in each ROI of each hemisphere."""
+    for task, contrast, stat in maps_of(size):
+        for quadrant in QUADRANTS if stat == "effect" else ():
+            for hemi in HEMISPHERES:
+                yield task, contrast, quadrant, hemi
+
+
+def inside(area, eccentricity, z):
+    return (area == 1) & (eccentricity > LOW) & (eccentricity < HIGH) & (z > THRESHOLD)
+
+
 def notebook(root, labels, size):
-    """Mean of each map in each ROI, as a script of a laboratory has it."""
+    """Load the files of each number, in a function that is called for each."""
+
+    def mean_of(paths, task, contrast, quadrant, hemi):
+        area = nib.load(paths["varea", hemi]).get_fdata().ravel()
+        eccentricity = nib.load(paths["eccen", hemi]).get_fdata().ravel()
+        z = nib.load(paths["loc", quadrant, "z", hemi]).agg_data()
+        effect = nib.load(paths[task, contrast, "effect", hemi]).agg_data()
+        return np.nanmean(effect[inside(area, eccentricity, z)])
+
+    every = {label: map_paths(root, label, size) for label in labels}
+    rows = [[mean_of(paths, *cell) for cell in cells_of(size)] for paths in every.values()]
+    return tested(rows)
+
+
+def careful_notebook(root, labels, size):
+    """Load each file once."""
     rows = []
     for label in labels:
         paths = map_paths(root, label, size)
-        for task, contrast, stat in maps_of(size):
-            if stat != "effect":
-                continue
-            for quadrant in QUADRANTS:
-                for hemi in HEMISPHERES:
-                    area = nib.load(paths["varea", hemi]).get_fdata().ravel()
-                    eccentricity = nib.load(paths["eccen", hemi]).get_fdata().ravel()
-                    z = nib.load(paths["loc", quadrant, "z", hemi]).agg_data()
-                    effect = nib.load(paths[task, contrast, stat, hemi]).agg_data()
-                    inside = (area == 1) & (eccentricity > LOW) & (eccentricity < HIGH)
-                    rows.append(np.nanmean(effect[inside & (z > THRESHOLD)]))
+        maps = {
+            key: nib.load(path).get_fdata().ravel()
+            if path.suffix == ".mgz"
+            else nib.load(path).agg_data()
+            for key, path in paths.items()
+            if key[0] in ("varea", "eccen", "loc", "main")
+        }
+        rois = {
+            (quadrant, hemi): inside(
+                maps["varea", hemi], maps["eccen", hemi], maps["loc", quadrant, "z", hemi]
+            )
+            for quadrant in QUADRANTS
+            for hemi in HEMISPHERES
+        }
+        rows.append(
+            [
+                np.nanmean(maps[task, contrast, "effect", hemi][rois[quadrant, hemi]])
+                for task, contrast, quadrant, hemi in cells_of(size)
+            ]
+        )
+    return tested(rows)
+
+
+def tested(rows):
+    from scipy.stats import ttest_1samp
+
+    if len(rows) > 1:
+        ttest_1samp(rows, 0)
     return rows
 
 
 def floor(root, labels, size):
-    """Read every file once."""
+    """Read every map once."""
     for label in labels:
-        for path in map_paths(root, label, size).values():
-            if path.suffix == ".mgz":
+        for key, path in map_paths(root, label, size).items():
+            if key[0] in RETINOTOPY:
                 np.asarray(nib.load(path).dataobj)
-            else:
+            elif key[0] not in SURFACES:
                 nib.load(path).agg_data()
 
 
@@ -204,17 +256,35 @@ def layout(root, _labels, _size):
     BIDSLayout(root, derivatives=True)
 
 
-WORK = {"notebook": notebook, "floor": floor, "discovery": ours_discovery, "layout": layout}
+def template(_root, _labels, _size):
+    from bids_secondlevel.maps.templates import surfaces_there
+
+    surfaces_there(["fsaverage", "fsLR"])
+
+
+WORK = {
+    "notebook": notebook,
+    "careful": careful_notebook,
+    "floor": floor,
+    "discovery": ours_discovery,
+    "layout": layout,
+    "template": template,
+}
+FIRST = {
+    "discovery": "bids.layout",
+    "layout": "bids",
+    "template": "bids_secondlevel.maps.templates",
+}
+"""What is imported before the time begins."""
 
 
 def work(name, root, n_participants, size):
-    """Do one of these in this process, and print the processor's seconds, imports left out."""
-    labels = [f"{number:04d}" for number in range(1, n_participants + 1)]
-    if name in ("discovery", "layout"):
-        importlib.import_module("bids.layout")
-    start = time.process_time()
-    WORK[name](root, labels, size)
-    print(time.process_time() - start)
+    """Do one of these in this process, and print the seconds without those of imports."""
+    if name in FIRST:
+        importlib.import_module(FIRST[name])
+    start = time.perf_counter()
+    WORK[name](root, labels_of(n_participants), size)
+    print(time.perf_counter() - start)
 
 
 # --- measuring
@@ -225,13 +295,13 @@ class Measured:
     """What a process took."""
 
     seconds: float
-    processor: float
     peak: float
+    """MiB, of its largest process."""
     output: str
 
 
 def run(command):
-    """Run a command; its peak memory in MiB is that of its largest process."""
+    """Run a command."""
     with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()
         process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output)
@@ -242,167 +312,187 @@ def run(command):
         text = output.read()
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}:\n{text}")
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+    return Measured(seconds, usage.ru_maxrss / 1024, text)
 
 
-def worked(name, root, n_participants, size):
-    """Do something else than this program in a process of its own; return the seconds."""
-    options = [f"--vertices={size.n_vertices}", f"--contrasts={size.n_contrasts}"]
-    command = [sys.executable, __file__, "--work", name, str(root), str(n_participants), *options]
-    return float(run(command).output.split()[-1])
+@dataclass(frozen=True)
+class Bench:
+    """A study, and how to measure with it."""
+
+    root: Path
+    size: Size
+    given: argparse.Namespace
+
+    @property
+    def output(self):
+        return self.root.parent / "output"
+
+    def worked(self, name, n_participants):
+        """Do something else than this program: the seconds, with and without start and imports."""
+        given = ["--level", self.size.level, "--contrasts", self.size.n_contrasts]
+        command = [sys.executable, __file__, "--work", name, self.root, n_participants, *given]
+        took = run(command)
+        return took.seconds, float(took.output.split()[-1])
+
+    def participants(self, n, *options, again=False):
+        """Run the participant level, from scratch unless said."""
+        if not again:
+            shutil.rmtree(self.output, ignore_errors=True)
+        labels = ("--participant-label", *labels_of(n))
+        return run([COMMAND, self.root, self.output, "participant", *labels, *options])
+
+    def group(self, *options):
+        return run([COMMAND, self.root, self.output, "group", *options])
+
+    def least(self, *options):
+        """Run the participant level several times; what disturbs it makes it longer."""
+        runs = [self.participants(*options) for _ in range(self.given.repeat)]
+        return min(runs, key=lambda run: run.seconds)
 
 
-def participants(root, output, n_participants, *options):
-    """Run the participant level from scratch."""
-    shutil.rmtree(output, ignore_errors=True)
-    labels = [f"{number:04d}" for number in range(1, n_participants + 1)]
-    command = [COMMAND, root, output, "participant", "--participant-label", *labels, *options]
-    return run(command)
+# --- the parts of the table: each yields rows of what was measured, and the result
 
 
-def each(measure, n_participants):
-    """Seconds of the processor per participant, without what a process costs with one."""
-    n_participants = max(n_participants, 2)
-    return (measure(n_participants).processor - measure(1).processor) / (n_participants - 1)
-
-
-# --- the parts of the table: each yields rows of what was measured, the result, and the goal
-
-
-def speed(studies, size, given):
-    """(a), (b), pages, and participants that are up to date."""
-    root, output, n = studies[0], studies[0].parent / "output", given.participants
-    alone = ("--n-procs", "1", "--no-report")
-    scripted = worked("notebook", root, 1, size)
-    floor_of_one = worked("floor", root, n, size) / n
-    ours = each(lambda count: participants(root, output, count, *alone), n)
-    floor_of_one = (floor_of_one + worked("floor", root, n, size) / n) / 2  # before and after
-    yield "reading the files once, per participant", f"{floor_of_one:.2f} s", ""
-    yield "participant level without pages, per participant", f"{ours:.2f} s", ""
-    yield "(a) loop of a notebook / ours", f"{scripted / ours:.1f}", "at least 5"
-    yield "(b) ours / reading the files once", f"{ours / floor_of_one:.2f}", "at most 1.5"
-    drawn = each(lambda count: participants(root, output, count, "--n-procs", "1"), min(n, 4))
-    yield "pages, per participant", f"{drawn - ours:.1f} s", ""
-    again = [COMMAND, root, output, "participant", *alone, "--participant-label"]
-    labels = [f"{number:04d}" for number in range(1, n + 1)]
-    participants(root, output, n, *alone)
-    skipped = each(lambda count: run([*again, *labels[:count]]), n)
-    yield "a participant that is up to date", f"{skipped:.3f} s", "under 0.3 s"
-
-
-def scaling(studies, _size, given):
-    """(e)"""
-    few, *_ = given.scaling
-    for n, what, options in (
-        (few, "with pages", ()),
-        *((n, "without pages", ("--no-report",)) for n in given.scaling),
-    ):
-        root = next(study for study in studies if len(list(study.glob("sub-*"))) >= n)
-        output = root.parent / "output"
-        one, two = (participants(root, output, n, *options, "--n-procs", k).seconds for k in "12")
-        shown = f"{one / two:.2f} ({one:.1f} s / {two:.1f} s)"
-        yield f"(e) {n} participants {what}, --n-procs 1 / 2", shown, "at least 1.7"
-
-
-def discovery(studies, size, given):
-    """(c)"""
-    seconds = {len(list(s.glob("sub-*"))): worked("discovery", s, 1, size) for s in studies}
-    shown = ", ".join(f"{value:.2f} s of {count}" for count, value in seconds.items())
-    yield "(c) finding the files of one participant", shown, "at most 0.5 s"
-    n = min(given.discovered, max(seconds))
-    each_of = worked("discovery", studies[-1], n, size) / n
-    yield f"(c) of {n} participants, each", f"{each_of * 1000:.0f} ms", "at most 60 ms"
-    n = min(seconds)
-    by_layout = worked("layout", studies[0], n, size) / n
-    ours = worked("discovery", studies[0], n, size) / n
-    yield f"(c) BIDSLayout of {n} participants / ours", f"{by_layout / ours:.0f}", ""
-
-
-def memory(studies, _size, given):
-    """(d)"""
-    root = studies[min(1, len(studies) - 1)]
-    output = root.parent / "output"
-    options = ("--n-procs", "1", "--no-report")
-    peaks = {n: participants(root, output, n, *options).peak for n in given.memory}
-    shown = ", ".join(f"{peak:.0f} MiB of {n}" for n, peak in peaks.items())
-    yield "(d) peak memory by number of participants", shown, "flat"
-
-
-def group(studies, _size, given):
-    """(f)"""
-    root, output = studies[0], studies[0].parent / "group"
-    participants(root, output, 1, "--no-report", "--n-procs", "1", "--contrasts", *given.contrasts8)
-    (table,) = output.glob("sub-0001/func/*_desc-roi_estimates.tsv")
-    n_rows = len(table.read_text().splitlines()) - 1
-    kinds = ("estimates", "quality", "overlap")
-    files = [path for kind in kinds for path in table.parent.glob(f"*_desc-roi_{kind}.*")]
-    written = {path: path.read_text() for path in files}
-    for number in range(2, given.group + 1):
-        label = f"sub-{number:04d}"
-        folder = output / label / "func"
-        folder.mkdir(parents=True)
-        for path, text in written.items():
-            name = path.name.replace("sub-0001", label)
-            (folder / name).write_text(text.replace("sub-0001", label))
-    for what, options in (("without", ["--no-report"]), ("with", [])):
-        took = run([COMMAND, root, output, "group", *options])
-        yield (
-            f"(f) group level, {given.group} participants x {n_rows} rows, {what} its page",
-            f"{took.seconds:.1f} s ({took.processor:.1f} s of the processor), {took.peak:.0f} MiB",
-            "under 10 s, 500 MB",
-        )
-
-
-def start(_studies, _size, _given):
+def start(bench):
     seconds = min(run([COMMAND, "--help"]).seconds for _ in range(5))
-    yield "--help", f"{seconds:.2f} s", "under 0.3 s"
+    yield "`--help`", f"{seconds:.2f} s"
+    _, seconds = bench.worked("template", 1)
+    yield "looking for TemplateFlow's surfaces on this computer", f"{1000 * seconds:.0f} ms"
+
+
+def floor_of_one(bench):
+    """Seconds to read the maps of a participant."""
+    n = bench.given.few
+    return bench.worked("floor", n)[1] / n
+
+
+def job(bench):
+    """One participant, as a job of a cluster."""
+    floor_seconds = floor_of_one(bench)
+    yield "reading the maps of a participant once (the floor)", f"{floor_seconds:.2f} s"
+    for what, options in (("with its page", ()), ("without", ("--no-report",))):
+        took = median(bench.participants(1, *options).seconds for _ in range(3))
+        shown = f"{took:.2f} s, {took / floor_seconds:.1f} times the floor"
+        yield f"one participant as a job, {what}", shown
+
+
+def scaling(bench):
+    """One process and two, with pages and without; what a participant and a page take."""
+    floor_seconds = floor_of_one(bench)
+    ways = {"without pages": ("--no-report",), "with pages": ()}  # pages stay for what follows
+    alone = {
+        what: median(bench.participants(1, *options).seconds for _ in range(3))
+        for what, options in ways.items()
+    }
+    peaks = {}
+    for n in (bench.given.few, bench.given.many):
+        each = {}
+        for what, options in ways.items():
+            two, one = (
+                bench.least(n, *options, "--n-procs", n_processes) for n_processes in (2, 1)
+            )
+            each[what] = (one.seconds - alone[what]) / (n - 1)
+            peaks[n] = one.peak
+            shown = f"{one.seconds / two.seconds:.2f} times as fast"
+            shown += f" ({one.seconds:.1f} s, {two.seconds:.1f} s)"
+            yield f"{n} participants {what}, two processes instead of one", shown
+        seconds = each["without pages"]
+        shown = f"{seconds:.2f} s, {seconds / floor_seconds:.2f} times the floor"
+        yield f"each of {n} participants, without its page", shown
+        yield f"the page of each of {n} participants", f"{each['with pages'] - seconds:.2f} s"
+    n = bench.given.many
+    sizes = [path.stat().st_size for path in bench.output.glob("sub-*.html")]
+    yield "size of a participant's page", f"{max(sizes) / 1e6:.2f} MB"
+    shown = ", ".join(f"{peak:.0f} MiB of {count}" for count, peak in peaks.items())
+    yield "most memory of a process, by the number of participants", shown
+    skipped, few = (bench.participants(count, "--n-procs", 1, again=True) for count in (n, 1))
+    yield (
+        "each participant that is up to date",
+        f"{(skipped.seconds - few.seconds) / (n - 1):.3f} s",
+    )
+
+
+def notebooks(bench):
+    """Participant and group level together, against notebooks."""
+    n, some = bench.given.compared, min(bench.given.compared, 4)
+    whole, inner = bench.worked("notebook", some)
+    slow = whole + inner / some * (n - some)
+    careful = bench.worked("careful", n)[0]
+    for what, options in (("without pages", ("--no-report",)), ("with pages", ())):
+        ours = bench.least(n, *options).seconds + bench.group(*options).seconds
+        shown = f"{slow / ours:.1f} times as long ({slow:.0f} s, {ours:.1f} s)"
+        yield f"{n} participants and their group {what}: notebook, files of each number", shown
+        shown = f"{careful / ours:.2f} times as long ({careful:.1f} s, {ours:.1f} s)"
+        yield f"{n} participants and their group {what}: notebook, each file once", shown
+
+
+def group(bench):
+    """The group level, with its page and without."""
+    for n in dict.fromkeys((min(20, bench.given.many), bench.given.many)):
+        bench.participants(n)
+        without, with_page = (bench.group(*of).seconds for of in (("--no-report",), ()))
+        shown = f"{without:.1f} s, and its page {with_page - without:.1f} s"
+        yield f"group level of {n} participants", shown
+
+
+def discovery(bench):
+    for n in (bench.given.few, bench.given.many):
+        seconds = bench.worked("discovery", n)[1] / n
+        yield f"finding the files of each of {n} participants", f"{1000 * seconds:.0f} ms"
+    by_layout = bench.worked("layout", 1)[1]
+    yield f"`BIDSLayout` of {bench.given.many} participants", f"{by_layout:.1f} s"
 
 
 PARTS = {
     "start": start,
-    "discovery": discovery,
-    "speed": speed,
+    "job": job,
     "scaling": scaling,
-    "memory": memory,
+    "notebooks": notebooks,
     "group": group,
+    "discovery": discovery,
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few small studies")
+    parser.add_argument("--quick", action="store_true", help="few participants, small maps")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--studies", type=int, nargs="+", default=[20, 200, 2000])
-    parser.add_argument("--participants", type=int, default=10, help="to measure speed with")
-    parser.add_argument("--discovered", type=int, default=500)
-    parser.add_argument("--scaling", type=int, nargs="+", default=[20, 100])
-    parser.add_argument("--memory", type=int, nargs="+", default=[2, 20, 100])
-    parser.add_argument("--group", type=int, default=2000)
-    parser.add_argument("--vertices", type=int, default=Size.n_vertices)
+    parser.add_argument("--few", type=int, default=12, help="participants")
+    parser.add_argument("--many", type=int, default=100, help="participants")
+    parser.add_argument("--compared", type=int, default=20, help="participants of the notebooks")
+    parser.add_argument("--level", type=int, default=Size.level, help="divisions of an icosahedron")
     parser.add_argument("--contrasts", type=int, default=Size.n_contrasts)
+    parser.add_argument("--repeat", type=int, default=1, help="times, of which the least counts")
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary one)")
+    parser.add_argument("--into", type=Path, help="a page whose table is replaced")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     if parser.parse_args().quick:
-        small = {"studies": [2, 4], "memory": [2, 4], "scaling": [2]}
-        parser.set_defaults(**small, participants=2, discovered=4, group=4)
+        parser.set_defaults(few=2, many=4, compared=3, level=5, contrasts=4)
     given = parser.parse_args()
-    size = Size(given.vertices, given.contrasts, 20 if given.quick else Size.n_other_files)
+    size = Size(given.level, given.contrasts, 20 if given.quick else Size.n_other_files)
     if given.work:
         name, root, count = given.work
         work(name, Path(root), int(count), size)
         return
-    given.contrasts8 = [contrast for task, contrast, _ in maps_of(size) if task == "main"][:8]
-    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs, {size.n_vertices} vertices, ")
-    print(f"{size.n_contrasts} + {len(QUADRANTS)} contrasts, {len(QUADRANTS)} ROIs\n")
-    print("| | measured | goal | load |\n|---|---|---|---|")
+    lines = [
+        f"Measured on {time.strftime('%Y-%m-%d')} with {os.cpu_count()} CPUs: "
+        f"{10 * 4**size.level + 2:,} vertices in each hemisphere, {size.n_contrasts} contrasts and "
+        f"those of the localizer, {len(QUADRANTS)} ROIs. The load is that of the last minute.",
+        "",
+        "| | measured | load |",
+        "|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        studies = []
-        for n_participants in given.studies:
-            studies.append(Path(folder) / f"study{n_participants}")
-            make_study(studies[-1], n_participants, size)
+        root = make_study(Path(folder) / "study", max(given.many, given.compared), size)
+        bench = Bench(root, size, given)
         for name in given.only:
-            for row in PARTS[name](studies, size, given):
-                print("|", " | ".join((*row, f"{os.getloadavg()[0]:.1f}")), "|", flush=True)
+            for row in PARTS[name](bench):
+                lines.append(f"| {' | '.join((*row, f'{os.getloadavg()[0]:.1f}'))} |")
+                print(lines[-1], flush=True)
+    if given.into is not None:
+        text, mark, _ = given.into.read_text().partition(MARK)
+        given.into.write_text("\n".join([text + mark, *lines, ""]))
 
 
 if __name__ == "__main__":
