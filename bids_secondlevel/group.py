@@ -25,7 +25,7 @@ from bids_secondlevel.core.results import FittedModel, GroupResults
 from bids_secondlevel.core.rows import stacked
 from bids_secondlevel.core.settings import Settings, is_stats_model, settings_text
 from bids_secondlevel.core.values import NEVER_NEGATIVE, ParticipantsTable, Status
-from bids_secondlevel.group_maps.analysis import StudyOf, map_group
+from bids_secondlevel.group_maps.analysis import ParticipantJobs, map_group
 from bids_secondlevel.inputs.datasets import check_bids_dir, check_output_dir
 from bids_secondlevel.inputs.participants import read_participants, read_stats_model
 from bids_secondlevel.maps.display import template_display_surface
@@ -193,13 +193,13 @@ def _groups(
     return groups
 
 
-def run(settings: Settings, study_of: StudyOf) -> int:
+def run(settings: Settings, jobs: ParticipantJobs) -> int:
     """Gather the participants' tables, analyse them, write results and page.
 
     Parameters
     ----------
-    study_of
-        Knows how maps were chosen, by the settings that the participant level has recorded.
+    jobs
+        How the participants were processed, which maps of the group need.
 
     Returns
     -------
@@ -235,6 +235,8 @@ def run(settings: Settings, study_of: StudyOf) -> int:
     tell_replaced(results, folder)
     if settings.dry_run:
         print("\n".join(f"would read {path}" for path in tables.definitions))
+        if settings.group_maps is not None:
+            LOG.info("--group-maps: a dry run does not look at maps.")
         if settings.model is not None:
             for message in fit_model(settings.model, results, settings).messages:
                 LOG.warning("--model: %s", message)
@@ -244,7 +246,7 @@ def run(settings: Settings, study_of: StudyOf) -> int:
         tell_results(results, folder)
         try:
             results = _fit_and_write(results, settings, folder)
-            results, maps = _map_and_write(results, list(tables.files), settings, study_of, folder)
+            results, maps = _map_and_write(results, list(tables.files), settings, jobs, folder)
         finally:
             is_complete = _report(results, maps, settings, folder)
     tell_participants(results)
@@ -275,7 +277,7 @@ def _map_and_write(
     results: GroupResults,
     labels: Sequence[str],
     settings: Settings,
-    study_of: StudyOf,
+    jobs: ParticipantJobs,
     folder: GroupFolder,
 ) -> tuple[GroupResults, GroupMaps | None]:
     """Test the maps at every vertex of a common surface, if that was asked for."""
@@ -293,7 +295,7 @@ def _map_and_write(
     found = map_group(
         labels,
         settings,
-        study_of,
+        jobs,
         folder,
         groups=None if column is None else Groups(column=column, of=of),
         localizer_task=results.definition.localizer_task,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from bids_secondlevel.cli import workers
 from bids_secondlevel.cli.config import parse
@@ -40,6 +41,7 @@ from bids_secondlevel.core.files import (
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.results import definition_of
 from bids_secondlevel.core.settings import Settings
+from bids_secondlevel.group_maps.analysis import ParticipantJobs
 from bids_secondlevel.inputs.choose_maps import select_files
 from bids_secondlevel.inputs.datasets import (
     check_bids_dir,
@@ -72,6 +74,9 @@ from bids_secondlevel.participant import process_participant
 from bids_secondlevel.reports.methods import describe_measurement
 
 LOG = logging.getLogger("bids_secondlevel")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _LOOKED_AT = 3
 """Number of participants whose files are searched again for names that are nearly right."""
@@ -169,6 +174,38 @@ def recorded_study(settings: Settings, path: Path) -> Study:
     patterns = patterns_of(as_run, datasets)
     everyone = list_participants(as_run.bids_dir, datasets, partial(participants_of, patterns))
     return _study(as_run, datasets, patterns, everyone)
+
+
+def of_participants(settings: Settings) -> ParticipantJobs:
+    """Say how the group level comes to know studies, and works on several participants."""
+    return ParticipantJobs(
+        study_of=partial(recorded_study, settings),
+        in_order=partial(in_order, settings=settings),
+    )
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Sequence[Item], settings: Settings
+) -> Generator[Result]:
+    """Apply a function to participants, several at a time; results come in their order.
+
+    Raises
+    ------
+    OutputError
+        If a worker process was killed.
+    """
+    n_procs = _count_processes(len(items), settings)
+    if n_procs == 1:
+        yield from map(work, items)
+        return
+    workers.prepare()
+    try:
+        yield from workers.in_processes(work, items, n_procs)
+    except (BrokenExecutor, BrokenPipeError) as error:
+        raise OutputError(
+            "A worker process was killed or could not start, perhaps for lack of memory "
+            f"({type(error).__name__}). --n-procs {max(1, n_procs // 2)} needs less memory."
+        ) from error
 
 
 def _study(

@@ -12,7 +12,6 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 
 from bids_secondlevel.cli.config import parse
@@ -110,7 +109,7 @@ def _run_level(settings: Settings) -> int:
     from bids_secondlevel import group
     from bids_secondlevel.cli import jobs
 
-    return group.run(settings, partial(jobs.recorded_study, settings))
+    return group.run(settings, jobs.of_participants(settings))
 
 
 def _start_logging(verbose: int) -> None:

@@ -41,14 +41,18 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("bids_secondlevel")
 
-StudyOf = Callable[[Path], Study]
-"""Knows a study by the settings that the participant level has recorded in a file."""
-
-InOrder = Callable[[Callable[[str], Brought], Sequence[str]], Iterable[Brought]]
-"""Does something with many participants, as ``map`` does."""
-
 MAX_DRAWN = 4
 """Tests in the picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticipantJobs:
+    """How participants are processed."""
+
+    study_of: Callable[[Path], Study]
+    """Knows a study by the settings that a job has recorded in a file."""
+    in_order: Callable[[Callable[[str], Brought], Sequence[str]], Iterable[Brought]]
+    """Applies a function to many participants, as ``map`` does."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,12 +70,11 @@ class MappedGroup:
 def map_group(
     labels: Sequence[str],
     settings: Settings,
-    study_of: StudyOf,
+    jobs: ParticipantJobs,
     folder: GroupFolder,
     *,
     groups: Groups | None = None,
     localizer_task: str | None = None,
-    in_order: InOrder = map,
 ) -> MappedGroup:
     """Test the maps of the participants at every vertex of a common surface, and write the results.
 
@@ -91,14 +94,14 @@ def map_group(
 
     if groups is not None:
         check_group_labels(groups.levels)
-    studies = _studies(labels, settings, study_of)
+    studies = _studies(labels, settings, jobs)
     surface = common_surface(settings, studies)
     LOG.info("--group-maps: maps of %s on %s.", counted(len(labels), "participant"), surface)
     bring_one = partial(bring, studies=studies, surface=surface, settings=settings)
     with ExitStack() as files:
         stacks: dict[Cell, Stack] = {}
         everyone = Everyone(surface.n_vertices)
-        for brought in in_order(bring_one, list(studies)):
+        for brought in jobs.in_order(bring_one, list(studies)):
             for cell, values in brought.maps.items():
                 if cell not in stacks:
                     file = files.enter_context(nameless_file(settings.output_dir))
@@ -147,7 +150,7 @@ def _to_draw(tests: Sequence[MapTest], localizer_task: str | None) -> list[MapTe
 
 
 def _studies(
-    labels: Sequence[str], settings: Settings, study_of: StudyOf
+    labels: Sequence[str], settings: Settings, jobs: ParticipantJobs
 ) -> dict[str, tuple[Study, ...]]:
     """Find out how the maps of each participant were chosen, in each job that did it.
 
@@ -160,7 +163,7 @@ def _studies(
         for path in settings_of(label, settings.output_dir):
             content = _without_participants(path)
             if content not in known:
-                known[content] = study_of(path)
+                known[content] = jobs.study_of(path)
             of_jobs.append(known[content])
         if of_jobs:
             studies[label] = tuple(of_jobs)

@@ -138,7 +138,8 @@ def align_surfaces(
             alignment = replace(alignment, no_retinotopy=gap)
     if maps != shared:
         try:
-            alignment = replace(alignment, maps=_link(maps, shared, spheres))
+            same = alignment.retinotopy if maps == own else None
+            alignment = replace(alignment, maps=same or _link(maps, shared, spheres))
         except SecondLevelError as error:
             gap = Absent("vertex_mismatch", _unlinked("maps", maps, shared, error))
             alignment = replace(alignment, no_maps=gap)

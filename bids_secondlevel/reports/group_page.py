@@ -56,6 +56,11 @@ _MEANS = (
     "number in all of them. They are corrected apart from those of sessions."
 )
 _MOST_SENTENCES = 40
+_OF_MAPS = (
+    "session task contrast group versus p_peak p_region peak_t region_t n n_tested n_significant "
+    "n_region n_region_significant peak_hemi peak_vertex region_hemi region_vertex n_permutations "
+    "excluded"
+)
 _MORE = "More of them are in logs/results.md."
 _TESTED = "n mean ci95_low ci95_high p p_fwe p_holm q_fdr t df bf10 p_equivalence hedges_g cohens_d"
 
@@ -197,7 +202,7 @@ def _maps_section(results: GroupResults) -> list[Section]:
     tables = _tables(
         maps,
         MAP_COLUMNS,
-        ("Tests at every vertex", maps["n"] > 0, " ".join(MAP_COLUMNS)),
+        ("Tests at every vertex", maps["n"] > 0, _OF_MAPS),
     ) + _tables(
         compared,
         GROUP_QUALITY_COLUMNS,
@@ -209,8 +214,8 @@ def _maps_section(results: GroupResults) -> list[Section]:
     )
     text = (
         "A test across participants at every vertex of a common surface. p values are corrected "
-        "for all vertices of the cortex (peak_p) and, apart, for those of the retinotopic region "
-        "of the group (region_p): report the one that was planned. dice_with_others compares an "
+        "for all vertices of the cortex (p_peak) and, apart, for those of the retinotopic region "
+        "of the group (p_region): report the one that was planned. dice_with_others compares an "
         "ROI with what at least half of the other participants have in theirs: 1 is the same, 0 "
         "no vertex in common.",
     )

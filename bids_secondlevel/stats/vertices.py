@@ -40,11 +40,11 @@ MAP_COLUMNS: Schema = {
         int, "vertices of these with p < 0.05, corrected for the region"
     ),
     "peak_t": Column(float, "t at the vertex with the largest |t|"),
-    "peak_p": Column(float, "its p value, corrected for all vertices that were tested"),
+    "p_peak": Column(float, "its p value, corrected for all vertices that were tested"),
     "peak_hemi": Column(str, "hemisphere of this vertex"),
     "peak_vertex": Column(int, "number of this vertex, counted from 0"),
     "region_t": Column(float, "t at the vertex of the region with the largest |t|"),
-    "region_p": Column(float, "its p value, corrected for the region"),
+    "p_region": Column(float, "its p value, corrected for the region"),
     "region_hemi": Column(str, "hemisphere of this vertex"),
     "region_vertex": Column(int, "number of this vertex, counted from 0"),
     "n_permutations": Column(
@@ -309,8 +309,8 @@ def map_row(test: MapTest, space: str) -> dict[str, object]:
         there = np.isfinite(size).any()
         place = int(np.nanargmax(size)) if there else 0
         row |= {
-            f"{name}_t": t[place] if there else np.nan,
-            f"{name}_p": corrected[place] if there else np.nan,
+            f"{name}_t": float(t[place]) if there else np.nan,
+            f"p_{name}": float(corrected[place]) if there else np.nan,
             f"{name}_hemi": HEMISPHERES[place // halves[0].t.size] if there else MISSING,
             f"{name}_vertex": place % halves[0].t.size if there else np.nan,
         }

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+from functools import cache
+from itertools import product
 
 import nibabel as nib
 import numpy as np
@@ -21,7 +24,16 @@ from spheres import (
     write_sphere,
     z_map,
 )
-from study import STRUCTURE, contents, read_tsv, run_here, write_gifti
+from study import (
+    COMMAND,
+    STRUCTURE,
+    contents,
+    describe,
+    read_tsv,
+    run_here,
+    write_gifti,
+    write_mgz,
+)
 
 from bids_secondlevel.core.values import Mesh
 from bids_secondlevel.maps.meshes import by_interpolation, by_nearest, on_spheres
@@ -33,6 +45,7 @@ N = 10242  # of fsaverage5
 GROUPS = ["a", "b", "a", "b", "a", "b", "a"]
 
 
+@cache
 def sphere_of(label, hemi):
     return uneven_sphere(N_OWN, seed=10 * int(label) + (hemi == "R"))
 
@@ -83,9 +96,11 @@ def study(processed, tmp_path):
 
 
 def group(study, *options):
-    return run_here(*study, "group", "--no-report", "--n-permutations", "200", *options)
+    options = ("--no-report", "--n-permutations", "200", "--n-procs", "1", *options)
+    return run_here(*study, "group", *options)
 
 
+@cache
 def resampling(label, hemi):
     side = "left" if hemi == "L" else "right"
     target = load_surf_mesh(fetch_surf_fsaverage("fsaverage5")[f"sphere_{side}"])
@@ -220,19 +235,25 @@ def test_pybids_finds_them_and_nilearn_reads_them(mapped):
         assert shown.shape[0] == 2 * N
 
 
+def test_the_bids_validator_reports_no_error(mapped):
+    finished = subprocess.run(
+        [COMMAND.parent / "bids-validator-deno", mapped, "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    issues = json.loads(finished.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []
+
+
 def test_the_same_gives_the_same_bytes_and_other_analyses_leave_no_maps(study):
     assert group(study, *MAPS).returncode == 0
     first = contents(study[1])
-    assert group(study, *MAPS).returncode == 0
+    assert group(study, *MAPS, "--n-procs", "2").returncode == 0
     assert contents(study[1]) == first
     assert group(study).returncode == 0
     assert not list(study[1].glob("group*.gii"))
     assert not list(study[1].glob("group_maps*"))
-    named = group(study, *MAPS, "--analysis-name", "maps", "--task-label", "main")
-    assert named.returncode == 0
-    there = [path.name for path in study[1].glob("analyses/maps/*task-*.gii")]
-    assert there
-    assert all("task-main" in name for name in there)
 
 
 def test_groups_have_maps_and_are_compared(study):
@@ -273,11 +294,14 @@ def test_who_has_no_map_is_named_and_left_out(study):
     assert np.isfinite(load(output, "t", "L")).sum() > 0.9 * N
 
 
-def test_without_permutations_there_is_no_p(study):
-    finished = run_here(*study, "group", "--no-report", *MAPS, "--n-permutations", "0")
+def test_without_permutations_there_is_no_p_and_analyses_have_maps_of_their_own(study):
+    options = ("--n-permutations", "0", "--analysis-name", "quick", "--task-label", "main")
+    finished = group(study, *MAPS, *options)
     assert finished.returncode == 0, finished.stderr
-    assert list(study[1].glob("group_task-main*stat-t*.gii"))
-    assert not list(study[1].glob("group_task*stat-p_*"))
+    folder = study[1] / "analyses" / "quick"
+    there = [path.name for path in folder.glob("group_task*.gii")]
+    assert len(there) == 6
+    assert all("task-main" in name and "stat-p_" not in name for name in there)
 
 
 def test_a_surface_that_nothing_is_linked_to_is_said(study):
@@ -288,3 +312,99 @@ def test_a_surface_that_nothing_is_linked_to_is_said(study):
     assert "the participant's sphere registered to fsaverage" in finished.stderr
     assert (study[1] / "group_statistics.tsv").exists()
     assert run_here(*study, "group", "--group-maps", "volume").returncode == 64
+
+
+def test_the_page_shows_them_also_when_it_is_written_again(study):
+    finished = run_here(*study, "group", *MAPS, "--n-permutations", "200", "--n-procs", "1")
+    assert finished.returncode == 0, finished.stderr
+    page = (study[1] / "group.html").read_text()
+    assert "The group on the cortex" in page
+    assert "dice_with_others" in page
+    assert "Winkler" in page
+    picture = (study[1] / "figures" / "group_desc-maps_cortex.svg").read_text()
+    for said in ("ROI side", "attend", "share of participants", "7 participants"):
+        assert said in picture
+    assert run_here(*study, "group", "--reports-only").returncode == 0
+    assert (study[1] / "group.html").read_text() == page
+
+
+def on_fsaverage5(root, sessions=(None,)):
+    """A study of maps on fsaverage5, with one atlas for everybody."""
+    describe(root, "study", "raw")
+    firstlevel, freesurfer = start_study(root, ["01", "02", "03"])
+    area = (np.arange(N) < 300).astype("f4")
+    for side in ("lh", "rh"):
+        for name, values in (("varea", area), ("eccen", 2 * area)):
+            write_mgz(freesurfer / "fsaverage5" / "surf" / f"{side}.benson14_{name}.mgz", values)
+    for number, (label, session, hemi) in enumerate(product(["01", "02", "03"], sessions, "LR")):
+        ses = f"_ses-{session}" if session else ""
+        name = (
+            f"sub-{label}{ses}_task-main_hemi-{hemi}_space-fsaverage5_contrast-attend"
+            "_stat-effect_statmap.func.gii"
+        )
+        values = np.random.default_rng(number).normal(1, 1, N)
+        write_gifti(firstlevel / f"sub-{label}" / name, values, hemi)
+    return root
+
+
+QUICK = ("--retinotopy-only", "--no-visual-field", "--no-report", "--n-procs", "1")
+
+
+def test_maps_on_a_template_stay_there_and_sessions_have_maps_of_their_own(tmp_path):
+    root, output = on_fsaverage5(tmp_path / "bids", ("a", "b")), tmp_path / "out"
+    for session in "ab":
+        finished = run_here(root, output, "participant", "--session-label", session, *QUICK)
+        assert finished.returncode == 0, finished.stderr
+    finished = group((root, output), "--group-maps")
+    assert finished.returncode == 0, finished.stderr
+    for place, session in enumerate("ab"):
+        of = [
+            np.random.default_rng(4 * who + 2 * place).normal(1, 1, N).astype("f4")
+            for who in range(3)
+        ]
+        assert load(output, "effect", "L", f"ses-{session}_{ATTEND}") == pytest.approx(
+            np.mean(of, axis=0), rel=1e-5, abs=1e-6
+        )
+    assert [r["session"] for r in read_tsv(output / "group_maps.tsv")] == ["a", "b"]
+    only = group((root, output), "--group-maps", "--session-label", "b")
+    assert only.returncode == 0, only.stderr
+    assert not list(output.glob("group_ses-a*"))
+
+
+def test_a_record_of_settings_that_is_lost_or_damaged_is_said(tmp_path):
+    root, output = on_fsaverage5(tmp_path / "bids"), tmp_path / "out"
+    assert run_here(root, output, "participant", *QUICK).returncode == 0
+    record = output / "logs" / "sub-02_settings.toml"
+    record.unlink()
+    finished = group((root, output), "--group-maps")
+    assert "without sub-02: logs/ has no record of the settings" in finished.stderr
+    (row,) = read_tsv(output / "group_maps.tsv")
+    assert (row["n"], row["excluded"]) == ("2", "sub-02:missing_map")
+    record.write_text("= broken")
+    finished = group((root, output), "--group-maps")
+    assert (finished.returncode, "sub-02_settings.toml: cannot be read" in finished.stderr) == (
+        65,
+        True,
+    )
+
+
+def test_volumes_are_refused(tmp_path):
+    root, output = tmp_path / "bids", tmp_path / "out"
+    describe(root, "study", "raw")
+    firstlevel, freesurfer = start_study(root, ["01", "02"])
+    for label in ("01", "02"):
+        name = f"sub-{label}_task-main_space-T1w_contrast-attend_stat-effect_statmap.nii.gz"
+        mri = freesurfer / f"sub-{label}" / "mri"
+        for path, value in (
+            (mri / "benson14_varea.nii.gz", 1.0),
+            (mri / "benson14_eccen.nii.gz", 2.0),
+            (firstlevel / f"sub-{label}" / name, 3.0),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            affine = np.diag([1.0, 1.0, 1.0, 1.0])
+            affine[0, 3] = -2  # half of the voxels are left
+            nib.save(nib.Nifti1Image(np.full((4, 4, 4), value, "f4"), affine), path)
+    finished = run_here(root, output, "participant", *QUICK)
+    assert finished.returncode == 0, finished.stderr
+    finished = group((root, output), "--group-maps")
+    assert (finished.returncode, "the maps are volumes" in finished.stderr) == (64, True)

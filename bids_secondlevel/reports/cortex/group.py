@@ -16,7 +16,7 @@ from bids_secondlevel.reports.charts.layout import letters_in
 from bids_secondlevel.reports.charts.style import axis_label, shorten
 from bids_secondlevel.reports.cortex.painting import Scale, scale_around_zero
 from bids_secondlevel.reports.cortex.panels import Legend, MapColumn, draw_scale, outline_roi
-from bids_secondlevel.reports.cortex.picture import LETTERS, draw_blocks
+from bids_secondlevel.reports.cortex.picture import LETTERS, MOST_COLUMNS, draw_blocks
 from bids_secondlevel.reports.cortex.view import Layers, look_at
 from bids_secondlevel.reports.drawing import Drawing
 from bids_secondlevel.stats.vertices import LEVEL
@@ -91,7 +91,8 @@ def draw_group_maps(
         )
         for number, (name, title) in enumerate(zip(names, titles, strict=True))
     ]
-    blocks = [block for block in (shares, tested) if block]
+    fit = len(shares) + len(tested) <= MOST_COLUMNS
+    blocks = [[*shares, *tested]] if fit else [shares, tested]
 
     def describe(drawing: Drawing, corners: Sequence[tuple[float, float]]) -> None:
         left, top = corners[0]
@@ -100,6 +101,7 @@ def draw_group_maps(
         drawing.write(left, top - 0.14, "with masks", size=LETTERS)
         if maps.tests:
             left, top = corners[-1]
+            top -= 0.6 * fit
             drawing.write(left, top + 0.06, "Participants tested", size=LETTERS)
             for number, (title, test) in enumerate(zip(titles, maps.tests, strict=True)):
                 said = f"{shorten(title, letters_in(1.5))}: {len(test.participants)}"

@@ -48,7 +48,7 @@ from bids_secondlevel.reports.drawing import Drawing, png
 _PANEL, _GAP, _SIDE, _LEGEND = 1.65, 0.07, 0.75, 2.0
 _TITLE, _HEADING, _LINE = 0.36, 0.24, 0.17
 _SCALES = (0.83, 0.55)  # below the maps, and below what is measured
-_MOST_COLUMNS = 8
+MOST_COLUMNS = 8
 LETTERS = 8.5  # points
 _BARS = (100, 50, 20, 10, 5, 2, 1)  # mm
 
@@ -180,7 +180,7 @@ def _draw(
 ) -> Portrait:
     """Draw a row for each view, what is measured below if it has no room, and words around."""
     columns, measured = columns_of(views, legend), measured_columns(views, legend)
-    fit = len(columns) + len(measured) <= _MOST_COLUMNS
+    fit = len(columns) + len(measured) <= MOST_COLUMNS
     blocks = [[*columns, *measured]] if fit else [columns, measured]
 
     def describe(drawing: Drawing, corners: Sequence[tuple[float, float]]) -> None:
