@@ -323,7 +323,7 @@ def _tell_nearly_found(done: Sequence[Outcome], study: Study) -> None:
         indexes = [index_of(label, study) for label in labels[:_LOOKED_AT]]
         if indexes:
             near = nearly_found(indexes, study.datasets, kind)
-            LOG.warning("Search for the %s missing for sub-%s:\n%s", what, labels[0], near)
+            LOG.warning("Found no %s for sub-%s.\n%s", what, labels[0], near)
 
 
 def _write_methods(study: Study) -> None:

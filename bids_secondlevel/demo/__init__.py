@@ -1,1 +1,1 @@
-"""A simulated study, end to end."""
+"""A simulated study, from raw data to group results."""

@@ -162,14 +162,13 @@ def _study(settings: Settings, about: ParticipantsTable, found: Collection[str])
 def _tell_missing(missing: Sequence[str], study: _Study) -> None:
     """Report participants without results, and what to do about it."""
     for has_folder, advice in (
-        (True, "run the participant level for them"),
-        (False, "they are in participants.tsv and have no folder"),
+        (True, "run the participant level"),
+        (False, "listed in participants.tsv, but without a folder"),
     ):
         named = [f"sub-{label}" for label in missing if (label in study.folders) == has_folder]
         if named:
             LOG.warning(
-                "No results of %s: %s. In the group table they have the status "
-                "missing_participant.",
+                "No results of %s: %s. Status in the group table: missing_participant.",
                 ", ".join(named),
                 advice,
             )

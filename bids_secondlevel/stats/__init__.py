@@ -1,1 +1,1 @@
-"""Rows of all participants become tests, comparisons, reliability and models. Pure."""
+"""Tests, comparisons, reliability and models from the rows of all participants. Pure."""

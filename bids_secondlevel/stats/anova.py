@@ -1,4 +1,4 @@
-"""Repeated-measures analysis of variance of participants with all numbers."""
+"""Repeated-measures analysis of variance of participants without missing estimates."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations, product
@@ -23,31 +23,28 @@ ANOVA_COLUMNS: Schema = {
         for name, declared in CELL_COLUMNS.items()
     },
     "term": Column(str, "main effect or interaction, its factors joined by a colon"),
-    "n": Column(int, "number of participants, all of them with all numbers"),
+    "n": Column(int, "number of participants, all of them without missing estimates"),
     "f": Column(float, "F (sums of squares of type III)"),
     "df": Column(int, "numerator degrees of freedom"),
     "df_residual": Column(int, "denominator degrees of freedom"),
-    "p": Column(
-        float, "p value of F, which supposes sphericity; not corrected for the number of terms"
-    ),
+    "p": Column(float, "p value of F, assuming sphericity; not corrected for the number of terms"),
     "epsilon_gg": Column(
         float,
-        "epsilon of Greenhouse and Geisser: 1 under sphericity; n/a of effects between people",
+        "epsilon of Greenhouse and Geisser: 1 under sphericity; n/a for effects between "
+        "participants",
     ),
     "p_gg": Column(float, "p value of F with both degrees of freedom multiplied by epsilon_gg"),
     "partial_eta2": Column(float, "partial eta squared"),
     "generalized_eta2": Column(
         float, "generalized eta squared (Olejnik and Algina); groups count as measured"
     ),
-    "excluded": Column(
-        str, "participants that are left out, each with the reason (the status of a row)"
-    ),
+    "excluded": Column(str, "excluded participants, each with the reason (the status of a row)"),
     "note": Column(str, "why there is no test"),
 }
 """A term of an analysis of variance."""
 
 _ROUNDING = 1e-20
-"""Share of the sum of squares of all numbers that counts as 0."""
+"""Share of the total sum of squares that is treated as 0."""
 
 
 def analyses_of_variance(
@@ -55,7 +52,7 @@ def analyses_of_variance(
 ) -> "pd.DataFrame":
     """Test factors within participants, and groups, in what the other columns tell apart.
 
-    Circular estimates are never used. Participants without one of the numbers are left out.
+    Circular estimates are never used. Participants with a missing estimate are excluded.
 
     Parameters
     ----------
@@ -69,8 +66,8 @@ def analyses_of_variance(
     Returns
     -------
     DataFrame
-        With :data:`ANOVA_COLUMNS`; no rows without factors. An analysis that cannot be
-        made is a row that says why.
+        With :data:`ANOVA_COLUMNS`; no rows without factors. If an analysis is impossible, its row
+        has a note.
 
     Raises
     ------
@@ -89,7 +86,10 @@ def analyses_of_variance(
         named = dict(zip(others, key, strict=True))
         found += _analyse(named, of_key, factors, groups)
     if not found:
-        raise DataError("--anova: there are only circular estimates, which are never tested.")
+        raise DataError(
+            "--anova: all estimates are circular, and circular estimates are never tested. Measure "
+            "another task, or use --cross-validate at participant level."
+        )
     cells = {name: [row.get(name) for row in found] for name in ANOVA_COLUMNS}
     return frame_of_cells(cells, ANOVA_COLUMNS)
 
@@ -114,8 +114,8 @@ def _analyse(
     if len(kept) <= n_groups or (groups and n_groups < 2):
         yield {
             **common,
-            "note": f"{counted(len(kept), 'participant')} with all of the "
-            f"{numbers.shape[1]} numbers: too few",
+            "note": f"{counted(len(kept), 'participant')} with all {numbers.shape[1]} estimates, "
+            "too few",
         }
         return
     values, between = kept.to_numpy(dtype=np.float64), _sum_to_zero(member)
@@ -135,7 +135,7 @@ def _columns(levels: Sequence[Sequence[str]]) -> "pd.Index[Any]":
 def _left_out(
     numbers: "pd.DataFrame", rows: "pd.DataFrame", groups: Groups | None
 ) -> dict[str, str]:
-    """Name who lacks a number or a group, and why."""
+    """List participants with a missing estimate or group, and the reason."""
     statuses = rows[rows["estimate"].isna()].groupby("participant_id")["status"]
     reasons = {str(who): ", ".join(dict.fromkeys(of)) for who, of in statuses}
     excluded: dict[str, str] = {}
@@ -211,7 +211,7 @@ def anova(
             rows.append(row)
             squares.append((hypothesis, error, of_group))
             if error <= _ROUNDING * float(np.sum(values**2)):
-                row["note"] = "no variation between participants is left, so there is no test"
+                row["note"] = "no variation between participants remains, so there is no test"
                 continue
             f = hypothesis / df / (error / df_residual)
             p = float(special.fdtrc(df, df_residual, f))

@@ -45,29 +45,29 @@ COMPARISONS: Mapping[Comparison, str] = {
 }
 
 DIFFERENCES = (
-    "all numbers are of the differences within participants, the first minus the one in versus: "
-    "mean is the mean difference, and cohens_d and hedges_g are divided by the standard deviation "
-    "of the differences (d_z), so that they cannot be compared with those of independent groups"
+    "all statistics describe the differences within participants, the first minus the one in "
+    "versus. mean is the mean difference. cohens_d and hedges_g are divided by the standard "
+    "deviation of the differences (d_z) and cannot be compared with those of independent groups"
 )
 
 HEMISPHERES_COMPARED = (
-    "an ROI of which less than 10 % lies in one of the hemispheres is left out of the comparison "
-    "of hemispheres, participant by participant (minor_hemisphere in the column excluded)"
+    "if less than 10 % of an ROI is in one of the hemispheres, the participant is excluded from "
+    "the comparison of hemispheres for this ROI (minor_hemisphere in the column excluded)"
 )
 
 FAMILY = (
     "p_fwe, p_holm and q_fdr are corrected for the tests with the same value in the column family, "
-    "each kind of comparison apart. Only tests of independent estimates are corrected, never those "
-    "of crossvalidated or circular ones. ROIs and contrasts are compared in both hemispheres "
-    "pooled (if there is no row both: in the hemispheres that there are). Means over sessions are "
-    "families of their own"
+    "separately for each kind of comparison. Only tests of independent estimates are corrected, "
+    "not those of crossvalidated or circular ones. ROIs and contrasts are compared in rows of both "
+    "hemispheres (without such rows, in single hemispheres). Means over sessions are separate "
+    "families"
 )
 
 
 COMPARISON_COLUMNS: Schema = {
     "comparison": Column(
         str,
-        "which column names the first of the two that are compared",
+        "what is compared: the column with the first of the two",
         levels={**COMPARISONS, "group": "two groups of participants, by Welch's t test"},
     ),
     **CELL_COLUMNS,
@@ -81,11 +81,11 @@ COMPARISON_COLUMNS: Schema = {
     **N_OF_GROUPS,
     **TEST_COLUMNS,
     **ROBUST_OF_GROUPS,
-    "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a where there is no t"),
+    "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a without t"),
     "d_av": Column(
         float,
-        "Cohen's d of the mean difference, divided by the root of the mean of both variances; can "
-        "be compared with d of independent groups",
+        "Cohen's d of the mean difference, divided by the square root of the mean of both "
+        "variances; comparable with d of independent groups",
     ),
     "g_av": Column(float, "d_av without its bias in small samples"),
     "r": Column(float, "Pearson's correlation of the two that are compared"),
@@ -138,8 +138,10 @@ def paired_tests(
         if comparison == "contrast" and dependences:
             two = zip(compared["task"], compared["contrast"], versus, strict=True)
             why = (why_not_compared(dependences, *names) for names in two)
-            untestable[:] = [f"not tested, as {found}" if found else "" for found in why]
-        untestable[compared["statistic"] == "p"] = "not tested: differences of p mean nothing"
+            untestable[:] = [f"not tested, because {found}" if found else "" for found in why]
+        untestable[compared["statistic"] == "p"] = (
+            "not tested: differences of p values are meaningless"
+        )
         compared = compared.assign(comparison=comparison, versus=versus)
         families = Families(
             names=together,

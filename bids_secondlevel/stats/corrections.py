@@ -52,7 +52,7 @@ def holm(p: Array) -> Array:
 
 
 def benjamini_hochberg(p: Array) -> Array:
-    """Give the false discovery rate at which each test is significant.
+    """Return the false discovery rate at which each test is significant.
 
     This is :func:`scipy.stats.false_discovery_control`; to import scipy.stats takes a second.
 

@@ -121,10 +121,10 @@ def check_independent(estimates: "pd.DataFrame", what: str) -> None:
     """
     for found in dependent_contrasts(estimates):
         raise DataError(
-            f"{what} has contrast as a factor, and {found} in all participants (task "
-            f"{found.task}). A model of contrasts that depend on each other takes the same numbers "
-            f"for two observations. Leave one out: --contrasts {' '.join(sorted(found.parts))}"
-            " fits the others."
+            f"{what} has contrast as a factor, but {found} in all participants (task "
+            f"{found.task}). A model of contrasts that depend on each other would count the same "
+            "data twice. Exclude one of them, for example with --contrasts "
+            f"{' '.join(sorted(found.parts))}."
         )
 
 
@@ -167,7 +167,7 @@ def _of_task(task: str, labels: Sequence[str], values: Array) -> list[Dependence
 
 
 def _of_name(label: str, labels: Sequence[str]) -> tuple[bool, int]:
-    """Say whether a label seems to be of a contrast that is made of others, and of how many."""
+    """Return whether a label seems to be of a contrast that is made of others, and of how many."""
     contained = sum(other.casefold() in label.casefold() for other in labels)
     return bool(_MADE_OF_OTHERS.search(label)), contained
 

@@ -1,4 +1,4 @@
-"""Put the estimates of all participants into one complete table."""
+"""Combine the estimates of all participants in one complete table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ def gather(
     gaps: Mapping[str, Status],
     settings: Settings,
 ) -> "pd.DataFrame":
-    """Put the participants' tables into one that has the same rows for everybody.
+    """Combine the participants' tables in one table with the same rows for all.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def gather(
     wanted = select(estimates, settings)
     if wanted.empty:
         raise NothingSelectedError(
-            "No estimates left: the tables hold none of the sessions, tasks, contrasts, ROIs or "
-            "space asked for."
+            "No estimates remain: the tables have none of the sessions, tasks, contrasts, ROIs or "
+            "space asked for. Check the options that select them."
         )
     _check_same_rois(wanted)
     return _screen(_complete(_merge(wanted, files), gaps), settings)
@@ -144,10 +144,10 @@ def _check_same_rois(estimates: "pd.DataFrame") -> None:
                 without = sorted(set(everyone) - set(with_it))
                 if without:
                     raise DataError(
-                        f"Participants were processed with different settings: there are rows of "
-                        f"{what} {label} for {listed(with_it, 5)}, and none for "
+                        "Participants were processed with different settings: there are rows of "
+                        f"{what} {label} for {listed(with_it, 5)}, but not for "
                         f"{listed(without, 5)}. Run the participant level with the same settings "
-                        f"for all, or choose what all have ({option})."
+                        f"for all, or select what all have ({option})."
                     )
 
 
@@ -196,7 +196,7 @@ def select(table: "pd.DataFrame", settings: Settings) -> "pd.DataFrame":
 
 
 def _labels(settings: Settings) -> dict[str, Sequence[str]]:
-    """Give the labels that were asked for, by column."""
+    """Return the labels that were asked for, by column."""
     return {
         "session": settings.session_label,
         "task": settings.task_label,
@@ -215,8 +215,8 @@ def _check_labels(estimates: "pd.DataFrame", settings: Settings) -> None:
         missing = [label for label in given if label.casefold() not in folded]
         if missing:
             raise NothingSelectedError(
-                f"{option}: the participants' tables have no {name} {', '.join(missing)}; there "
-                f"are: {', '.join(there)}."
+                f"{option}: there is no {name} {', '.join(missing)} in the participants' tables; "
+                f"there are: {', '.join(there)}."
             )
 
 
@@ -231,13 +231,13 @@ def _merge(estimates: "pd.DataFrame", files: Sequence[Path]) -> "pd.DataFrame":
         first = different[(different[list(KEY)] == key).all(axis="columns")].index[0]
         raise DataError(
             f"{files[first]} and {files[again.index[0]]} have different numbers for the same "
-            f"estimate ({', '.join(key[list(CELL)])}). Delete the outdated one."
+            f"estimate ({', '.join(key[list(CELL)])}). Delete the older one."
         )
     return different
 
 
 def _complete(estimates: "pd.DataFrame", gaps: Mapping[str, Status]) -> "pd.DataFrame":
-    """Give every participant a row for everything that was measured in any of them."""
+    """Return every participant a row for everything that was measured in any of them."""
     import pandas as pd
 
     cells = estimates.drop_duplicates(list(CELL))[[*CELL, "independence"]]

@@ -26,7 +26,7 @@ class Groups:
         return tuple(sorted(set(self.of.values())))
 
     def each(self, numbers: Numbers) -> Iterator[tuple[str, Numbers]]:
-        """Give the numbers of each group."""
+        """Return the numbers of each group."""
         level = np.array([self.of.get(who, "") for who in numbers.participants], dtype=object)
         for name in self.levels:
             yield name, numbers.of(level == name)
@@ -49,7 +49,7 @@ def groups_of(column: str, table: ParticipantsTable, participants: Iterable[str]
     """
     if column not in table.columns:
         raise UsageError(
-            f"--group-by {column}: participants.tsv has no such column; there are "
+            f"--group-by {column}: participants.tsv has no such column. Its columns are: "
             f"{', '.join(table.columns) or 'none, or there is no such file'}."
         )
     people = sorted(set(participants))
@@ -60,15 +60,15 @@ def groups_of(column: str, table: ParticipantsTable, participants: Iterable[str]
         shown = ", ".join(sorted(set(of.values()))[:4])
         raise DataError(
             f"--group-by {column}: makes {counted(len(sizes), 'group')} of {len(of)} participants "
-            f"({shown or 'all are n/a'}); expected two or more groups, with several participants. "
-            "Numbers such as an age belong into --model."
+            f"({shown or 'all are n/a'}); expected at least two groups, with several participants. "
+            "For numbers such as an age, use --model."
         )
     unknown = [who for who in people if who not in of]
     levels = sorted(set(of.values()))
     counts = [f"{level}: {list(of.values()).count(level)}" for level in levels]
     made = f"--group-by {column} makes {len(levels)} groups ({listed(counts, 10)})."
     said = (
-        f"--group-by {column}: not known of {listed(unknown, 5)}; they are in no group, and only "
-        "in the rows of all participants.",
+        f"--group-by {column}: unknown for {listed(unknown, 5)}. They are not in a group, only in "
+        "the rows of all participants.",
     )
     return Groups(column=column, of=of, messages=(*(said if unknown else ()), made))

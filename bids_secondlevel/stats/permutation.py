@@ -172,7 +172,7 @@ class SignFlips:
 
 
 def _all_flips(n_participants: int) -> Iterator[Array]:
-    """Give half of all flips, block by block; |t| is the same under the other half."""
+    """Return half of all flips, block by block; |t| is the same under the other half."""
     half = 2 ** (n_participants - 1)
     for start in range(0, half, _BLOCK):
         numbers = np.arange(start, min(start + _BLOCK, half))

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FAMILY = (
-    "p_fwe, p_holm and q_fdr are corrected for all planned contrasts of the config, those of a "
-    "group and the differences of two groups apart"
+    "p_fwe, p_holm and q_fdr are corrected for all planned contrasts of the config file, "
+    "separately for each group and each difference of two groups"
 )
 
 PLANNED_COLUMNS: Schema = {
@@ -45,7 +45,7 @@ PLANNED_COLUMNS: Schema = {
     **N_OF_GROUPS,
     **TEST_COLUMNS,
     **ROBUST_OF_GROUPS,
-    "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a where there is no t"),
+    "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a without t"),
 }
 """A test of a planned contrast."""
 
@@ -152,8 +152,8 @@ def weights_of(
             return dict.fromkeys(usual, 1 / len(usual))
         if len(usual) > 1:
             raise UsageError(
-                f"{where}: says nothing of {key}, and there are several: "
-                f"{', '.join(sorted(usual))}. Name one, or give weights."
+                f"{where}: has no {key}, but there are several: {', '.join(sorted(usual))}. Give "
+                "one of them, or weights."
             )
         return {usual[0]: 1.0}
     by_key = {label.casefold(): label for label in there}
@@ -202,7 +202,7 @@ def planned_tests(
 def planned_estimates(
     planned: Sequence[PlannedContrast], estimates: "pd.DataFrame"
 ) -> "pd.DataFrame":
-    """Give the numbers of planned contrasts as a table.
+    """Return the numbers of planned contrasts as a table.
 
     Returns
     -------
@@ -236,7 +236,7 @@ def planned_estimates(
 
 
 def as_estimates(numbers: "pd.DataFrame", hemi: str) -> "pd.DataFrame":
-    """Give the numbers of planned contrasts like estimates, in the column ``planned``.
+    """Return the numbers of planned contrasts like estimates, in the column ``planned``.
 
     Parameters
     ----------

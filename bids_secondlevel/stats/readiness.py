@@ -25,24 +25,25 @@ if TYPE_CHECKING:
 Verdict = Literal["ready", "check", "unusable"]
 
 VERDICTS: Mapping[Verdict, str] = {
-    "ready": "every estimate that is tested has a number, and nothing speaks against one",
-    "check": "some estimates have no number, or should be looked at before they are used",
-    "unusable": "no estimate that is tested has a number",
+    "ready": "no estimate for the tests is missing, and there are no warnings",
+    "check": "some estimates are missing, or have warnings that should be checked",
+    "unusable": "all estimates for the tests are missing",
 }
 
 PARTICIPANT_COLUMNS: Schema = {
     "participant_id": KEY_COLUMNS["participant_id"],
     "verdict": Column(
         str,
-        "whether the participant can be used; from the estimates that are not circular, of both "
-        "hemispheres pooled if there are such rows",
+        "verdict about the participant, from estimates that are not circular, in rows of both "
+        "hemispheres if there are any",
         levels=VERDICTS,
     ),
-    "reasons": Column(str, "why, in words, separated by semicolons; n/a if ready"),
-    "retinotopy_source": Column(str, "which retinotopic maps defined the ROIs"),
-    "rois": Column(str, "number of vertices of each ROI, in volumes of voxels"),
+    "reasons": Column(str, "reasons of the verdict, separated by semicolons; n/a if ready"),
+    "retinotopy_source": Column(str, "source of the retinotopic maps that defined the ROIs"),
+    "rois": Column(str, "number of vertices of each ROI (in volumes, voxels)"),
     "lowest_coverage": Column(
-        float, "smallest share of the vertices of an ROI that is finite in a map that is tested"
+        float,
+        "smallest share of the vertices of an ROI with data, among the maps that are tested",
     ),
     "runs": Column(
         str, "number of runs that this program combined into the estimates of each task"
@@ -99,7 +100,7 @@ def found_in_words(estimates: "pd.DataFrame") -> str:
     named = ", ".join(f"{roi} {MISSING if isnan(n) else f'{n:g}'}" for roi, n in sizes.items())
     text = f"{(sizes > 0).sum()} of {counted(len(sizes), 'ROI')} with vertices ({named})"
     if (sizes == 0).all():
-        return f"{text}. Check the limits of the ROIs."
+        return f"{text}. Check the definition of the ROIs."
     coverage = tested["coverage"].min()
     if isnan(coverage) or coverage == 1:
         return text
@@ -245,7 +246,7 @@ _WORDS: Mapping[str, tuple[str, Callable[[Sequence[Any]], Iterator[str]]]] = {
     "missing_map": ("no map of {}", _maps),
     "unreadable_map": ("the map cannot be read of {}", _maps),
     "vertex_mismatch": ("maps do not fit together for {}", _maps),
-    "missing_surface": ("no surface for the areas of vertices", _nothing),
+    "missing_surface": ("no surface to compute the areas of vertices", _nothing),
     "empty_roi": ("no vertices in {}", _rois),
     "below_min_vertices": ("too few vertices in {}", _rois_with_sizes),
     "below_min_coverage": ("coverage below --min-coverage in {}", _rois_with_coverage),
@@ -276,8 +277,8 @@ def _unlike_most(sources: Mapping[str, Sequence[str]]) -> dict[str, str]:
         return {}
     (usual, n), *_ = counts
     return {
-        who: f"retinotopy from {source}, while {n} of {len(of)} have {usual} "
-        "(--retinotopy-source makes it the same if everybody has it)"
+        who: f"retinotopy from {source}, but {n} of {len(of)} have {usual} "
+        "(--retinotopy-source makes it the same if all have this source)"
         for who, source in of.items()
         if source != usual
     }

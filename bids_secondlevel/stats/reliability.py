@@ -22,14 +22,14 @@ Over = Literal["sessions", "runs"]
 
 OVER: Mapping[Over, str] = {
     "sessions": "the estimates of several sessions",
-    "runs": "the estimates of the runs of a session, each measured alone",
+    "runs": "the estimates of single runs of a session",
 }
 
 Coefficient = Literal["icc21", "split_half_spearman_brown"]
 
 COEFFICIENTS: Mapping[Coefficient, str] = {
     "icc21": "intraclass correlation ICC(2,1): two-way random effects, absolute agreement, of a "
-    "single session or run (Shrout and Fleiss, 1979); limits by McGraw and Wong (1996)",
+    "single session or run (Shrout and Fleiss, 1979); interval by McGraw and Wong (1996)",
     "split_half_spearman_brown": "correlation r across participants between the mean of the odd "
     "and the mean of the even runs (first, third, ...; second, fourth, ...), stepped up to all "
     "runs by Spearman and Brown: 2 r / (1 + |r|)",
@@ -49,35 +49,35 @@ RELIABILITY_COLUMNS: Schema = {
     "session": Column(
         str, "session label of the measured maps; n/a over sessions, and if they have none"
     ),
-    "over": Column(str, "what was repeated", levels=OVER),
-    "method": Column(str, "which coefficient", levels=COEFFICIENTS),
+    "over": Column(str, "what was repeated: sessions or runs", levels=OVER),
+    "method": Column(str, "kind of coefficient", levels=COEFFICIENTS),
     "value": Column(
         float,
-        "the coefficient; 1 is perfect. Negative values are given as they come: there is no "
-        "reliability to be seen",
+        "the coefficient (1 = perfect). Negative values mean no detectable reliability",
     ),
     "ci95_low": Column(
         float,
-        "lower limit of the 95 % confidence interval of value; of a split half (from Fisher's z "
-        "of r) with four participants or more",
+        "lower limit of the 95 % confidence interval of value; for a split half (from Fisher's z "
+        "of r) only with four or more participants",
     ),
     "ci95_high": Column(float, "upper limit of the same interval"),
     "n": Column(int, "number of participants used"),
     "k": Column(
-        int, "number of sessions or runs of each participant; n/a where it differs between them"
+        int,
+        "number of sessions or runs of each participant; n/a if it differs between participants",
     ),
     "independence": Column(
         str,
-        "whether the numbers were measured on the data that defined their ROIs; if so, they were "
-        "selected for, and the coefficient is that of selected numbers",
+        "whether the estimates were measured on the data that defined their ROIs; if so, the "
+        "coefficient is biased by selection",
         levels=INDEPENDENCE,
     ),
     "excluded": Column(
         str,
-        "participants left out, each with the reason: the status of the estimate that is "
-        "missing, or the number of runs (as 3_runs) that differs from that of most",
+        "excluded participants, each with the reason: the status of the missing estimate, or a "
+        "number of runs (such as 3_runs) that differs from that of most participants",
     ),
-    "note": Column(str, "why a value is n/a, and what was passed over"),
+    "note": Column(str, "why a value is n/a, and what was not used"),
 }
 """A coefficient of reliability."""
 

@@ -96,7 +96,7 @@ def _compare(one: Array, other: Array) -> tuple[float, float, float, float, floa
 
 
 def _trimmed(sample: Array) -> tuple[float, float, int]:
-    """Give the trimmed mean, the square of its standard error, and its degrees of freedom."""
+    """Return the trimmed mean, the square of its standard error, and its degrees of freedom."""
     n = sample.size
     cut = int(TRIMMED * n)
     df = n - 2 * cut - 1

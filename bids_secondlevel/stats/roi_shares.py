@@ -27,7 +27,7 @@ GROUP_QUALITY_COLUMNS: Schema = {
 
 
 def shares(masks: Mapping[str, Vertices], n_vertices: int) -> Array:
-    """Give the share of the participants with each vertex in their mask; NaN without any.
+    """Return the share of the participants with each vertex in their mask; NaN without any.
 
     Examples
     --------

@@ -49,9 +49,9 @@ FAMILIES: Mapping[FamilyKind, tuple[str, ...]] = {
 
 FAMILY = (
     "p_fwe, p_holm and q_fdr are corrected for the tests with the same value in the column family. "
-    "Only tests of independent estimates are corrected, never those of crossvalidated or circular "
-    "ones, and of both hemispheres pooled (if there is no row both: of the hemispheres that there "
-    "are). Means over sessions are families of their own"
+    "Only tests of independent estimates in rows of both hemispheres are corrected (without such "
+    "rows, those of single hemispheres), not those of crossvalidated or circular estimates. Means "
+    "over sessions are separate families"
 )
 
 
@@ -65,57 +65,55 @@ _ROUNDING = 1e-12
 
 
 TEST_COLUMNS: Schema = {
-    "n": Column(int, "number of participants with a number"),
-    "mean": Column(float, "mean across participants", units="those of the maps"),
-    "median": Column(float, "median across participants", units="those of the maps"),
+    "n": Column(int, "number of participants with an estimate"),
+    "mean": Column(float, "mean across participants", units="units of the maps"),
+    "median": Column(float, "median across participants", units="units of the maps"),
     "sd": Column(
         float,
-        "standard deviation across participants (n - 1 in the denominator)",
-        units="those of the maps",
+        "standard deviation across participants (denominator n - 1)",
+        units="units of the maps",
     ),
     "sem": Column(
         float,
         "standard error of the mean: sd divided by the square root of n",
-        units="those of the maps",
+        units="units of the maps",
     ),
     "ci95_low": Column(
         float,
         "lower limit of the 95 % confidence interval of the mean (Student's t)",
-        units="those of the maps",
+        units="units of the maps",
     ),
     "ci95_high": Column(
         float,
         "upper limit of the 95 % confidence interval of the mean (Student's t)",
-        units="those of the maps",
+        units="units of the maps",
     ),
     "t": Column(float, "one-sample t against 0; n/a for circular estimates"),
-    "df": Column(int, "degrees of freedom: n - 1; n/a where there is no t"),
-    "p": Column(
-        float, "two-sided p value of t, not corrected for multiple tests; n/a where there is no t"
-    ),
+    "df": Column(int, "degrees of freedom: n - 1; n/a without t"),
+    "p": Column(float, "two-sided p value of t, not corrected for multiple tests; n/a without t"),
     "bf10": Column(
         float,
-        "Bayes factor of the t test (JZS): how much likelier the numbers are with an effect, whose "
-        "size has a Cauchy prior of scale 0.707 (the root of 1/2), than without one; below 1 they "
-        "speak for no effect",
+        "Bayes factor of the t test (JZS): how much more likely the data are with an effect "
+        "(Cauchy prior of its size with scale 0.707, the square root of 1/2) than without one; "
+        "values below 1 favour no effect",
     ),
     "p_equivalence": Column(
         float,
-        "p value of the hypothesis that the mean is nearer to 0 than EquivalenceBound in this file "
-        "(the larger p of two one-sided t tests, not corrected)",
+        "p value of the test of equivalence: whether the mean is closer to 0 than EquivalenceBound "
+        "in this file (the larger p of two one-sided t tests, not corrected)",
         is_optional=True,
     ),
     "ci90_low": Column(
         float,
-        "lower limit of the 90 % confidence interval of the mean: with p_equivalence below 0.05 it "
-        "lies between the bounds",
-        units="those of the maps",
+        "lower limit of the 90 % confidence interval of the mean: it is within the bounds if "
+        "p_equivalence is below 0.05",
+        units="units of the maps",
         is_optional=True,
     ),
     "ci90_high": Column(
         float,
         "upper limit of the 90 % confidence interval of the mean",
-        units="those of the maps",
+        units="units of the maps",
         is_optional=True,
     ),
     "cohens_d": Column(float, "Cohen's d: mean divided by sd"),
@@ -137,13 +135,13 @@ TEST_COLUMNS: Schema = {
     ),
     "p_permutation": Column(
         float,
-        "two-sided p value of |t| by flipping the signs of participants, not corrected; supposes a "
-        "distribution that is symmetric about 0 where there is no effect",
+        "two-sided p value of |t| by flipping the signs of participants, not corrected; assumes a "
+        "distribution symmetric about 0 without an effect",
     ),
     "n_flips": Column(
         int,
-        "sign flips behind p_permutation; 2^n where these are all there are, otherwise random "
-        "ones beside the data as they are",
+        "number of sign flips of p_permutation; 2^n if all are used, otherwise random flips and "
+        "the unflipped data",
     ),
     "p_wilcoxon": Column(
         float,
@@ -154,7 +152,7 @@ TEST_COLUMNS: Schema = {
     "trimmed_mean": Column(
         float,
         "mean without the highest and the lowest fifth of the participants",
-        units="those of the maps",
+        units="units of the maps",
         is_optional=True,
     ),
     "t_yuen": Column(
@@ -163,7 +161,8 @@ TEST_COLUMNS: Schema = {
     "df_yuen": Column(int, "degrees of freedom of t_yuen", is_optional=True),
     "p_yuen": Column(float, "two-sided p value of t_yuen, not corrected", is_optional=True),
     "family": Column(
-        str, "tests that are corrected together have the same value; n/a for tests that are not"
+        str,
+        "tests that are corrected together have the same value; n/a for tests without correction",
     ),
     "p_fwe": Column(
         float,
@@ -182,11 +181,11 @@ TEST_COLUMNS: Schema = {
     ),
     "independence": Column(
         str,
-        "whether the numbers were measured on the data that defined their ROIs",
+        "whether the estimates were measured on the data that defined their ROIs",
         levels=INDEPENDENCE,
     ),
     "excluded": Column(
-        str, "participants without a number here, each with the reason (the status of its row)"
+        str, "participants excluded from the test, each with the reason (the status of its row)"
     ),
     "note": Column(str, "why a statistic is n/a"),
 }
@@ -198,21 +197,23 @@ GROUP_COLUMN = Column(
 )
 
 N_OF_GROUPS: Schema = {
-    "n_group": Column(int, "participants of the group, if it is compared", is_optional=True),
-    "n_versus": Column(int, "participants of the group in versus", is_optional=True),
+    "n_group": Column(
+        int, "number of participants of the group, in comparisons of groups", is_optional=True
+    ),
+    "n_versus": Column(int, "number of participants of the group in versus", is_optional=True),
 }
 
 SESSION_COLUMN = Column(
     str,
-    "session label of the measured map; n/a where it has none; mean(01,02): the mean over "
-    "these sessions of each participant who has a number in all of them",
+    "session label of the measured map; n/a if it has none; mean(01,02): the mean over these "
+    "sessions, of each participant with estimates in all of them",
 )
 
 ROBUST_OF_GROUPS: Schema = {
     "u_mannwhitney": Column(
         float,
-        "Mann and Whitney's U of the group against the one in versus: pairs of participants of "
-        "the two in which the group's number is larger, equal ones counted half",
+        "Mann and Whitney's U of the group against the one in versus: number of pairs of "
+        "participants in which the estimate of the first group is larger (ties count half)",
         is_optional=True,
     ),
     "p_mannwhitney": Column(
@@ -225,7 +226,7 @@ ROBUST_OF_GROUPS: Schema = {
         float,
         "mean without the highest and the lowest fifth of the participants; of two groups, the "
         "difference of theirs",
-        units="those of the maps",
+        units="units of the maps",
         is_optional=True,
     ),
     "df_yuen": Column(
@@ -263,7 +264,7 @@ class Numbers:
     """Whether it is of a hemisphere in which only a small part of the ROI lies."""
 
     def of(self, who: Mask) -> "Numbers":
-        """Give those of some participants."""
+        """Return those of some participants."""
         return Numbers(
             participants=self.participants[who],
             values=self.values[who],
@@ -317,7 +318,7 @@ class Families:
     """Why a test is not made, as a note; empty if it is."""
 
     def of(self, whom: str) -> "Families":
-        """Give families of their own to some participants."""
+        """Return families of their own to some participants."""
         return replace(self, names=self.names + whom)
 
 
@@ -393,7 +394,7 @@ def with_session_means(cells: "pd.DataFrame", numbers: Numbers) -> tuple["pd.Dat
 
 
 def places(texts: "pd.Series[str]", levels: Mapping[Any, str]) -> NDArray[np.intp]:
-    """Give the place of each text among the levels of its column."""
+    """Return the place of each text among the levels of its column."""
     import pandas as pd
 
     return pd.Categorical(texts, categories=list(levels)).codes.astype(np.intp)
@@ -531,8 +532,8 @@ def run_tests(numbers: Numbers, families: Families, inference: Inference) -> "pd
     tests["independence"] = pd.Series(numbers.independence, dtype="str")
     tests["excluded"] = pd.Series(name_gaps(numbers), dtype="str")
     notes = {
-        "no participant has a number": tests["n"] == 0,
-        "the numbers are too large to compute with": (tests["n"] > 0) & tests["mean"].isna(),
+        "the estimates of all participants are missing": tests["n"] == 0,
+        "the estimates are too large for computations": (tests["n"] > 0) & tests["mean"].isna(),
         "a single participant": tests["n"] == 1,
         "no variation between participants": tests["sem"] == 0,
         "no test on circular estimates": (tests["sem"] > 0) & is_circular,
@@ -557,9 +558,9 @@ def describe_tests(inference: Inference, family: str) -> dict[str, Any]:
     bound = inference.equivalence_bound
     return {
         "Family": f"{family}. Tests with fewer than {SMALLEST_SAMPLE} participants are not in the "
-        f"family of p_fwe where others have {SMALLEST_SAMPLE} or more. A test with few "
-        "participants takes large values of |t| under many flips, which makes p_fwe of all others "
-        "larger; leave it out by the options that select where it is of no interest.",
+        f"family of p_fwe if others have {SMALLEST_SAMPLE} or more. A test with few participants "
+        "has large values of |t| under many flips, which increases p_fwe of all others. If it is "
+        "not of interest, exclude it with the options that select estimates.",
         "FamilyKind": inference.family,
         **describe_flips(inference),
         "CauchyScale": float(CAUCHY_SCALE),

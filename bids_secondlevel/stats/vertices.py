@@ -220,7 +220,7 @@ def vertex_comparisons(
 
 
 def _welch(first: Array, x: Array, present: Mask) -> tuple[Array, Array]:
-    """Give the difference of the means of two groups and its squared t, (n_groupings, n_vertices).
+    """Return the difference of the means of two groups and its t squared, by grouping and vertex.
 
     Values are at most 1, and 0 on average over what is present. NaN if a group has fewer than two,
     or nothing varies.
@@ -262,7 +262,7 @@ def _least(n: int) -> int:
 
 
 def _blocks(values: Array, taking_part: Mask) -> Iterator[tuple[slice, Array, Mask]]:
-    """Give blocks of vertices in 64 bits, 0 if there is no value, and whether there is one."""
+    """Return blocks of vertices in 64 bits, 0 if there is no value, and whether there is one."""
     for start in range(0, values.shape[1], _VERTICES):
         block = slice(start, min(start + _VERTICES, values.shape[1]))
         x = np.asarray(values[:, block])[taking_part].astype(np.float64)
@@ -271,7 +271,7 @@ def _blocks(values: Array, taking_part: Mask) -> Iterator[tuple[slice, Array, Ma
 
 
 def _moments(x: Array, present: Mask) -> tuple[Array, Array]:
-    """Give mean and variance of what is present."""
+    """Return mean and variance of what is present."""
     n = present.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = x.sum(axis=0) / n
@@ -347,7 +347,7 @@ class _Found:
         return cls(np.zeros(n_vertices, dtype=np.int32), *nothing)
 
     def tests(self, largest: _Largest, region: Mask, is_exact: bool) -> VertexTests:  # noqa: FBT001
-        """Give p values by the largest t^2 of each permutation."""
+        """Return p values by the largest t^2 of each permutation."""
         tested = ~np.isnan(self.reached)
 
         def p_of(maxima: Array, shown: Mask) -> Array:

@@ -62,7 +62,7 @@ FIELD_TEST_COLUMNS: Schema = {
     ),
     "profile": replace(
         VISUAL_FIELD_COLUMNS["profile"],
-        description="what the bins are of, or a difference between meridians of the visual field",
+        description="kind of bins, or a difference between meridians of the visual field",
         levels={**PROFILES, **ASYMMETRIES},
     ),
     "weights": Column(
@@ -96,8 +96,8 @@ FIELD_TEST_COLUMNS: Schema = {
     ),
     "excluded": replace(
         TEST_COLUMNS["excluded"],
-        description="participants without a number here, each with the reason: the status of a "
-        "missing map, or empty_bin if they have no vertex in the bin",
+        description="participants excluded from the test, each with the reason: the status of a "
+        "missing map, or empty_bin without vertices in the bin",
     ),
     "note": TEST_COLUMNS["note"],
 }
@@ -297,7 +297,7 @@ def _check_bins(bins: "pd.DataFrame") -> None:
         edges = of_profile.drop_duplicates().sort_values([low, high]).to_numpy()
         if (edges[1:, 0] != edges[:-1, 1]).any():
             raise DataError(
-                f"Participants have other bins of {profile.replace('_', ' ')} than others: there "
-                "is no group_visualfield.tsv. Run the participant level with the same "
+                f"Participants have different bins of {profile.replace('_', ' ')}, so "
+                "group_visualfield.tsv is not written. Run the participant level with the same "
                 "--eccentricity-bins and --polar-angle-bins for all."
             )

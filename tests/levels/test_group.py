@@ -96,7 +96,7 @@ def name_in_table(study, *labels):
 def test_a_row_without_folder_and_results_is_no_reason_to_run_anything(processed, output, caplog):
     name_in_table(processed, "01", "02", "03", "04", "09")
     assert group(processed, output) == 0
-    assert "No results of sub-09: they are in participants.tsv and have no folder" in caplog.text
+    assert "No results of sub-09: listed in participants.tsv, but without a folder" in caplog.text
     assert "run the participant level" not in caplog.text
 
 
@@ -253,8 +253,8 @@ def test_rois_defined_differently_are_not_mixed(processed, output, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--roi-contrasts", "left"], "rows of ROI right for sub-01, sub-03, sub-04, and none for"),
-        (["--hemi", "L"], "rows of hemisphere R for sub-01, sub-03, sub-04, and none for"),
+        (["--roi-contrasts", "left"], "rows of ROI right for sub-01, sub-03, sub-04, but not for"),
+        (["--hemi", "L"], "rows of hemisphere R for sub-01, sub-03, sub-04, but not for"),
     ],
 )
 def test_a_participant_with_other_rois_is_refused(processed, output, capsys, options, said):

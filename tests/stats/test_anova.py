@@ -89,7 +89,7 @@ def test_what_cannot_be_analysed_says_why():
     assert single.note == "a single level of roi"
     rows += [row(who, None, roi="UR") for who in labels(3)]
     (empty,) = rows_in(analyses_of_variance(frame_of(rows, EstimateRow), ("roi",)))
-    assert "0 participants with all of the 2 numbers" in empty.note
+    assert "0 participants with all 2 estimates, too few" in empty.note
     assert empty.excluded == "sub-01:empty_roi; sub-02:empty_roi; sub-03:empty_roi"
     rows[3:] = [row(who, 2.0 + i, roi="UR") for i, who in enumerate(labels(3))]
     (same,) = rows_in(analyses_of_variance(frame_of(rows, EstimateRow), ("roi",)))

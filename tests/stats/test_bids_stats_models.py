@@ -169,7 +169,7 @@ def test_a_contrast_that_is_passed_has_no_test():
         for r, t in zip(results.rows, tested.rows, strict=True):
             assert (r.coefficient, r.se) == (t.coefficient, t.se)
             assert (r.test, r.value, r.p, r.ci95_low) == (None, None, None, None)
-            assert r.note == "not tested, as Test is pass"
+            assert r.note == "not tested, because Test is pass"
 
 
 def test_a_contrast_wins_over_a_dummy_of_its_name():
@@ -229,7 +229,7 @@ def test_what_the_design_cannot_tell_is_a_row_that_says_so():
         results = fit(model(dataset_node), rows, table)
     for name in ("intercept", "sex.F", "sex.M"):
         r = found(results, roi="UL", name=name)
-        assert "cannot be told" in r.note
+        assert "cannot be estimated" in r.note
         assert {r.coefficient, r.se, r.value, r.p} == {None}
     two_groups = fit(model(REALISTIC["two groups"]), rows, table)
     assert found(results, roi="UL", name="F>M").p == pytest.approx(
@@ -247,7 +247,7 @@ def test_a_level_without_numbers_in_a_roi():
     ]
     results = fit(model(node(["group.*"], FACTOR_GROUP)), rows, table)
     assert found(results, roi="UL", name="group.1").p is not None
-    assert "cannot be told" in found(results, roi="UL", name="group.3").note
+    assert "cannot be estimated" in found(results, roi="UL", name="group.3").note
     assert found(results, roi="UR", name="group.3").p is not None
 
 
@@ -302,7 +302,7 @@ def test_edges_and_inputs_choose():
         ("c", "ignore"),
     }
     assert {r.n_rows for r in results.rows} == {4}
-    assert any("Input: run is about images" in m for m in results.messages)
+    assert any("Input: run selects images" in m for m in results.messages)
     assert any("node b: no estimate has contrast nothing" in m for m in results.messages)
     assert any(m.startswith("run (Run), subject (Subject): not fitted") for m in results.messages)
     with pytest.raises(NothingSelectedError, match="there is no task rest"):
@@ -328,14 +328,14 @@ def test_circular_estimates_and_hemispheres_are_not_used():
     assert (
         fit(model(ONE_SAMPLE), rows + more, table).rows == fit(model(ONE_SAMPLE), rows, table).rows
     )
-    with pytest.raises(DataError, match="only circular"):
+    with pytest.raises(DataError, match="all remaining estimates are circular"):
         fit(model(ONE_SAMPLE), more, table)
 
 
 @pytest.mark.parametrize(
     ("dataset_node", "error", "said"),
     [
-        (node([1, "agee"]), UsageError, "there is no variable agee; .* give age, .*score"),
+        (node([1, "agee"]), UsageError, "there is no variable agee; .* are age, .*score"),
         (node([1, "x.*"]), UsageError, r"there is no variable x\.\*"),
         (node([1, "sex"]), UsageError, "sex holds 'F' .* transformation Factor"),
         (node([1, "sex.X"], FACTOR_SEX), UsageError, r"no variable sex\.X; .* sex\.F, sex\.M"),
@@ -357,7 +357,7 @@ def test_circular_estimates_and_hemispheres_are_not_used():
                 {"Name": "Factor", "Input": ["x"]},
             ),
             UsageError,
-            "Factor: x is no column",
+            "Factor: x is not a column",
         ),
         (
             node([1], contrasts=[contrast("c", ["age"], [1])]),
@@ -404,7 +404,7 @@ def test_numbers_that_name_groups_are_told():
 def test_no_participants_table_is_needed_for_one_sample():
     rows, table = study()
     assert fit(model(ONE_SAMPLE), rows, ParticipantsTable()) == fit(model(ONE_SAMPLE), rows, table)
-    with pytest.raises(UsageError, match="give intercept"):
+    with pytest.raises(UsageError, match="are intercept"):
         fit(model(node([1, "age"])), rows, ParticipantsTable())
 
 

@@ -146,7 +146,7 @@ def test_a_contrast_is_not_tested_against_its_own_part():
     for row in own:
         assert row.mean is not None
         assert (row.p, row.p_fwe, row.q_fdr, row.family, row.t) == (None,) * 5
-        assert row.note == "not tested, as attendMinusIgnore is attend - ignore"
+        assert row.note == "not tested, because attendMinusIgnore is attend - ignore"
     for row in (row for row in pairs if row not in own):
         assert {row.contrast, row.versus} == {"attend", "ignore"}
         assert row.p_fwe is not None

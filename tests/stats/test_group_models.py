@@ -254,4 +254,7 @@ def test_a_planned_contrast_of_what_is_not_there(processed, output, tmp_path, ca
     assert group(processed, output, "--config", str(config)) == 64
     assert "[[planned]] number 1: roi = {'left': 'a'}; expected" in capsys.readouterr().err
     assert group(processed, output, "--group-by", "weight") == 64
-    assert "participants.tsv has no such column; there are age, group" in capsys.readouterr().err
+    assert (
+        "participants.tsv has no such column. Its columns are: age, group"
+        in capsys.readouterr().err
+    )

@@ -174,7 +174,7 @@ def test_columns_of_the_estimates_table():
     assert found.coefficient == pytest.approx(expected.slope)
     found = one(fit_formula("area_mm2 ~ estimate", rows, NOBODY), name="estimate")
     assert found.coefficient * expected.slope == pytest.approx(expected.rvalue**2)
-    with pytest.raises(DataError, match=r"n_vertices is the same \(100.0\) for all 12 numbers"):
+    with pytest.raises(DataError, match=r"n_vertices is the same \(100.0\) for all 12 estimates"):
         fit_formula("estimate ~ n_vertices", rows, NOBODY)
 
 
@@ -205,7 +205,7 @@ def test_hemispheres_that_were_asked_for_take_the_place_of_both():
     with pytest.raises(DataError, match=r"hemi is the same \(R\)"):
         fit_formula("estimate ~ hemi", right, NOBODY)
     both = [row(i, rng.normal()) for i in labels(8)]
-    with pytest.raises(DataError, match="names hemi, and the estimates are of both"):
+    with pytest.raises(DataError, match="has hemi, but the only estimates are of both"):
         fit_formula("estimate ~ hemi", both, NOBODY)
 
 
@@ -324,7 +324,7 @@ def test_circular_estimates_are_never_used():
     results = fit_formula("estimate ~ 1", main + circular, NOBODY)
     assert [r.task for r in results.rows] == ["main"]
     assert any("task loc) are never tested" in message for message in results.messages)
-    with pytest.raises(DataError, match="only circular estimates are left"):
+    with pytest.raises(DataError, match="all remaining estimates are circular"):
         fit_formula("estimate ~ 1", circular, NOBODY)
     with pytest.raises(DataError, match=r"task is the same \(main\)"):
         fit_formula("estimate ~ task", main + circular, NOBODY)
@@ -335,18 +335,18 @@ def test_circular_estimates_are_never_used():
 
 
 def test_no_number_at_all():
-    with pytest.raises(DataError, match="no participant has a number in the column estimate"):
+    with pytest.raises(DataError, match="all values of the column estimate are missing"):
         fit_formula("estimate ~ 1", [row("01", None)], NOBODY)
-    with pytest.raises(DataError, match="no participant has a number in the column area_mm2"):
+    with pytest.raises(DataError, match="all values of the column area_mm2 are missing"):
         fit_formula("area_mm2 ~ 1", [row("01", 1.0), row("02", 2.0)], NOBODY)
 
 
 @pytest.mark.parametrize(
     ("ages", "said"),
     [
-        ([30, 30, 30, 30, None], r"age is the same \(30.0\) for all 4 numbers"),
+        ([30, 30, 30, 30, None], r"age is the same \(30.0\) for all 4 estimates"),
         (["x", "x", None, "x", "x"], r"age is the same \(x\) for all 4"),
-        ([30, None, None, None, 31], "age is n/a for 3 of 5 participants with a number. "),
+        ([30, None, None, None, 31], "age is n/a for 3 of 5 participants with an estimate. "),
         ([None] * 5, "age is n/a for 5 of 5"),
         ([30, 31], r"age is n/a for 3 of 5 .* \(3 are not in participants.tsv\)"),
     ],
@@ -360,7 +360,9 @@ def test_columns_that_cannot_be_used(ages, said):
 
 def test_a_column_of_the_estimates_that_cannot_be_used():
     rows = [row(i, float(int(i) ** 2)) for i in labels(5)]
-    with pytest.raises(DataError, match=r"area_mm2 is n/a for 5 of 5 participants with a number\."):
+    with pytest.raises(
+        DataError, match=r"area_mm2 is n/a for 5 of 5 participants with an estimate\."
+    ):
         fit_formula("estimate ~ area_mm2", rows, NOBODY)
 
 
@@ -392,7 +394,7 @@ def test_a_name_in_both_tables_is_that_of_the_estimates():
     results = fit_formula("estimate ~ roi", rows, table)
     assert one(results, quantity="coefficient", term="roi").name == "roi[T.UR]"
     assert results.messages == (
-        "roi is in participants.tsv too; that of the estimates table is used.",
+        "roi is also in participants.tsv; the column of the table of estimates is used.",
     )
 
 
@@ -411,9 +413,9 @@ def test_a_fit_that_cannot_be_made_is_a_row_that_says_why():
         results = fit_formula("estimate ~ group", sum(cells.values(), everyone), table)
     assert one(results, roi="UL", name="group[T.b]").p is not None
     notes = {
-        "same": "the same for all numbers: group",
+        "same": "the same for all estimates: group",
         "few": "2 numbers for 2 coefficients: no residual degrees of freedom",
-        "flat": "no variation is left by the model, so nothing can be tested",
+        "flat": "the model leaves no variation, so nothing can be tested",
         "none": "no number",
     }
     for roi, note in notes.items():
@@ -423,7 +425,7 @@ def test_a_fit_that_cannot_be_made_is_a_row_that_says_why():
         assert found.n_rows == sum(r.estimate is not None for r in cells[roi])
     assert results.messages[1:] == ("4 of 5 models could not be fitted; the column note says why.",)
     collinear = one(fit_formula("estimate ~ age + months", everyone, table))
-    assert collinear.note.startswith("3 coefficients, of which the data can tell 2")
+    assert collinear.note.startswith("3 coefficients, but the data can determine only 2")
 
 
 def test_a_transform_that_fails_in_some_fits_only():
@@ -447,7 +449,7 @@ def test_a_variance_at_its_bound_is_told():
     ]
     results = fit_formula("estimate ~ contrast", rows, NOBODY)
     assert one(results, name="participant_id").coefficient == 0
-    assert all("bound of 0" in r.note for r in results.rows)
+    assert all("lower bound" in r.note for r in results.rows)
 
 
 @given(st.integers(0, 1000), st.floats(-5, 5), st.randoms(use_true_random=False))
@@ -539,7 +541,7 @@ def test_coefficients_are_compared_with_the_same_level_everywhere():
     fitted = fit_formula("estimate ~ group", without, table).rows
     (lacking,) = [r for r in fitted if r.roi == first]
     assert lacking.coefficient is None
-    assert "nobody here has group control" in lacking.note
+    assert "no participant has group control" in lacking.note
     assert any(r.coefficient is not None for r in fitted if r.roi != first)
 
 
@@ -567,7 +569,9 @@ def test_numbers_with_a_few_words_are_refused():
 def test_numbers_with_commas_or_units_are_refused(cells, model):
     rows = [row(i, float(int(i) ** 2)) for i in labels(12)]
     table = participants(score=cells * 4)
-    with pytest.raises(DataError, match=r"score: .*Write .*Levels in participants\.json") as said:
+    with pytest.raises(
+        DataError, match=r"score: .*Write .*Levels to it in participants\.json"
+    ) as said:
         fit_formula(model, rows, table)
     assert cells[-1] in str(said.value) or cells[0] in str(said.value)
     levels = participants(["score"], score=cells * 4)
@@ -606,7 +610,7 @@ def test_what_becomes_categories_is_told_with_its_levels(cells):
 def test_functions_of_numbers_do_not_take_categories(call):
     rows, table = group_study(24)
     function = call.partition("(")[0]
-    with pytest.raises(UsageError, match=f"{function} needs numbers, and sex is used as categor"):
+    with pytest.raises(UsageError, match=f"{function} needs numbers, but sex is used as categor"):
         fit_formula(f"estimate ~ {call}", rows, table)
 
 

@@ -66,8 +66,11 @@ def test_without_edges_nodes_follow_one_another():
             r"Nodes\[0\]\.Contrasts\[0\]\.Weights: ",
         ),
         (changed("Nodes", 2, "Name", to="run"), "two nodes have the same name"),
-        (changed("Edges", 0, "Source", to="runs"), "Source 'runs', which is no node; .* run, sub"),
-        (changed("Edges", 0, "Destination", to="x"), "Destination 'x', which is no node"),
+        (
+            changed("Edges", 0, "Source", to="runs"),
+            "Source 'runs', which is not a node; .* run, sub",
+        ),
+        (changed("Edges", 0, "Destination", to="x"), "Destination 'x', which is not a node"),
     ],
 )
 def test_what_is_no_valid_model(content, said):
@@ -125,8 +128,8 @@ def with_contrast(conditions, weights, test="t"):
         (with_contrast(["age"], [1, -1]), "contrast c: expected 1 weights .* found 2"),
         (with_contrast([1, "age"], [[1, -1], [1]], "F"), "found 2 and 1"),
         (with_contrast([1, "age"], [[1, 0], [0, 1]]), "several rows of weights need the Test F"),
-        (with_contrast(["age"], ["x"]), "contrast c: a weight is no number"),
-        (with_contrast(["age"], ["1/0"]), "contrast c: a weight is no number"),
+        (with_contrast(["age"], ["x"]), "contrast c: a weight is not a number"),
+        (with_contrast(["age"], ["1/0"]), "contrast c: a weight is not a number"),
         (with_contrast(["age"], [0]), "contrast c: all weights are 0"),
         (with_contrast([], []), "contrast c: expected 0 weights"),
         (with_contrast(["age", "age"], [1, 1]), "is in ConditionList twice"),
@@ -170,7 +173,8 @@ def test_what_the_first_level_does_may_be_anything():
     content = changed("Nodes", 1, to=subject)
     (message,) = check(content).messages
     assert message == (
-        "run (Run), subject (Subject): not fitted, as taken for done by the first-level analysis."
+        "run (Run), subject (Subject): not fitted; their results are expected as input from the "
+        "first-level analysis."
     )
 
 
@@ -178,5 +182,5 @@ def test_nesting_without_end():
     nested = []
     for _ in range(300):
         nested = [nested]
-    with pytest.raises(DataError, match="is no valid BIDS Stats Model"):
+    with pytest.raises(DataError, match="is not a valid BIDS Stats Model"):
         check({"Nodes": nested})

@@ -144,7 +144,7 @@ def test_weights_of_columns_multiply_and_labels_match_whatever_their_case():
     ("given", "said"),
     [
         ({"contrast": "attended"}, "there is no contrast attended; there are attend, ignore"),
-        ({"roi": "UL"}, "says nothing of contrast, and there are several: attend, ignore"),
+        ({"roi": "UL"}, "has no contrast, but there are several: attend, ignore"),
         (
             {"contrast": "attend", "roi": "UL", "task": "loc"},
             "there is no task loc; there are main",
@@ -181,7 +181,7 @@ def test_weights_that_mean_nothing(weights):
 @pytest.mark.parametrize(
     ("column", "error", "said"),
     [
-        ("sex", UsageError, "has no such column; there are age, site"),
+        ("sex", UsageError, "has no such column. Its columns are: age, site"),
         ("age", DataError, "makes 6 groups of 6 participants"),
         ("site", DataError, "makes 1 group of 6 participants"),
     ],
@@ -195,7 +195,7 @@ def test_columns_that_make_no_groups(column, error, said):
 def test_who_is_in_no_group_is_named():
     people = participants(sex=["F", "M", "F", "M", None, None])
     groups = groups_of("sex", people, cells()["participant_id"])
-    assert "not known of sub-05, sub-06" in groups.messages[0]
+    assert "unknown for sub-05, sub-06" in groups.messages[0]
     assert groups.messages[1].startswith("--group-by sex makes 2 groups (")
     found = one_sample_tests(cells(), groups=groups)
     assert found.groupby("group")["n"].max().to_dict() == {"all": 6, "F": 2, "M": 2}

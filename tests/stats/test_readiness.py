@@ -132,8 +132,8 @@ def test_the_table_has_a_row_for_everybody():
         {
             "participant_id": "sub-02",
             "verdict": "check",
-            "reasons": "retinotopy from benson14, while 2 of 3 have inferred "
-            "(--retinotopy-source makes it the same if everybody has it)",
+            "reasons": "retinotopy from benson14, but 2 of 3 have inferred "
+            "(--retinotopy-source makes it the same if all have this source)",
             "retinotopy_source": "benson14",
             "rois": "UL 31, UR 50",
             "runs": "main 3",

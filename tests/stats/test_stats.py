@@ -117,7 +117,7 @@ def test_circular_estimates_have_a_mean_and_an_interval_but_no_test():
 @pytest.mark.parametrize(
     ("values", "mean", "note"),
     [
-        ([], None, "no participant has a number"),
+        ([], None, "the estimates of all participants are missing"),
         ([4.0], 4.0, "a single participant"),
         ([0.1, 0.1, 0.1], 0.1, "no variation between participants"),
     ],

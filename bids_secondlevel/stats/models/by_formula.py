@@ -92,8 +92,8 @@ def fit_formula(
     rows = estimates[estimates["hemi"].isin(hemis)]
     if rows.empty:
         raise DataError(
-            "The model names hemi, and the estimates are of both hemispheres pooled. Leave hemi "
-            "out of the model, or --hemi both."
+            "The model has hemi, but the only estimates are of both hemispheres. Remove hemi from "
+            "the model, or remove --hemi both."
         )
     usable, said = without_circular(rows, parsed.response)
     if "contrast" in parsed.names:
@@ -159,19 +159,18 @@ def _fit(
         return NoFit("no number")
     constant = [str(name) for name, values in cases.values.items() if values.nunique() == 1]
     if constant:
-        return NoFit(f"the same for all numbers: {', '.join(constant)}")
+        return NoFit(f"the same for all estimates: {', '.join(constant)}")
     for name, (reference, *_) in levels.items():
         if reference not in set(cases.values[name]):
-            return NoFit(
-                f"nobody here has {name} {reference}, the level that the others are compared with"
-            )
+            return NoFit(f"no participant has {name} {reference}, the reference level")
     data = cases.values.astype(dict.fromkeys(levels, "category"))  # levels in alphabetical order
     design = make_design(formula, data, list(levels))
     rank = rank_of(design.matrix)
     if rank < len(design.columns):
         return NoFit(
-            f"{len(design.columns)} coefficients, of which the data can tell {rank}: too few "
-            "numbers, a combination of categories without any, or a column that follows from others"
+            f"{len(design.columns)} coefficients, but the data can determine only {rank}: there "
+            "are too few estimates, a combination of categories without estimates, or a column "
+            "that follows from others"
         )
     fit = fit_linear_model(cases.numbers.to_numpy(), design.matrix, cases.participants)
     return fit if isinstance(fit, NoFit) else (fit, design)

@@ -114,8 +114,8 @@ def fit_stats_model(
             *unmatched,
             *_told_of_columns(node, design),
             *(
-                f"node {node.name}: {source.name} has Levels in participants.json, and is used as "
-                "a number. Use the transformation Factor for categories."
+                f"node {node.name}: {source.name} has Levels in participants.json, but is used as "
+                "a number. For categories, use the transformation Factor."
                 for source in design.sources
                 if source.name in design.variables and source.name in participants.categorical
             ),
@@ -150,7 +150,7 @@ def _filtered(
     )
     if not np.isfinite(selected[_RESPONSE]).any():
         raise NothingSelectedError(
-            f"{node.where}: Input and Filter leave no estimate"
+            f"{node.where}: no estimate remains after Input and Filter"
             + (f"; there is no {', no '.join(unmatched)}." if unmatched else ".")
         )
     said = f"node {node.name}: no estimate has {', '.join(unmatched)}."
@@ -181,7 +181,7 @@ def _design_of(node: DatasetNode, participants: ParticipantsTable) -> NodeDesign
         if instruction.name == "Factor":
             for name in instruction.inputs:
                 if sources.pop(name) != {name}:
-                    _refuse(node, f"Factor: {name} is no column of participants.tsv")
+                    _refuse(node, f"Factor: {name} is not a column of participants.tsv")
                 levels = columns[name].levels
                 sources |= {f"{name}.{level}": frozenset([name]) for level in levels}
         else:
@@ -223,8 +223,8 @@ def _check_known(names: Sequence[str], known: Iterable[str], node: DatasetNode) 
         if name not in known:
             _refuse(
                 node,
-                f"there is no variable {name}; participants.tsv and the transformations give "
-                f"{', '.join(sorted(known)) or 'none'}",
+                f"there is no variable {name}; variables of participants.tsv and of the "
+                f"transformations are {', '.join(sorted(known)) or 'none'}",
             )
 
 
@@ -251,8 +251,8 @@ def _check_numbers(
             word = columns[name].words[0]
             _refuse(
                 node,
-                f"{name} holds {word!r} in participants.tsv, which is no number. Use the "
-                f"transformation Factor, and the variables it makes ({name}.{word}, ...)",
+                f"{name} holds {word!r} in participants.tsv, which is not a number. Use the "
+                f"transformation Factor, and the variables that it makes ({name}.{word}, ...)",
             )
 
 
@@ -308,8 +308,8 @@ def _check_single(estimates: "pd.DataFrame", node: DatasetNode) -> None:
         differ = [key for key, is_other in zip(CELL, first != other, strict=True) if is_other]
         _refuse(
             node,
-            f"{who} has several numbers in one group. Add {', '.join(differ)} to GroupBy, or "
-            "choose by Input or Filter",
+            f"{who} has several estimates in one group. Add {', '.join(differ)} to GroupBy, or "
+            "select with Input or Filter",
         )
 
 
@@ -338,14 +338,15 @@ def _contrast_row(row: ModelRow, fit: Fit, weights: Array, test: NodeTest) -> Mo
     if not is_estimable(fit, weights):
         return replace(
             row,
-            note="cannot be told from these data: a variable does not vary, or follows from others",
+            note="cannot be estimated from these data: a variable does not vary, or follows from "
+            "others",
         )
     if test == "F":
         return f_test(row, fit, weights)
     tested = t_test(row, fit, weights[0])
     if test == "t":
         return tested
-    note = "not tested, as Test is pass"
+    note = "not tested, because Test is pass"
     return replace(row, coefficient=tested.coefficient, se=tested.se, note=note)
 
 

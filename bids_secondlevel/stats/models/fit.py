@@ -106,7 +106,7 @@ def _fit(values: Array, design: Array, participants: Sequence[str], errors: Erro
         )
     solved = _least_squares(values, design)
     if _is_nothing(np.linalg.norm(solved.residuals), values):
-        return NoFit("no variation is left by the model, so nothing can be tested")
+        return NoFit("the model leaves no variation, so nothing can be tested")
     return solved.fit if errors == "equal" else solved.with_robust_tests(owner, ratio=0.0)
 
 
@@ -123,18 +123,17 @@ def _fit_mixed(values: Array, design: Array, owner: Array) -> Fit | NoFit:
     within, inside = triangle[:, :-1], triangle[:, -1]
     n_within = int(np.linalg.matrix_rank(within, tol=_ROUNDING))
     if n_participants - (rank_of(design) - n_within) < 1:
-        return NoFit(f"too few participants ({n_participants}) to tell their variance")
+        return NoFit(f"too few participants ({n_participants}) to estimate their variance")
     left = inside - within @ np.linalg.lstsq(within, inside, rcond=None)[0]
     df_within = len(values) - n_participants - n_within
     if df_within < 1 or _is_nothing(np.linalg.norm(left) * scale[-1], values):
-        return NoFit("no variation within participants is left by the model")
+        return NoFit("the model leaves no variation within participants")
     ratio = _variance_ratio(triangle, means / scale, np.bincount(owner))
     note = ""
     if ratio == 0.0:
         note = (
-            "the variance of the random intercepts is estimated at its bound of 0, as if all "
-            "numbers were of different participants; tests take participants as the sample "
-            "nevertheless"
+            "the variance of the random intercepts is estimated as 0, its lower bound; tests still "
+            "use participants as the sample"
         )
     solved = _least_squares(*whiten(values, design, owner, ratio))
     residual = solved.fit.variance
@@ -221,7 +220,7 @@ def _parts(n_rows: int) -> Iterator[slice]:
 
 
 def _triangle(parts: Iterable[Array]) -> Array:
-    """Give the triangular factor of a matrix, some rows of which are given at a time."""
+    """Return the triangular factor of a matrix, some rows of which are given at a time."""
     triangle: Array | None = None
     for rows in parts:
         stacked = rows if triangle is None else np.vstack([triangle, rows])
@@ -241,7 +240,7 @@ class _LeastSquares:
     """(n_rows,)"""
 
     def with_robust_tests(self, owner: NDArray[np.intp], ratio: float) -> Fit:
-        """Give the fit with tests that take participants as the sample."""
+        """Return the fit with tests that take participants as the sample."""
         robust = cluster_robust(self.design, self.residuals, owner, ratio)
         return replace(self.fit, robust=robust)
 
@@ -277,7 +276,7 @@ def _least_squares(values: Array, design: Array) -> _LeastSquares:
 
 
 def _is_nothing(residuals: Any, values: Array) -> bool:
-    """Tell whether residuals of some length are next to nothing."""
+    """Return whether residuals of some length are next to nothing."""
     variation = np.linalg.norm(values - values.mean())
     limit = max(_ROUNDING * np.linalg.norm(values), _NOTHING_LEFT * variation)
     return bool(residuals <= limit)
@@ -299,7 +298,7 @@ def rank_of(matrix: Array) -> int:
 
 
 def is_estimable(fit: Fit, weights: Array) -> bool:
-    """Tell whether the design determines combinations of coefficients.
+    """Return whether the design determines combinations of coefficients.
 
     Parameters
     ----------
@@ -435,7 +434,7 @@ def _f_noncentrality(f: float, df: float, df_residual: float, tail: float) -> fl
 
 _LARGE_F = 1e3
 
-_ALONE = "not tested, as a single participant determines it"
+_ALONE = "not tested, because a single participant determines it"
 
 
 def _joined(note: str | None, why: str) -> str:

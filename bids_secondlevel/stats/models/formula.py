@@ -114,13 +114,15 @@ def parse_formula(
         raise UsageError(f"Model formula {text!r}: cannot be read. {said}") from error
     if left not in responses:
         raise UsageError(
-            f"Model formula {text!r}: {left} cannot stand on the left side; expected one of "
+            f"Model formula {text!r}: {left} is not allowed on the left side; expected one of "
             f"{', '.join(responses)}."
         )
     if left in right:
         raise UsageError(f"Model formula {text!r}: {left} is on both sides.")
     if not list(terms):
-        raise UsageError(f"Model formula {text!r}: nothing is left on the right side.")
+        raise UsageError(
+            f"Model formula {text!r}: the right side is empty. Add a term, such as 'estimate ~ 1'."
+        )
     return ModelFormula(text, left, tuple(dict.fromkeys(right)), terms)
 
 
@@ -243,7 +245,7 @@ def _is_coding(node: ast.AST) -> bool:
 
 
 def _is_too_large(size: ast.expr) -> bool:
-    """Tell whether a basis may have so many functions that it does not fit into memory."""
+    """Return whether a basis may have so many functions that it does not fit into memory."""
     if isinstance(size, ast.Constant):
         return isinstance(size.value, int | float) and size.value > _MOST_BASES
     return not isinstance(size, ast.List | ast.Tuple)
@@ -252,7 +254,7 @@ def _is_too_large(size: ast.expr) -> bool:
 def _refuse(text: str, what: str) -> NoReturn:
     raise UsageError(
         f"Model formula {text!r}: {what} is not allowed. A formula may hold names of columns "
-        "(in backticks where they are not plain words), numbers, ~ + - * / : ** %in% ( ), and "
+        "(in backticks if they are not plain words), numbers, ~ + - * / : ** %in% ( ), and "
         f"calls of {', '.join(TRANSFORMS)} on columns, with contr.{', contr.'.join(CODINGS)} to "
         "code categories."
     )
@@ -341,13 +343,13 @@ def _check_arguments(formula: ModelFormula, factor: "Factor", categorical: Seque
             given = [n for n in ast.walk(call) if isinstance(n, ast.Name) and n not in functions]
             for name in (names[node.id] for node in given if node.id in names):
                 raise UsageError(
-                    f"Model formula {formula.text!r}: {call.func.id} needs numbers, and {name} "
-                    f"is used as categories. Write {name} alone, or C({name})."
+                    f"Model formula {formula.text!r}: {call.func.id} needs numbers, but {name} is "
+                    f"used as categories. Write {name} alone, or C({name})."
                 )
 
 
 def _aliases(data: "pd.DataFrame") -> dict[str, str]:
-    """Give columns names under which formulaic evaluates them.
+    """Return columns names under which formulaic evaluates them.
 
     It looks names of functions up among the columns first: one called ``C`` or ``center`` would
     take the place of the function. Aliases are longer than all that could be taken for one.

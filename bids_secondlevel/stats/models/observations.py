@@ -150,7 +150,7 @@ def find_variable(name: str, participants: ParticipantsTable) -> tuple[Variable,
         if name not in participants.columns:
             return variable, ()
         return variable, (
-            f"{name} is in participants.tsv too; that of the estimates table is used.",
+            f"{name} is also in participants.tsv; the column of the table of estimates is used.",
         )
     variable = participant_variable(name, participants)
     if name in participants.categorical:
@@ -162,8 +162,8 @@ def find_variable(name: str, participants: ParticipantsTable) -> tuple[Variable,
     if 2 * len(words) < len(variable.texts):
         raise DataError(
             f"{name}: most values in participants.tsv are numbers, but not "
-            f"{', '.join(map(repr, dict.fromkeys(words)))}. Write n/a there, or give the column "
-            "Levels in participants.json if it holds categories."
+            f"{', '.join(map(repr, dict.fromkeys(words)))}. Replace these by n/a; or, if the "
+            "column holds categories, add Levels to it in participants.json."
         )
     return variable, (
         f"{name} is used as categories, as {words[0]!r} in participants.tsv is not a number: "
@@ -179,29 +179,27 @@ def check_spelling(variable: Variable) -> None:
     DataError
         If one is: as a category it would be fitted without an order, and without a distance.
     """
-    otherwise = (
-        "Or give the column Levels in participants.json if it holds categories, and not numbers."
-    )
+    otherwise = "Or, if the column holds categories, add Levels to it in participants.json."
     for text in variable.words:
         if _COMMA.fullmatch(text):
             raise DataError(
                 f"{variable.name}: {text!r} in participants.tsv is a number with a comma or with "
-                "marks between thousands, which is not read as a number. Write it with a decimal "
-                f"point and digits alone, such as 1234.5. {otherwise}"
+                "marks between thousands, which cannot be read. Write only digits and a decimal "
+                f"point, such as 1234.5. {otherwise}"
             )
     suffixes = [_suffix(text) for text in variable.texts]
     same = len(set(suffixes)) == 1 and len(variable.levels) > 2
     for text, suffix in zip(variable.texts, suffixes, strict=True):
         if suffix and (same or suffix[0].isspace() or suffix.casefold() in _UNITS):
             raise DataError(
-                f"{variable.name}: {text!r} in participants.tsv is a number with a unit, which is "
-                "not read as a number. Write the number alone, and the unit as Units of the column "
-                f"in participants.json. {otherwise}"
+                f"{variable.name}: {text!r} in participants.tsv is a number with a unit, which "
+                "cannot be read. Write the number alone, and the unit as Units of the column in "
+                f"participants.json. {otherwise}"
             )
 
 
 def _suffix(text: str) -> str:
-    """Give the single word that follows (or the sign of money before) a number; "" if none."""
+    """Return the single word that follows (or the sign of money before) a number; "" if none."""
     number = re.match(r"[+-]?\d+,\d+", text) or _NUMBER.match(text)
     if number is None:
         return text[0] if text[0] in "$€£" and text[1:].strip()[:1].isdigit() else ""
@@ -282,13 +280,13 @@ def without_circular(
         raise DataError(
             f"No model of {response}: "
             + (
-                "only circular estimates are left, which are never tested. Measure another task, "
-                "or use --cross-validate at participant level."
+                "all remaining estimates are circular, and circular estimates are never tested. "
+                "Measure another task, or use --cross-validate at participant level."
                 if len(tasks)
-                else f"no participant has a number in the column {response}."
+                else f"all values of the column {response} are missing."
             )
         )
-    said = f"Circular estimates (task {', '.join(tasks)}) are never tested and were left out."
+    said = f"Circular estimates (task {', '.join(tasks)}) are never tested and were excluded."
     return estimates[~is_left_out], (said,) if len(tasks) else ()
 
 
@@ -312,7 +310,7 @@ def check_variables(observed: Observations) -> None:
             hint = f" ({unlisted} are not in participants.tsv)" if unlisted else ""
             raise DataError(
                 f"{variable.name} is n/a for {len(people - known)} of {len(people)} participants "
-                f"with a number{hint}. Complete the column, or leave it out of the model."
+                f"with an estimate{hint}. Complete the column, or remove it from the model."
             )
     used = numbered.values.dropna()
     for name, values in used.items():
@@ -320,8 +318,8 @@ def check_variables(observed: Observations) -> None:
         if len(found) < 2:
             shown = ", ".join(str(value) for value in found) or "n/a"
             raise DataError(
-                f"{name} is the same ({shown}) for all {len(used)} numbers that can be "
-                "used, so no model can tell its effect. Leave it out of the model."
+                f"{name} is the same ({shown}) for all {len(used)} estimates that can be used, so "
+                "its effect cannot be estimated. Remove it from the model."
             )
 
 

@@ -53,7 +53,7 @@ class ClusterRobust:
     """Of each participant, if the design does nothing but tell groups apart."""
 
     def covariance(self, weights: Array) -> Array:
-        """Give the CR2 covariance of combinations: the sum over participants.
+        """Return the CR2 covariance of combinations: the sum over participants.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class ClusterRobust:
         return covariance
 
     def variance(self, weights: Array) -> tuple[float, float] | None:
-        """Give the variance of a combination of coefficients, and its degrees of freedom.
+        """Return the variance of a combination of coefficients, and its degrees of freedom.
 
         Those of groups with one number per participant are Welch's, which need no assumption
         about the variances. Others suppose that the variances of the model hold.

@@ -126,17 +126,20 @@ def check_stats_model(content: Any, where: str) -> StatsModel:
         raise DataError(f"{where}: two nodes have the same name. Rename one.")
     edges = _edges(model, where)
     if "Dataset" not in levels.values():
-        raise UsageError(f"{where}: has no node of the Level Dataset, so there is nothing to fit.")
+        raise UsageError(
+            f"{where}: has no node of the Level Dataset, so there is nothing to fit. Add one."
+        )
     others = [f"{name} ({level})" for name, level in levels.items() if level != "Dataset"]
     messages = []
     if others:
         messages.append(
-            f"{', '.join(others)}: not fitted, as taken for done by the first-level analysis."
+            f"{', '.join(others)}: not fitted; their results are expected as input from the "
+            "first-level analysis."
         )
     inputs = model.Input or {}
     ignored = [key for key in inputs if key not in FILTER_KEYS]
     if ignored:
-        messages.append(f"Input: {', '.join(ignored)} is about images and was not applied.")
+        messages.append(f"Input: {', '.join(ignored)} selects images and was ignored.")
     nodes = []
     for node, written in zip(model.Nodes, as_written["Nodes"], strict=True):
         if node.Level == "Dataset":
@@ -171,7 +174,7 @@ def _validate(content: Any, where: str) -> "tuple[BIDSStatsModel, dict[str, Any]
         )
         more = error.error_count() - 1
         raise DataError(
-            f"{where}: is no valid BIDS Stats Model. {place.lstrip('.') or 'The file'}: "
+            f"{where}: is not a valid BIDS Stats Model. {place.lstrip('.') or 'The file'}: "
             f"{first['msg']}" + (f"; {more} more." if more else ".")
         ) from error
 
@@ -204,7 +207,7 @@ def _edges(model: "BIDSStatsModel", where: str) -> "Sequence[Edge]":
         for end, name in (("Source", edge.Source), ("Destination", edge.Destination)):
             if name not in names:
                 raise DataError(
-                    f"{where}: an edge has the {end} {name!r}, which is no node; there are "
+                    f"{where}: an edge has the {end} {name!r}, which is not a node; there are "
                     f"{', '.join(names)}."
                 )
     return edges
@@ -268,7 +271,7 @@ def _read_node(node: "Node", filters: tuple[Filter, ...], where: str) -> Dataset
         names = None if listed is None else _variables(listed)
         dummies = DummyContrasts(names, node.DummyContrasts.Test)
     if not contrasts and not dummies:
-        _refuse(where, "it has neither Contrasts nor DummyContrasts, so nothing to report")
+        _refuse(where, "it has neither Contrasts nor DummyContrasts, so there is nothing to report")
     instructions = node.Transformations.Instructions if node.Transformations else ()
     return DatasetNode(
         name=node.Name,
@@ -294,13 +297,13 @@ def _read_contrast(contrast: "Contrast", where: str) -> NodeContrast:
     try:
         weights = tuple(tuple(float(Fraction(str(weight))) for weight in row) for row in rows)
     except (ValueError, ArithmeticError) as error:
-        _refuse(where, f"a weight is no number ({error})")
+        _refuse(where, f"a weight is not a number ({error})")
     if len(set(conditions)) < len(conditions):
         _refuse(where, "a condition is in ConditionList twice")
     if any(len(row) != len(conditions) for row in weights) or not conditions:
         _refuse(
             where,
-            f"expected {len(conditions)} weights in a row, as there are conditions; found "
+            f"expected {len(conditions)} weights in a row, one per condition; found "
             f"{' and '.join(str(len(row)) for row in weights)}",
         )
     if any(not any(row) for row in weights):

@@ -18,12 +18,12 @@ Quantity = Literal["coefficient", "contrast", "omnibus", "variance"]
 TestKind = Literal["t", "F"]
 
 FIT_KINDS: Mapping[FitKind, str] = {
-    "ols": "ordinary least squares: one number per participant",
-    "mixed": "linear mixed model with a random intercept per participant (REML): several numbers "
+    "ols": "ordinary least squares: one estimate per participant",
+    "mixed": "linear mixed model with a random intercept per participant (REML): several estimates "
     "per participant",
 }
 
-_UNITS = "those of the response"
+_UNITS = "units of the response"
 
 
 @dataclass(frozen=True)
@@ -37,33 +37,29 @@ class ModelRow:
     fit: FitKind = column("kind of model", levels=FIT_KINDS)
     node: str | None = column("node of the BIDS Stats Model; n/a for a formula", default=None)
     subset: str | None = column(
-        "participants that were fitted, by the columns of participants.tsv that GroupBy of a BIDS "
-        "Stats Model names, such as group=patient; n/a: all",
+        "participants of the fit, by the columns of participants.tsv in GroupBy of a BIDS Stats "
+        "Model, such as group=patient; n/a: all",
         default=None,
     )
     session: str | None = column(
-        "session that was fitted; n/a where there is none, or it is a factor of the model",
+        "session of the fit; n/a if there is none, or if session is a factor of the model",
         default=None,
     )
-    task: str | None = column(
-        "task that was fitted; n/a where it is a factor of the model", default=None
-    )
+    task: str | None = column("task of the fit; n/a if task is a factor of the model", default=None)
     contrast: str | None = column(
-        "first-level contrast that was fitted; n/a where it is a factor of the model", default=None
+        "first-level contrast of the fit; n/a if contrast is a factor of the model", default=None
     )
-    roi: str | None = column(
-        "region of interest that was fitted; n/a where it is a factor of the model", default=None
-    )
+    roi: str | None = column("ROI of the fit; n/a if roi is a factor of the model", default=None)
     hemi: str | None = column(
-        "hemisphere that was fitted: both pooled; n/a where it is a factor of the model",
+        "hemisphere of the fit, or both; n/a if hemi is a factor of the model",
         default=None,
     )
     space: str | None = column(default=None)
     statistic: str | None = column(
-        "what the maps hold, the stat entity of their names", default=None
+        "statistic of the maps, the stat entity of their names", default=None
     )
     quantity: Quantity | None = column(
-        "what this row is about; n/a where the model could not be fitted",
+        "kind of the row; n/a if the model could not be fitted",
         levels={
             "coefficient": "a coefficient of the design (categories: difference from the reference "
             "level, the first in alphabetical order)",
@@ -91,8 +87,8 @@ class ModelRow:
         "upper limit of its 95 % confidence interval", units=_UNITS, default=None
     )
     test: TestKind | None = column(
-        "test statistic, by cluster-robust standard errors (CR2) whose clusters are the "
-        "participants; of a BIDS Stats Model by those of ordinary least squares",
+        "test statistic, with cluster-robust standard errors (CR2) that use participants as "
+        "clusters; for a BIDS Stats Model, with ordinary least squares",
         levels={"t": "Student's t", "F": "F; for several coefficients by approximate Hotelling"},
         default=None,
     )
@@ -100,7 +96,7 @@ class ModelRow:
     df: int | None = column("numerator degrees of freedom of F", default=None)
     df_residual: float | None = column(
         "degrees of freedom of t, and those of the denominator of F: Welch's for groups with one "
-        "number per participant, else Bell and McCaffrey's, which may be fractional",
+        "estimate per participant, else Bell and McCaffrey's, which may be fractional",
         default=None,
     )
     p: float | None = column(
@@ -116,8 +112,8 @@ class ModelRow:
         default=None,
     )
     cohens_d: float | None = column(
-        "Cohen's d: coefficient divided by the standard deviation of the residuals; only of means "
-        "and of differences between categories, and with one number per participant",
+        "Cohen's d: coefficient divided by the standard deviation of the residuals; only for means "
+        "and differences between categories, and only with one estimate per participant",
         default=None,
     )
     cohens_d_ci95_low: float | None = column(
@@ -128,7 +124,7 @@ class ModelRow:
     )
     partial_eta2: float | None = column(
         "partial eta squared, from F (or t squared) and its degrees of freedom; only with one "
-        "number per participant",
+        "estimate per participant",
         default=None,
     )
     partial_eta2_ci95_low: float | None = column(
@@ -137,19 +133,19 @@ class ModelRow:
     partial_eta2_ci95_high: float | None = column(
         "upper limit of its 95 % confidence interval (noncentral F)", default=None
     )
-    n_rows: int = column("numbers that the model was fitted to", default=0)
-    n_participants: int = column("participants they belong to", default=0)
+    n_rows: int = column("number of estimates that were fitted", default=0)
+    n_participants: int = column("number of their participants", default=0)
     converged: Literal["yes"] | None = column(
-        "whether the estimation of a mixed model converged; n/a where nothing was iterated",
+        "whether the estimation of a mixed model converged; n/a without iterations",
         levels={"yes": "it converged"},
         default=None,
     )
     excluded: str | None = column(
-        "participants that are left out, each with the reason; where only a part of a "
-        "participant's numbers is left out, that part in square brackets",
+        "excluded participants, each with the reason; if only a part of a participant's estimates "
+        "is excluded, this part is in square brackets",
         default=None,
     )
-    note: str | None = column("why something is n/a, or what to bear in mind", default=None)
+    note: str | None = column("why a value is n/a, or a warning", default=None)
 
 
 MODEL_COLUMNS = columns(ModelRow)
