@@ -78,6 +78,8 @@ LOG = logging.getLogger("bids_secondlevel")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_NOT_FINISHED = "was not finished, because a worker process was killed or could not start."
+
 _LOOKED_AT = 3
 """Number of participants whose files are searched again for names that are nearly right."""
 
@@ -133,7 +135,8 @@ def run(settings: Settings) -> int:
         with _progress(len(selected), settings) as advance:
             for outcome in outcomes:
                 done.append(outcome)
-                _report(outcome, f"[{len(done)}/{len(selected)}] " if len(selected) > 1 else "")
+                if _NOT_FINISHED not in outcome.errors:  # one message names all of them
+                    _report(outcome, f"[{len(done)}/{len(selected)}] " if len(selected) > 1 else "")
                 advance()
                 if outcome.exit_code != DONE and settings.stop_on_first_crash:
                     LOG.error("Stopped at the first failure (--stop-on-first-crash).")
@@ -387,9 +390,7 @@ def _process_all(labels: Sequence[str], study: Study, n_procs: int) -> Generator
         for label in labels[n_done:]:
             yield Outcome(
                 label,
-                errors=(
-                    "was not finished, because a worker process was killed or could not start.",
-                ),
+                errors=(_NOT_FINISHED,),
                 exit_code=SOME_PARTICIPANT_FAILED,
             )
 
