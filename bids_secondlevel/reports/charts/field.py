@@ -214,10 +214,12 @@ def _draw_discs(  # noqa: PLR0917
     there = bins[bins["estimate"].notna()]
     largest = _rim(there, ranges, scale)
     there = there[there["eccentricity_high"] <= largest]
+    contrasts = list(there["contrast"].unique())
+    of_each = sorted(
+        grouped(there, "contrast", "group", "versus"), key=lambda of: contrasts.index(of[0][0])
+    )
     discs = {
-        f"{contrast}{who_in_words(group, versus)}": of
-        for contrast, of_contrast in grouped(there, "contrast")
-        for (group, versus), of in grouped(of_contrast, "group", "versus")
+        f"{contrast}{who_in_words(group, versus)}": of for (contrast, group, versus), of in of_each
     }
     highest = float(np.percentile(there["estimate"].abs(), 98)) or 1.0
     columns = min(len(discs), _COLUMNS)
@@ -350,8 +352,9 @@ def _draw_cells(drawing: Drawing, cells: "pd.DataFrame", disc: _Disc, highest: f
     ):
         if len(some):
             with drawing.part(name):
-                for eccentricity, angle in outline(some):
-                    drawing.line(disc.at(eccentricity, angle), colour, width)
+                gap = np.full((1, 2), np.nan)
+                sides = [part for side in outline(some) for part in (disc.at(*side), gap)]
+                drawing.line(np.concatenate(sides), colour, width)
 
 
 def outline(cells: "pd.DataFrame") -> list[tuple[Array, Array]]:
@@ -362,12 +365,18 @@ def outline(cells: "pd.DataFrame") -> list[tuple[Array, Array]]:
     list of two arrays
         Eccentricity and polar angle of the points of each side.
     """
+    bounds = ("eccentricity_low", "eccentricity_high", "polar_angle_low", "polar_angle_high")
+    return _outline(tuple(zip(*(cells[name].tolist() for name in bounds), strict=True)))
+
+
+@lru_cache(maxsize=32)  # many discs have the same cells
+def _outline(cells: tuple[tuple[float, float, float, float], ...]) -> list[tuple[Array, Array]]:
     sides: dict[tuple[float, ...], tuple[Array, Array] | None] = {}
-    for cell in each_row(cells):
-        low, high = cell.polar_angle_low, cell.polar_angle_high
-        rings = cell.eccentricity_low, cell.eccentricity_high
+    for *rings, low, high in cells:
         round_ = np.linspace(low, high, max(2, int(np.ceil((high - low) / _ARC)) + 1))
-        own = {(at, at, low, high): (np.full(round_.size, at), round_) for at in rings}
+        own: dict[tuple[float, ...], tuple[Array, Array]] = {
+            (at, at, low, high): (np.full(round_.size, at), round_) for at in rings
+        }
         for angle in (low, high):
             own[(*rings, angle % 360, angle % 360)] = np.array(rings), np.full(2, angle)
         for name, side in own.items():
