@@ -24,7 +24,7 @@ _HEADING = "In the visual field"
 _WHAT = (
     "Every contrast in the whole visual area, by where in the visual field its vertices see. "
     "Neither a localizer nor the limits of the ROIs take part, so no estimate is circular. "
-    "Receptive fields blur these pictures; see docs/visual_field.md.",
+    "Receptive fields blur these pictures; see docs/explanation/visual-field.md.",
 )
 _DIFFERENCES = "Differences between meridians of the visual field"
 

@@ -366,6 +366,11 @@ def test_a_wrong_value_is_told_with_file_key_and_what_was_expected(read, tmp_pat
     assert str(error.value).startswith(f"--config {tmp_path / 'config.toml'}: {told}")
 
 
+def test_a_config_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"--config .*nothing\.toml: there is no such file"):
+        parse([*POSITIONALS, "--config", str(tmp_path / "nothing.toml")])
+
+
 @pytest.mark.parametrize(
     ("table", "named"),
     [

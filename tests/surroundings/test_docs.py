@@ -30,7 +30,7 @@ FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 FOREIGN = {
     *("--cores", "--executor"),
     *("--containall", "--cleanenv", "--no-home", "--entrypoint", "--env", "--ipc"),
-    *("--memory", "--cpus", "--imagepath", "--input", "--skip_bids_validator"),
+    *("--memory", "--cpus", "--imagepath", "--input", "--skip_bids_validator", "--into"),
 }
 
 PARTS_OF_TABLES = {
