@@ -56,14 +56,14 @@ class Definition:
         Returns
         -------
         dict
-            ``Rois.NAME`` for each ROI, ``Positions.NAME`` for each position, ``LocalizerTask``,
-            ``Statistic``, ``Summary`` and ``RelativeTo.CONTRAST``.
+            ``Rois.NAME`` for each ROI, ``LocalizerTask``, ``Statistic``, ``Summary``, ``Position``
+            and ``RelativeTo``.
         """
         return {
             **{f"Rois.{roi.name}": roi.to_sidecar(self.rois) for roi in self.rois},
-            **{f"Positions.{of.name}": of.to_sidecar() for of in self.positions},
-            **{f"RelativeTo.{contrast}": name for contrast, name in self.relative_to.items()},
             **self._measured(),
+            "Position": {of.name: str(of) for of in self.positions},
+            "RelativeTo": self.relative_to,
         }
 
     def to_sidecar(self) -> dict[str, Any]:

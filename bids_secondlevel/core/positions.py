@@ -46,6 +46,10 @@ class Position:
                 "from the upper vertical meridian and negative in the left visual field."
             )
 
+    def __str__(self) -> str:
+        """Say where it is in words."""
+        return f"{self.eccentricity:g} degrees at a polar angle of {self.polar_angle:g}"
+
     def to_sidecar(self) -> dict[str, float]:
         """Say where it is, as sidecars do."""
         return {"Eccentricity": self.eccentricity, "PolarAngle": self.polar_angle}

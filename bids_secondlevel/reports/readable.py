@@ -58,12 +58,27 @@ def named(table: "pd.DataFrame", wording: Wording) -> "pd.DataFrame":
         kept = table[column].isin([EVERYBODY, MISSING]) & (column in ("group", "versus"))
         if column == "versus" and "comparison" in table:
             kept |= ~table["comparison"].isin(_COMPARED)
-        changed[column] = table[column].where(kept, table[column].map(wording.name))
+        names = {label: _name_label(label, wording) for label in table[column].unique()}
+        changed[column] = table[column].where(kept, table[column].map(names))
     if "family" in table:
         changed["family"] = table["family"].map(lambda text: _name_family(text, wording))
     if "rois" in table:
         changed["rois"] = table["rois"].map(wording.reword)
     return table.assign(**changed)
+
+
+def _name_label(label: str, wording: Wording) -> str:
+    """Name a label, or those that are averaged.
+
+    Examples
+    --------
+    >>> wording = Wording(labels={"UL": "upper left"})
+    >>> _name_label("UL", wording), _name_label("mean(UL,UR)", wording)
+    ('upper left', 'mean(upper left,UR)')
+    """
+    if label.startswith("mean("):
+        return wording.reword(label, r"(?<=[(,])[^,)]+")
+    return wording.name(label)
 
 
 def _reasons(estimates: "pd.DataFrame", shown: "pd.DataFrame") -> dict[str, str]:

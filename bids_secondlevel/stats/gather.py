@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_KINDS = {"Rois": "ROI", "Positions": "position"}
-
-
 def gather(
     estimates: "pd.DataFrame",
     files: Sequence[Path],
@@ -111,8 +108,9 @@ def _differences(definitions: Mapping[Path, Definition]) -> list[str]:
                 said = _value_in_words(of_table.get(key))
                 whose.setdefault(said, {})[table.partition("_")[0]] = None
             if len(whose) > 1:
-                kind, _, label = name.partition(".")
-                what = f"{key} of {_KINDS[kind]} {label}" if key else name
+                is_roi = name.startswith("Rois.")
+                of_roi = f"{key} of ROI {name.removeprefix('Rois.')}"
+                what = of_roi if is_roi else f"{name} {key}".rstrip()
                 fewest = sorted(whose.items(), key=lambda item: len(item[1]))
                 shown = ", and ".join(f"{said} for {listed(list(who), 5)}" for said, who in fewest)
                 found[f"{what} is {shown}"] = None

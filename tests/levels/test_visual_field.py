@@ -163,9 +163,14 @@ def test_bins_as_asked_for(tmp_path):
 
 def test_without_polar_angle_there_is_eccentricity(tmp_path):
     root = write_study(tmp_path / "bids", ["01"], maps=("varea", "eccen"))
-    run_here(root, tmp_path / "out", "participant", "--retinotopy-only", "--no-report")
+    config = tmp_path / "positions.toml"
+    config.write_text(POSITIONS)
+    options = ("--retinotopy-only", "--no-report", "--config", config)
+    done = run_here(root, tmp_path / "out", "participant", *options)
     rows = table(tmp_path / "out")
     assert set(rows["profile"]) == {"eccentricity"}
+    assert "position" not in rows
+    assert "without a map of polar angle there are no profiles around positions" in done.stderr
     planted = expected("01", 1, "both")
     of_rings = {name: values for name, values in planted.items() if "'eccentricity'" in name}
     check(rows[rows["hemi"] == "both"], of_rings)
@@ -215,6 +220,7 @@ def test_volumes(tmp_path):
         "eccen": rng.uniform(0.6, 7, shape).astype("f4"),
         "angle": rng.uniform(1, 179, shape).astype("f4"),
         "effect": rng.normal(size=shape).astype("f4"),
+        "sigma": np.full(shape, 0.5, "f4"),
     }
     for name, values in maps.items():
         folder = "glm/sub-01/func" if name == "effect" else "atlas/sub-01/anat"
@@ -236,6 +242,15 @@ def test_volumes(tmp_path):
         inside = (field >= low) & (field < high)
         assert mean == pytest.approx(maps["effect"][inside].astype("f8").mean(), rel=1e-12)
     angle = np.radians(field.astype("f8"))
+    centres = rows[rows["profile"] == "receptive_field"]
+    assert len(centres) > 20
+    for row in centres.itertuples():
+        r = (row.eccentricity_low + row.eccentricity_high) / 2
+        turn = np.radians((row.polar_angle_low + row.polar_angle_high) / 2)
+        far = np.abs(maps["eccen"] * np.exp(1j * angle) - r * np.exp(1j * turn))
+        heights = np.where(far <= 1.5, np.exp(-2 * far**2), 0)
+        assert row.estimate == pytest.approx(np.average(maps["effect"], weights=heights))
+        assert row.n_vertices == (heights >= 0.5).sum()
     far = np.abs(maps["eccen"] * np.exp(1j * angle) - 4 * np.exp(-0.25j * np.pi))
     around = rows[(rows["profile"] == "distance") & (rows["position"] == "UL")]
     assert around["n_vertices"].sum() == far.size
@@ -480,6 +495,14 @@ def test_the_group_has_tests_of_every_bin_as_long_as_there_are_profiles(tmp_path
         in done.stderr
     )
     assert (pd.read_csv(path, sep="\t")["n"] <= 1).all()
+    config = tmp_path / "positions.toml"
+    config.write_text(POSITIONS)
+    around = ("--config", config)
+    run_here(root, out, "participant", *options, "--participant-label", "02", *around)
+    done = run_here(root, out, "group", "--no-report")
+    found = "Position UL is not given for sub-01, and 4 degrees at a polar angle of -45 for sub-02"
+    assert found in done.stderr
+    assert done.returncode == 65
     bins = ("--eccentricity-bins", 0, 1, 3)
     run_here(root, out, "participant", *options, "--participant-label", "02", *bins)
     done = run_here(root, out, "group", "--no-report")

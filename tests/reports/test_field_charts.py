@@ -135,7 +135,7 @@ def test_positions_are_marked_where_they_are():
         right, up = mark[0] - centre
         assert right == pytest.approx(-up, rel=1e-3)
         assert right < 0
-        assert "UL at 2 degrees and a polar angle of -45" in chart.caption
+        assert "UL (2 degrees at a polar angle of -45)" in chart.caption
         circle = next(groups(chart, "limit")[0].iter(f"{SVG}circle"))
         at, end = radius(np.array([2.0, 5.0]), 8.0, scale)
         assert np.hypot(right, up) / float(circle.get("r")) == pytest.approx(at / end, rel=1e-3)

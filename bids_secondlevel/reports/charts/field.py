@@ -297,10 +297,7 @@ def _draw_discs(  # noqa: PLR0917
 
 
 def _positions_in_words(positions: Sequence[Position]) -> str:
-    return ", ".join(
-        f"{clean(of.name)} at {of.eccentricity:g} degrees and a polar angle of {of.polar_angle:g}"
-        for of in positions
-    )
+    return ", ".join(f"{clean(of.name)} ({of})" for of in positions)
 
 
 def _draw_colours(drawing: Drawing, place: Place, highest: float, label: str) -> None:
