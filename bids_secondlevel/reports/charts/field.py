@@ -53,6 +53,7 @@ _SIZE, _LETTER = 8.5, 0.085  # of letters in points; width of one in inches
 _COLOURS = "RdBu_r"
 _PIXELS = 360  # of the width of a disc
 _LABELS_AT, _LEAST = 157.5, 0.09  # polar angle of labels, radius between them
+_BOUNDS = ("eccentricity_low", "eccentricity_high", "polar_angle_low", "polar_angle_high")
 _ARC = 5.0  # degrees between the corners of what is round
 
 
@@ -321,7 +322,7 @@ def _draw_colours(drawing: Drawing, place: Place, highest: float, label: str) ->
 
 def _where_largest(cells: "pd.DataFrame") -> str:
     """Say in which cell the largest estimate is."""
-    cell = next(each_row(cells[cells["estimate"] == cells["estimate"].max()]))
+    cell = next(each_row(cells.iloc[[int(cells["estimate"].argmax())]]))
     return (
         f"at {cell.eccentricity_low:g} to {cell.eccentricity_high:g} degrees of eccentricity and "
         f"{cell.polar_angle_low:g} to {cell.polar_angle_high:g} of polar angle"
@@ -362,8 +363,7 @@ def outline(cells: "pd.DataFrame") -> list[tuple[Array, Array]]:
     list of two arrays
         Eccentricity and polar angle of the points of each side.
     """
-    bounds = ("eccentricity_low", "eccentricity_high", "polar_angle_low", "polar_angle_high")
-    return _outline(tuple(zip(*(cells[name].tolist() for name in bounds), strict=True)))
+    return _outline(tuple(zip(*(cells[name].tolist() for name in _BOUNDS), strict=True)))
 
 
 @lru_cache(maxsize=32)  # many discs have the same cells
@@ -469,13 +469,14 @@ def _lattice(cells: "pd.DataFrame", values: Array) -> tuple[Array, Array, Array]
         Their edges.
     table : (n_rings + 2, n_wedges + 2) array
     """
-    rings, wedges = (
-        np.unique(cells[[f"{of}_low", f"{of}_high"]]) for of in ("eccentricity", "polar_angle")
-    )
+    bounds = np.hsplit(cells[list(_BOUNDS)].to_numpy(), 2)
+    rings, wedges = map(np.unique, bounds)
     table = np.zeros((rings.size + 1, wedges.size + 1))
-    for cell, value in zip(each_row(cells), values, strict=True):
-        of_rings = np.searchsorted(rings, (cell.eccentricity_low, cell.eccentricity_high)) + 1
-        of_wedges = np.searchsorted(wedges, (cell.polar_angle_low, cell.polar_angle_high)) + 1
+    places = (
+        (1 + np.searchsorted(edges, of)).tolist()
+        for edges, of in zip((rings, wedges), bounds, strict=True)
+    )
+    for of_rings, of_wedges, value in zip(*places, values, strict=True):
         table[slice(*of_rings), slice(*of_wedges)] = value
     return rings, wedges, table
 
