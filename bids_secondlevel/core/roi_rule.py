@@ -420,6 +420,19 @@ def checked_label(option: str, prefix: str, value: str) -> str:
     return label
 
 
+def in_field_order(names: Sequence[str]) -> list[str]:
+    """Put quadrants as they are in the visual field, upper ones first; keep other names in order.
+
+    Examples
+    --------
+    >>> in_field_order(["ll", "lr", "ul", "ur"]), in_field_order(["LL", "UL", "centre"])
+    (['ul', 'ur', 'll', 'lr'], ['LL', 'UL', 'centre'])
+    """
+    places = {"UL": 0, "UR": 1, "LL": 2, "LR": 3}
+    are_quadrants = all(name.upper() in places for name in names)
+    return sorted(names, key=lambda name: places[name.upper()]) if are_quadrants else list(names)
+
+
 # Okabe & Ito (2008), "Color Universal Design", without its black and its grey.
 _OKABE_ITO = ("#d55e00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#cc79a7", "#e69f00")
 

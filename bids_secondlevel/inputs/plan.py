@@ -16,7 +16,12 @@ from bids_secondlevel.core.errors import (
     UsageError,
 )
 from bids_secondlevel.core.files import IndexedFile, ParticipantIndex, Plan
-from bids_secondlevel.core.roi_rule import HEMISPHERE_ROWS, RoiDefinition, RoiRule
+from bids_secondlevel.core.roi_rule import (
+    HEMISPHERE_ROWS,
+    RoiDefinition,
+    RoiRule,
+    in_field_order,
+)
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.spaces import OWN, family, in_one_world, spoken
 from bids_secondlevel.core.variants import sweep_variants
@@ -317,7 +322,7 @@ def _choose_roi_contrasts(
             f"The localizer task {task} has no z maps (stat-z), which define the ROIs. Its maps "
             f"hold: {held or 'unknown values (no stat-... in their names)'}."
         )
-    return _asked("--roi-contrasts", asked, found)
+    return _asked("--roi-contrasts", asked, in_field_order(found))
 
 
 def _choose_measured(

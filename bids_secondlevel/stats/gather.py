@@ -235,11 +235,20 @@ def _merge(estimates: "pd.DataFrame", files: Sequence[Path]) -> "pd.DataFrame":
 
 
 def _complete(estimates: "pd.DataFrame", gaps: Mapping[str, Status]) -> "pd.DataFrame":
-    """Return every participant a row for everything that was measured in any of them."""
+    """Give every participant a row for everything that was measured in any of them.
+
+    ROIs stay in their order.
+    """
     import pandas as pd
 
     cells = estimates.drop_duplicates(list(CELL))[[*CELL, "independence"]]
-    cells = cells.sort_values(list(CELL), key=lambda labels: labels.where(labels != MISSING, ""))
+    rois = {roi: place for place, roi in enumerate(estimates["roi"].unique())}
+    cells = cells.sort_values(
+        list(CELL),
+        key=lambda labels: (
+            labels.map(rois) if labels.name == "roi" else labels.where(labels != MISSING, "")
+        ),
+    )
     labels = sorted(gaps)
     everyone = {
         "participant_id": [f"sub-{label}" for label in labels],
