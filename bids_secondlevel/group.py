@@ -25,6 +25,7 @@ from bids_secondlevel.core.results import FittedModel, GroupResults
 from bids_secondlevel.core.rows import stacked
 from bids_secondlevel.core.settings import Settings, is_stats_model, settings_text
 from bids_secondlevel.core.values import NEVER_NEGATIVE, ParticipantsTable, Status
+from bids_secondlevel.core.wording import FigureFormat
 from bids_secondlevel.group_maps.analysis import ParticipantJobs, map_group
 from bids_secondlevel.inputs.datasets import check_bids_dir, check_output_dir
 from bids_secondlevel.inputs.participants import read_participants, read_stats_model
@@ -51,6 +52,7 @@ from bids_secondlevel.outputs.participant_tables import (
     read_visual_fields,
 )
 from bids_secondlevel.outputs.results import (
+    links_to,
     write_group,
     write_map_tables,
     write_model,
@@ -322,7 +324,7 @@ def _report(
         if settings.report:
             portrait = None if maps is None else _draw(maps, results)
             write_files({} if portrait is None else {folder.portrait: portrait})
-            write_group_page(replace(results, portrait=portrait), folder)
+            write_group_page(replace(results, portrait=portrait), folder, settings.figure_format)
     except OutputError:
         raise
     except Exception as error:
@@ -345,8 +347,10 @@ def _draw(maps: GroupMaps, results: GroupResults) -> bytes | None:
     return draw_group_maps(maps, surfaces, definition.statistic, definition.wording, title)
 
 
-def write_group_page(results: GroupResults, folder: GroupFolder) -> None:
-    """Write the page about the group, and its charts as files.
+def write_group_page(
+    results: GroupResults, folder: GroupFolder, formats: Sequence[FigureFormat]
+) -> None:
+    """Write the page about the group, and its figures as files in some formats.
 
     Raises
     ------
@@ -358,7 +362,8 @@ def write_group_page(results: GroupResults, folder: GroupFolder) -> None:
     thumbnails = {of: path.read_bytes() for of, path in folder.thumbnails_of(few).items()}
     pages, profiles = folder.pages_of(people), _profiles(results, folder)
     page = group_page(results, pages, profiles, thumbnails)
-    write_page(render(page), page.charts, folder)
+    figures = page.figures(formats)
+    write_page(render(page, links_to(figures, folder)), figures, folder)
 
 
 def _profiles(results: GroupResults, folder: GroupFolder) -> "pd.DataFrame":

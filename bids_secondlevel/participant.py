@@ -4,6 +4,7 @@
 """
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +15,7 @@ from bids_secondlevel.core.results import ParticipantResults, definition_of, inp
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.settings import settings_text
 from bids_secondlevel.core.values import Absent, Array, Rois, in_any, in_any_area
+from bids_secondlevel.core.wording import FigureFormat
 from bids_secondlevel.inputs.study import Chosen, Study, choose
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.display import read_display_surfaces
@@ -27,6 +29,7 @@ from bids_secondlevel.outputs.outcome import (
     summarize_results,
 )
 from bids_secondlevel.outputs.results import (
+    links_to,
     read_reasons,
     write_page,
     write_participant,
@@ -193,7 +196,7 @@ def process_participant(label: str, study: Study) -> Outcome:
         if explorer is not None:
             written |= write_files({folder.explorer: explorer})
         if settings.report:
-            written |= write_participant_page(results, folder)
+            written |= write_participant_page(results, folder, settings.figure_format)
             outcome = replace(outcome, messages=results.messages)
     except Exception as error:  # noqa: BLE001
         problem = traceback.format_exc() if settings.verbose else f"{type(error).__name__}: {error}"
@@ -207,8 +210,10 @@ def process_participant(label: str, study: Study) -> Outcome:
     return outcome
 
 
-def write_participant_page(results: ParticipantResults, folder: ParticipantFolder) -> Written:
-    """Write the page about a participant, and its charts as files.
+def write_participant_page(
+    results: ParticipantResults, folder: ParticipantFolder, formats: Sequence[FigureFormat]
+) -> Written:
+    """Write the page about a participant, and its figures as files in some formats.
 
     Raises
     ------
@@ -216,7 +221,8 @@ def write_participant_page(results: ParticipantResults, folder: ParticipantFolde
         If a file cannot be written.
     """
     page = participant_page(results)
-    return write_page(render(page), page.charts, folder)
+    figures = page.figures(formats)
+    return write_page(render(page, links_to(figures, folder)), figures, folder)
 
 
 def _draw(found: Analysis, chosen: Chosen) -> tuple[Portrait, bytes | None]:

@@ -34,7 +34,7 @@ def run(settings: Settings) -> int:
     """
     if settings.analysis_level == "group":
         folder = GroupFolder(settings.output_dir, settings.analysis_name)
-        write_group_page(read_group(folder), folder)
+        write_group_page(read_group(folder), folder, settings.figure_format)
         LOG.info("%s: written", folder.page)
         return DONE
     found = find_estimates(settings.output_dir)
@@ -66,6 +66,6 @@ def _write(label: str, settings: Settings) -> bool:
         )
         return False
     for folder, results in found.items():
-        write_participant_page(results, folder)
+        write_participant_page(results, folder, settings.figure_format)
     LOG.info("sub-%s: page written", label)
     return True

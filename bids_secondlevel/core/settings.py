@@ -50,7 +50,7 @@ from bids_secondlevel.core.spaces import (
     template_surface_of,
     vertex_counts,
 )
-from bids_secondlevel.core.wording import OF_THE_MAPS, Wording, is_name
+from bids_secondlevel.core.wording import OF_THE_MAPS, FigureFormat, Wording, is_name
 
 FILTER_QUERIES = ("localizer", "estimates", "retinotopy")
 """The queries of ``--bids-filter-file``."""
@@ -367,6 +367,14 @@ class Settings:
         "write no figures and pages (saves a few seconds per participant)",
         RUNNING,
         default=True,
+    )
+    figure_format: tuple[FigureFormat, ...] = option(
+        "formats of the figures in the folders figures/; figures of results that are up to date "
+        "are written with --reports-only (default: {default})",
+        RUNNING,
+        default=("svg",),
+        check=lambda given: given and len(set(given)) == len(given),
+        expected="svg, png, pdf, or some of them",
     )
     reports_only: bool = option(
         "only write the pages again, from existing results",

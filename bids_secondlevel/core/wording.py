@@ -3,9 +3,12 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from bids_secondlevel.core.errors import UsageError
+
+FigureFormat = Literal["svg", "png", "pdf"]
+"""What figures can be written as."""
 
 OF_THE_MAPS = "the units of the maps"
 """Name of the units if the user gives none."""

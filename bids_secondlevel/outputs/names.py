@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
+from bids_secondlevel.core.wording import FigureFormat
 from bids_secondlevel.maps.files import read_json
 
 ESTIMATES = "desc-roi_estimates"
@@ -98,10 +100,11 @@ class ParticipantFolder:
         """The ROIs on the cortex, small, which the page of the group shows."""
         return self._figures / f"{self._name(space=self.space)}_{THUMBNAIL}.png"
 
-    def chart(self, name: str) -> Path:
-        """Name the file of a chart."""
+    def figure(self, name: str, kind: FigureFormat = "svg") -> Path:
+        """Name the file of a chart, or without a name that of the picture of the cortex."""
         entities = name.removeprefix(f"ses-{self.session}_")  # already in the prefix
-        return self._figures / _chart_name(self._name(), entities)
+        path = self._figures / _chart_name(self._name(), entities) if name else self.portrait
+        return path.with_suffix(f".{kind}")
 
     @property
     def page(self) -> Path:
@@ -154,13 +157,14 @@ class ParticipantFolder:
         return [path for path in every if path.is_file()]
 
     def charts(self) -> list[Path]:
-        """List the existing charts."""
-        return [
+        """List the existing charts, and what was made of the picture of the cortex."""
+        charts = [
             path
-            for path in self._figures.glob(f"{self._name()}_*_chart.svg")
+            for path in self._figures.glob(f"{self._name()}_*_chart.*")
             if (self.session or not path.name.startswith(f"{self._name()}_ses-"))
             and ("_space-" not in path.name or self._is_in_space(path))
         ]
+        return charts + [path for path in _made_of(self.portrait) if path.is_file()]
 
     def _masks(self) -> list[Path]:
         return [
@@ -234,9 +238,10 @@ class GroupFolder:
         """Name the file of a table, such as ``statistics``."""
         return self.path / f"group_{name}.tsv"
 
-    def chart(self, name: str) -> Path:
-        """Name the file of a chart."""
-        return self.path / "figures" / _chart_name("group", name)
+    def figure(self, name: str, kind: FigureFormat = "svg") -> Path:
+        """Name the file of a chart, or without a name that of the picture of the maps."""
+        path = self.path / "figures" / _chart_name("group", name) if name else self.portrait
+        return path.with_suffix(f".{kind}")
 
     def map(self, hemisphere: Hemisphere, stat: str, **entities: str | None) -> Path:
         """Name the file of a map on the common surface; of these entities, some may be there."""
@@ -288,8 +293,9 @@ class GroupFolder:
         return [path for path in (self.page, *self.charts()) if path.is_file()]
 
     def charts(self) -> list[Path]:
-        """List the existing charts."""
-        return list((self.path / "figures").glob("group_*_chart.svg"))
+        """List the existing charts, and what was made of the picture of the maps."""
+        charts = list((self.path / "figures").glob("group_*_chart.*"))
+        return charts + [path for path in _made_of(self.portrait) if path.is_file()]
 
     def pages_of(self, participants: Iterable[str]) -> dict[str, str]:
         """List existing pages of participants, relative to the page of the group.
@@ -378,6 +384,11 @@ def _is_ours(mask: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(sidecar, dict) and sidecar.get("Type") == "ROI" and "Rule" in sidecar
+
+
+def _made_of(picture: Path) -> list[Path]:
+    """Name what a picture, which is always there as SVG, is written as besides."""
+    return [picture.with_suffix(f".{kind}") for kind in get_args(FigureFormat) if kind != "svg"]
 
 
 def _chart_name(prefix: str, name: str) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
@@ -15,6 +16,7 @@ from bids_secondlevel.core.results import FittedModel, GroupResults, Participant
 from bids_secondlevel.core.rows import Schema, stacked
 from bids_secondlevel.core.settings import is_stats_model, model_as_given
 from bids_secondlevel.core.values import Rois
+from bids_secondlevel.core.wording import FigureFormat
 from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.cortex import Cortex
 from bids_secondlevel.maps.files import read_json, read_json_object
@@ -180,22 +182,36 @@ def write_report(results: ParticipantResults, folder: ParticipantFolder) -> Writ
     return write_files({**pictures, folder.report: json_bytes(said)})
 
 
+def links_to(
+    figures: Iterable[tuple[str, FigureFormat]], folder: ParticipantFolder | GroupFolder
+) -> dict[str, dict[str, str]]:
+    """Give the addresses of figures from their page, by name and format; those of SVG are in it."""
+    links: dict[str, dict[str, str]] = {}
+    for name, kind in figures:
+        if kind != "svg":
+            path = folder.figure(name, kind).relative_to(folder.page.parent)
+            links.setdefault(name, {})[kind] = quote(path.as_posix())
+    return links
+
+
 def write_page(
-    html: str, charts: Mapping[str, bytes], folder: ParticipantFolder | GroupFolder
+    html: str,
+    figures: Mapping[tuple[str, FigureFormat], bytes],
+    folder: ParticipantFolder | GroupFolder,
 ) -> Written:
-    """Write a page and its charts, and remove other charts from an earlier run.
+    """Write a page and its figures, and remove other figures from an earlier run.
 
     Parameters
     ----------
-    charts
-        SVG of each chart, by name.
+    figures
+        By name and format.
 
     Raises
     ------
     OutputError
         If a file cannot be written.
     """
-    own = {folder.chart(name): svg for name, svg in charts.items()}
+    own = {folder.figure(name, kind): content for (name, kind), content in figures.items()}
     page = {folder.page: html.encode(errors="backslashreplace")}
     return replace_files(folder.charts(), {**own, **page})
 

@@ -7,7 +7,7 @@ address in it that a browser would ask for.
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bids_secondlevel.core.rows import MISSING, Column, Schema
+from bids_secondlevel.core.wording import FigureFormat
 from bids_secondlevel.reports.charts.style import Chart, shorten, width_of
+from bids_secondlevel.reports.formats import redraw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -310,15 +312,28 @@ class Page:
     command: str = ""
     """That which made it, without folders."""
 
-    @property
-    def charts(self) -> dict[str, bytes]:
-        """The charts that become files of their own (SVG), by name."""
-        charts = (chart for section in self.sections for chart in section.charts)
-        return {chart.name: chart.svg for chart in charts if chart.name}
+    def figures(self, formats: Iterable[FigureFormat]) -> dict[tuple[str, FigureFormat], bytes]:
+        """Give its pictures as files, by name and format.
+
+        A picture without a name is a file (SVG) already.
+        """
+        return {
+            (chart.name, kind): chart.svg if kind == "svg" else redraw(chart.svg, kind)
+            for section in self.sections
+            for chart in section.charts
+            for kind in formats
+            if chart.name or kind != "svg"
+        }
 
 
-def render(page: Page) -> str:
-    """Write a page as HTML. All text is escaped: labels come from file names."""
+def render(page: Page, links: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Write a page as HTML. All text is escaped: labels come from file names.
+
+    Parameters
+    ----------
+    links
+        Addresses of the files of pictures in other formats, by name and format.
+    """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -333,7 +348,7 @@ def render(page: Page) -> str:
     }
     rooms = {of: room for of, room in _ROOM.items() if of}
     template = files("bids_secondlevel").joinpath("data", "page.html").read_text(encoding="utf-8")
-    return environment.from_string(template).render(page=page, rooms=rooms)
+    return environment.from_string(template).render(page=page, rooms=rooms, links=links or {})
 
 
 def shown(value: Cell, *, exact: bool = False) -> str:

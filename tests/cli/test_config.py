@@ -82,6 +82,7 @@ group-by = "sex"
 robust = true
 anova = ["contrast", "roi"]
 n-procs = 3
+figure-format = ["svg", "pdf"]
 force = true
 stop-on-first-crash = true
 no-report = true
@@ -101,6 +102,7 @@ verbose = 2
         "--no-visual-field --eccentricity-bins 0 2 8 --polar-angle-bins 4 "
         "--retinotopy-source inferred --task-label main --contrasts attend --statistic t "
         "--space fsaverage --hemi both --units percent "
+        "--figure-format svg pdf "
         "--n-procs 3 --force --stop-on-first-crash --dry-run --no-report --skip-bids-validation -vv"
     ).split()
     of_group = f"--exclude {exclude} --min-coverage 0.25 --n-permutations 99 --family all"

@@ -283,6 +283,37 @@ def test_charts_of_an_earlier_run_go(results, group_study):
     assert "Sensitivity" not in read(results / "group.html").text
 
 
+def pictures_of(output, *kinds):
+    """Figures that are there, by format."""
+    found = {kind: set() for kind in kinds}
+    for path in output.rglob("figures/*_c*.*"):
+        found.setdefault(path.suffix[1:], set()).add(path.with_suffix("").name)
+    return found
+
+
+def test_figures_are_written_in_the_formats_that_were_asked_for(results, group_study):
+    common = [str(group_study.root), str(results)]
+    formats = ["--figure-format", "svg", "png", "pdf"]
+    first = pictures_of(results)
+    assert set(first) == {"svg"}
+    for level in ("participant", "group"):
+        assert main([*common, level, "--reports-only", *formats]) == 0
+    found = pictures_of(results)
+    assert found == {"svg": first["svg"], "png": first["svg"], "pdf": first["svg"]}
+    for path in (results / "sub-01.html", results / "group.html"):
+        links = [a["href"] for tag, a in read(path).tags if tag == "a"]
+        links = [href for href in links if href.endswith((".png", ".pdf"))]
+        assert len(links) >= 4
+        assert all((results / unquote(href)).is_file() for href in links)
+    before = contents(results)
+    assert main([*common, "group", "--reports-only", *formats]) == 0
+    assert contents(results) == before
+    for level in ("participant", "group"):
+        assert main([*common, level, "--reports-only", "--figure-format", "png"]) == 0
+    assert pictures_of(results) == {"png": first["svg"]}
+    assert main([*common, "group", "--figure-format", "gif"]) == 64
+
+
 def test_sessions_of_their_own_have_pages_of_their_own(study, output):
     for session in ("1", "2"):
         for hemi in ("L", "R"):

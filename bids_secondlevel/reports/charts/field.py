@@ -293,7 +293,6 @@ def _draw_discs(  # noqa: PLR0917
         caption=caption,
         alt=f"{told}.",
         folded="Smoothed by receptive fields" if is_smooth else folded,
-        width=width,
     )
 
 

@@ -127,7 +127,6 @@ def _draw_estimates(part: Part, units: str) -> Chart:
         title=title,
         caption=caption,
         alt=alt,
-        width=_WIDTH,
     )
 
 

@@ -181,7 +181,6 @@ def _draw(
             has_intervals=not is_crowded,
         ),
         alt=told,
-        width=width,
     )
 
 

@@ -6,7 +6,8 @@ Values in, bytes of an SVG file out; the same values give the same bytes. Text s
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from itertools import count, cycle
@@ -88,42 +89,24 @@ class Chart:
     """Its main numbers in words."""
     folded: str = ""
     """What to click on in a page to see it; empty if it is always shown."""
-    width: float = 0.0
-    """In inches."""
+
+    @property
+    def width(self) -> float:
+        """In inches."""
+        found = re.search(rb"""<svg[^>]* width=['"]([\d.]+)pt""", self.svg)
+        return float(found[1]) / 72 if found else 0.0
 
 
-def to_svg(
-    size: tuple[float, float],
-    paint: "Callable[[Figure], None]",
-    style: Mapping[str, Any],
-    title: str | None = None,
-) -> bytes:
-    """Draw a figure and encode it, whatever the user's own style is, without the time of day.
-
-    Parameters
-    ----------
-    size
-        Width and height in inches.
-    paint
-        Is given the empty figure.
-    style
-        What differs from the defaults of matplotlib.
-    title
-        For those who open the file.
-    """
+@contextmanager
+def drawn_by_matplotlib(style: Mapping[str, Any]) -> Iterator[None]:
+    """Let matplotlib draw as it does by default, but for a style, whatever the user's own is."""
     import matplotlib.style
-    from matplotlib.figure import Figure
 
-    file = io.BytesIO()
-    about = {"Date": None, "Creator": None} | ({} if title is None else {"Title": clean(title)})
     styles: list[str | dict[str, Any]] = ["default", {**_EVERYWHERE, **style}]
     with warnings.catch_warnings(), matplotlib.style.context(styles):
         # Only the size of such text is guessed: whoever shows the picture has the glyphs.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure = Figure(figsize=size)
-        paint(figure)
-        figure.savefig(file, format="svg", metadata=about)
-    return file.getvalue()
+        yield
 
 
 def draw_chart(
@@ -135,23 +118,36 @@ def draw_chart(
     caption: str,
     alt: str,
 ) -> Chart:
-    """Draw a chart; identifiers inside begin with its name, so that charts can share a page."""
-    svg, numbers = to_svg(size, paint, {**_OF_CHARTS, "svg.hashsalt": name}, title), count(1)
+    """Draw a chart; the same values give the same bytes.
+
+    Identifiers inside begin with its name, so that charts can share a page.
+
+    Parameters
+    ----------
+    size
+        Width and height in inches.
+    paint
+        Is given the empty figure.
+    """
+    from matplotlib.figure import Figure
+
+    file, numbers = io.BytesIO(), count(1)
+    with drawn_by_matplotlib({**_OF_CHARTS, "svg.hashsalt": name}):
+        figure = Figure(figsize=size)
+        paint(figure)
+        about = {"Date": None, "Creator": None, "Title": clean(title)}
+        figure.savefig(file, format="svg", metadata=about)
+    svg = file.getvalue()
     svg = re.sub(
         b'(?<=<g id=")',
         lambda _: b"%s.%d." % (name.encode(), next(numbers)),
         svg[svg.index(b"<svg") :],
     )
     svg = re.sub(b"<metadata>.*?</metadata>", b"", svg, flags=re.DOTALL)
+    svg = svg.replace(b"base64,\n", b"base64,")
     svg = re.sub(rb"\s*\n\s*(?!\s*<)", b" ", re.sub(rb"\n\s*(?=<)", b"\n", svg))
-    return Chart(
-        name=name,
-        svg=_TOLD.sub(_as_title, svg),
-        title=title,
-        caption=caption,
-        alt=alt,
-        width=size[0],
-    )
+    svg = _TOLD.sub(_as_title, svg)
+    return Chart(name=name, svg=svg, title=title, caption=caption, alt=alt)
 
 
 _TOLD = re.compile(rb'<a xlink:href="([^"]*)"[^>]*>\s*<(use|path)\b([^>]*)/>\s*</a>')

@@ -1,0 +1,220 @@
+"""Pictures as PNG and PDF: matplotlib draws them again from their SVG.
+
+What is understood is what pictures of ours are made of, whoever has drawn them.
+"""
+
+import io
+import re
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from bids_secondlevel.core.values import Array
+from bids_secondlevel.core.wording import FigureFormat
+from bids_secondlevel.reports.charts.style import drawn_by_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
+    from matplotlib.path import Path
+    from matplotlib.transforms import Transform
+
+_SVG, _HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+_POINTS = 72.0  # of an inch
+_DPI = 300
+_NOT_DRAWN = {"defs", "title", "style", "clipPath", "metadata", "pattern"}
+_ABOUT: Mapping[FigureFormat, Mapping[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+_INHERITED = (
+    *("fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width", "stroke-dasharray"),
+    *("font-size", "font-weight", "text-anchor"),
+)
+_ANCHORS = {"start": "left", "middle": "center", "end": "right"}
+_NUMBER = r"-?[\d.]+(?:e-?\d+)?"
+_CORNERS = {"M": 1, "L": 1, "Q": 2, "C": 3}
+
+
+def redraw(svg: bytes, kind: FigureFormat) -> bytes:
+    """Draw a picture in another format; the same picture gives the same bytes.
+
+    Parameters
+    ----------
+    svg
+        As :mod:`~.reports.drawing` and matplotlib write it.
+
+    Examples
+    --------
+    >>> redraw(b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 72 36'/>", "pdf")[:5]
+    b'%PDF-'
+    """
+    root, file = ET.fromstring(svg), io.BytesIO()  # noqa: S314 a picture of ours
+    width, height = map(float, root.attrib["viewBox"].split()[2:])
+    with drawn_by_matplotlib({"pdf.fonttype": 42, "font.family": "DejaVu Sans"}):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(width / _POINTS, height / _POINTS))
+        _Redrawing(figure, root, height).draw(root, {"fill": "black", "stroke": "none"})
+        figure.savefig(file, format=kind, dpi=_DPI, metadata=dict(_ABOUT[kind]))
+    return file.getvalue()
+
+
+class _Redrawing:
+    """A figure that is being drawn from the elements of a picture."""
+
+    def __init__(self, figure: "Figure", root: ET.Element, height: float) -> None:
+        from matplotlib.transforms import Affine2D
+
+        self._figure, self._height, self._number = figure, height, 0
+        self._known = {each.attrib["id"]: each for each in root.iter() if "id" in each.attrib}
+        upwards = Affine2D().scale(1, -1).translate(0, height)
+        self._inches: Transform = Affine2D().scale(1 / _POINTS) + figure.dpi_scale_trans
+        self._from_above: Transform = upwards + self._inches
+
+    def draw(self, element: ET.Element, inherited: Mapping[str, str]) -> None:
+        """Draw an element with all that is inside, one after the other."""
+        tag = element.tag.removeprefix(_SVG)
+        if tag in _NOT_DRAWN:
+            return
+        look = {**inherited, **element.attrib, **_declared(element)}
+        if tag == "text":
+            self._write(element, look)
+        elif tag == "image":
+            self._show(look)
+        elif tag in ("rect", "circle", "path"):
+            self._paint(_path_of(tag, look), look)
+        elif tag == "use":
+            target = self._known[look[_HREF].removeprefix("#")]
+            of_target = {**target.attrib, **_declared(target), **look}
+            by = np.array([_number(look, "x"), _number(look, "y")])
+            self._paint(_path_of("path", of_target, by), of_target)
+        passed_on = {name: look[name] for name in _INHERITED if name in look}
+        for each in element:
+            self.draw(each, passed_on)
+
+    def _paint(self, path: "Path", look: Mapping[str, str]) -> None:
+        from matplotlib.patches import PathPatch
+
+        face, edge, hatch = look["fill"], look["stroke"], ""
+        if face.startswith("url("):  # oblique lines, which have the colour of the edge
+            face, hatch = "white", "/////"
+        width = _points(look.get("stroke-width", "1")) if edge != "none" else 0.0
+        dashes = [float(of) for of in re.findall(_NUMBER, look.get("stroke-dasharray", ""))]
+        style: Any = (0, [of / width for of in dashes]) if dashes and width else "solid"
+        patch = PathPatch(
+            path,
+            transform=self._from_above,
+            facecolor=_colour(face, look, "fill-opacity"),
+            edgecolor=_colour(edge, look, "stroke-opacity"),
+            linewidth=width,
+            linestyle=style,
+            hatch=hatch,
+            capstyle="butt",
+            joinstyle="round",
+        )
+        self._add(patch)
+
+    def _write(self, element: ET.Element, look: Mapping[str, str]) -> None:
+        from matplotlib.text import Text
+
+        at, turned = np.array([_number(look, "x"), _number(look, "y")]), 0.0
+        transform = look.get("transform", "")
+        for name, given in re.findall(r"(\w+)\(([^)]*)\)", transform):
+            numbers = [float(of) for of in re.findall(_NUMBER, given)]
+            if name == "rotate":  # about a place, which is where it is, or about the origin
+                turned = numbers[0]
+                at = at if len(numbers) > 1 else _rotated(at, turned)
+        for name, given in re.findall(r"(\w+)\(([^)]*)\)", transform):
+            if name == "translate":
+                at = at + [float(of) for of in re.findall(_NUMBER, given)]
+        text = Text(
+            at[0],
+            at[1],
+            "".join(element.itertext()),
+            transform=self._from_above,
+            rotation=-turned,
+            rotation_mode="anchor",
+            size=_points(look.get("font-size", "10")),
+            weight=look.get("font-weight", "normal"),
+            color=look["fill"],
+            ha=_ANCHORS[look.get("text-anchor", "start")],
+            va="baseline",
+        )
+        self._add(text)
+
+    def _show(self, look: Mapping[str, str]) -> None:
+        """Show pixels; matplotlib writes them upside down, and turns them."""
+        from matplotlib.image import BboxImage, imread
+        from matplotlib.transforms import Bbox, TransformedBbox
+
+        pixels = imread(io.BytesIO(b64decode(look[_HREF].partition("base64,")[2])))
+        x, y, width, height = (_number(look, of) for of in ("x", "y", "width", "height"))
+        if look.get("transform", "").startswith("scale(1 -1)"):
+            pixels, y = pixels[::-1], -y
+        bottom = self._height - y - height
+        place = TransformedBbox(Bbox.from_bounds(x, bottom, width, height), self._inches)
+        image = BboxImage(place, interpolation="nearest", origin="upper")
+        image.set_data(pixels)
+        self._add(image)
+
+    def _add(self, artist: "Artist") -> None:
+        self._number += 1
+        artist.set_zorder(self._number)
+        self._figure.add_artist(artist)
+
+
+def _declared(element: ET.Element) -> dict[str, str]:
+    """Take the declarations of a style apart."""
+    parts = (part.partition(":") for part in element.get("style", "").split(";") if part.strip())
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _colour(name: str, look: Mapping[str, str], opacity: str) -> Any:
+    from matplotlib.colors import to_rgba
+
+    share = float(look.get("opacity", 1)) * float(look.get(opacity, 1))
+    return "none" if name == "none" else to_rgba(name, share)
+
+
+def _number(look: Mapping[str, str], name: str) -> float:
+    return float(look.get(name, 0))
+
+
+def _points(text: str) -> float:
+    return float(text.removesuffix("px"))
+
+
+def _rotated(at: Array, degrees: float) -> Array:
+    """Turn a place about the origin, clockwise as down is positive."""
+    angle = np.radians(degrees)
+    turned: Array = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ at
+    return turned
+
+
+def _path_of(tag: str, look: Mapping[str, str], by: Array | None = None) -> "Path":
+    """Give the path of a shape, moved if it is a used one."""
+    from matplotlib.path import Path
+    from matplotlib.transforms import Affine2D
+
+    if tag == "circle":
+        return Path.circle((_number(look, "cx"), _number(look, "cy")), _number(look, "r"))
+    if tag == "rect":
+        x, y = _number(look, "x"), _number(look, "y")
+        size = _number(look, "width"), _number(look, "height")
+        return Path.unit_rectangle().transformed(Affine2D().scale(*size).translate(x, y))
+    codes, corners = [], []
+    kinds = {"M": Path.MOVETO, "L": Path.LINETO, "Q": Path.CURVE3, "C": Path.CURVE4}
+    for letter, given in re.findall(r"([MLQCZz])([^MLQCZz]*)", look["d"]):
+        numbers = [float(of) for of in re.findall(_NUMBER, given)]
+        if letter in "Zz":
+            codes.append(Path.CLOSEPOLY)
+            corners.append([0.0, 0.0])
+            continue
+        codes += [kinds[letter]] * _CORNERS[letter]
+        corners += np.reshape(numbers, (-1, 2)).tolist()
+    shift = np.zeros(2) if by is None else by
+    return Path(np.reshape(corners, (-1, 2)) + shift, codes)
