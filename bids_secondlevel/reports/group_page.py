@@ -49,11 +49,11 @@ from bids_secondlevel.stats.vertices import MAP_COLUMNS
 if TYPE_CHECKING:
     import pandas as pd
 
-_FLAGGED = Column(str, "participants whose number has a flag, by flag")
+_FLAGGED = Column(str, "number of participants with a flag, by flag")
 _KEY = "session task contrast roi hemi"
 _MEANS = (
-    "Rows whose session is mean(...) test the mean over these sessions, of participants with a "
-    "number in all of them. They are corrected apart from those of sessions."
+    "Rows with session mean(...) test the mean over these sessions, of participants with estimates "
+    "in all of them. They are corrected separately."
 )
 _MOST_SENTENCES = 40
 _OF_MAPS = (
@@ -120,7 +120,7 @@ def group_page(
             _participants_section(results.participants, pages),
             Section(
                 "Settings",
-                text=("As given, in logs/group_settings.toml.",),
+                text=("These settings are also in logs/group_settings.toml.",),
                 code=results.settings,
             ),
             Section(
@@ -148,8 +148,8 @@ def _planned_section(
     shown = table_of("Planned contrasts", planned, PLANNED_COLUMNS, columns)
     n_all = int((planned["group"] == EVERYBODY).sum())
     text = (
-        f"{counted(n_all, 'contrast')} of the config, each one number per participant: the sum of "
-        "its weights times the estimates. They are corrected together, for their own number.",
+        f"{counted(n_all, 'contrast')} of the config file: for each participant, the sum of "
+        "weights times estimates. They are corrected together.",
     )
     charts = draw_planned(results.planned_estimates, planned, look)
     return [
@@ -233,8 +233,8 @@ def _anova_section(anova: "pd.DataFrame") -> list[Section]:
         f"{columns} excluded note",
     )
     text = (
-        "Repeated-measures analysis of variance of participants with all numbers (type III). p_gg "
-        "is corrected for a lack of sphericity after Greenhouse and Geisser.",
+        "Repeated-measures analysis of variance of participants without missing estimates (type "
+        "III). p_gg is corrected for non-sphericity (Greenhouse and Geisser).",
     )
     return [Section("Analysis of variance", text=text, tables=(table,))]
 
@@ -263,7 +263,7 @@ def _left_out(
     estimates: "pd.DataFrame", exclusions: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
     """Say whether somebody lacks some estimates, and name those who lack all with the reason."""
-    main = main_rows(estimates["hemi"].unique())  # in one hemisphere, a ROI may well be empty
+    main = main_rows(estimates["hemi"].unique())  # in one hemisphere, an ROI may well be empty
     where = rows_in_words(main)
     is_main = estimates["hemi"].isin(main)
     single = estimates[~is_main & estimates["estimate"].notna()]
@@ -275,7 +275,7 @@ def _left_out(
             continue
         ((status, _),) = statuses.most_common(1)
         meaning = exclusions.get(participant) or STATUSES[status]  # type: ignore[index]
-        lacks = "contributes nothing"
+        lacks = "has no estimates"
         if participant in sides:
             hemispheres = ", ".join(sides[participant])
             lacks = f"has no estimate of {where}, only of {hemispheres}"
@@ -285,8 +285,8 @@ def _left_out(
         return [], notes
     lacks = "lacks" if some == 1 else "lack"
     text = (
-        f"{counted(some, 'participant')} {lacks} some of the estimates of {where}. The table of "
-        "participants below says why, and the column excluded of each test names them."
+        f"{counted(some, 'participant')} {lacks} some of the estimates of {where}. The reasons are "
+        "in the table of participants below and in the column excluded of each test."
     )
     return [text], notes
 
@@ -317,10 +317,9 @@ def _tests_sections(
         _in_words(results, said, TESTS_SAID),
         title="Estimates and tests",
         text=(
-            "One test against 0 for each ROI, hemisphere, task and contrast; means are in "
-            f"{units}. Of p_fwe and q_fdr, which are corrected for the number of tests, report "
-            "one. Numbers that have a flag, for a reason not to use them as they are, are counted "
-            "in the column flagged.",
+            "One test against 0 for each ROI, hemisphere, task and contrast. Means are in "
+            f"{units}. Report either p_fwe or q_fdr; both are corrected for multiple testing. The "
+            "column flagged counts estimates with a flag, which is a warning.",
             *family_note(statistics, "tests against 0"),
             *([_MEANS] if is_mean_of_sessions(statistics["session"]).any() else []),
         ),
@@ -334,12 +333,16 @@ def _tests_sections(
             statistics,
             schema,
             (f"Tests against 0, {where}", ~is_control & is_main, columns),
-            ("Tests against 0 in each hemisphere, not corrected", ~is_control & ~is_main, columns),
+            (
+                "Tests against 0 in each hemisphere, not corrected for multiple testing",
+                ~is_control & ~is_main,
+                columns,
+            ),
         ),
     )
     control = Section(
-        "Control analysis",
-        text=("Circular estimates are shown, and not tested.",),
+        "Check of the localizer",
+        text=("Circular estimates are shown, but not tested.",),
         charts=draw_group_estimates(
             results.estimates[is_circular],
             results.statistics[is_control],
@@ -349,7 +352,7 @@ def _tests_sections(
         tables=_tables(
             statistics,
             schema,
-            ("Control analysis: circular estimates, not tested", is_control, described),
+            ("Check of the localizer: circular estimates, not tested", is_control, described),
         ),
     )
     return [tested], [control] if is_control.any() else []
@@ -379,15 +382,15 @@ def _comparisons_section(
     charts = draw_contralateral(results.estimates, results.comparisons, results.quality, look)
     tables = _comparison_tables(results.comparisons)
     notes = [
-        f"{found}, in all participants: not compared with what it is made of."
+        f"{found}, in all participants: not compared with its own parts."
         for found in results.dependences
     ]
     if not (charts or tables or notes):
         return []
     text = (
-        "Paired tests: the first minus the one in the column versus. Each kind of comparison is "
-        "corrected for its own number of tests. Hemispheres are compared without ROIs of which "
-        "less than 10 % lies in one of them (minor_hemisphere).",
+        "Paired tests of the difference between the row and the one in the column versus. Each "
+        "kind of comparison is corrected separately. Hemispheres are compared without ROIs with "
+        "less than 10 % in one of them (minor_hemisphere).",
         *family_note(results.comparisons, "comparisons"),
     )
     in_words = _in_words(results, said, GROUPS_SAID)
@@ -461,8 +464,8 @@ def _reliability_section(reliability: "pd.DataFrame") -> list[Section]:
     columns = f"{_KEY} over method value ci95_low ci95_high n k independence excluded note"
     caption = "Reliability across participants"
     text = (
-        "ICC(2,1) is that of a single session or run; the split half, stepped up by Spearman and "
-        "Brown, is that of all runs together.",
+        "ICC(2,1) is the reliability of a single session or run. The split-half value (Spearman "
+        "and Brown) is that of the mean over all runs.",
     )
     table = table_of(caption, reliability, RELIABILITY_COLUMNS, columns)
     return [Section("Reliability", text=text, tables=(table,))]

@@ -145,35 +145,34 @@ def describe_measurement(
         f"Visual areas and eccentricities were taken from retinotopic maps: {' and '.join(maps)}."
         if maps
         else "Visual areas and eccentricities were taken from retinotopic maps.",
-        *(f"Carried to the space of the ROIs: {how}." for how in definition.resampling),
+        *(f"Resampling to the space of the ROIs: {how}." for how in definition.resampling),
         *definition.sentences(),
         *_combinations(definition),
     ]
     measured = [
         f"Within each ROI, the values of the {definition.statistic} maps of every contrast "
-        f"were {_SUMMARIES[definition.summary]} the {units} with a finite value, "
-        f"{_hemispheres(hemis)}. ROIs without {units} gave no estimate."
+        f"were {_SUMMARIES[definition.summary]} the {units} with data, {_hemispheres(hemis)}. "
+        "Empty ROIs had no estimate."
     ]
     if not {"circular", "crossvalidated"}.isdisjoint(independence):
         cited.append("kriegeskorte2009")
         if "crossvalidated" in independence:
             measured.append(
-                "Contrasts of the localizer were measured by cross-validation: in each run, ROIs "
+                "Contrasts of the localizer were measured by cross-validation: for each run, ROIs "
                 "were defined on the other runs, and the estimates were averaged over runs "
                 f"({_cite('kriegeskorte2009')})."
             )
         if "circular" in independence:
-            but = " where this was not possible" if "crossvalidated" in independence else ""
+            but = " if this was not possible" if "crossvalidated" in independence else ""
             measured.append(
                 "Estimates of the localizer's own contrasts in the ROIs that they define are "
-                f"circular ({_cite('kriegeskorte2009')}){but}; they served as a control and were "
-                "not tested."
+                f"circular ({_cite('kriegeskorte2009')}){but}; they served as a check of the "
+                "localizer and were not tested."
             )
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     software = (
-        f"Files were found with pybids ({_cite('yarkoni2019')}), read with nibabel "
-        f"({REFERENCES['nibabel'].names}) and computed on with NumPy ({_cite('harris2020')}). "
-        f"Versions: {libraries}."
+        f"Analyses used pybids ({_cite('yarkoni2019')}), nibabel ({REFERENCES['nibabel'].names}) "
+        f"and NumPy ({_cite('harris2020')}). Versions: {libraries}."
     )
     return MethodsText((" ".join(sentences), " ".join(measured), software), tuple(cited))
 
@@ -199,7 +198,7 @@ def _combinations(definition: Definition) -> list[str]:
         by_way.setdefault(how, []).append(what)
     one = COMBINATIONS["single"]
     return [
-        f"Maps of several runs became one within each participant ({in_words(whats)}): {how}."
+        f"Maps of several runs were combined within each participant ({in_words(whats)}): {how}."
         for how, whats in by_way.items()
         if how != one
     ]
@@ -283,7 +282,7 @@ def _describe_inference(results: GroupResults) -> MethodsText:
     tests.append(
         f"p values were also corrected after {_cite('holm1979')}, and the false discovery rate was "
         f"controlled after {_cite('benjamini1995')}. Each correction was over {of}, in {where}; "
-        "tests against 0 and each kind of comparison were corrected apart."
+        "tests against 0 and each kind of comparison were corrected separately."
     )
     asked = _asked_in_words(results)
     tests += asked.paragraphs
@@ -295,11 +294,10 @@ def _describe_inference(results: GroupResults) -> MethodsText:
         if fits["node"].eq(MISSING).all():
             cited += ["bell2002", "pustejovsky2018"]
             robust = (
-                " Coefficients were tested by t with cluster-robust standard errors of the kind "
-                "CR2, the clusters being the participants, and Bell-McCaffrey degrees of freedom "
-                f"({_cite('bell2002')}; Welch's for groups with one number per participant), and "
-                "terms by F with the approximate Hotelling test "
-                f"({_cite('pustejovsky2018')})."
+                " Coefficients were tested by t with cluster-robust standard errors (CR2, with "
+                "participants as clusters) and Bell-McCaffrey degrees of freedom "
+                f"({_cite('bell2002')}; Welch's for groups with one estimate per participant), and "
+                f"terms by F with the approximate Hotelling test ({_cite('pustejovsky2018')})."
             )
         tests.append(f"The model “{results.model.given}” was fitted ({how}).{robust}")
     return MethodsText((" ".join(tests),), tuple(cited))
@@ -309,8 +307,7 @@ def _asked_in_words(results: GroupResults) -> MethodsText:
     """Word the evidence of tests, and what is done only if it is asked for."""
     cited = ["rouder2009"]
     text = [
-        f"Bayes factors are those of t tests ({_cite('rouder2009')}) with a Cauchy prior of scale "
-        "0.707."
+        f"Bayes factors are for t tests ({_cite('rouder2009')}) with a Cauchy prior of scale 0.707."
     ]
     bound = results.inference.equivalence_bound
     if bound is not None:
@@ -322,16 +319,16 @@ def _asked_in_words(results: GroupResults) -> MethodsText:
     n_planned = results.planned["name"].nunique()
     if n_planned:
         text.append(
-            f"{counted(n_planned, 'planned contrast')}, each one weighted sum of estimates per "
-            "participant, formed a family of their own."
+            f"{counted(n_planned, 'planned contrast')}(weighted sums of the estimates of each "
+            "participant) formed a separate family."
         )
     if results.groups:
         cited.append("welch1947")
         sizes = Counter(results.groups.values())
         text.append(
             f"Groups ({', '.join(f'{name}: {n}' for name, n in sorted(sizes.items()))}) were "
-            f"tested for themselves, and compared by Welch's t test ({_cite('welch1947')}); "
-            "Hedges' g is relative to the pooled standard deviation."
+            f"tested separately, and compared by Welch's t test ({_cite('welch1947')}); Hedges' g "
+            "is relative to the pooled standard deviation."
         )
     if not results.maps.empty:
         maps = _maps_in_words(results.maps)
@@ -340,8 +337,8 @@ def _asked_in_words(results: GroupResults) -> MethodsText:
     if not results.anova.empty:
         cited += ["greenhouse1959", "olejnik2003"]
         text.append(
-            "Repeated-measures analyses of variance (type III sums of squares, participants with "
-            "all numbers) were corrected for a lack of sphericity "
+            "Repeated-measures analyses of variance (type III sums of squares, participants "
+            "without missing estimates) were corrected for non-sphericity "
             f"({_cite('greenhouse1959')}), with generalized eta squared ({_cite('olejnik2003')})."
         )
     return MethodsText(tuple(text), tuple(cited))
@@ -387,7 +384,7 @@ def _left_out(results: GroupResults) -> str:
     ):
         whose = list(results.estimates.loc[statuses == status, "participant_id"].unique())
         if whose:
-            text += f" Estimates in ROIs {least} {units} were left out ({listed(whose, 10)})."
+            text += f" Estimates in ROIs {least} {units} were excluded ({listed(whose, 10)})."
     return text
 
 
@@ -411,24 +408,23 @@ def _tests_in_words(results: GroupResults) -> str:
     if compared:
         parts.append(f"differences {in_words(compared)} were tested with paired t tests")
     if not parts:
-        return "No test could be made."
+        return "No test was possible."
     text = f"{'; '.join(parts)} (two-sided; SciPy, {_cite('virtanen2020')})."
     text = text[0].upper() + text[1:]
     if is_mean_of_sessions(results.statistics["session"]).any():
         text += (
-            " Tests were made of each session, and of the means over sessions of participants "
-            "with a number in all of them."
+            " Each session was tested, and the means over sessions of participants with estimates "
+            "in all of them."
         )
     minor = comparisons["excluded"].str.contains("minor_hemisphere", regex=False)
     if (minor & (comparisons["comparison"] == "hemi")).any():
         text += (
-            " ROIs of which less than 10 % lay in one of the hemispheres were left out of the "
+            " ROIs with less than 10 % in one of the hemispheres were excluded from the "
             "comparisons of hemispheres."
         )
     if results.dependences:
         text += (
-            f" Contrasts were not compared with what they are made of "
-            f"({'; '.join(results.dependences)})."
+            f" Contrasts were not compared with their own parts ({'; '.join(results.dependences)})."
         )
     return text
 

@@ -55,7 +55,7 @@ _HIDDEN = "z"
 """Class of columns that are only in what is downloaded."""
 
 _FIRST = (
-    *("participant_id", "name", "term", "what for", "file", "verdict", "contrast", "roi"),
+    *("participant_id", "name", "term", "used for", "file", "verdict", "contrast", "roi"),
     *("other_roi", "hemi", "group", "versus", "mean", "estimate", "coefficient", "value", "p"),
     *("ci95_low", "ci95_high", "p_fwe", "status", "n", "session", "task"),
 )

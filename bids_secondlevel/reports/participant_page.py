@@ -40,7 +40,7 @@ def participant_page(results: ParticipantResults) -> Page:
     session = f", session {results.session}" if results.session else ""
     return Page(
         f"{results.participant_id}{session}: individual regions of interest",
-        f"{with_number} of {len(estimates)} estimates have a number, in "
+        f"{with_number} of {len(estimates)} estimates exist, in "
         f"{counted(len(results.definition.rois), 'ROI')}{_where(results)}.",
         [
             _verdict_section(results),
@@ -49,8 +49,8 @@ def participant_page(results: ParticipantResults) -> Page:
             Section(
                 "Estimates",
                 text=(
-                    "Means of the maps in the ROIs. Estimates that are circular were measured on "
-                    "the data that defined their ROI: a check of the localizer, not evidence.",
+                    "Means of the maps in the ROIs. Circular estimates were measured on the data "
+                    "that defined their ROI: a check of the localizer, not evidence.",
                 ),
                 charts=draw_participant_estimates(estimates, look),
                 tables=(_estimates_table(estimates, units),),
@@ -59,11 +59,12 @@ def participant_page(results: ParticipantResults) -> Page:
             *sweep_section(results.sweep, results.definition, look),
             *_gaps_section(estimates),
             Section(
-                "Files that were used",
+                "Files used",
                 text=(
-                    "Names before the colon are those of DatasetLinks in dataset_description.json.",
+                    "Names before the colon are datasets, listed under DatasetLinks in "
+                    "dataset_description.json.",
                 ),
-                tables=(Table("Files", ("what for", "file"), results.inputs),),
+                tables=(Table("Files", ("used for", "file"), results.inputs),),
             ),
             _methods_section(results),
         ],
@@ -99,8 +100,8 @@ def sweep_section(sweep: "pd.DataFrame", definition: Definition, look: Appearanc
         },
     }
     charts = draw_sweep(sweep, in_use, look)
-    text = ("How estimates change when one limit of the ROIs is varied.",)
-    return [Section("Sensitivity to the limits", text=text, charts=charts)] if charts else []
+    text = ("How estimates change with the threshold or the range of eccentricity of the ROIs.",)
+    return [Section("Sweep", text=text, charts=charts)] if charts else []
 
 
 def _is_volume(results: ParticipantResults) -> bool:
@@ -120,19 +121,18 @@ def _cortex_section(results: ParticipantResults) -> Section:
     links = [Hyperlink(_EXPLORE, results.explorer)] if results.explorer else []
     if results.portrait is None:
         what = (
-            "no picture of the volume: no visual area lies in it"
+            "no picture of the volume, because it contains no visual area"
             if is_volume
-            else "no picture of the cortex: no surface to draw on could be had"
+            else "no picture of the cortex, because no surface for drawing was found"
         )
-        why = f"There is {what}, or drawing was not possible; the notes above say why."
+        why = f"There is {what}, or drawing failed; the notes above give the reason."
         return Section(heading, text=(why,), links=links)
     seen = "Slices through occipital cortex" if is_volume else "Occipital cortex of each hemisphere"
     caption = (
-        f"{seen}: retinotopic maps, z of the localizer, the ROIs that come of them, and what is "
-        "measured inside them. Check that the visual areas lie around the calcarine sulcus, that "
-        "eccentricity rises from the occipital pole forward, and that the localizer activates the "
-        "part of the area that sees its stimulus. Outlines, limits and colours are explained in "
-        "the picture."
+        f"{seen}: retinotopic maps, z of the localizer, the resulting ROIs, and the measured "
+        "contrasts. Check that the visual areas are around the calcarine sulcus, that eccentricity "
+        "rises from the occipital pole forward, and that the localizer activates the part of the "
+        "area that sees its stimulus. The picture explains outlines and colours."
     )
     quality = results.quality
     pooled = quality[(quality["hemi"] == BOTH) & quality["n_vertices"].notna()]
@@ -155,8 +155,8 @@ def _roi_section(results: ParticipantResults, look: Appearance) -> Section:
     charts = draw_participant_sizes(results.quality, look)
     tables = [
         table_of(
-            "Size, place and shape of the ROIs (the columns are explained in the JSON file of the "
-            "table desc-roi_quality)",
+            "Size, position and shape of the ROIs (columns: see the JSON file of the table "
+            "desc-roi_quality)",
             results.quality,
             QUALITY_COLUMNS,
             f"roi hemi n_vertices {_size(results.quality)} retinotopic_share n_patches "
@@ -174,7 +174,7 @@ def _roi_section(results: ParticipantResults, look: Appearance) -> Section:
 
 
 def _size(table: "pd.DataFrame") -> str:
-    """Choose how the size of a ROI is given: its area on a surface, its volume in a volume."""
+    """Choose how the size of an ROI is given: its area on a surface, its volume in a volume."""
     return "volume_mm3" if table["volume_mm3"].notna().any() else "area_mm2"
 
 
@@ -200,9 +200,9 @@ def _gaps_section(estimates: "pd.DataFrame") -> list[Section]:
     columns = "task contrast roi hemi status"
     tables = (
         Table("Reasons", ("status", "estimates", "meaning"), reasons),
-        table_of("Estimates without a number", gaps, ESTIMATE_COLUMNS, columns),
+        table_of("Missing estimates", gaps, ESTIMATE_COLUMNS, columns),
     )
-    return [Section("Where there is no number", tables=tables)]
+    return [Section("Missing estimates", tables=tables)]
 
 
 def _methods_section(results: ParticipantResults) -> Section:

@@ -56,7 +56,7 @@ def test_how_runs_were_combined_is_in_the_methods_text(group_study, output):
     with_runs(group_study)
     arguments = ("--n-procs", "1", "--no-report")
     assert run_here(group_study.root, output, "participant", *arguments).returncode == 0
-    said = f"Maps of several runs became one within each participant (task main): {WEIGHTED}."
+    said = f"Maps of several runs were combined within each participant (task main): {WEIGHTED}."
     assert said in words(output / "logs" / "CITATION.md")
     assert run_here(group_study.root, output, "group", "--no-report").returncode == 0
     assert said in words(output / "logs" / "CITATION.md")

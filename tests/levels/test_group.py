@@ -614,7 +614,7 @@ def test_the_mean_over_sessions_is_tested(group_study, output):
     assert float(pooled["t"]) == pytest.approx(stats.ttest_1samp(values, 0).statistic)
     assert pooled["family"] == "task main, contrast attend, mean over sessions"
     page = (output / "group.html").read_text()
-    assert "Rows whose session is mean(...)" in page
+    assert "Rows with session mean(...)" in page
     assert "means over sessions" in (output / "logs" / "CITATION.md").read_text()
     # Each session has its own number in each participant; a localizer has one session only.
     assert {row["session"] for row in rows_of(output)} == {"a", "b", "n/a"}

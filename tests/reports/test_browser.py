@@ -90,7 +90,7 @@ def test_tables_of_any_labels_fit(tmp_path):
     ]
     names = ["contrast", "roi", "participant_id", "excluded", "mean", "ci95_low", "ci95_high", "p"]
     header = [*names, *(f"another_column_{i}" for i in range(8))]
-    tables = [Table("Wide", header, rows), Table("Files", ("what for", "file"), [("a", "y" * 300)])]
+    tables = [Table("Wide", header, rows), Table("Files", ("used for", "file"), [("a", "y" * 300)])]
     path = tmp_path / "page.html"
     path.write_text(render(Page("w" * 200, "w" * 200, [Section("v" * 200, tables=tables)])))
     (tmp_path / "copy").mkdir()

@@ -165,8 +165,8 @@ def test_circular_estimates_are_apart_and_marked():
     independent, circular = draw(rows)
     assert independent.name == "task-main_space-fsnative_stat-effect_estimates"
     assert circular.name == "task-loc_space-fsnative_stat-effect_desc-circular_estimates"
-    assert "control analysis" in circular.title
-    assert "control analysis" in circular.caption
+    assert "(circular)" in circular.title
+    assert "check of the localizer" in circular.caption
     assert "control" not in independent.title + independent.caption
     for chart, colour in ((independent, "#222222"), (circular, "#ffffff")):
         (use, *_) = groups(chart, "mean")[0].iter("{http://www.w3.org/2000/svg}use")
@@ -222,7 +222,7 @@ def test_an_roi_without_any_number_is_marked():
     gap = {"estimate": None, "status": "empty_roi"}
     rows = [replace(row, **gap) if row.roi == "roi1" else row for row in rows]
     (chart,) = draw(rows)
-    assert "no number: of any participant" in texts(chart)
+    assert "missing: in all participants" in texts(chart)
     assert "roi1 mean n/a, no CI, n = 0" in chart.alt
     assert [len(m) for m in marks(chart, "mean")] == [2]
 
@@ -358,7 +358,7 @@ def test_without_two_hemispheres_or_a_side_there_is_no_such_chart():
 
 def test_circular_differences_are_apart_and_marked():
     (chart,) = draw_sides(study(4, 1, 1, independence="circular"), quality(4, 1.0))
-    assert "control analysis" in chart.title
+    assert "(circular)" in chart.title
     assert "_desc-circular_" in chart.name
 
 
@@ -380,7 +380,7 @@ def test_flagged_numbers_are_hollow():
     assert hollow == {
         f"{some}: {r.estimate:.3g}" for r in rows if (r.participant_id, r.hemi) == (some, "both")
     }
-    assert "Hollow marks are of numbers that have a flag" in chart.caption
+    assert "Hollow marks: estimates with a flag" in chart.caption
     assert "flagged" in texts(chart)
     (plain,) = draw(rows)
     assert "fill: #ffffff" not in shown_by(plain).values()

@@ -133,8 +133,8 @@ def test_the_page_of_a_participant_says_what_the_tables_say(results):
             else:
                 assert float(cell) == pytest.approx(float(row[name]), rel=1e-12)
     with_number = sum(row["estimate"] != "n/a" for row in rows)
-    assert f"{with_number} of {len(rows)} estimates have a number" in page.text
-    gaps = page.records("Estimates without a number")
+    assert f"{with_number} of {len(rows)} estimates exist" in page.text
+    gaps = page.records("Missing estimates")
     assert len(gaps) == len(rows) - with_number
     assert page.records("Reasons")[0]["status"] == "empty_roi"
     assert "V1 with an eccentricity above 0 and below 5 degrees" in page.text
@@ -142,7 +142,7 @@ def test_the_page_of_a_participant_says_what_the_tables_say(results):
 
 
 def test_the_files_that_were_used_are_named(results):
-    files = {row["what for"]: row["file"] for row in read(results / "sub-01.html").records("Files")}
+    files = {row["used for"]: row["file"] for row in read(results / "sub-01.html").records("Files")}
     assert files["retinotopy, L"].startswith("bids:freesurfer:sub-01/surf/lh.benson14_")
     assert files["localizer left, R"].endswith(
         "hemi-R_space-fsnative_contrast-left_stat-z_statmap.func.gii"
@@ -161,7 +161,7 @@ def test_the_page_of_the_group_says_what_the_tables_say(results):
     for row, cells in zip(rows, told, strict=True):
         for name in ("mean", "t", "p", "p_fwe", "q_fdr", "hedges_g"):
             assert float(cells[name]) == pytest.approx(float(row[name]), rel=1e-12)
-    circular = page.records("Control analysis: circular estimates, not tested")
+    circular = page.records("Check of the localizer: circular estimates, not tested")
     assert all("p" not in row for row in circular)
     assert "4 of 4 participants have estimates of both hemispheres" in page.text
 
@@ -175,12 +175,10 @@ def test_who_is_left_out_is_named_with_the_reason(results, group_study, tmp_path
     common = [str(group_study.root), str(results)]
     assert main([*common, "group", "--exclude", str(exclude)]) == 1
     page = read(results / "group.html")
-    assert "sub-02 contributes nothing: excluded (moved <b>a lot</b>)." in page.texts
+    assert "sub-02 has no estimates: excluded (moved <b>a lot</b>)." in page.texts
+    assert any(text.startswith("sub-04 has no estimates: unreadable_table") for text in page.texts)
     assert any(
-        text.startswith("sub-04 contributes nothing: unreadable_table") for text in page.texts
-    )
-    assert any(
-        text.startswith("sub-09 contributes nothing: missing_participant") for text in page.texts
+        text.startswith("sub-09 has no estimates: missing_participant") for text in page.texts
     )
     hrefs = [a["href"] for tag, a in page.tags if tag == "a" and a["href"].endswith(".html")]
     assert hrefs == ["sub-01.html", "sub-02.html", "sub-03.html", "sub-04.html"] * 2
@@ -349,9 +347,11 @@ def test_sections_that_do_not_apply_are_not_there(group_study, output):
     assert main([*common, "participant", *options]) == 0
     assert main([*common, "group"]) == 0
     headings = {text for _, text in read(output / "group.html").headings}
-    assert headings.isdisjoint({"Comparisons", "Control analysis", "Model", "Planned contrasts"})
+    assert headings.isdisjoint(
+        {"Comparisons", "Check of the localizer", "Model", "Planned contrasts"}
+    )
     headings = {text for _, text in read(output / "sub-01.html").headings}
-    assert headings.isdisjoint({"Where there is no number", "Sensitivity to the limits"})
+    assert headings.isdisjoint({"Missing estimates", "Sweep"})
 
 
 def test_methods_and_references_can_be_saved(results):
@@ -475,7 +475,7 @@ def methods_of(output):
         (["--hemi", "L"], "was tested against 0", "between hemispheres"),
         (["--task-label", "main"], "with Student's t", "circular"),
         ([], "circular", "median"),
-        (["--min-vertices", "3"], "of fewer than 3 vertices were left out (sub-01, sub-02", "%"),
+        (["--min-vertices", "3"], "of fewer than 3 vertices were excluded (sub-01, sub-02", "%"),
     ],
 )
 def test_the_methods_text_says_what_was_done_and_nothing_else(

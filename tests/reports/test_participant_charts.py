@@ -116,7 +116,7 @@ def test_gaps_have_a_mark_and_the_reason():
     (chart,) = draw(rows)
     n_drawn = sum(len(m) for hemi in HEMISPHERES for m in marks(chart, f"estimate-{hemi}"))
     assert n_drawn == len(rows) - 2
-    assert {"no number: empty_roi", "no number: missing_map"} <= set(texts(chart))
+    assert {"missing: empty_roi", "missing: missing_map"} <= set(texts(chart))
 
 
 @pytest.mark.parametrize("label", ["中" * 40, "m" * 40])
@@ -129,7 +129,7 @@ def test_there_is_room_for_every_reason_and_for_long_labels(n_rois, label):
         replace(rows[0], **gap, hemi="L", status=status) for status in STATUSES if status != "ok"
     ]
     chart, *_ = draw(rows)
-    reasons = [text for text in texts(chart) if text.startswith("no number: ")]
+    reasons = [text for text in texts(chart) if text.startswith("missing: ")]
     assert len(reasons) == len(STATUSES) - 1 <= len(set(REASON_MARKERS))
 
 
@@ -145,7 +145,7 @@ def test_circular_estimates_are_hollow_and_called_so(independence):
     ]
     assert hollow == [is_circular] * 9
     assert ("circular" in texts(chart)) == is_circular
-    assert ("control analysis" in chart.caption) == is_circular
+    assert ("check of the localizer" in chart.caption) == is_circular
 
 
 def test_many_contrasts_become_several_charts():

@@ -78,7 +78,7 @@ def test_the_picture_says_who_what_and_how_many(inflated, output):
     assert {"left: 2 L, 1 R", "right: 0 L, 2 R", "Localizer left", "Localizer right"} <= {*written}
     joined = " ".join(written)
     assert "Black line: V1 from 0 to 5 degrees." in joined
-    assert "paler where it does not pass the threshold (z > 1.96)" in joined
+    assert "paler if it does not pass the threshold (z > 1.96)" in joined
     assert surfaces(output) == [
         "bids:freesurfer:sub-01/surf/lh.inflated",
         "bids:freesurfer:sub-01/surf/rh.inflated",

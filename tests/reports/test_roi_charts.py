@@ -143,7 +143,7 @@ def test_each_participant_and_roi_is_a_cell_of_the_colour_of_its_class():
     assert fills(chart, LOW) == 2 + 1
     assert fills(chart, NOTHING) == 2 + 1
     assert {f"sub-{i:04}" for i in range(5)} <= set(texts(chart))
-    assert "no number: empty_roi" in texts(chart)
+    assert "missing: empty_roi" in texts(chart)
     assert "2 empty_roi" in chart.caption
     assert chart.alt == (
         "UL: 5 of 5 participants, lowest share 0 (sub-0003). "
@@ -186,9 +186,7 @@ def test_the_deepest_reason_is_shown():
         *coverage(nothing, contrast="third", status="missing_map"),
     ]
     (chart,) = draw_shares(rows)
-    assert [t for t in texts(chart) if t.startswith("no number:")] == [
-        "no number: missing_localizer"
-    ]
+    assert [t for t in texts(chart) if t.startswith("missing:")] == ["missing: missing_localizer"]
     assert chart.alt == "UL: no participant of 1."
 
 
@@ -251,7 +249,7 @@ def test_there_is_room_for_every_reason_and_for_long_labels(n, label):
         for row in coverage(np.array([[np.nan]]))
     ]
     (chart,) = draw_shares(rows)
-    assert (len([t for t in texts(chart) if t.startswith("no number: ")]) > 10) == (n <= 60)
+    assert (len([t for t in texts(chart) if t.startswith("missing: ")]) > 10) == (n <= 60)
 
 
 GROUPS = {f"sub-{i:04}": ("patient", "control")[i % 2] for i in range(4)}

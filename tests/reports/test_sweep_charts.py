@@ -105,13 +105,13 @@ def test_limits_in_use_are_marked():
     ]
     # A line in each of two panels of two columns; two lines in each panel of one; and the legend.
     assert [dotted(chart) for chart in charts] == [5, 5, 0]
-    assert ["limit in use" in texts(chart) for chart in charts] == [True, True, False]
+    assert ["used for the ROIs" in texts(chart) for chart in charts] == [True, True, False]
 
 
 def test_circular_estimates_are_apart_dashed_and_hollow():
     rows = [*study(task="loc", independence="circular"), *study()]
     independent, circular = draw(rows, {})
-    assert "control analysis" in circular.title
+    assert "(circular)" in circular.title
     assert "Dashed" in circular.caption
     for chart, is_hollow in ((independent, False), (circular, True)):
         for group in groups(chart, "curve"):
@@ -124,7 +124,7 @@ def test_circular_estimates_are_apart_dashed_and_hollow():
 def test_what_was_not_varied_has_no_panel():
     (chart,) = draw(study(varied=("eccentricity",)), {})
     assert "localizer threshold (z)" not in texts(chart)
-    assert "upper limit of eccentricity (degrees)" in texts(chart)
+    assert "upper end of eccentricity (degrees)" in texts(chart)
 
 
 def test_many_contrasts_become_several_charts():
@@ -143,7 +143,7 @@ def test_a_contrast_without_a_number_is_said_to_have_none():
     rows = study(contrasts=("attend", "ignore"), varied=("threshold",))
     rows = [replace(row, estimate=None) if row.contrast == "ignore" else row for row in rows]
     (chart,) = draw(rows, {})
-    assert texts(chart).count("no number") == 1
+    assert texts(chart).count("missing") == 1
 
 
 @pytest.mark.parametrize("label", ["<script>", "$x^2$", "_hidden", "中文"])

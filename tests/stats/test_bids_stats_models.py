@@ -318,7 +318,7 @@ def test_groups_of_participants():
         values = [x.estimate for x in rows if x.roi == "UL" and x.participant_id[-1] in people]
         assert (r.n_rows, r.coefficient) == (4, pytest.approx(np.mean(values)))
     nobody = found(results, roi="UL", subset="sex=n/a")
-    assert (nobody.n_rows, nobody.excluded, nobody.note) == (0, "sub-09:sex n/a", "no number")
+    assert (nobody.n_rows, nobody.excluded, nobody.note) == (0, "sub-09:sex n/a", "no estimate")
 
 
 def test_circular_estimates_and_hemispheres_are_not_used():

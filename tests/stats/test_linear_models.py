@@ -416,7 +416,7 @@ def test_a_fit_that_cannot_be_made_is_a_row_that_says_why():
         "same": "the same for all estimates: group",
         "few": "2 numbers for 2 coefficients: no residual degrees of freedom",
         "flat": "the model leaves no variation, so nothing can be tested",
-        "none": "no number",
+        "none": "no estimate",
     }
     for roi, note in notes.items():
         found = one(results, roi=roi)

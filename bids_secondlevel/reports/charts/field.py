@@ -265,10 +265,10 @@ def _draw_discs(  # noqa: PLR0917
             else f"Eccentricity is linear, up to {largest:g} degrees. "
         )
         + "Thin circles are degrees of eccentricity"
-        + (", and dashed ones the limits of the ROIs." if ranges else ".")
+        + (", and dashed ones the range of the ROIs." if ranges else ".")
         + (
-            f" Of the group: means over participants, where at least half of those with the map "
-            f"have vertices. Outlined: p_fwe < {SIGNIFICANT}, corrected for all cells of a disc."
+            " For the group: means over participants, if at least half of those with the map have "
+            f"vertices. Outlined: p_fwe < {SIGNIFICANT}, corrected for all cells of a disc."
             if is_tested
             else ""
         )

@@ -59,7 +59,7 @@ LATERALISED = 0.2
 _INTERVAL = ["mean", "ci95_low", "ci95_high"]
 _NEEDED = [*CELL, "comparison", "group", "versus", "n", *_INTERVAL, "independence"]
 _SET = ["session", "task", "space", "statistic"]
-_NOBODY = "of any participant"
+_NOBODY = "in all participants"
 _HEIGHT, _MOST_PANELS = 1.7, 12  # inches; of a chart
 _LEAST, _MOST = 0.55, 1.6  # heights of the axes of differences, in inches
 _SLOT, _OF_GROUP = 0.3, 0.22  # width of a place in inches, and more for each group
@@ -130,9 +130,9 @@ def draw_group_estimates(
         look,
         suffix="estimates",
         title="Estimates",
-        caption=f"Estimate in each ROI, in {look.units}: each coloured point is a "
-        "participant, beside them their mean and its 95 % confidence interval (Student's t), as in "
-        "group_statistics.tsv. The intervals are not corrected for the number of tests.",
+        caption=f"Estimate in each ROI, in {look.units}: each coloured point is a participant; the "
+        "mean and its 95 % confidence interval (Student's t) are beside them, as in "
+        "group_statistics.tsv. The intervals are not corrected for multiple testing.",
     )
 
 
@@ -188,12 +188,11 @@ def draw_contralateral(
         title="Contralateral minus ipsilateral",
         caption="Estimate in the hemisphere contralateral to the ROI's side of the visual field, "
         f"minus that in the other hemisphere, in {look.units}: each coloured point is a "
-        "participant with numbers in both, beside them their mean and its 95 % confidence "
-        "interval, as in group_comparisons.tsv. ROIs of which less than 10 % lies in one of the "
-        "hemispheres (minor_hemisphere) are left out. Contralateral is the hemisphere with most "
-        f"of the ROI (median laterality index beyond {LATERALISED} to either side), unless "
-        "the polar angles of most participants are of the other side of the field: "
-        f"{', '.join(told)}.",
+        "participant with estimates in both; the mean and its 95 % confidence interval are beside "
+        "them, as in group_comparisons.tsv. ROIs with less than 10 % in one of the hemispheres "
+        "(minor_hemisphere) are excluded. The contralateral hemisphere is the one that contains "
+        f"most of the ROI (median laterality index beyond {LATERALISED} ), unless the polar angles "
+        f"of most participants are on the other side of the visual field: {', '.join(told)}.",
     )
 
 

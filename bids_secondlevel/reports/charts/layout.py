@@ -260,7 +260,7 @@ class Part:
             *([] if first.session == MISSING else [f"session {shorten(first.session, 40)}"]),
             *([] if self.hemi == BOTH else [HEMISPHERE_NAMES[self.hemi]]),
         ]
-        control = " (control analysis)" if first.is_control else ""
+        control = " (circular)" if first.is_control else ""
         return f"{title}{': ' if of else ''}{', '.join(of)}{control}"
 
     def alt(self, tell: "Callable[[pd.DataFrame], str]") -> str:

@@ -87,8 +87,8 @@ def _draw_estimates(part: Part, units: str) -> Chart:
     caption = (
         "Estimate in each ROI (the mean over its vertices, unless another summary was chosen), in "
         f"{units}. The larger the mark, the more "
-        f"{unit} the ROI has. A percentage beside a mark is the share of them that has data, if "
-        f"that is below {100 * _COVERED:.0f} %."
+        f"{unit} the ROI has. A percentage beside a mark is the share of these with data, if it is "
+        f"below {100 * _COVERED:.0f} %."
     )
     if (rows["independence"][has_number] == "circular").any():
         keys.append(_Key(text="circular", mark="o", face="white"))
@@ -102,7 +102,7 @@ def _draw_estimates(part: Part, units: str) -> Chart:
     ]
     reasons = list(rows["status"][~has_number].unique())
     keys += [
-        _Key(text=f"no number: {reason}", mark=reason_marker(reasons, reason), colour=GREY)
+        _Key(text=f"missing: {reason}", mark=reason_marker(reasons, reason), colour=GREY)
         for reason in reasons
     ]
     columns, n_lines = _shape(keys, _WIDTH)
@@ -352,8 +352,8 @@ def draw_overlaps(overlaps: "pd.DataFrame") -> list[Chart]:
             name="overlaps",
             svg=drawing.encode("Overlap of the ROIs"),
             title="Overlap of the ROIs",
-            caption="Dice coefficient of each two ROIs: 0 where they share no vertex, 1 where they "
-            "are the same; n/a where both are empty or one could not be defined.",
+            caption="Dice coefficient of each pair of ROIs: 0 if they share no vertex, 1 if they "
+            "are the same; n/a if both are empty or one could not be defined.",
             alt=f"Dice coefficients: {told}.",
         )
     ]

@@ -327,7 +327,7 @@ def _caption(
         )
     if has_lines:
         caption += " A thin line for each participant."
-    return caption + (" Grey: the limits of the ROIs." if has_ranges else "")
+    return caption + (" Grey: outside the range of the ROIs." if has_ranges else "")
 
 
 def _those_of(participants: "pd.DataFrame", bins: "pd.DataFrame") -> "pd.DataFrame | None":

@@ -123,9 +123,9 @@ def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[
 
     caption = (
         f"Size of each ROI in {_UNITS[column]}: each point is a participant, the line their "
-        f"median. Named are those further than {FAR} scaled median absolute deviations from the "
-        f"median, and those whose ROI is empty; of more than {_MOST_OUTLIERS} in an ROI, the "
-        "furthest." + (" Groups of participants are side by side." if look.groups else "")
+        f"median. Labelled: participants further than {FAR} scaled median absolute deviations from "
+        f"the median, and empty ROIs; at most {_MOST_OUTLIERS} in an ROI, the furthest first."
+        + (" Groups of participants are side by side." if look.groups else "")
     )
     gaps = [f"{row.participant_id} {row.roi} ({row.status})" for row in each_row(rows[is_gap])]
     return [
@@ -278,7 +278,7 @@ def draw_coverage(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[C
     are_few = len(participants) <= MOST_NAMED
     keys: list[Line2D | Patch] = [swatch(label, colour) for _, label, colour in _CLASSES]
     if reasons:
-        keys.append(swatch("no number", _NO_NUMBER))
+        keys.append(swatch("missing", _NO_NUMBER))
     keys += explain_reasons(reasons) if are_few else []
     left = label_width(rois)
     inside = min(WIDTH - left - 0.1, max(2.8, 0.25 * len(participants)))
@@ -295,19 +295,18 @@ def draw_coverage(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[C
             _divide_groups(axes, sizes, inside)
 
     caption = (
-        "Share of the vertices of each ROI that have a finite value, by participant; of several "
-        "maps, the lowest."
+        "Share of the vertices of each ROI that with data, per participant (minimum over maps)."
     )
     if reasons:
         counted = ", ".join(f"{counts[reason]} {reason}" for reason in reasons)
-        caption += f" Orange cells have no number ({counted})."
+        caption += f" Orange cells: missing ({counted})."
     if sizes:
         listing = ", ".join(f"{clean(group)} ({n})" for group, n in sizes)
         caption += f" Lines divide groups, from left to right: {listing}."
     if not are_few:
         caption += (
-            f" Of {len(participants)} participants, up to {_MOST_NAMES} are named: those with most "
-            "ROIs without a number, then those with the lowest shares."
+            f" Of {len(participants)} participants, up to {_MOST_NAMES} are shown: first those "
+            "with most missing estimates, then those with the lowest shares."
         )
     return [
         draw_chart(

@@ -39,14 +39,11 @@ MOST_MARKS = 1000
 HEMISPHERE_NAMES = {"L": "left hemisphere", "R": "right hemisphere", BOTH: "both hemispheres"}
 
 CIRCULAR = (
-    "Circular estimates were measured on the data that defined their ROIs: a control analysis "
-    "that shows whether the localizer works, and no evidence."
+    "Circular estimates were measured on the data that defined their ROIs: a check of the "
+    "localizer, not evidence."
 )
 
-FLAGGED = (
-    "Hollow marks are of numbers that have a flag, for a reason not to use them as they are "
-    "(column flags of the estimates)."
-)
+FLAGGED = "Hollow marks: estimates with a flag, which is a warning (column flags of the estimates)."
 
 DARK, GREY = "#222222", "#777777"
 """Of what is written and marked in charts."""
@@ -285,7 +282,7 @@ def swatch(label: str, colour: str, edge: str | None = None, hatch: str = "") ->
 
 def explain_reasons(reasons: Sequence[str]) -> "list[Line2D]":
     """Make the entries of a legend for reasons why there is no number."""
-    return [key(f"no number: {reason}", reason_marker(reasons, reason), GREY) for reason in reasons]
+    return [key(f"missing: {reason}", reason_marker(reasons, reason), GREY) for reason in reasons]
 
 
 def reason_marker(reasons: Sequence[str], reason: str) -> str:

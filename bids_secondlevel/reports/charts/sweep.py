@@ -45,7 +45,7 @@ _LEFT, _WIDTH, _GAP, _TITLE, _HEIGHT, _OF_SIZES = 0.85, 2.9, 0.2, 0.3, 1.4, 0.9 
 _MARKERS = "os^Dv<>pP*hX"  # of ROIs, as not every colour differs from every other
 _LABELS = {
     "threshold": "localizer threshold (z)",
-    "eccentricity": "upper limit of eccentricity (degrees)",
+    "eccentricity": "upper end of eccentricity (degrees)",
 }
 
 _Looks = Mapping[str, tuple[str, str]]  # colour and marker of each ROI
@@ -107,7 +107,7 @@ def _draw_part(part: Part, looks: _Looks, in_use: Limits, units: str) -> Chart:
         if roi in rois
     ]
     if any(in_use.get(limit) for limit in varied):
-        keys.append(key("limit in use", "", GREY, line=":"))
+        keys.append(key("used for the ROIs", "", GREY, line=":"))
     width = _LEFT + len(varied) * (_WIDTH + _GAP)
     columns, n_lines = legend_shape(keys, width)
     below = 0.65 + 0.2 * n_lines
@@ -152,13 +152,12 @@ def _draw_part(part: Part, looks: _Looks, in_use: Limits, units: str) -> Chart:
         "interval (Student's t, as a band),"
     )
     caption = (
-        f"{who} when one limit of the ROI is changed and the others stay as they are, and below "
-        f"it the {'' if n == 1 else 'mean '}number of vertices. There is no number where the ROI "
-        "is empty under a limit."
+        f"{who} when one threshold or range of the ROI is changed, and below it the "
+        f"{'' if n == 1 else 'mean '}number of vertices. Estimates are missing if the ROI is empty."
     )
     return part.draw(
         "sweep",
-        "Estimates under other limits",
+        "Sweep: other thresholds and ranges",
         (width, height),
         paint,
         caption=f"{caption} Dashed: circular. {CIRCULAR}" if is_control else caption,
@@ -196,7 +195,7 @@ def _paint_curves(axes: "Axes", points: "pd.DataFrame", looks: _Looks, *, is_con
             curve["value"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
         )
     if not points["n"].any():
-        axes.text(0.5, 0.5, "no number", ha="center", color=GREY, transform=axes.transAxes)
+        axes.text(0.5, 0.5, "missing", ha="center", color=GREY, transform=axes.transAxes)
 
 
 def _mark_in_use(axes: "Axes", in_use: Mapping[str, float], looks: _Looks) -> None:

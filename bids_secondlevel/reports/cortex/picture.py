@@ -329,7 +329,7 @@ def _list_missing(
         return
     swatch = np.repeat(np.round(255 * stripes(16)).astype(np.uint8), 3, axis=2)
     drawing.pixels(png(swatch), left, top - 0.15, 0.11, 0.11)
-    drawing.write(left + 0.18, top - 0.14, f"{counted} without a value", size=LETTERS)
+    drawing.write(left + 0.18, top - 0.14, f"{counted} without data", size=LETTERS)
     for number, (name, counts) in enumerate(lines, 2):
         room = letters_in(_LEGEND - 0.35 - CHARACTER * len(counts))
         y = top - 0.14 - (number - 1) * _LINE
@@ -395,7 +395,7 @@ def _legend(
         passing = [f"z > {high:g}"] if np.isfinite(high) else []
         passing += [f"z < {low:g}"] if np.isfinite(low) else []
         notes.append(
-            f"Localizer: paler where it does not pass the threshold ({' or '.join(passing)})."
+            f"Localizer: paler if it does not pass the threshold ({' or '.join(passing)})."
         )
     if measured:
         first = measured[0]
@@ -409,7 +409,7 @@ def _legend(
     notes += [f"Surface: {surface}." for surface in surfaces]
     notes += [f"Hemisphere {hemi} is not drawn; see the messages of the run." for hemi in not_drawn]
     return Legend(
-        title=f"sub-{files.label}, {f'space {plan.space}' if plan.space else 'space not named'}, "
+        title=f"sub-{files.label}, {f'space {plan.space}' if plan.space else 'space unknown'}, "
         f"retinotopy {files.retinotopy_source}",
         notes=tuple(notes),
         area_names=area_names(other_areas(files)),

@@ -156,7 +156,7 @@ def _fit(
 ) -> tuple[Fit, Design] | NoFit:
     """Fit one model. `levels` are those of categories in all models."""
     if cases.numbers.empty:
-        return NoFit("no number")
+        return NoFit("no estimate")
     constant = [str(name) for name, values in cases.values.items() if values.nunique() == 1]
     if constant:
         return NoFit(f"the same for all estimates: {', '.join(constant)}")

@@ -318,7 +318,7 @@ def _fit_cases(
 ) -> Iterator[ModelRow]:
     """Fit one group of one ROI, and estimate its contrasts."""
     if cases.numbers.empty:
-        yield replace(row, note="no number")
+        yield replace(row, note="no estimate")
         return
     columns = _transform(node.instructions, design.sources, cases.values)
     matrix = np.column_stack([columns[name] for name in design.variables])
