@@ -60,6 +60,7 @@ from bids_secondlevel.outputs.results import (
 )
 from bids_secondlevel.reports.charts.style import MOST_NAMED
 from bids_secondlevel.reports.cortex.group import draw_group_maps
+from bids_secondlevel.reports.explore.group_explorer import group_explorer_page
 from bids_secondlevel.reports.group_page import group_page
 from bids_secondlevel.reports.methods import group_methods
 from bids_secondlevel.reports.page import render
@@ -101,6 +102,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG = logging.getLogger("bids_secondlevel")
+
+_NOTHING_TO_TURN = (
+    "--explore: there is no page of the group to turn without --group-maps, whose maps it shows."
+)
 
 
 def analyse(
@@ -284,6 +289,8 @@ def _map_and_write(
 ) -> tuple[GroupResults, GroupMaps | None]:
     """Test the maps at every vertex of a common surface, if that was asked for."""
     if settings.group_maps is None:
+        if settings.explore:
+            LOG.warning(_NOTHING_TO_TURN)
         return results, None
     statistic = results.definition.statistic
     if statistic in NEVER_NEGATIVE:
@@ -322,9 +329,12 @@ def _report(
         words = as_markdown(sentences_of(said), how)
         write_files({folder.words: words.encode()})
         if settings.report:
-            portrait = None if maps is None else _draw(maps, results)
-            write_files({} if portrait is None else {folder.portrait: portrait})
-            write_group_page(replace(results, portrait=portrait), folder, settings.figure_format)
+            portrait, explorer = (None, None) if maps is None else _draw(maps, results, settings)
+            drawn = {folder.portrait: portrait, folder.explorer: explorer}
+            write_files({path: content for path, content in drawn.items() if content is not None})
+            name = None if explorer is None else folder.explorer.name
+            results = replace(results, portrait=portrait, explorer=name)
+            write_group_page(results, folder, settings.figure_format)
     except OutputError:
         raise
     except Exception as error:
@@ -334,8 +344,13 @@ def _report(
     return True
 
 
-def _draw(maps: GroupMaps, results: GroupResults) -> bytes | None:
-    """Draw the maps of the group on the best surface of the template."""
+def _draw(
+    maps: GroupMaps, results: GroupResults, settings: Settings
+) -> tuple[bytes | None, bytes | None]:
+    """Draw the maps of the group on the best surface of the template.
+
+    If asked for, also make the page on which it can be turned.
+    """
     cortex, surfaces = maps.cortex, {}
     for side in HEMISPHERES:
         try:
@@ -344,7 +359,8 @@ def _draw(maps: GroupMaps, results: GroupResults) -> bytes | None:
             LOG.warning("The maps of hemisphere %s are not drawn: %s", side, error)
     definition = results.definition
     title = f"{results.study or 'Group'}, space {cortex.label}"
-    return draw_group_maps(maps, surfaces, definition.statistic, definition.wording, title)
+    of = (maps, surfaces, definition.statistic, definition.wording, title)
+    return draw_group_maps(*of), group_explorer_page(*of) if settings.explore else None
 
 
 def write_group_page(

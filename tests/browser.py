@@ -33,7 +33,8 @@ addEventListener("load", function () {
     const header = Array.from(table.tHead.rows[0].cells).filter(shown);
     const rows = Array.from(table.tBodies[0].rows);
     const heights = rows.map(function (row) { return row.offsetHeight; });
-    return { caption: table.caption.textContent, room: table.closest(".beside").clientWidth,
+    const around = table.closest(".beside") || table.parentElement;
+    return { caption: table.caption.textContent, room: around.clientWidth,
              columns: table.tHead.rows[0].cells.length,
              header: header.map(function (cell) { return cell.textContent; }),
              height: Math.max(0, ...heights) };

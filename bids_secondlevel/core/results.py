@@ -104,6 +104,8 @@ class GroupResults:
     model: FittedModel | None = None
     portrait: bytes | None = None
     """The picture of the maps of the group (SVG), if there is one."""
+    explorer: str | None = None
+    """Name of the page with these maps in three dimensions, if there is one."""
     study: str | None = None
     """Name of the dataset, if it has one."""
     analysis: str | None = None

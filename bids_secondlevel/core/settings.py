@@ -235,10 +235,12 @@ class Settings:
         expected="1 to 360",
     )
     explore: bool = option(
-        "write a page (sub-*_explore.html) with the cortex in three dimensions, to turn, to look "
-        "at values and to try thresholds; it takes a surface",
+        "write a page with the cortex in three dimensions, to turn, to look at values and to try "
+        "thresholds: sub-*_explore.html for maps on surfaces, at group level group_explore.html "
+        "with the maps of --group-maps",
         MEASURED,
         default=False,
+        at_both_levels=True,
     )
     space: str | None = option(
         "space in which ROIs are defined and measured (default: the space of the maps; fsnative if "

@@ -262,6 +262,11 @@ class GroupFolder:
         return self.path / "group.html"
 
     @property
+    def explorer(self) -> Path:
+        """The page with the maps in three dimensions."""
+        return self.path / "group_explore.html"
+
+    @property
     def settings(self) -> Path:
         """The settings of the run."""
         return self.logs / "group_settings.toml"
@@ -289,8 +294,9 @@ class GroupFolder:
         return [path for path in every if path.is_file()]
 
     def pages(self) -> list[Path]:
-        """List the existing page and its charts."""
-        return [path for path in (self.page, *self.charts()) if path.is_file()]
+        """List the existing pages and their charts."""
+        every = (self.page, self.explorer, *self.charts())
+        return [path for path in every if path.is_file()]
 
     def charts(self) -> list[Path]:
         """List the existing charts, and what was made of the picture of the maps."""

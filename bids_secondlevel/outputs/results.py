@@ -429,6 +429,7 @@ def read_group(folder: GroupFolder) -> GroupResults:
         visual_field=_read_optional(folder.table("visualfield"), FIELD_TEST_COLUMNS),
         maps=_read_optional(folder.table("maps"), MAP_COLUMNS),
         portrait=folder.portrait.read_bytes() if folder.portrait.exists() else None,
+        explorer=folder.explorer.name if folder.explorer.exists() else None,
         model=_read_model(folder),
     )
 

@@ -177,6 +177,9 @@ def _in_words(results: GroupResults, said: Mapping[str, list[str]], heading: str
     return Section("", sentences=shown, how=how, downloads=(Download("results.md", text),))
 
 
+_EXPLORE = "Turn the cortex, and see the values of each vertex"
+
+
 def _maps_section(results: GroupResults) -> list[Section]:
     """Show what was found at the vertices of a common surface, and how ROIs agree there."""
     maps, quality = results.maps, results.quality
@@ -219,7 +222,9 @@ def _maps_section(results: GroupResults) -> list[Section]:
         "ROI with what at least half of the other participants have in theirs: 1 is the same, 0 "
         "no vertex in common.",
     )
-    return [Section("The group on the cortex", text=text, charts=charts, tables=tables)]
+    links = [Hyperlink(_EXPLORE, results.explorer)] if results.explorer else []
+    heading = "The group on the cortex"
+    return [Section(heading, text=text, links=links, charts=charts, tables=tables)]
 
 
 def _anova_section(anova: "pd.DataFrame") -> list[Section]:

@@ -159,7 +159,6 @@ def test_the_option_that_the_example_of_bids_apps_has_is_accepted():
         ("group", "--summary median --sweep", "--summary and --sweep act at participant level"),
         ("group", "--eccentricity 0 3", "--eccentricity acts at participant level only"),
         ("group", "--polar-angle 0 90", "--polar-angle acts at participant level only"),
-        ("group", "--explore", "--explore acts at participant level only"),
         ("participant", "--min-coverage=.5", "--min-coverage acts at group level only"),
         ("participant", "--model a --analysis_name b", "--model and --analysis-name act at group"),
     ],

@@ -10,6 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from bids import BIDSLayout
+from browser import drive, needs_chromium
+from explored import CONTROL, unpacked
 from nilearn.datasets import fetch_surf_fsaverage, load_fsaverage
 from nilearn.surface import SurfaceImage, load_surf_mesh
 from scipy import stats
@@ -408,3 +410,50 @@ def test_volumes_are_refused(tmp_path):
     assert finished.returncode == 0, finished.stderr
     finished = group((root, output), "--group-maps")
     assert (finished.returncode, "the maps are volumes" in finished.stderr) == (64, True)
+
+
+@pytest.fixture(scope="module")
+def explored(processed, tmp_path_factory):
+    """A page of the maps of the group, and the folder of the maps that it shows."""
+    root, output = processed
+    folder = tmp_path_factory.mktemp("explored") / "out"
+    shutil.copytree(output, folder)
+    options = ("--n-permutations", "100", *MAPS, "--explore")
+    finished = run_here(root, folder, "group", *options)
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+def test_the_page_to_turn_has_the_maps_of_the_group(explored):
+    about, arrays = unpacked(explored / "group_explore.html")
+    assert [roi["name"] for roi in about["rois"]] == ["side"]
+    for hemi in "LR":
+        np.testing.assert_array_equal(arrays[f"{hemi}.vertices"], np.arange(N))  # the whole cortex
+        of_roi = share(explored, hemi, "side", "combined")
+        np.testing.assert_array_equal(arrays[f"{hemi}.share.0"], of_roi)
+        for stat in ("effect", "t", "p"):
+            written = load(explored, stat, hemi)
+            np.testing.assert_allclose(arrays[f"{hemi}.{stat}.0"], written, rtol=1e-3)
+        assert np.isfinite(arrays[f"{hemi}.pRegion.0"]).any()
+    assert 'href="group_explore.html"' in (explored / "group.html").read_text(encoding="utf-8")
+    assert (explored / "group_explore.html").stat().st_size < 4_000_000
+
+
+@needs_chromium
+def test_the_slider_finds_where_rois_agree(explored, tmp_path):
+    script = CONTROL + "return [0.5, 0.8].map(function (t) { set(t); return table(); });"
+    found, console = drive(explored / "group_explore.html", tmp_path, script)
+    assert console == []
+    shares = {hemi: share(explored, hemi, "side", "combined") for hemi in "LR"}
+    for threshold, table in zip((0.5, 0.8), found, strict=True):
+        for hemi, sides in (("L", "L"), ("R", "R"), ("both", "LR")):
+            size = sum(int((shares[side] >= np.float32(threshold)).sum()) for side in sides)
+            assert table[f"side {hemi}"][0] == str(size)
+    assert found[0]["side both"][0] == found[0]["side both"][2] != found[1]["side both"][0]
+
+
+def test_without_maps_of_the_group_there_is_nothing_to_turn(study):
+    finished = run_here(*study, "group", "--explore")
+    assert finished.returncode == 0
+    assert "no page of the group to turn without --group-maps" in finished.stderr
+    assert not (study[1] / "group_explore.html").exists()

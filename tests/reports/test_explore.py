@@ -1,14 +1,13 @@
 """The page with the cortex to turn: what it holds and computes is what a run would say."""
 
-import base64
 import json
 import re
-import zlib
 
 import nibabel as nib
 import numpy as np
 import pytest
 from browser import drive, look, needs_chromium
+from explored import CONTROL, unpacked
 from meshes import icosphere
 from study import Study, describe, estimates, write_gifti, write_mgz
 
@@ -16,7 +15,6 @@ from bids_secondlevel.cli.main import main
 from bids_secondlevel.reports.explore import explorer
 
 SIDES = {"L": "lh", "R": "rh"}
-KINDS = {"u1": "u1", "u2": "<u2", "u4": "<u4", "f4": "<f4", "f8": "<f8"}
 CONTRASTS = ("UL", "UR")
 THRESHOLDS = ("0.7", "1.96", "2.3263478740408408", "40")
 
@@ -94,20 +92,7 @@ def page_of(output):
 
 
 def embedded(output):
-    """What the page holds: names and rules, and arrays."""
-    text = page_of(output).read_text(encoding="utf-8")
-    parts = dict(re.findall(r'<script type="\S+" id="(\w+)">(.*?)</script>', text, re.DOTALL))
-    about = json.loads(parts["about"])
-    content = zlib.decompress(base64.b64decode(parts["arrays"]))
-    arrays, at = {}, 0
-    for name, (kind, length) in about["directory"].items():
-        size = np.dtype(kind).itemsize
-        planes = np.frombuffer(content, "u1", length * size, at).reshape(size, length)
-        values = np.ascontiguousarray(planes.T).view(KINDS[kind]).reshape(-1)
-        arrays[name] = np.cumsum(values, dtype=kind) if kind[0] == "u" else values
-        at += length * size
-    assert at == len(content)
-    return about, arrays
+    return unpacked(page_of(output))
 
 
 def test_values_that_can_be_in_an_roi_are_those_of_the_maps(study, explored):
@@ -123,7 +108,7 @@ def test_values_that_can_be_in_an_roi_are_those_of_the_maps(study, explored):
             np.testing.assert_array_equal(held[part], z[vertices][part])
             np.testing.assert_allclose(held, z[vertices], rtol=2e-3)
         effect = nib.load(study.map_path("01", "main", hemi, "attend", "effect")).darrays[0].data
-        (k,) = (k for k, of in enumerate(about["measured"]) if of["name"] == "attend")
+        (k,) = (k for k, of in enumerate(about["measured"]) if of == "attend (main)")
         np.testing.assert_array_equal(arrays[f"{hemi}.measured.{k}"][part], effect[vertices][part])
         assert 0 < part.sum() < len(vertices)
 
@@ -168,24 +153,9 @@ def test_without_the_option_there_is_no_page_and_one_of_an_earlier_run_goes(stud
     assert "explore.html" not in (tmp_path / "sub-01.html").read_text(encoding="utf-8")
 
 
-SET = """
-const change = function (control, value) {
-  control.value = value;
-  control.dispatchEvent(new Event("change"));
-};
-const set = function (value, k) {
-  change(document.querySelectorAll("#thresholds input[type=number]")[k || 0], value);
-};
-const table = function () {
-  const rows = Array.from(document.querySelectorAll("#numbers tbody tr"));
-  return Object.fromEntries(rows.map(function (row) {
-    const cells = Array.from(row.querySelectorAll("[data-v]"));
-    const [size, sizeOfRun, estimate, ofRun] = cells.map(function (of) { return of.dataset.v; });
-    return [row.dataset.roi + " " + row.dataset.hemi, [size, estimate, sizeOfRun, ofRun]];
-  }));
-};
+SET = f"""{CONTROL}
 const options = Array.from(document.querySelectorAll("#contrast option"));
-const attend = options.find(function (option) { return option.textContent.startsWith("attend"); });
+const attend = options.find(function (of) {{ return of.textContent.startsWith("attend"); }});
 change(document.getElementById("contrast"), attend.value);
 """
 
@@ -294,7 +264,7 @@ def test_every_rule_and_summary_is_computed_as_a_run_does(study, tmp_path, summa
 
 DRAWN = """
 const pixels = async function (k) {
-  await wait(300);
+  await new Promise(requestAnimationFrame);  // after that in which it was drawn
   const canvas = document.querySelectorAll("canvas")[k];
   const flat = document.createElement("canvas");
   [flat.width, flat.height] = [canvas.width, canvas.height];
@@ -330,7 +300,9 @@ def test_it_draws_every_map_and_turns(explored, tmp_path):
     """
     found, console = drive(page_of(explored), tmp_path, script)
     assert console == []
-    assert set(found) >= {"areas", "eccentricity", "angle", "z0", "z1", "measured0", "none"}
+    assert set(found) >= {
+        *("areaLabels", "eccentricity", "polarAngle", "z.0", "z.1", "measured.0", "none")
+    }
     for name, (opaque, colours, _) in found.items():
         assert 0.2 < opaque < 1, name  # a ball before a background
         assert colours > 50, name
@@ -402,7 +374,7 @@ def test_names_cannot_leave_the_text_that_they_are(study, tmp_path):
     config.write_text(f'[labels]\nattend = "{name}"\nUL = "<b>&amp;"\n')
     output = run(study, tmp_path / "out", "--explore", "--config", config)
     about, _ = embedded(output)
-    assert name in [of["name"] for of in about["measured"]]
+    assert f"{name} (main)" in about["measured"]
     assert "alert(1)</script>" not in page_of(output).read_text(encoding="utf-8")
     assert [roi["name"] for roi in about["rois"]] == ["<b>&amp;", "UR"]
 

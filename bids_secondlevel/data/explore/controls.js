@@ -4,6 +4,7 @@
 
 const about = JSON.parse(document.getElementById("about").textContent);
 const SIDES = { L: "Left", R: "Right" };
+const SULCI = { name: "None: sulci", heading: "Anatomy", array: "none", colours: "", p_values: [] };
 const START = { yaw: 0, pitch: 0, zoom: 1 };
 const VIEWS = {
   "Start": null,
@@ -45,49 +46,13 @@ function gather(said, arrays) {
     return mask && Uint32Array.from(found);
   };
   return {
-    side: said.side, origin: said.origin, step: said.step,
+    side: said.side, origin: said.origin, step: said.step, get: get,
     vertices: get("vertices"), positions: several("positions", triple), triangles: several("triangles", triple),
-    greys: get("greys"), areaLabels: get("areaLabels"), eccentricity: get("eccentricity"),
-    polarAngle: get("polarAngle"), z: several("z", about.localizer), measured: several("measured", about.measured),
-    areas: get("areas"), parts: several("part", about.rois).map(places), localized: several("localized", about.rois)
+    greys: get("greys"), areaLabels: get("areaLabels"), areas: get("areas"),
+    z: several("z", about.localizer), measured: several("measured", about.measured),
+    parts: several("part", about.rois).map(places), localized: several("localized", about.rois),
+    shares: several("share", about.rois)
   };
-}
-
-/* The layers to choose from: values of a hemisphere, and how they are painted. */
-function listLayers(halves, colours) {
-  const scaled = function (values, scale) { return { values: values, scale: scale }; };
-  const each = function (get) { return halves.map(get).filter(function (values) { return values !== null; }); };
-  const layers = { "areas": { name: "Visual areas", group: "Retinotopy", values: function (half) { return half.areaLabels; } } };
-  layers.eccentricity = {
-    name: "Eccentricity", group: "Retinotopy", values: function (half) { return half.eccentricity; },
-    colours: colours.viridis, ends: [0, about.farthest], unit: "degrees", beyond: " and more"
-  };
-  if (each(function (half) { return half.polarAngle; }).length) {
-    layers.angle = {
-      name: "Polar angle", group: "Retinotopy", values: function (half) { return half.polarAngle; },
-      colours: colours.twilight, ends: [-180, 180], isWheel: true
-    };
-  }
-  const allZ = about.localizer.flatMap(function (_, k) { return each(function (half) { return half.z[k]; }); });
-  const most = Math.max(4, Math.ceil(largest(allZ)));
-  about.localizer.forEach(function (name, k) {
-    layers["z" + k] = {
-      name: "z of " + name, group: "Localizer", values: function (half) { return half.z[k]; },
-      colours: colours.RdBu_r, ends: [-most, most], unit: "z", localizer: k
-    };
-  });
-  about.measured.forEach(function (contrast, k) {
-    const size = largest(each(function (half) { return half.measured[k]; })) || 1;
-    const step = 10 ** Math.floor(Math.log10(size) - 1);
-    const end = Number((Math.ceil(size / step) * step).toPrecision(2));
-    layers["measured" + k] = {
-      name: contrast.name + " (" + contrast.where + ")", group: "Measured contrasts",
-      values: function (half) { return half.measured[k]; },
-      colours: colours.RdBu_r, ends: [-end, end], unit: about.statistic + " (" + about.units + ")"
-    };
-  });
-  layers.none = { name: "None: sulci", group: "Anatomy", values: function () { return null; } };
-  return layers;
 }
 
 function areaColour(label) {
@@ -98,35 +63,40 @@ function areaColour(label) {
   return [x(0), x(8), x(4)];
 }
 
-/* Which z a layer fades: the rule of the first ROI that takes the contrast, if it is one of z. */
-function fadedBy(layer, state) {
+/* Tells which vertices a layer paints paler: those whose z does not pass the threshold of the first
+   ROI that takes the contrast, or whose p is not below 0.05. */
+function fading(layer, half, state) {
+  if (layer.p_values.length) {
+    const maps = layer.p_values.map(half.get);
+    return function (v) {
+      const found = maps.find(function (p) { return p && !Number.isNaN(p[v]); });
+      return !(found && found[v] < 0.05);
+    };
+  }
+  const rule = ruleOf(layer, state);
+  if (rule === null) { return function () { return false; }; }
+  const z = half.get(layer.array);
+  return function (v) {
+    const size = { "greater": z[v], "less": -z[v], "two-sided": Math.abs(z[v]) }[rule.tail];
+    return !(size > rule.threshold);
+  };
+}
+
+function ruleOf(layer, state) {
   const k = about.rois.findIndex(function (roi) { return roi.kind === "z" && roi.contrasts.includes(layer.localizer); });
-  if (layer.localizer === undefined || k < 0) { return null; }
-  return { tail: about.rois[k].tail, limit: state.thresholds[k] };
+  return k < 0 ? null : { tail: about.rois[k].tail, threshold: state.thresholds[k] };
 }
 
-function isFaded(value, faded) {
-  if (faded === null) { return false; }
-  const size = { "greater": value, "less": -value, "two-sided": Math.abs(value) }[faded.tail];
-  return !(size > faded.limit);
-}
-
-function paint(half, layer, state) {
-  const values = layer.values(half), n = half.positions[0].length;
-  const painted = new Uint8Array(4 * n);
+function paint(half, layer, state, colours) {
+  const values = half.get(layer.array), painted = new Uint8Array(4 * half.positions[0].length);
   if (values === null) { return painted; }
-  const faded = fadedBy(layer, state);
+  const isFaded = fading(layer, half, state), scale = colours[layer.colours];
   for (let v = 0; v < values.length; v++) {
-    if (Number.isNaN(values[v]) || (layer.name === "Visual areas" && values[v] === 0)) { continue; }
-    let colour, opacity = 1;
-    if (layer.colours) {
-      const share = (values[v] - layer.ends[0]) / (layer.ends[1] - layer.ends[0]);
-      const place = 3 * Math.max(0, Math.min(255, Math.floor(256 * share)));
-      colour = layer.colours.subarray(place, place + 3);
-      if (isFaded(values[v], faded)) { opacity = 0.3; }
-    } else {
-      colour = areaColour(values[v]);
-    }
+    if (Number.isNaN(values[v]) || (!scale && values[v] === 0)) { continue; }
+    const share = (values[v] - layer.ends[0]) / (layer.ends[1] - layer.ends[0]);
+    const place = 3 * Math.max(0, Math.min(255, Math.floor(256 * share)));
+    const colour = scale ? scale.subarray(place, place + 3) : areaColour(values[v]);
+    const opacity = isFaded(v) ? 0.3 : 1;
     painted.set([opacity * colour[0], opacity * colour[1], opacity * colour[2], 255 * opacity], 4 * v);
   }
   return painted;
@@ -203,9 +173,9 @@ async function start() {
   const halves = about.hemispheres.map(function (said) { return gather(said, arrays); });
   const drawn = halves.filter(function (half) { return half.positions[0] !== null; });
   const colours = { viridis: arrays["colours.viridis"], twilight: arrays["colours.twilight"], RdBu_r: arrays["colours.RdBu_r"] };
-  const layers = listLayers(halves, colours);
+  const layers = Object.fromEntries(about.layers.concat(SULCI).map(function (layer) { return [layer.array, layer]; }));
   const state = {
-    layer: "eccentricity",
+    layer: about.first,
     thresholds: about.rois.map(function (roi) { return roi.threshold; }),
     shown: about.rois.map(function () { return true; }),
     members: [], contrast: 0, isFilled: false, showsAreas: true, showsPart: true, isSmooth: true,
@@ -412,20 +382,18 @@ async function start() {
     list.replaceChildren();
     if (state.picked === null) { return; }
     const { half, v } = state.picked;
-    const label = half.areaLabels[v];
-    const said = [["Visual area", label ? about.areaNames[label] || String(label) : "none"]];
-    if (label) {
-      said.push(["Eccentricity", threeDigits(half.eccentricity[v]) + "°"]);
-      if (half.polarAngle) { said.push(["Polar angle", threeDigits(half.polarAngle[v]) + "°"]); }
-    }
     const names = about.rois.filter(function (_, k) {
       const own = state.members[halves.indexOf(half)][k];
       return own !== null && own.includes(v);
     }).map(function (roi) { return roi.name; });
-    said.push(["ROI", names.join(", ") || "none"]);
-    half.z.forEach(function (z, k) { if (z) { said.push(["z of " + about.localizer[k], threeDigits(z[v])]); } });
-    half.measured.forEach(function (values, k) {
-      if (values && !Number.isNaN(values[v])) { said.push([about.measured[k].name + " (" + about.measured[k].where + ")", threeDigits(values[v])]); }
+    const said = [["ROI", names.join(", ") || "none"]];
+    about.layers.forEach(function (layer) {
+      const values = half.get(layer.array);
+      if (layer.array === "areaLabels") {
+        said.unshift(["Visual area", values[v] ? about.areaNames[values[v]] || String(values[v]) : "none"]);
+      } else if (values && !Number.isNaN(values[v])) {
+        said.push([layer.name, threeDigits(values[v]) + layer.suffix]);
+      }
     });
     said.forEach(function (pair) {
       const box = make("div", {}, list);
@@ -446,11 +414,11 @@ async function start() {
     pen.fillStyle = "white";
     pen.fillRect(0, 0, flat.width, flat.height);
     drawnOn.reduce(function (left, of) { pen.drawImage(of, left, 0); return left + of.width; }, 0);
-    make("a", { href: flat.toDataURL(), download: about.participant + "_cortex.png" }).click();
+    make("a", { href: flat.toDataURL(), download: about.file + "_cortex.png" }).click();
   }
 
   function repaint() {
-    views.forEach(function (view) { if (view.surface) { view.surface.paint(paint(view.half, layers[state.layer], state)); } });
+    views.forEach(function (view) { if (view.surface) { view.surface.paint(paint(view.half, layers[state.layer], state, colours)); } });
     showScale(layers[state.layer]);
     redraw();
   }
@@ -460,7 +428,7 @@ async function start() {
     views.forEach(function (view) {
       if (view.surface) { view.showRois(state.members[halves.indexOf(view.half)]); }
     });
-    if (layers[state.layer].localizer !== undefined) { repaint(); }
+    if (layers[state.layer].localizer !== null) { repaint(); }
     showNumbers();
     showValues();
     redraw();
@@ -469,8 +437,9 @@ async function start() {
   function showScale(layer) {
     const box = byId("scale");
     box.replaceChildren();
-    if (!layer.colours) {
-      if (layer.name !== "Visual areas") { return; }
+    const scale = colours[layer.colours];
+    if (!scale) {
+      if (layer.array !== "areaLabels") { return; }
       const list = make("div", { "class": "checks" }, box);
       for (const [label, name] of Object.entries(about.areaNames)) {
         const item = make("span", { "class": "check" }, list);
@@ -482,9 +451,9 @@ async function start() {
     const stops = [];
     for (let i = 0; i <= 32; i++) {
       const at = 3 * Math.min(255, 8 * i);
-      stops.push("rgb(" + layer.colours.slice(at, at + 3).join(",") + ")");
+      stops.push("rgb(" + scale.slice(at, at + 3).join(",") + ")");
     }
-    if (layer.isWheel) {
+    if (layer.is_wheel) {
       const wheel = make("div", { "class": "wheel" }, box);
       make("span", {}, wheel, "upper").style.gridArea = "1 / 2";
       make("span", {}, wheel, "left").style.gridArea = "2 / 1";
@@ -495,18 +464,19 @@ async function start() {
     }
     const bar = make("div", { "class": "colours" }, box);
     bar.style.background = "linear-gradient(to right, " + stops.join(",") + ")";
-    const faded = fadedBy(layer, state);
-    if (faded !== null) {
-      const limits = { "greater": [faded.limit], "less": [-faded.limit], "two-sided": [-faded.limit, faded.limit] }[faded.tail];
+    const rule = ruleOf(layer, state);
+    if (rule !== null) {
+      const z = rule.threshold, limits = { "greater": [z], "less": [-z], "two-sided": [-z, z] }[rule.tail];
       limits.filter(function (z) { return Math.abs(z) < layer.ends[1]; }).forEach(function (z) {
         make("span", { "class": "mark" }, bar).style.left = 100 * (z - layer.ends[0]) / (layer.ends[1] - layer.ends[0]) + "%";
       });
     }
     const ticks = make("div", { "class": "ticks" }, box);
-    [layer.ends[0], (layer.ends[0] + layer.ends[1]) / 2, layer.ends[1]].forEach(function (tick, place) {
-      make("span", {}, ticks, shown(tick) + (place === 2 ? layer.beyond || "" : ""));
+    [layer.ends[0], (layer.ends[0] + layer.ends[1]) / 2, layer.ends[1]].forEach(function (tick) {
+      make("span", {}, ticks, shown(tick));
     });
-    make("p", { "class": "hint" }, box, layer.unit + (faded ? "; paler if it does not pass the threshold" : ""));
+    const paler = rule !== null ? "paler if it does not pass the threshold" : layer.said;
+    make("p", { "class": "hint" }, box, [layer.unit, paler].filter(Boolean).join("; "));
   }
 
   function showNumbers() {
@@ -524,7 +494,7 @@ async function start() {
           chosen.map(function (h) { return state.members[h][k]; }),
           chosen.map(function (h) { return about.measured.length ? halves[h].measured[state.contrast] : null; }),
           chosen.map(function (h) { return halves[h].areas; }),
-          about.summary, roi.minVertices
+          about.summary, roi.min_vertices
         ) : { size: null, estimate: null };
         const row = make("tr", { "class": hemi, "data-roi": roi.name, "data-hemi": hemi }, body);
         if (hemi === "L") {
@@ -534,20 +504,25 @@ async function start() {
           make("span", {}, name, roi.name);
         }
         make("td", { "class": "hemi" }, row, hemi);
-        const size = about.run.sizes[k + "." + hemi];
-        const [estimate, status, independence] = about.run.estimates[k + "." + state.contrast + "." + hemi] || [null, "", ""];
+        const size = about.found.sizes[k + "." + hemi];
+        const [estimate, status, independence] = about.found.estimates[k + "." + state.contrast + "." + hemi] || [null, "", ""];
         const cell = function (value, name, title) {
           const made = make("td", { "class": name, "data-v": value === null || value === undefined ? "n/a" : String(value) }, row, minus(shown(value)));
           if (title) { made.title = title; }
         };
         cell(now.size, now.size === size ? "" : "changed");
         cell(size, "run");
+        if (!about.measured.length) { return; }
         cell(now.estimate, now.estimate === estimate ? "" : "changed");
         cell(estimate, "run", [status === "ok" ? "" : status, independence === "independent" ? "" : independence].filter(Boolean).join(", "));
       });
     });
+    if (!about.measured.length) {
+      byId("caption").textContent = about.kind === "group" ? "What differs from at least half of the participants is in another colour." : "";
+      return;
+    }
     const marks = new Set(about.rois.map(function (_, k) {
-      return (["both", "L", "R"].map(function (hemi) { return about.run.estimates[k + "." + state.contrast + "." + hemi]; }).find(Boolean) || [])[2];
+      return (["both", "L", "R"].map(function (hemi) { return about.found.estimates[k + "." + state.contrast + "." + hemi]; }).find(Boolean) || [])[2];
     }));
     const what = { "mean": "Means", "median": "Medians", "area-weighted-mean": "Means weighted by area" }[about.summary];
     byId("caption").textContent = what + " in " + about.units + ". What differs from the run is in another colour." +
@@ -559,7 +534,7 @@ async function start() {
   function listThresholds() {
     const box = byId("thresholds"), groups = new Map();
     about.rois.forEach(function (roi, k) {
-      if (!roi.contrasts.length) { return; }
+      if (roi.kind !== "share" && !roi.contrasts.length) { return; }
       const key = roi.kind + " " + roi.tail + " " + roi.threshold;
       groups.set(key, (groups.get(key) || []).concat(k));
     });
@@ -570,12 +545,13 @@ async function start() {
       const names = members.map(function (k) { return about.rois[k].name; }).join(", ");
       const row = make("div", { "class": "threshold" }, box);
       if (roi.kind === "fdr") {
-        make("label", {}, row, names + ": " + roi.inWords + ". This rule has no slider; the ROIs are those of the run.");
+        make("label", {}, row, names + ": " + roi.in_words + ". This rule has no slider; the ROIs are those of the run.");
         continue;
       }
       const id = "threshold" + number++;
       const what = {
         "z": { "greater": "z above", "less": "z below minus", "two-sided": "|z| above" }[roi.tail],
+        "share": "vertices in the ROI of at least this share of the participants",
         "top-n": "vertices with the most extreme z in each hemisphere",
         "top-percent": "per cent of the vertices with the most extreme z in each hemisphere"
       }[roi.kind];
@@ -583,10 +559,11 @@ async function start() {
       const limits = rangeOf(roi, members);
       const slider = make("input", Object.assign({ type: "range", id: id, "aria-describedby": id + "run" }, limits), row);
       const exact = make("input", { type: "number", step: "any", "aria-label": "Threshold of " + names }, row);
-      const back = make("button", { type: "button", "aria-label": "Threshold of the run for " + names }, row, "Run");
-      make("span", { "class": "hint", id: id + "run", style: "grid-column: 1 / -1" }, row, "In the run: " + roi.inWords + ".");
+      const back = make("button", { type: "button", "aria-label": "First threshold of " + names }, row, "Reset");
+      make("span", { "class": "hint", id: id + "run", style: "grid-column: 1 / -1" }, row, (about.kind === "group" ? "At first: " : "In the run: ") + roi.in_words + ".");
       const apply = function (value) {
         if (!Number.isFinite(value)) { return; }
+        if (roi.kind === "share") { value = Math.max(0.01, Math.min(1, value)); }
         if (roi.kind === "top-n") { value = Math.max(1, Math.round(value)); }
         members.forEach(function (k) { state.thresholds[k] = value; });
         slider.value = exact.value = value;
@@ -601,14 +578,15 @@ async function start() {
   }
 
   function rangeOf(roi, members) {
+    if (roi.kind === "share") { return { min: 0.01, max: 1, step: 0.01 }; }
     if (roi.kind === "top-percent") { return { min: 0.5, max: 100, step: 0.5 }; }
     const inParts = members.flatMap(function (k) { return halves.map(function (half) { return half.parts[k] || []; }); });
     if (roi.kind === "top-n") {
       const most = Math.max(1, ...inParts.map(function (part) { return part.length; }));
       return { min: 1, max: most, step: 1 };
     }
-    const maps = about.rois[members[0]].contrasts.flatMap(function (c) { return halves.map(function (half) { return half.z[c]; }); });
-    const most = Math.ceil(Math.max(6, 1.5 * roi.threshold, largest(maps.filter(Boolean))));
+    const ends = about.layers.filter(function (layer) { return layer.localizer !== null; }).map(function (layer) { return layer.ends[1]; });
+    const most = Math.ceil(Math.max(6, 1.5 * roi.threshold, ...ends));
     return { min: Math.min(0, Math.floor(roi.threshold)), max: most, step: 0.01 };
   }
 
@@ -639,12 +617,12 @@ async function start() {
     make("button", { type: "button", "aria-label": of[1] }, byId("views"), of[0]).addEventListener("click", function () { zoom(of[2]); });
   });
   make("button", { type: "button" }, byId("views"), "Save picture (PNG)").addEventListener("click", savePicture);
-  choose("layer", Object.entries(layers).map(function (of) {
-    return { value: of[0], name: of[1].name, group: of[1].group };
+  choose("layer", Object.values(layers).map(function (layer) {
+    return { value: layer.array, name: layer.name, group: layer.heading };
   }), state.layer, function (value) { state.layer = value; repaint(); });
-  choose("contrast", about.measured.map(function (contrast, k) {
-    return { value: k, name: contrast.name + " (" + contrast.where + ")" };
-  }), state.contrast, function (value) { state.contrast = Number(value); showNumbers(); });
+  if (about.measured.length) { choose("contrast", about.measured.map(function (contrast, k) {
+    return { value: k, name: contrast };
+  }), state.contrast, function (value) { state.contrast = Number(value); showNumbers(); }); }
   choose("side", halves.map(function (half) { return { value: half.side, name: SIDES[half.side] }; }), halves[0].side, goToVertex);
   byId("vertex").addEventListener("change", goToVertex);
   function goToVertex() {

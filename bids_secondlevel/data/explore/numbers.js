@@ -42,6 +42,10 @@ function defineRois(half, rois, thresholds) {
 }
 
 function membersOf(half, roi, k, threshold) {
+  if (roi.kind === "share") {  // of the participants
+    const share = half.shares[k];
+    return share && Uint32Array.from(share.keys()).filter(function (v) { return share[v] >= Math.fround(threshold); });
+  }
   const part = half.parts[k];
   if (part === null || !roi.contrasts.length) { return part; }
   if (roi.kind === "fdr") {  // of the run
@@ -132,13 +136,4 @@ function sum(values, from, n) {
   let total = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
   for (; i < n; i++) { total += values[from + i]; }
   return total;
-}
-
-/* What nearly all finite values stay below, whatever their sign. */
-function largest(maps) {
-  const sizes = [];
-  maps.forEach(function (values) {
-    for (const value of values) { if (Number.isFinite(value)) { sizes.push(Math.abs(value)); } }
-  });
-  return sizes.length ? Float64Array.from(sizes).sort()[Math.floor(0.995 * (sizes.length - 1))] : 0;
 }

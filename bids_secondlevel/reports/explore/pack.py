@@ -4,6 +4,7 @@ import base64
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,3 +68,8 @@ def rounded(values: Array, exact: Mask) -> Array:
     rounds = np.isfinite(values) & ~exact
     result: Array = np.where(rounds, coarse, values)
     return result
+
+
+def float_of(values: Array) -> type[np.floating[Any]]:
+    """Choose the precision in which values are compared and averaged as they are in the maps."""
+    return np.float64 if values.dtype.itemsize > 4 else np.float32
