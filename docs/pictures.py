@@ -21,8 +21,6 @@ from bids_secondlevel.demo.main import simulate_and_analyse
 PICTURES = Path(__file__).parent / "_static" / "pictures"
 
 _SETTINGS = """\
-group-by = "group"
-analysis-name = "groups"
 units = "percent signal change"
 
 [labels]
@@ -76,11 +74,13 @@ def main(demo: Path) -> None:
     """Make every picture, from a demo that is run if it is not there."""
     if not (demo / "derivatives" / "group.html").exists():
         simulate_and_analyse(demo)
-    (demo / "groups.toml").write_text(_SETTINGS, encoding="utf-8")
+    (demo / "readable.toml").write_text(_SETTINGS, encoding="utf-8")
     given = [str(demo / "bids"), str(demo / "derivatives"), "group"]
-    code = program.main([*given, "--config", str(demo / "groups.toml")])
-    if code != 0:
-        raise SystemExit(f"The group level ended with exit code {code}.")
+    given += ["--config", str(demo / "readable.toml"), "--analysis-name"]
+    for analysis in (["everybody"], ["groups", "--group-by", "group"]):
+        code = program.main([*given, *analysis])
+        if code != 0:
+            raise SystemExit(f"The group level ended with exit code {code}.")
     PICTURES.mkdir(parents=True, exist_ok=True)
     for picture in pictures_of(demo / "derivatives"):
         for shade, style in (("light", ""), ("dark", picture.dark)):
@@ -92,11 +92,11 @@ def main(demo: Path) -> None:
 
 def pictures_of(derivatives: Path) -> Iterator[Picture]:
     """List the pictures that the results of the demo give."""
-    groups = derivatives / "analyses" / "groups"
+    everybody, groups = (derivatives / "analyses" / name for name in ("everybody", "groups"))
     charts = {
         "cortex": (derivatives / "sub-01" / "figures" / "*_desc-rois_cortex.svg", _LINES_TURNED),
         "group": (groups / "figures" / "*task-main*-estimates_chart.svg", _TURNED),
-        "visual-field": (groups / "figures" / "*task-main*_desc-field_chart.svg", _PAPER_DARK),
+        "visual-field": (everybody / "figures" / "*task-main*_desc-field_chart.svg", _PAPER_DARK),
     }
     for name, (pattern, dark) in charts.items():
         (svg,) = pattern.parent.glob(pattern.name)
