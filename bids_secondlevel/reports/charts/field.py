@@ -125,6 +125,12 @@ def parts_of_field(
             yield of_chart[of_chart["contrast"].isin(some)], name
 
 
+def without_common(bins: "pd.DataFrame") -> "pd.DataFrame":
+    """Leave out what all bins of a chart have in common: to divide wide tables takes long."""
+    common = ("participant_id", "session", "task", "area", "hemi", "space", "statistic")
+    return bins.drop(columns=list(common), errors="ignore")
+
+
 def _has_number(bins: "pd.DataFrame") -> bool:
     return bool(bins["estimate"].notna().any())
 
@@ -212,7 +218,7 @@ def _draw_discs(  # noqa: PLR0917
 ) -> Chart:
     """Draw discs side by side, with the same colours."""
     first = bins.iloc[0]
-    there = bins[bins["estimate"].notna()]
+    there = without_common(bins[bins["estimate"].notna()])
     largest = _rim(there, ranges, scale)
     there = there[there["eccentricity_high"] <= largest]
     contrasts = list(there["contrast"].unique())

@@ -17,6 +17,7 @@ from bids_secondlevel.reports.charts.field import (
     parts_of_field,
     round_degrees,
     title_of_field,
+    without_common,
 )
 from bids_secondlevel.reports.charts.style import (
     DARK,
@@ -133,6 +134,7 @@ def _draw(
     everyone = None
     if participants is not None and not is_crowded:
         everyone = _those_of(participants, bins[~is_difference])
+    contrasts = {of: without_common(rows) for of, rows in contrasts.items()}
     keys = _keys(colours, bins, has_lines=everyone is not None, has_stars=not differing.empty)
     width = _LEFT + 0.2 + len(profiles) * (_PANEL + _BETWEEN)
     lines = _in_lines(keys, width)
