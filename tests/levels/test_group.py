@@ -214,7 +214,7 @@ def test_selected_tasks_and_contrasts_only(processed, output):
 )
 def test_a_label_that_nothing_has_is_named(processed, output, capsys, *, option, label, there):
     assert group(processed, output, option, label, "atend") == 18
-    assert f"atend; there are: {there}." in capsys.readouterr().err
+    assert f"atend in the participants' tables; there are: {there}." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["rubbish", "no column", "no number", "no sidecar"])
