@@ -1,17 +1,11 @@
 """How the documentation is built: ``sphinx-build -W docs docs/_build/html``."""
 
 import re
-import sys
-from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import generated
 
 from bids_secondlevel import __version__
 
@@ -52,9 +46,8 @@ def block_mathml(translator: HTML5Translator, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def prepare(_: Sphinx, page: str, source: list[str]) -> None:
-    """Put generated parts into a page, and make the contents of the site from its first page."""
-    source[0] = generated.fill(source[0])
+def add_contents(_: Sphinx, page: str, source: list[str]) -> None:
+    """Make the contents of the site from its first page."""
     if page == "index":
         source[0] += contents(source[0])
 
@@ -74,6 +67,6 @@ def contents(index: str) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the renderer of formulas, the generated parts and the contents."""
+    """Register the renderer of formulas, and the contents."""
     app.add_html_math_renderer("mathml", (inline_mathml, None), (block_mathml, None))
-    app.connect("source-read", prepare)
+    app.connect("source-read", add_contents)

@@ -89,6 +89,12 @@ def commands():
                     yield page.name, shlex.split(line, comments=True)[1:]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_generated_parts_are_those_of_the_program(page):
+    text = page.read_text(encoding="utf-8")
+    assert text == generated.fill(text), "python docs/generated.py writes them again"
+
+
 def test_every_page_is_built_and_fetches_nothing_from_elsewhere(site):
     for page in DOCS.rglob("*.md"):
         built = Page(site / page.relative_to(DOCS).with_suffix(".html"))
@@ -273,6 +279,9 @@ def test_options_that_pages_speak_of_exist():
     known = {name for action in ACTIONS for name in action.option_strings}
     known |= {name.replace("-", "_").replace("__", "--", 1) for name in known}
     for page in PAGES:
-        prose = FENCED.sub("", page.read_text(encoding="utf-8"))
+        written = re.sub(
+            r"<!-- generated.*?<!-- end -->", "", page.read_text("utf-8"), flags=re.DOTALL
+        )
+        prose = FENCED.sub("", written)
         named = {span.split()[0] for span in re.findall(r"`(--[^`]+)`", prose)}
         assert named - known - FOREIGN == set()
