@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.inference import EVERYBODY
-from bids_secondlevel.core.spaces import density_of, numbered
+from bids_secondlevel.core.spaces import density_of, numbered, vertex_counts
 from bids_secondlevel.core.values import Array, Mask
 
 MOST = 0.5
@@ -93,6 +93,15 @@ class GroupCortex:
         """What files call the surface."""
         density = density_of(self.space, self.n_vertices)
         return (numbered(self.space, density) if density else None) or self.space
+
+    @property
+    def density(self) -> str | None:
+        """What files call its density, if there are several on this surface."""
+        return (
+            None
+            if self.n_vertices in vertex_counts(self.label)[:1]
+            else density_of(self.space, self.n_vertices)
+        )
 
     @property
     def in_region(self) -> Bilateral[Mask]:

@@ -20,8 +20,14 @@ from bids_secondlevel.core.rows import stacked
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import Mask
 from bids_secondlevel.core.words import counted, listed, shared
-from bids_secondlevel.group_maps.bring import Brought, Cell, bring, common_surface, wanted
 from bids_secondlevel.group_maps.gather import Everyone, Stack, halves, nameless_file
+from bids_secondlevel.group_maps.resample import (
+    Cell,
+    OnSurface,
+    common_surface,
+    resample,
+    wanted,
+)
 from bids_secondlevel.inputs.study import Study
 from bids_secondlevel.maps.files import read_text
 from bids_secondlevel.outputs.group_maps import MapsFolder, check_group_labels
@@ -51,7 +57,7 @@ class ParticipantJobs:
 
     study_of: Callable[[Path], Study]
     """Knows a study by the settings that a job has recorded in a file."""
-    in_order: Callable[[Callable[[str], Brought], Sequence[str]], Iterable[Brought]]
+    in_order: Callable[[Callable[[str], OnSurface], Sequence[str]], Iterable[OnSurface]]
     """Applies a function to many participants, as ``map`` does."""
 
 
@@ -97,17 +103,17 @@ def map_group(
     studies = _studies(labels, settings, jobs)
     surface = common_surface(settings, studies)
     LOG.info("--group-maps: maps of %s on %s.", counted(len(labels), "participant"), surface)
-    bring_one = partial(bring, studies=studies, surface=surface, settings=settings)
+    resample_one = partial(resample, studies=studies, surface=surface, settings=settings)
     with ExitStack() as files:
         stacks: dict[Cell, Stack] = {}
         everyone = Everyone(surface.n_vertices)
-        for brought in jobs.in_order(bring_one, list(studies)):
-            for cell, values in brought.maps.items():
+        for there in jobs.in_order(resample_one, list(studies)):
+            for cell, values in there.maps.items():
                 if cell not in stacks:
                     file = files.enter_context(nameless_file(settings.output_dir))
                     stacks[cell] = Stack(file, 2 * surface.n_vertices)
-                stacks[cell].add(f"sub-{brought.label}", values)
-            everyone.add(brought)
+                stacks[cell].add(f"sub-{there.label}", values)
+            everyone.add(there)
         _tell(everyone.problems)
         stacks = {cell: stacks[cell] for cell in wanted(stacks, settings)}
         if not any(stack.participants for stack in stacks.values()):
@@ -170,8 +176,8 @@ def _studies(
     lost = [f"sub-{label}" for label in labels if label not in studies]
     if lost:
         LOG.warning(
-            "--group-maps: without %s: logs/ has no record of the settings that they were "
-            "processed with. Run the participant level again.",
+            "--group-maps: %s excluded: logs/ has no settings of their participant level. Run "
+            "it again for them.",
             listed(lost, 5),
         )
     if not studies:
@@ -206,7 +212,8 @@ def _tests(
     """Test a contrast in everybody, in each group, and between groups."""
     if len(stack.participants) < 2:
         LOG.warning(
-            "--group-maps: %s of task %s is not tested: %s with a map; expected two or more.",
+            "--group-maps: contrast %s of task %s is not tested: %s with a map; expected two or "
+            "more.",
             cell[2],
             cell[1],
             counted(len(stack.participants), "participant"),

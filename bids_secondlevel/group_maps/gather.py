@@ -13,7 +13,7 @@ from bids_secondlevel.core.errors import OutputError
 from bids_secondlevel.core.group_maps import MOST, GroupCortex
 from bids_secondlevel.core.hemispheres import POOLS, Bilateral
 from bids_secondlevel.core.values import Absent, Array
-from bids_secondlevel.group_maps.bring import Brought
+from bids_secondlevel.group_maps.resample import OnSurface
 from bids_secondlevel.maps.spheres import Surface
 from bids_secondlevel.stats.roi_shares import Vertices, dice_with_others, shares
 
@@ -34,23 +34,23 @@ class Everyone:
         self.resampling: dict[str, None] = {}
         self.problems: list[tuple[str, str]] = []
 
-    def add(self, brought: Brought) -> None:
+    def add(self, there: OnSurface) -> None:
         """Take in a participant."""
-        who = f"sub-{brought.label}"
-        self.problems += [(who, problem) for problem in brought.problems]
-        self.resampling |= dict.fromkeys(brought.resampling)
-        for roi in brought.roi_names:
+        who = f"sub-{there.label}"
+        self.problems += [(who, problem) for problem in there.problems]
+        self.resampling |= dict.fromkeys(there.resampling)
+        for roi in there.roi_names:
             self.masks.setdefault(roi, {})
-        for roi, vertices in brought.masks.items():
+        for roi, vertices in there.masks.items():
             self.masks[roi][who] = vertices
-        if brought.region is not None:
-            self._region[who] = brought.region
-        self._region_name = self._region_name or brought.region_name
-        if brought.areas is not None:
+        if there.region is not None:
+            self._region[who] = there.region
+        self._region_name = self._region_name or there.region_name
+        if there.areas is not None:
             self._n_with_areas += 1
-            for area in np.unique(brought.areas[brought.areas > 0]):
+            for area in np.unique(there.areas[there.areas > 0]):
                 count = self._areas.setdefault(int(area), np.zeros(2 * self._n, dtype=np.int32))
-                count += brought.areas == area
+                count += there.areas == area
 
     def cortex(self, surface: Surface) -> GroupCortex:
         """Say where areas and ROIs are."""

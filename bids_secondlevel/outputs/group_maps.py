@@ -19,7 +19,7 @@ from bids_secondlevel.outputs.images import map_gifti
 from bids_secondlevel.outputs.names import GroupFolder, sidecar_of
 
 _STATISTICS: Mapping[str, str] = {
-    "n": "Number of participants with a value",
+    "n": "Number of participants who have data",
     "effect": "Mean across participants",
     "t": "t across participants, against 0",
     "p": "Two-sided p value of t, corrected for the familywise error",
@@ -30,8 +30,8 @@ _OF_GROUPS = {
     "t": "Welch's t of this difference",
 }
 _TESTED = (
-    "Only vertices are tested with a value of at least half of the participants (of each group), "
-    "and of six if there are so many; elsewhere, and in p also if nobody varies, is NaN"
+    "A vertex is tested if at least half of the participants (of each group) have data there, and "
+    "at least six if there are six. Elsewhere, values are NaN"
 )
 
 
@@ -42,7 +42,7 @@ class MapsFolder:
     folder: GroupFolder
     cortex: GroupCortex
     resampling: tuple[str, ...]
-    """How maps came to the surface, in words."""
+    """How maps were resampled, in words."""
     units: str
 
     def write_cortex(self, masks: Mapping[str, Iterable[str]]) -> None:
@@ -63,7 +63,7 @@ class MapsFolder:
         self._write(
             cortex.region,
             "probability",
-            f"{of_region} (the chosen visual areas within their limits)",
+            f"{of_region} (the retinotopy mask)",
             {"Participants": list(cortex.participants)},
             label=cortex.region_name,
             desc="retinotopy",
@@ -126,7 +126,8 @@ class MapsFolder:
     ) -> None:
         files: dict[Path, bytes] = {}
         for side, half in values.items():
-            path = self.folder.map(side, stat, space=self.cortex.label, **named)
+            space = {"space": self.cortex.label, "den": self.cortex.density}
+            path = self.folder.map(side, stat, **space, **named)
             sidecar = {
                 "Description": description,
                 **about,
@@ -165,12 +166,10 @@ def check_group_labels(groups: Iterable[str]) -> None:
     for group in groups:
         label = (group_label(group) or "").casefold()
         if not label or label in named:
-            other = named.get(label)
+            others = f" and {named[label]!r}" if label in named else ""
             raise DataError(
-                f"--group-maps: the group {group!r} "
-                + (f"and the group {other!r} have" if other else "has")
-                + f" no label of {'their' if other else 'its'} own in names of files, which are "
-                "made of letters and digits. Rename one in participants.tsv."
+                f"--group-maps: names of files consist of letters and digits, so they cannot name "
+                f"the group {group!r}{others}. Rename one in participants.tsv."
             )
         named[label] = group
 

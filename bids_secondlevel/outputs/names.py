@@ -244,8 +244,15 @@ class GroupFolder:
         return path.with_suffix(f".{kind}")
 
     def map(self, hemisphere: Hemisphere, stat: str, **entities: str | None) -> Path:
-        """Name the file of a map on the common surface; of these entities, some may be there."""
-        before = {name: entities.get(name) for name in ("ses", "task", "space")}
+        """Name the file of a map on the common surface.
+
+        Examples
+        --------
+        >>> of = {"task": "main", "space": "fsLR", "den": "59k", "contrast": "attend"}
+        >>> GroupFolder(Path("out")).map("L", "t", **of).name
+        'group_task-main_space-fsLR_den-59k_hemi-L_contrast-attend_stat-t_statmap.func.gii'
+        """
+        before = {name: entities.get(name) for name in ("ses", "task", "space", "den")}
         after = {name: entities.get(name) for name in ("label", "contrast")}
         every = {**before, "hemi": hemisphere, **after, "stat": stat, "desc": entities.get("desc")}
         named = (f"{name}-{label}" for name, label in every.items() if label is not None)

@@ -193,9 +193,9 @@ def _maps_section(results: GroupResults) -> list[Section]:
                 name="",
                 svg=results.portrait,
                 title="Where ROIs lie, and mean effects",
-                caption="Above, the share of participants with a vertex in the visual areas within "
-                "their limits and in each ROI; below, mean effects across participants. Lines and "
-                "colours are explained in the picture.",
+                caption="The share of participants with a vertex in the retinotopy mask and in "
+                "each ROI, and mean effects across participants. The picture explains lines and "
+                "colours.",
                 alt=alt,
             )
         )
@@ -216,11 +216,11 @@ def _maps_section(results: GroupResults) -> list[Section]:
         ),
     )
     text = (
-        "A test across participants at every vertex of a common surface. p values are corrected "
-        "for all vertices of the cortex (p_peak) and, apart, for those of the retinotopic region "
-        "of the group (p_region): report the one that was planned. dice_with_others compares an "
-        "ROI with what at least half of the other participants have in theirs: 1 is the same, 0 "
-        "no vertex in common.",
+        "Each row tests a contrast at every vertex of a common surface. p_peak is corrected for "
+        "all vertices of the cortex, and p_region for the retinotopic region of the group: the "
+        "vertices in the retinotopy masks of at least half of the participants. Report the one "
+        "that you planned. dice_with_others compares an ROI with the vertices that at least half "
+        "of the other participants have in theirs: 1 is the same, 0 no vertex in common.",
     )
     links = [Hyperlink(_EXPLORE, results.explorer)] if results.explorer else []
     heading = "The group on the cortex"

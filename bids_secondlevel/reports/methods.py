@@ -351,23 +351,23 @@ def _maps_in_words(maps: "pd.DataFrame") -> MethodsText:
     permuted = f"{maps['n_permutations'].max():.0f} or fewer if these were all there are"
     text = [
         "Maps of each contrast were tested across participants at every vertex of "
-        f"{maps['space'].iloc[0]} by t tests. Vertices took part with a value of at least half of "
-        "the participants."
+        f"{maps['space'].iloc[0]} by t tests, if at least half of the participants had data "
+        "there."
     ]
     if (maps["n_permutations"] > 0).any():
         corrected = (
             f"p values were corrected for the familywise error by the largest |t| under flips of "
             f"the signs of participants ({permuted}; {_cite('nichols2002')}; "
-            f"{_cite('winkler2014')}), over both hemispheres and, apart, over the retinotopic "
-            "region of the group: the vertices in the visual areas within their limits in at least "
+            f"{_cite('winkler2014')}), over both hemispheres and, separately, over the "
+            "retinotopic region of the group: the vertices in the retinotopy masks of at least "
             "half of the participants."
         )
         text.append(corrected)
     if of_groups.any():
         cited.append("welch1947")
         text.append(
-            f"Groups were compared by Welch's t ({_cite('welch1947')}), and participants exchanged "
-            "between groups in the place of flips."
+            f"Groups were compared by Welch's t ({_cite('welch1947')}); permutations exchanged "
+            "participants between the groups."
         )
     return MethodsText(tuple(text), tuple(cited))
 

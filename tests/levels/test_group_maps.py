@@ -379,7 +379,7 @@ def test_a_record_of_settings_that_is_lost_or_damaged_is_said(tmp_path):
     record = output / "logs" / "sub-02_settings.toml"
     record.unlink()
     finished = group((root, output), "--group-maps")
-    assert "without sub-02: logs/ has no record of the settings" in finished.stderr
+    assert "sub-02 excluded: logs/ has no settings" in finished.stderr
     (row,) = read_tsv(output / "group_maps.tsv")
     assert (row["n"], row["excluded"]) == ("2", "sub-02:missing_map")
     record.write_text("= broken")

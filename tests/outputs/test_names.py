@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from bids_secondlevel.core.errors import DataError
+from bids_secondlevel.outputs.group_maps import check_group_labels
 from bids_secondlevel.outputs.names import (
     ESTIMATES,
     QUALITY,
@@ -77,3 +79,10 @@ def test_tables_of_estimates_and_those_beside_them(tmp_path):
     }
     for folder in folders:
         assert table_beside(folder.table(ESTIMATES), QUALITY) == folder.table(QUALITY)
+
+
+def test_groups_need_names_that_files_can_have():
+    check_group_labels(["patient", "control group"])
+    for groups in (["a b", "a-b"], ["patient", "--"]):
+        with pytest.raises(DataError, match="Rename one in participants"):
+            check_group_labels(groups)

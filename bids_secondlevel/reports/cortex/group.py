@@ -170,16 +170,16 @@ def _painted(layers: Layers, name: str) -> Array:
 def _notes(maps: GroupMaps, surfaces: Sequence[DisplaySurface], n_rois: int) -> list[str]:
     cortex = maps.cortex
     notes = [
-        f"Black line: {cortex.region_name} within its limits in at least half of the participants. "
-        "White lines: borders of the visual areas that most participants have there.",
+        f"Black line: {cortex.region_name} within its range of eccentricity, in at least half of "
+        "the participants. White lines: borders of the visual areas of most participants.",
     ]
     if len(cortex.rois) > n_rois:
         notes.append(f"The first {n_rois} of {counted(len(cortex.rois), 'ROI')}.")
     if any(test.n_permutations for test in maps.tests):
         notes.append(
-            f"Effects: paler if p is not below {LEVEL:g}, inside the black line corrected for the "
-            "vertices there, and outside for the whole cortex. Green line: below it also if "
-            "corrected for the whole cortex."
+            f"Effects are paler if p is not below {LEVEL:g}. Inside the black line, p is corrected "
+            "for the vertices there, and outside for the whole cortex. Green line: p is below "
+            f"{LEVEL:g} corrected for the whole cortex."
         )
     notes += dict.fromkeys(f"Surface: {surface.description}." for surface in surfaces)
     return notes

@@ -1,4 +1,4 @@
-"""Bring the maps and masks of one participant to the common surface of a group.
+"""Resample the maps and masks of one participant to the common surface of a group.
 
 Maps are chosen, read and combined as at participant level, by the settings that it has recorded.
 """
@@ -47,17 +47,17 @@ Studies = Mapping[str, Sequence[Study]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Brought:
+class OnSurface:
     """What a participant has on the common surface, at the vertices of both hemispheres."""
 
     label: str
     """Without ``sub-``."""
     maps: Mapping[Cell, Array | Absent]
-    """NaN where one of the hemispheres has no map."""
+    """NaN in a hemisphere without a map."""
     masks: Mapping[str, Vertices]
-    """ROIs whose masks there are, by name."""
+    """Of the ROIs, by name, if there are masks of both hemispheres."""
     region: Vertices | None
-    """The visual areas within the limits, if there are masks of them."""
+    """The retinotopy mask, if there is one."""
     areas: NDArray[np.integer[Any]] | None
     """Labels of visual areas, if there is retinotopy."""
     roi_names: tuple[str, ...] = ()
@@ -104,11 +104,11 @@ def _first_size(contrasts: Iterable[Contrast]) -> int:
                 return read_values(source.files[0], side).size
             except (DataError, InputMissingError) as error:
                 errors.append(error)
-    raise errors[0] if errors else InputMissingError("--group-maps: there is no map to be tested.")
+    raise errors[0] if errors else InputMissingError("--group-maps: no map was found.")
 
 
 def _surface_of_maps(plan: Plan, n_maps: int) -> Surface:
-    """Tell the template surface that maps are on or were carried to; else that of fsaverage."""
+    """Choose the template that maps are on or were resampled to; else fsaverage."""
     if plan.space not in (None, OWN, plan.maps_space):
         return Surface(family(plan.space) or OWN, vertex_counts(plan.space, plan.density)[0])
     if plan.maps_space not in (None, OWN):
@@ -117,17 +117,17 @@ def _surface_of_maps(plan: Plan, n_maps: int) -> Surface:
     return Surface("fsaverage", min(every, key=lambda n: abs(n - n_maps)))
 
 
-def bring(label: str, studies: Studies, surface: Surface, settings: Settings) -> Brought:
-    """Bring the maps and the masks of a participant to the common surface."""
-    found: list[Brought] = []
+def resample(label: str, studies: Studies, surface: Surface, settings: Settings) -> OnSurface:
+    """Resample the maps and the masks of a participant to the common surface."""
+    found: list[OnSurface] = []
     problems: list[str] = []
     for study in studies[label]:
         try:
-            found.append(_bring_from(choose(label, study), surface, settings))
+            found.append(_resample_from(choose(label, study), surface, settings))
         except SecondLevelError as error:
             problems.append(str(error))
     if not found:
-        return Brought(
+        return OnSurface(
             label=label, maps={}, masks={}, region=None, areas=None, problems=tuple(problems)
         )
     # ROIs and areas are the same in every job of a participant; each has maps of its sessions.
@@ -136,13 +136,13 @@ def bring(label: str, studies: Studies, surface: Surface, settings: Settings) ->
     return replace(found[0], maps=maps, problems=tuple(said))
 
 
-def _bring_from(chosen: Chosen, surface: Surface, settings: Settings) -> Brought:
+def _resample_from(chosen: Chosen, surface: Surface, settings: Settings) -> OnSurface:
     plan, n = chosen.plan, surface.n_vertices
     folder = ParticipantFolder(settings.output_dir, chosen.files.label, plan.space, plan.session)
     _check_sources(chosen, folder)
     density = density_of(surface.space, n)
     there = replace(plan, space=surface.space, density=density)
-    if density is None:  # a template that is not known, to which nothing is carried
+    if density is None:  # an unknown template, to which nothing can be resampled
         there = replace(there, space=plan.maps_space)
     files = replace(chosen.files, localizers={}, folds=(), surfaces={})
     read = MapReader(files, there)
@@ -159,7 +159,7 @@ def _bring_from(chosen: Chosen, surface: Surface, settings: Settings) -> Brought
     retinotopy = [
         np.zeros(n, dtype=np.int32)
         if isinstance(half.retinotopy, Absent)
-        # of another surface, if it cannot be carried here
+        # of another surface, if it cannot be resampled
         or half.retinotopy.visual_area.size != n
         else half.retinotopy.visual_area
         for half in cortex
@@ -168,7 +168,7 @@ def _bring_from(chosen: Chosen, surface: Surface, settings: Settings) -> Brought
     labels = dict.fromkeys(retinotopy_label(roi, plan) for roi in plan.rois)
     regions = [masks.pop(f"retinotopy {label}", None) for label in labels]
     region = [of for of in regions if of is not None]
-    return Brought(
+    return OnSurface(
         label=chosen.files.label,
         maps=maps,
         masks=masks,
@@ -179,7 +179,10 @@ def _bring_from(chosen: Chosen, surface: Surface, settings: Settings) -> Brought
         resampling=tuple(dict.fromkeys(how for half in cortex for how in half.alignment.methods)),
         problems=(
             *problems,
-            *(f"{why} Not in the shares of {in_words(of)}." for why, of in lost.items()),
+            *(
+                f"{why} The shares of {in_words(of)} exclude the participant."
+                for why, of in lost.items()
+            ),
         ),
     )
 
@@ -198,7 +201,7 @@ def _check_sources(chosen: Chosen, folder: ParticipantFolder) -> None:
     if now != measured:
         raise DataError(
             f"{table}: was made from other maps than there are now. Run the participant level "
-            "again; until then, the participant is not in maps of the group."
+            "again. Until then, the maps of the group exclude the participant."
         )
 
 
@@ -220,7 +223,7 @@ def _fitting(values: Array | Absent, n: int) -> Array | Absent:
     """Check that a map is on the common surface."""
     if isinstance(values, Absent) or values.size == n:
         return values
-    error = DataError(f"a map has {values.size} vertices, and the common surface has {n}.")
+    error = DataError(f"A map has {values.size} vertices, and the common surface has {n}.")
     return Absent("vertex_mismatch", error)
 
 
@@ -272,7 +275,7 @@ def _masks(
     for name, (label, desc, task) in named.items():
         try:
             halves = [
-                _carried(folder.mask(side, label, desc, task), side, plan, cortex[side], n)
+                _resampled(folder.mask(side, label, desc, task), side, plan, cortex[side], n)
                 for side in HEMISPHERES
             ]
         except (DataError, InputMissingError) as error:
@@ -282,10 +285,10 @@ def _masks(
     return masks, lost
 
 
-def _carried(path: Path, side: Hemisphere, plan: Plan, cortex: Cortex, n: int) -> Mask:
-    """Read a mask of the participant level, and carry it to the common surface.
+def _resampled(path: Path, side: Hemisphere, plan: Plan, cortex: Cortex, n: int) -> Mask:
+    """Read a mask of the participant level, and resample it to the common surface.
 
-    It is where the ROIs were defined: where the maps are, or the retinotopy.
+    The ROIs were defined on the surface of the maps, or on that of the retinotopy.
     """
     mask = read_map(path, side) > 0
     alignment = cortex.alignment
@@ -297,4 +300,7 @@ def _carried(path: Path, side: Hemisphere, plan: Plan, cortex: Cortex, n: int) -
     for gap in (alignment.no_maps, alignment.no_retinotopy):
         if gap is not None and gap.error is not None:
             raise gap.error
-    raise DataError(f"{path}: has {mask.size} vertices, which are not linked to the {n} of here.")
+    raise DataError(
+        f"{path}: has {mask.size} vertices, and the common surface has {n}. Run the participant "
+        "level again."
+    )
