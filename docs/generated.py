@@ -172,7 +172,10 @@ def messages_of(module: str) -> Iterator[tuple[str, str]]:
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(keywords=given)):
                 for said in (g.value for g in given if g.arg == "expected"):
                     (expected,) = _texts(said, tree)
-                    message = f"--{name.replace('_', '-')}: … given; expected {expected}."
+                    key = name.replace("_", "-")
+                    is_option = module in ("core.settings", "core.roi_rule")  # others: of entries
+                    said_of = f"--{key}: … given" if is_option else f"…: {key} = …"
+                    message = f"{said_of}; expected {expected}."
                     yield message, f"exit code {errors.UsageError.exit_code}"
     calls = ((n, scope) for scope in tree.body for n in ast.walk(scope) if isinstance(n, ast.Call))
     for call, scope in calls:
