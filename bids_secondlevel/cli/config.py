@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         from bids_secondlevel.inputs.participants import read_exclusions
 
         given["exclusions"] = read_exclusions(given["exclude"])
-    rule = _changed(RoiRule(), given, "options")
+    rule = _changed(RoiRule(), given, "")
     rois = define_rois(tables, rule, where)
     described: dict[str, Any] = {
         "maps": maps,
@@ -334,7 +334,7 @@ def _define_roi(table: Mapping[str, Any], default: RoiRule, where: str) -> RoiDe
     options = options_of(RoiDefinition)
     given = values_of(table, options, where)
     _check_needed(given, options, where)
-    rule = _changed(default, given, where)
+    rule = _changed(default, given, f"{where}: ")
     return RoiDefinition(**given, rule=rule)
 
 
@@ -350,7 +350,7 @@ def _changed(rule: RoiRule, given: dict[str, Any], where: str) -> RoiRule:
     own = {o.name: given.pop(o.name) for o in options_of(RoiRule) if o.name in given}
     kind = own.get("threshold_kind", rule.threshold_kind)
     if kind != rule.threshold_kind and "localizer_threshold" not in own:
-        raise UsageError(f"{where}: --threshold-kind {kind} also needs --localizer-threshold.")
+        raise UsageError(f"{where}--threshold-kind {kind} also needs --localizer-threshold.")
     return replace(rule, **own)
 
 

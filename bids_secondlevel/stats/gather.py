@@ -12,7 +12,7 @@ from bids_secondlevel.core.errors import DataError, NothingSelectedError
 from bids_secondlevel.core.rows import CELL, KEY, MISSING
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.core.values import Status
-from bids_secondlevel.core.words import listed
+from bids_secondlevel.core.words import in_words, listed
 from bids_secondlevel.rois.estimates import ESTIMATE_COLUMNS
 
 if TYPE_CHECKING:
@@ -94,13 +94,13 @@ def common_definition(definitions: Mapping[Path, Definition]) -> Definition:
 
 
 def _differences(definitions: Mapping[Path, Definition]) -> list[str]:
-    """Say in words what is not the same for all participants, the fewest first."""
+    """Describe what is not the same for all participants, the fewest first, once for all ROIs."""
     described: dict[str, dict[str, Mapping[str, Any]]] = {}
     for path, definition in definitions.items():
         for name, value in definition.decisive().items():
             of_name = value if isinstance(value, Mapping) else {"": value}
             described.setdefault(name, {})[path.name] = of_name
-    found: dict[str, None] = {}
+    found: dict[tuple[str, str], list[str]] = {}
     for name, by_table in described.items():
         for key in dict.fromkeys(key for of_table in by_table.values() for key in of_table):
             whose: dict[str, dict[str, None]] = {}
@@ -108,13 +108,15 @@ def _differences(definitions: Mapping[Path, Definition]) -> list[str]:
                 said = _value_in_words(of_table.get(key))
                 whose.setdefault(said, {})[table.partition("_")[0]] = None
             if len(whose) > 1:
-                is_roi = name.startswith("Rois.")
-                of_roi = f"{key} of ROI {name.removeprefix('Rois.')}"
-                what = of_roi if is_roi else f"{name} {key}".rstrip()
+                roi = name.removeprefix("Rois.")
+                what = key if roi != name else f"{name} {key}".rstrip()
                 fewest = sorted(whose.items(), key=lambda item: len(item[1]))
                 shown = ", and ".join(f"{said} for {listed(list(who), 5)}" for said, who in fewest)
-                found[f"{what} is {shown}"] = None
-    return list(found)
+                found.setdefault((what, shown), []).extend([roi] if roi != name else [])
+    return [
+        f"{what}{f' of ROI {in_words(rois)}' if rois else ''} is {shown}"
+        for (what, shown), rois in found.items()
+    ]
 
 
 def _value_in_words(value: object) -> str:

@@ -244,8 +244,8 @@ def test_rois_defined_differently_are_not_mixed(processed, output, capsys):
     assert group(processed, output) == 65
     message = capsys.readouterr().err
     assert (
-        "LocalizerZGreaterThan of ROI left is 3.0 for sub-02, and 1.96 for sub-01, sub-03, sub-04; "
-        "LocalizerZGreaterThan of ROI right is 3.0 for" in message
+        "LocalizerZGreaterThan of ROI left and right is 3.0 for sub-02, and 1.96 for sub-01, "
+        "sub-03, sub-04. Run" in message
     )
     assert "{" not in message
 
@@ -271,9 +271,12 @@ def test_a_participant_with_other_rois_is_refused(processed, output, capsys, opt
     [
         (
             ["--visual-areas", "V1", "V2"],
-            "VisualAreas of ROI left is V1, V2 for sub-02, and V1 ",
+            "VisualAreas of ROI left and right is V1, V2 for sub-02, and V1 ",
         ),
-        (["--polar-angle", "0", "90"], "of ROI left is 0.0, 90.0 for sub-02, and not given for"),
+        (
+            ["--polar-angle", "0", "90"],
+            "of ROI left and right is 0.0, 90.0 for sub-02, and not given for",
+        ),
         (["--summary", "median"], "Summary is median for sub-02, and mean for sub-01, sub-03"),
         (["--exclusive"], "ExclusiveOf of ROI left is right for sub-02, and not given for sub-01"),
     ],

@@ -151,6 +151,7 @@ def test_nothing_is_evaluated_that_is_not_allowed(text, tmp_path, monkeypatch):
         ("estimate ~ hashed(group, levels=9)", r"hashed\(group, levels=9\) is not allowed"),
         ("estimate ~ lag(age)", r"lag\(age\) is not allowed"),
         ("estimate ~ age | group", r"\| is not allowed"),
+        ("estimate ~ age + (1|group)", r"\| is not allowed.* random intercept of each participant"),
         ("estimate ~ [age ~ group]", "expected a column"),
         ("estimate ~ .", r"\. is not allowed"),
         ("estimate ~ __class__", "there is no column __class__"),

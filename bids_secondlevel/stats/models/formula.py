@@ -252,11 +252,15 @@ def _is_too_large(size: ast.expr) -> bool:
 
 
 def _refuse(text: str, what: str) -> NoReturn:
+    intercepts = (
+        " Remove (1|participant_id): the model always has a random intercept of each participant "
+        "with several estimates."
+    )
     raise UsageError(
         f"Model formula {text!r}: {what} is not allowed. A formula may hold names of columns "
         "(in backticks if they are not plain words), numbers, ~ + - * / : ** %in% ( ), and "
         f"calls of {', '.join(TRANSFORMS)} on columns, with contr.{', contr.'.join(CODINGS)} to "
-        "code categories."
+        f"code categories.{intercepts if '|' in text else ''}"
     )
 
 
