@@ -5,6 +5,9 @@ import json
 import re
 import shutil
 import subprocess
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import SimpleQueue
+from threading import Thread
 
 import pytest
 
@@ -100,12 +103,9 @@ def look(pages, folder, widths=(1400, 1100, 400)):
 _DRIVE = """<script>
 addEventListener("load", async function () {{
   const wait = function (ms) {{ return new Promise(function (done) {{ setTimeout(done, ms); }}); }};
-  for (let i = 0; i < 400 && !document.body.dataset.ready; i++) {{ await wait(25); }}
+  while (!document.body.dataset.ready) {{ await wait(20); }}
   const told = await (async function () {{ {script} }})();
-  const pre = document.createElement("pre");
-  pre.id = "told";
-  pre.textContent = JSON.stringify(told);
-  document.body.appendChild(pre);
+  fetch("{address}", {{ method: "POST", mode: "no-cors", body: JSON.stringify(told) }});
 }});
 </script>"""
 
@@ -113,20 +113,39 @@ addEventListener("load", async function () {{
 def drive(page, folder, script, *, webgl=True):
     """Show a page that draws, and run a script on it; give what it returns, and the console.
 
-    The script may use ``await wait(ms)``. Troubles with drawing are in the console, too.
+    The script may use ``await wait(ms)``. It takes the time that drawing takes: what it returns is
+    sent to a server, which the copy of the page that is looked at may connect to.
     """
-    text = page.read_text(encoding="utf-8")
-    text = text.replace("<style>", f"{_ASK}<style>", 1)
-    copy = folder / page.name
-    copy.write_text(text.replace("</body>", f"{_DRIVE.format(script=script)}</body>"))
+    told = SimpleQueue()
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self):
+            told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
     drawing = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
-    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--dump-dom"]
+    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--remote-debugging-port=0"]
     options += drawing if webgl else ["--disable-gpu", "--disable-3d-apis"]
-    options += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=60000"]
+    options += [f"--user-data-dir={folder / 'profile'}"]
     options += ["--enable-logging=stderr", "--window-size=1400,1000"]
-    done = subprocess.run(
-        [CHROMIUM, *options, copy.as_uri()], capture_output=True, text=True, check=True, timeout=120
-    )
-    (told,) = re.findall(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return json.loads(html.unescape(told)), console
+    log, copy = folder / "console.log", folder / page.name
+    with HTTPServer(("127.0.0.1", 0), Listener) as server, log.open("wb") as stderr:
+        address = f"http://127.0.0.1:{server.server_port}"
+        text = page.read_text(encoding="utf-8").replace("<style>", f"{_ASK}<style>", 1)
+        text = text.replace("default-src 'none'", f"default-src 'none'; connect-src {address}")
+        script = _DRIVE.format(script=script, address=address)
+        copy.write_text(text.replace("</body>", f"{script}</body>"))
+        Thread(target=server.serve_forever, daemon=True).start()
+        command = [CHROMIUM, *options, copy.as_uri()]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as browser:
+            try:
+                returned = told.get(timeout=120)
+            finally:
+                browser.terminate()
+                server.shutdown()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return returned, [line for line in lines if "CONSOLE" in line]

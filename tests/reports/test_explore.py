@@ -395,8 +395,8 @@ def test_a_page_that_would_be_too_large_goes_without_what_no_roi_needs_and_says_
         np.testing.assert_array_equal(fewer[name][needed], arrays[name][needed])
         assert np.isnan(fewer[name][~needed]).all()
     text = page_of(smaller).read_text(encoding="utf-8")
-    assert "contrasts are shown only in the ranges of the ROIs" in text
-    assert "shown only in the ranges" not in page_of(explored).read_text(encoding="utf-8")
+    assert "contrasts are shown only in the retinotopy mask" in text
+    assert "shown only in the retinotopy" not in page_of(explored).read_text(encoding="utf-8")
 
     monkeypatch.setattr(explorer, "MOST_BYTES", page_of(smaller).stat().st_size - 1)
     smallest = run(study, tmp_path / "smallest", "--explore")

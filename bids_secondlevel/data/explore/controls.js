@@ -92,7 +92,7 @@ function paint(half, layer, state, colours) {
   if (values === null) { return painted; }
   const isFaded = fading(layer, half, state), scale = colours[layer.colours];
   for (let v = 0; v < values.length; v++) {
-    if (Number.isNaN(values[v]) || (!scale && values[v] === 0)) { continue; }
+    if (Number.isNaN(values[v]) || ((layer.is_share || !scale) && values[v] === 0)) { continue; }
     const share = (values[v] - layer.ends[0]) / (layer.ends[1] - layer.ends[0]);
     const place = 3 * Math.max(0, Math.min(255, Math.floor(256 * share)));
     const colour = scale ? scale.subarray(place, place + 3) : areaColour(values[v]);
@@ -372,8 +372,8 @@ async function start() {
       byId("side").value = half.side;
       byId("vertex").value = half.vertices[v];
     }
-    byId("place").textContent = isThere ? (state.isKept ? "Kept; click beside the cortex to let it go." : "")
-      : v >= 0 ? "Far from the visual areas; fewer vertices are drawn here." : "Point at the cortex; a click keeps the vertex.";
+    byId("place").textContent = isThere ? (state.isKept ? "Kept. Click beside the cortex to let it go." : "")
+      : v >= 0 ? "Far from the visual areas. Fewer vertices are drawn here." : "Point at the cortex. Click to keep a vertex.";
     showValues();
   }
 
@@ -545,7 +545,7 @@ async function start() {
       const names = members.map(function (k) { return about.rois[k].name; }).join(", ");
       const row = make("div", { "class": "threshold" }, box);
       if (roi.kind === "fdr") {
-        make("label", {}, row, names + ": " + roi.in_words + ". This rule has no slider; the ROIs are those of the run.");
+        make("label", {}, row, names + ": " + roi.in_words + ". This rule has no slider. The ROIs are those of the run.");
         continue;
       }
       const id = "threshold" + number++;
@@ -636,7 +636,7 @@ async function start() {
     check(byId("rois"), roi.name, true, function (is) { state.shown[k] = is; }, roi.colour);
   });
   check(byId("marks"), "filled", state.isFilled, function (is) { state.isFilled = is; });
-  check(byId("marks"), "range of the ROIs (black)", state.showsPart, function (is) { state.showsPart = is; });
+  check(byId("marks"), about.kind === "group" ? "retinotopic region (black)" : "retinotopy mask (black)", state.showsPart, function (is) { state.showsPart = is; });
   check(byId("marks"), "borders of visual areas (white)", state.showsAreas, function (is) { state.showsAreas = is; });
   check(byId("marks"), "smooth between vertices", state.isSmooth, function (is) { state.isSmooth = is; });
   listThresholds();

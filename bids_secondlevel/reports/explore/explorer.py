@@ -348,8 +348,8 @@ def _left_out(n_shown: int, n_there: int, *, only_decisive: bool) -> list[str]:
     if not only_decisive:
         return []
     text = [
-        "To keep the page small, contrasts are shown only in the ranges of the ROIs, and z only "
-        "in visual areas."
+        "To keep the page small, contrasts are shown only in the retinotopy mask, and z only in "
+        "visual areas."
     ]
     if n_shown < n_there:
         text.append(f"It has {n_shown} of the {n_there} measured contrasts: the first.")

@@ -147,6 +147,7 @@ def _layers(
             heading="Retinotopy",
             array="region",
             colours="viridis",
+            is_share=True,
             unit=share,
         ),
     ]
@@ -156,6 +157,7 @@ def _layers(
             heading="ROIs",
             array=f"share.{place}",
             colours="viridis",
+            is_share=True,
             unit=share,
         )
         for place, roi in enumerate(maps.cortex.rois)
@@ -164,7 +166,10 @@ def _layers(
         title = test.title.replace(test.contrast, wording.name(test.contrast), 1)
         corrected = ("pRegion", "p") if test.n_permutations else ()
         p_values = tuple(f"{name}.{place}" for name in corrected)
-        said = f"paler if p is not below {LEVEL:g}, corrected within the range or the whole cortex"
+        said = (
+            f"paler if p is not below {LEVEL:g}, corrected for the retinotopic region and, outside "
+            "it, for the whole cortex"
+        )
         for name, called, units in (("effect", "Mean", unit), ("t", "t", "t")):
             there = [half.arrays[f"{name}.{place}"] for half in halves]
             layers.append(
@@ -179,7 +184,7 @@ def _layers(
                     p_values=p_values,
                 )
             )
-        for name, where in (("p", "whole cortex"), ("pRegion", "range of the ROIs")):
+        for name, where in (("p", "whole cortex"), ("pRegion", "retinotopic region")):
             if name in corrected:
                 layers.append(
                     Layer(

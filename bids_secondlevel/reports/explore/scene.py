@@ -52,6 +52,8 @@ class Layer:
     """Values with the first and the last colour."""
     is_wheel: bool = False
     """Whether the last colour is the first one again."""
+    is_share: bool = False
+    """Whether 0 is nobody, and so is not painted."""
     unit: str = ""
     said: str = ""
     """What colours mean besides, in words."""
