@@ -6,12 +6,14 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from urllib.parse import unquote
 
+import nibabel as nib
 import pytest
 from study import contents, make_group_study, read_tsv, write_gifti
 
 from bids_secondlevel import __version__
 from bids_secondlevel.cli.main import main
-from bids_secondlevel.reports.charts.style import Chart
+from bids_secondlevel.core.roi_rule import components, roi_colours
+from bids_secondlevel.reports.charts.style import Chart, inks
 from bids_secondlevel.reports.page import Hyperlink, Page, Section, Table, render, shown
 
 VOID = ("meta", "link", "img", "br", "wbr")
@@ -310,6 +312,21 @@ def test_figures_are_written_in_the_formats_that_were_asked_for(results, group_s
         assert main([*common, level, "--reports-only", "--figure-format", "png"]) == 0
     assert pictures_of(results) == {"png": first["svg"]}
     assert main([*common, "group", "--figure-format", "gif"]) == 64
+
+
+def test_an_roi_has_the_same_colour_on_every_page_and_in_label_files(results, group_study):
+    common = [str(group_study.root), str(results)]
+    assert main([*common, "group", "--roi-contrasts", "right", "--task-label", "main"]) == 0
+    colours = inks(["left", "right"])
+    chart = (results / "figures" / "group_desc-sizes_chart.svg").read_text()
+    assert f"fill: {colours['right']}" in chart
+    assert f"fill: {colours['left']}" not in chart
+    (of_participant,) = results.glob("sub-01/figures/*task-main*_desc-estimates_chart.svg")
+    assert all(colour in of_participant.read_text() for colour in colours.values())
+    (labels,) = results.glob("sub-01/anat/*_hemi-L_*_seg-roi_dseg.label.gii")
+    found = {label.label: label.rgba[:3] for label in nib.load(labels).labeltable.labels}
+    for name, colour in roi_colours(["left", "right"]).items():
+        assert found[name] == pytest.approx(components(colour), abs=0.01)
 
 
 def test_sessions_of_their_own_have_pages_of_their_own(study, output):

@@ -164,7 +164,10 @@ def draw_contralateral(
     estimates, tests = _of_groups(estimates, comparisons, look)
     cells = look.coloured(tests).assign(side=tests["roi"].map(sides))
     is_drawn = (cells["comparison"] == "hemi") & cells["side"].notna() & (cells["n"] >= 2)
-    cells = cells[is_drawn].reset_index(drop=True)
+    contrasts = list(estimates["contrast"].unique())  # in the order of the other charts
+    cells = cells[is_drawn].sort_values(
+        "contrast", key=lambda names: names.map(contrasts.index), kind="stable", ignore_index=True
+    )
     sign = np.where(cells["hemi"] == cells["side"], 1, -1)
     estimates = estimates[~has_flag(estimates["flags"], "minor_hemisphere")]
     facing = cells.assign(hemi=cells["versus"])

@@ -59,7 +59,6 @@ _SIZES = {
     "volume_mm3": "volume (mm³)",
 }
 _UNITS = {"n_vertices": "vertices", "area_mm2": "mm²", "volume_mm3": "mm³"}
-_MEASURES = {"area_mm2": "area on the participant's own surface", "volume_mm3": "volume"}
 
 _CLASSES = (
     (0.5, "below 50 %", "#08306b"),
@@ -76,7 +75,6 @@ _NO_NUMBER = "#e69f00"
 _NORMAL = 1.4826  # makes the median absolute deviation of a normal distribution its sd
 _MOST_OUTLIERS = 5  # named in a panel for each ROI
 _MOST_NAMES = 20
-_WIDEST_OF_SEVERAL = 3.4  # inches, of panels side by side
 _LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5}  # from a name to what it names
 
 
