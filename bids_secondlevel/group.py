@@ -126,7 +126,7 @@ def analyse(
     about
         What ``participants.tsv`` says.
     """
-    # The same rows for everybody: an estimate, or why there is none.
+    # The same rows for all: an estimate, or why it is missing.
     everyone: dict[str, Status] = {**dict.fromkeys(tables.files, "missing_map"), **gaps}
     paths = tuple(tables.definitions)
     estimates = gather(tables.estimates, paths, everyone, settings)
@@ -319,7 +319,7 @@ def _map_and_write(
 def _report(
     results: GroupResults, maps: GroupMaps | None, settings: Settings, folder: GroupFolder
 ) -> bool:
-    """Write the page, last of all; whatever fails here costs no number. Tell whether it did."""
+    """Write the page last: errors here affect no results. Return whether it failed."""
     try:
         remove_files(folder.pages())
         said = readable(results)
@@ -383,7 +383,7 @@ def write_group_page(
 
 
 def _profiles(results: GroupResults, folder: GroupFolder) -> "pd.DataFrame":
-    """Read the profiles of participants, if there are few enough to be told apart."""
+    """Read the profiles of participants, if there are few enough to be distinguished."""
     used = results.estimates.loc[results.estimates["status"] != "excluded", "participant_id"]
     people = {} if used.nunique() > MOST_NAMED else find_estimates(folder.output_dir)
     shown = {label: paths for label, paths in people.items() if f"sub-{label}" in set(used)}

@@ -56,7 +56,7 @@ from bids_secondlevel.rois.visual_field import (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Analysis:
-    """The results of a participant, and what they were found on."""
+    """The results of a participant, and the vertices they are based on."""
 
     results: ParticipantResults
     cortex: Bilateral[Cortex]
@@ -67,7 +67,7 @@ class Analysis:
     explored: tuple[tuple[Contrast, Bilateral[Array | Absent]], ...]
     """Values of all contrasts at the vertices of any visual area; empty unless asked for."""
     problems: tuple[Absent, ...]
-    """What could not be had, and why."""
+    """Missing inputs, with the reasons."""
 
 
 _NO_ANGLES = "[[position]]: without a map of polar angle there are no profiles around positions."
@@ -75,7 +75,7 @@ _NO_ANGLES = "[[position]]: without a map of polar angle there are no profiles a
 
 def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
     """Define the individual ROIs of a participant, and measure every contrast in them."""
-    read = MapReader(files, plan)  # each file once; remembers what could not be had, and why
+    read = MapReader(files, plan)  # reads each file once, and collects reasons of missing maps
 
     # Retinotopy and localizer of each hemisphere, on the same vertices (or voxels).
     cortex = read.cortices()
@@ -178,7 +178,7 @@ def process_participant(label: str, study: Study) -> Outcome:
         found.results, found.rois, found.cortex, chosen, folder, settings=settings_text(settings)
     )
     outcome = summarize_results(chosen, found.problems, found.results)
-    try:  # last of all: whatever fails here costs no number
+    try:  # last, because errors here affect no results
         remove_files(folder.pages())
         portrait, explorer = Portrait(None, messages=(_NOT_DRAWN,)), None
         if settings.report:

@@ -168,7 +168,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path, may_be_pipe=True))
     except FileNotFoundError as error:
-        raise UsageError(f"--config {path}: there is no such file.") from error
+        raise UsageError(f"--config {path}: this file does not exist.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML ({error}).") from error
 

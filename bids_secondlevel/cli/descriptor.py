@@ -203,7 +203,7 @@ def _tests() -> list[dict[str, object]]:
             "assertions": {"exit-code": 0},
         },
         {
-            "name": "A folder that is no dataset is refused",
+            "name": "A folder that is not a dataset is refused",
             "invocation": {**here, "AnalysisLevel": "participant"},
             "assertions": {"exit-code": InvalidDatasetError.exit_code},
         },

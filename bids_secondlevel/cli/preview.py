@@ -260,7 +260,7 @@ def describe_patterns(patterns: Sequence[Pattern], labels: Sequence[str]) -> Ite
         n_files = sum(map(len, found.values()))
         n_participants = sum(map(bool, found.values()))
         people = counted(n_participants, "participant")
-        whose = "everybody" if pattern.is_for_everybody else people
+        whose = "all participants" if pattern.is_for_everybody else people
         yield f"  {counted(n_files, 'file')} of {whose}"
         example = next((match for of in found.values() for match in of), None)
         if example is not None:

@@ -189,7 +189,7 @@ def _parse(argv: Sequence[str] | None) -> Path:
         help="new or empty folder, or that of an earlier demo, which is written again",
     )
     folder: Path = parser.parse_args(argv).folder
-    return folder.absolute()  # so that the paths it prints can be used from anywhere
+    return folder.absolute()  # the printed paths can then be used in any folder
 
 
 def _say(message: str) -> None:

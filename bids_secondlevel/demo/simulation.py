@@ -29,7 +29,7 @@ class PrfMaps:
     """Where the population receptive field (pRF) of each vertex lies: (n_vertices,) arrays."""
 
     visual_area: NDArray[np.int32]
-    """1 V1, 2 V2, 3 V3, 0 none; the other maps are 0 where there is none."""
+    """1 V1, 2 V2, 3 V3, 0 none; the other maps are 0 outside these areas."""
     eccentricity: Array
     """Degrees of visual angle."""
     angle: Array

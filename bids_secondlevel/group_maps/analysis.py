@@ -118,7 +118,8 @@ def map_group(
         stacks = {cell: stacks[cell] for cell in wanted(stacks, settings)}
         if not any(stack.participants for stack in stacks.values()):
             raise InputMissingError(
-                f"--group-maps: nobody has a map on {surface}; the messages above say why."
+                f"--group-maps: no participant has a map on {surface}; the messages above give the "
+                "reasons."
             )
         cortex = everyone.cortex(surface)
         target = MapsFolder(
@@ -144,7 +145,7 @@ def map_group(
 
 
 def _to_draw(tests: Sequence[MapTest], localizer_task: str | None) -> list[MapTest]:
-    """Choose tests of one task: those of everybody first, then differences of groups."""
+    """Choose tests of one task: of all participants first, then differences of groups."""
 
     def rank(test: MapTest) -> tuple[bool, str, str, int]:
         kind = 0 if test.group == EVERYBODY else 1 if test.versus else 2
@@ -209,7 +210,7 @@ def _without_participants(path: Path) -> bytes:
 def _tests(
     cell: Cell, stack: Stack, cortex: GroupCortex, settings: Settings, groups: Groups | None
 ) -> Iterator[MapTest]:
-    """Test a contrast in everybody, in each group, and between groups."""
+    """Test a contrast in all participants, in each group, and between groups."""
     if len(stack.participants) < 2:
         LOG.warning(
             "--group-maps: contrast %s of task %s is not tested: %s with a map; expected two or "

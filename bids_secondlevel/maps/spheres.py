@@ -58,9 +58,9 @@ class Alignment:
     n_maps: int | None
     """Number of vertices that maps must have when read; ``None`` if unknown."""
     retinotopy: Link | None = None
-    """How they are carried to the surface of the ROIs; ``None`` where they are on it."""
+    """How to resample them to the surface of the ROIs; ``None`` if they are on it."""
     maps: Link | None = None
-    """How they are carried to the surface of the ROIs; ``None`` where they are on it."""
+    """How to resample them to the surface of the ROIs; ``None`` if they are on it."""
     grid: Grid | None = None
     """Grid of the maps, if they are volumes."""
     grid_file: SourceFile | None = None

@@ -275,5 +275,5 @@ def _numbers(name: str, cells: "pd.Series[str]", declared: Column) -> Array:
     if there.all() and not "".join(there).strip(_CHARACTERS[declared.kind]):
         values[is_there] = there.astype(np.float64)
     if not np.isfinite(values[is_there]).all():
-        raise ValueError(f"column {name} holds what is no finite number")
+        raise ValueError(f"column {name} has a value that is not a finite number")
     return values

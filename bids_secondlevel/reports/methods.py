@@ -75,7 +75,7 @@ SOURCES: Mapping[str, tuple[str, str]] = {
     "benson14": ("an anatomical template of retinotopy", "benson2014"),
     "inferred": ("Bayesian inference from measured and predicted retinotopy", "benson2018"),
 }
-"""What the tags of retinotopic maps stand for, with what to cite."""
+"""The meaning of sources of retinotopic maps, and references."""
 
 _SUMMARIES = {
     "mean": "averaged over",

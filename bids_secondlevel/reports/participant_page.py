@@ -85,7 +85,7 @@ def _verdict_section(results: ParticipantResults) -> Section:
 
 
 def sweep_section(sweep: "pd.DataFrame", definition: Definition, look: Appearance) -> list[Section]:
-    """Show how estimates hang on the limits of the ROIs; nothing if there was no sweep."""
+    """Show how estimates depend on threshold and range of the ROIs, if there was a sweep."""
     wording = definition.wording
     in_use: Limits = {
         "threshold": {

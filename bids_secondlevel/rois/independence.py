@@ -18,7 +18,7 @@ def independence(
 ) -> Independence:
     """Return the independence of maps from the localizer recordings that defined an ROI.
 
-    A ROI that excludes others is shaped by their localizer contrasts too.
+    An ROI that excludes others also depends on their localizer contrasts.
     """
     shaping = rois if roi.rule.exclusive else (roi,)
     needed = chain.from_iterable(definition.needed for definition in shaping)
@@ -70,7 +70,7 @@ def cross_validated(
 def average_folds(rows: Iterable[EstimateRow]) -> list[EstimateRow]:
     """Average the rows of a cross-validation: one row for each estimate, over its folds.
 
-    A ROI is another one in each fold, so its size is averaged too. Folds without a number (an
+    An ROI is another one in each fold, so its size is averaged too. Folds without a number (an
     empty ROI) stay out and are flagged; `n_runs` says how many folds there were with one. If most
     folds are without, so is their average: noise in one fold is not an ROI.
 

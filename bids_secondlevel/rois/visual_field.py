@@ -42,9 +42,9 @@ Profile = Literal[
 ]
 
 PROFILES: Mapping[Profile, str] = {
-    "eccentricity": "bins of eccentricity, whatever the polar angle",
-    "polar_angle": "bins of polar angle, over all bins of eccentricity",
-    "cell": "bins of both; those without a vertex are left out",
+    "eccentricity": "rings: bins of eccentricity, at all polar angles",
+    "polar_angle": "wedges: bins of polar angle, over all bins of eccentricity",
+    "cell": "cells: bins of both; cells without vertices have no row",
     "receptive_field": "the centre of each cell: the mean of all vertices, weighted by their "
     "receptive fields there; centres that no receptive field reaches at half of its height are "
     "left out",
@@ -90,14 +90,14 @@ VISUAL_FIELD_COLUMNS: Schema = {
         float,
         "mean over the vertices of the bin with data, weighted by area if Summary in this file "
         "says so; n/a if no vertex has data, or if the map of a hemisphere is missing",
-        "those of the measured map",
+        "units of the measured map",
     ),
     "n_vertices": Column(
         int,
         "number of vertices in the bin, in volumes of voxels; of a receptive_field those that "
         "reach the centre at half of their height",
     ),
-    "n_finite": Column(int, "number of these that are neither NaN nor infinite in the map"),
+    "n_finite": Column(int, "number of these vertices with data (not NaN or infinite in the map)"),
 }
 """The mean of a contrast in a bin of the visual field."""
 
@@ -161,7 +161,7 @@ class VisualField:
     position of a bin."""
     n_bins: int
     lacks_positions: bool
-    """Whether positions were given, and there are no polar angles to find them by."""
+    """Whether positions were given, but polar angles are missing."""
     areas: Mapping[str, Bilateral[_Area | None]]
     """Areas by name; ``None`` for a hemisphere in which the area is unknown."""
 
@@ -222,7 +222,7 @@ class FieldMeans:
 
     contrast: Contrast
     estimate: Array
-    """NaN without a number."""
+    """NaN if missing."""
     n_finite: Array
     """NaN if a hemisphere has no map."""
 
@@ -375,7 +375,7 @@ def _memberships(
 
 
 def _one_bin_each(place: NDArray[np.intp], n_bins: int) -> "csr_array":
-    """Put each vertex into one bin, or into none if there is no such place."""
+    """Assign each vertex to one bin, or to none."""
     from scipy.sparse import csr_array
 
     column = np.flatnonzero((place >= 0) & (place < n_bins))

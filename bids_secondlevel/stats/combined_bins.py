@@ -106,7 +106,7 @@ def _planned(planned: Sequence[PlannedContrast], bins: "pd.DataFrame") -> "Itera
         if contrast.name.casefold() in measured:
             raise UsageError(
                 f"[[planned]] {contrast.name!r}: a contrast of the maps has this name. Choose "
-                "another, so that they can be told apart in group_visualfield.tsv."
+                "another, which distinguishes them in group_visualfield.tsv."
             )
         left, weights = maps, {}
         for key in ("task", "contrast", "session"):

@@ -33,7 +33,7 @@ def by_family(
 
 
 def holm(p: Array) -> Array:
-    """Correct for the familywise error rate, whatever the dependence of the tests.
+    """Correct for the familywise error rate, under any dependence of the tests.
 
     References
     ----------

@@ -63,7 +63,7 @@ class Dependence:
 
     @property
     def is_balanced(self) -> bool:
-        """Whether the contrasts cancel each other, so that none of them is made of the others.
+        """Whether the contrasts cancel each other, so none of them is a combination of the others.
 
         Each condition against the mean of all is such a set. They may well be compared.
         """

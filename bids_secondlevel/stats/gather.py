@@ -126,7 +126,7 @@ def _value_in_words(value: object) -> str:
 
 
 def _check_same_rois(estimates: "pd.DataFrame") -> None:
-    """Check that everybody has rows of the same ROIs and hemispheres.
+    """Check that all participants have rows of the same ROIs and hemispheres.
 
     The participant level writes a row for all that it is asked for. So there are other rows only
     if it was asked for something else.

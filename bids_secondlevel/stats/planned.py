@@ -53,7 +53,9 @@ PLANNED_ESTIMATE_COLUMNS: Schema = {
     "participant_id": KEY_COLUMNS["participant_id"],
     "name": PLANNED_COLUMNS["name"],
     "estimate": Column(float, "sum of the estimates of the participant, times their weights"),
-    "status": Column(str, "whether the number could be had, and if not, why", levels=STATUSES),
+    "status": Column(
+        str, "ok if the number exists, otherwise the reason why it is missing", levels=STATUSES
+    ),
     "independence": Column(
         str,
         "whether the estimates were measured on the data that defined their ROIs",

@@ -335,7 +335,7 @@ def _over_runs(cell: int, numbers: Numbers, runs: _Runs, k: int | None) -> _Repe
 
 
 def _coefficient(method: Coefficient, repeated: _Repeated) -> dict[str, Any]:
-    """Compute a coefficient; what cannot be had is ``None``."""
+    """Compute a coefficient; missing values are ``None``."""
     numbers = to_usual_size(repeated.numbers)[0]
     n, agreement = len(numbers), None
     notes = [repeated.note] if repeated.note else []

@@ -1,4 +1,4 @@
-"""Numbers of any size are brought to a usual one, so that no square over- or underflows."""
+"""Scale numbers of any size to prevent overflow and underflow of squares."""
 
 import numpy as np
 

@@ -56,7 +56,7 @@ FAMILY = (
 
 
 REASONS = (*STATUSES, "minor_hemisphere", "empty_bin")
-"""Why a participant has no number in a test."""
+"""Why the estimate of a participant is missing in a test."""
 
 _LARGE_T = 1e3
 
@@ -253,11 +253,11 @@ class Numbers:
     participants: NDArray[Any]
     """(n_participants,) with ``sub-``, sorted."""
     values: Array
-    """NaN without a number."""
+    """NaN if missing."""
     sizes: Array
     """Absolute sizes of the numbers that `values` were computed from."""
     gaps: NDArray[np.intp]
-    """Why there is no number, as place among :data:`REASONS`; -1 without a row."""
+    """Why an estimate is missing, as position in :data:`REASONS`; -1 without a row."""
     claims: NDArray[np.intp]
     """What can be claimed of a number, as place in :data:`INDEPENDENCE`; -1 without a row."""
     minor: Mask

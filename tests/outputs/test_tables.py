@@ -74,16 +74,22 @@ HEADER = "name\tside\tvalue\tcount\n"
         ("", "No columns"),
         ("name\tside\tvalue\n", "has no column count"),
         ("name\tname\tside\tvalue\tcount\n", "the same name"),
-        (HEADER + "a\tL\t1\n", "column count holds what is no finite number"),
+        (HEADER + "a\tL\t1\n", "column count has a value that is not a finite number"),
         (HEADER + "a\tL\t1\t1\t1\n", "Expected 4 fields"),
         (HEADER + "a\tleft\t1\t1\n", "column side has the value 'left'"),
         (HEADER + "a\tn/a\t1\t1\n", "column side has the value 'n/a'"),
         *(
-            (HEADER + f"a\tL\t{number}\t1\n", "column value holds what is no finite number")
+            (
+                HEADER + f"a\tL\t{number}\t1\n",
+                "column value has a value that is not a finite number",
+            )
             for number in ("nan", "inf", "1e400", "1_0", "\uff11", " 1", "", "0x1", "1E5")
         ),
         *(
-            (HEADER + f"a\tL\t1\t{number}\n", "column count holds what is no finite number")
+            (
+                HEADER + f"a\tL\t1\t{number}\n",
+                "column count has a value that is not a finite number",
+            )
             for number in ("1.0", "1e3", "one", "+1")
         ),
         (HEADER + "a\tL\t1-2\t1\n", "could not convert"),

@@ -346,7 +346,7 @@ def _draw_cells(drawing: Drawing, cells: "pd.DataFrame", disc: _Disc, highest: f
     (x, y), half = disc.middle, disc.half
     with drawing.part("cells"):
         palette = np.column_stack([colours_of(_COLOURS), np.full(LEVELS, 255, dtype=np.uint8)])
-        palette[0, 3] = 0  # where there is no cell
+        palette[0, 3] = 0  # outside the cells
         drawing.pixels(png(drawn, palette), x - half, y - half, 2 * half, 2 * half)
     significant = cells[cells["p_corrected"] < SIGNIFICANT]
     for name, some, colour, width in (

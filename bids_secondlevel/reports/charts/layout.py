@@ -358,7 +358,7 @@ def label_width(labels: Sequence[str]) -> float:
 
 
 def mark_reasons(axes: "Axes", places: Sequence[tuple[float, str]], reasons: Sequence[str]) -> None:
-    """Mark at the bottom of a panel where there is no number, and why, of all the reasons."""
+    """Mark missing estimates at the bottom of a panel, by reason."""
     for x, reason in places:
         axes.plot(
             [x],

@@ -414,7 +414,7 @@ def _draw_ground(
 def _draw_curve(
     drawing: Drawing, panel: Panel, bins: "pd.DataFrame", colour: str, *, has_interval: bool
 ) -> None:
-    """Draw a curve with gaps where there is no number, and intervals if there are any."""
+    """Draw a curve with gaps for missing estimates, and intervals if there are any."""
     x, y = _middles(bins), bins["estimate"].to_numpy()
     if has_interval:
         low, high = (bins[name].to_numpy() for name in ("ci95_low", "ci95_high"))

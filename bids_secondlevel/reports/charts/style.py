@@ -51,7 +51,7 @@ DARK, GREY = "#222222", "#777777"
 _GROUP_MARKERS = "os^Dv<>pP*hX"
 
 REASON_MARKERS = "x+1234|_*dph8sX"
-"""Of places without a number, one for each reason."""
+"""Marks of missing estimates, one for each reason."""
 
 _EVERYWHERE: Mapping[str, Any] = {
     "text.parse_math": False,  # a label is a label, also with dollar signs
@@ -218,7 +218,7 @@ PLAIN = Appearance()
 
 
 def whom(group: str) -> str:
-    """Say which group something is of, if it is not of everybody."""
+    """Name the group in a text, unless it is all participants."""
     return "" if group == EVERYBODY else f", {group}"
 
 
@@ -281,7 +281,7 @@ def swatch(label: str, colour: str, edge: str | None = None, hatch: str = "") ->
 
 
 def explain_reasons(reasons: Sequence[str]) -> "list[Line2D]":
-    """Make the entries of a legend for reasons why there is no number."""
+    """Make the entries of a legend for reasons of missing estimates."""
     return [key(f"missing: {reason}", reason_marker(reasons, reason), GREY) for reason in reasons]
 
 

@@ -1,4 +1,4 @@
-"""Charts of estimates under other limits of the ROIs: whether a result hangs on them."""
+"""Charts of the sweep: whether a result depends on the threshold and the range of ROIs."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -178,7 +178,7 @@ def _curves(rows: "pd.DataFrame", column: str) -> "pd.DataFrame":
 
 
 def _paint_curves(axes: "Axes", points: "pd.DataFrame", looks: _Looks, *, is_control: bool) -> None:
-    """Draw curves with gaps where nobody has a number, and intervals as bands."""
+    """Draw curves with gaps for missing means, and intervals as bands."""
     for roi, curve in grouped(points, "roi"):
         colour, marker = looks[roi]
         axes.plot(

@@ -183,7 +183,7 @@ def _variance_ratio(within: Array, means: Array, sizes: NDArray[np.intp]) -> flo
 
 
 def whiten(values: Array, design: Array, owner: Array, ratio: float) -> tuple[Array, Array]:
-    """Subtract a part of the participants' means, so that all numbers are independent.
+    """Subtract a part of the participants' means, which makes all numbers independent.
 
     Least squares on the result is generalized least squares under random intercepts (Fuller &
     Battese, 1973, Journal of the American Statistical Association 68, 626-632). So the standard
@@ -215,7 +215,7 @@ def _means(values: Array, owner: Array) -> Array:
 
 
 def _parts(n_rows: int) -> Iterator[slice]:
-    """Divide rows, so that no copy of all of them is made."""
+    """Split rows into parts, to avoid a copy of all of them."""
     return (slice(start, start + _ROWS) for start in range(0, n_rows, _ROWS))
 
 
@@ -290,7 +290,7 @@ def _sizes(matrix: Array) -> Array:
 
 
 def rank_of(matrix: Array) -> int:
-    """Count the independent columns of a matrix, whatever their units."""
+    """Count the independent columns of a matrix, in any units."""
     sizes = _sizes(matrix)
     triangle = _triangle(matrix[here] / sizes for here in _parts(len(matrix)))
     tolerance = max(matrix.shape) * np.finfo(float).eps * np.linalg.norm(triangle, 2)
