@@ -241,20 +241,20 @@ class Drawing:
         fill = face if is_shape else "none"
         self.line(radius * corners + (x, y), edge, width, fill=fill, closed=is_shape)
 
-    def outline(self, name: str, points: Array, at: Place, colour: str, width: float) -> None:
-        """Draw a line as :meth:`line`, that of a name in whatever places it is.
+    def has_outline(self, name: str) -> bool:
+        """Tell whether a line of this name is defined."""
+        return f"{self._name}.{name}" in self._known
 
-        Parameters
-        ----------
-        points
-            Inches from the place; those of the first line of the name.
-        """
+    def define(self, name: str, points: Array) -> None:
+        """Define a line, in inches from wherever it will be drawn by :meth:`outline`."""
         name = f"{self._name}.{name}"
-        if name not in self._known:
-            self._known[name] = f"<path id='{name}' d='{self._path(points, closed=False)}'/>"
+        self._known[name] = f"<path id='{name}' d='{self._path(points, closed=False)}'/>"
+
+    def outline(self, name: str, at: Place, colour: str, width: float) -> None:
+        """Draw a line that is defined, in one of the places where it is."""
         x, y = self._at(at[0], at[1] + self._height)
         look = _look(colour, width, "none", "", 1.0)
-        self._drawn.append(f"<use xlink:href='#{name}' x='{x}' y='{y}'{look}/>")
+        self._drawn.append(f"<use xlink:href='#{self._name}.{name}' x='{x}' y='{y}'{look}/>")
 
     def hatch(self, colour: str) -> str:
         """Give oblique lines of a colour, to fill shapes with."""

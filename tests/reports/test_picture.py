@@ -251,7 +251,7 @@ def test_vertices_without_a_value_are_striped_and_counted(value):
     assert np.ptp(attend[np.isin(vertices, down)].astype(int), axis=1).max() > 50
     assert np.ptp(whole[np.isin(vertices, up)].astype(int), axis=1).max() > 50
     written = texts(svg)
-    assert {"Vertices without a value", f"attend: {up.size} L"} <= {*written}
+    assert {"Vertices without data", f"attend: {up.size} L"} <= {*written}
     assert not any(text.startswith("whole:") for text in written)
 
 

@@ -130,7 +130,7 @@ def test_the_picture_shows_what_the_rois_hold(inflated, output):
     assert level(inflated, output) == 0
     written = words(output)
     assert "attend" in written
-    assert {"Vertices without a value", "attend: 1 L, 0 R"} <= {*written}
+    assert {"Vertices without data", "attend: 1 L, 0 R"} <= {*written}
     assert {"-110", "110", "effect (units of the maps)"} <= {*written}  # the largest are 100, 102
     said = "Inside the ROIs (black outlines): contrasts of task main, on one scale around 0."
     assert said in " ".join(written)

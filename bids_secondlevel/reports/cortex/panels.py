@@ -38,6 +38,8 @@ _LINE_PIXELS, _MOST_LINES = 2, 3
 SMALL = 64
 """Pixels of each side of a view in a thumbnail."""
 
+_STEP = 4  # of the pixels that are looked at for names
+
 _STRIPES = (0.35, 0.95)
 """Greys of what has no value."""
 
@@ -214,9 +216,10 @@ def _draw_outlines(
     if column.outlines_part:
         parts.append(("part", layers.retinotopic, "black", 0.9))
     for of, mask, colour, width in parts:
-        line = _around(view.show(mask)) * size / PIXELS
         name = "-".join([*view.name.split(), of])
-        drawing.outline(name, line, (left, bottom), colour, width)
+        if not drawing.has_outline(name):
+            drawing.define(name, _around(view.show(mask)) * size / PIXELS)
+        drawing.outline(name, (left, bottom), colour, width)
     for label, name in names.items() if column.names_areas else ():
         _name(drawing, place, view.show(layers.visual_area == label), name)
 
@@ -318,8 +321,10 @@ def _eroded(shown: Mask, *, beyond: bool) -> Mask:
 def _name(drawing: Drawing, place: tuple[float, float, float], shown: Mask, name: str) -> None:
     """Write the name of an area into each of its parts that has room for it."""
     left, bottom, size = place
-    for x, y in roomy(shown, 0.03 * PIXELS):
-        at = left + (x + 0.5) * size / PIXELS, bottom + (y + 0.5) * size / PIXELS
+    coarse = shown[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
+    pixel = size / len(coarse)
+    for x, y in roomy(coarse, 0.03 * len(coarse)):
+        at = left + (x + 0.5) * pixel, bottom + (y + 0.5) * pixel
         drawing.write(*at, name, ha="center", va="center", **_ON_COLOURS)
 
 

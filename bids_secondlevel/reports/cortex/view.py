@@ -339,7 +339,7 @@ def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.in
     """
     left, _, bottom, _ = window.limits
     scale = n_pixels / (2 * window.half_width)
-    places = (projection.positions - np.array([left, bottom])) * scale
+    places = (projection.positions - np.array([left, bottom], dtype=np.float32)) * np.float32(scale)
     # How many centres of pixels are to the left of each vertex, and how many below. A triangle may
     # hold those of which some corners have more than others.
     corners, before = tuple(projection.triangles.T), np.floor(places + 0.5).clip(0, n_pixels)
@@ -361,7 +361,9 @@ def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.in
     step = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
     x = first[0][which] + step % width[which]
     y = first[1][which] + step // width[which]
-    weights = _barycentric(np.stack([x, y], axis=1) + 0.5, places[triangles[which]])
+    weights = _barycentric(
+        np.stack([x, y], axis=1) + 0.5, places[triangles[which]].astype(np.float64)
+    )
     inside = (weights >= -1e-9).all(axis=1)
     which, x, y, weights = which[inside], x[inside], y[inside], weights[inside]
     depth = (projection.depth[triangles[which]] * weights).sum(axis=1)
