@@ -233,7 +233,7 @@ def test_what_is_measured_is_drawn_inside_the_rois_of_both_halves():
     assert np.nonzero(red)[1].max() < np.nonzero(blue)[1].min()
     assert np.ptp(none.astype(int), axis=2).max() == 0
     written = texts(svg)
-    assert {"-2", "2", "Voxels without a value", "attend: 1 L, 0 R", "no map"} <= {*written}
+    assert {"-2", "2", "Voxels without data", "attend: 1 L, 0 R", "no map"} <= {*written}
 
 
 def test_the_whole_slice_is_seen_beside_the_part_of_it():
