@@ -253,7 +253,8 @@ def run(settings: Settings, jobs: ParticipantJobs) -> int:
         tell_results(results, folder)
         try:
             results = _fit_and_write(results, settings, folder)
-            results, maps = _map_and_write(results, list(tables.files), settings, jobs, folder)
+            people = dict.fromkeys(tables.files, None) | gaps
+            results, maps = _map_and_write(results, people, settings, jobs, folder)
         finally:
             is_complete = _report(results, maps, settings, folder)
     tell_participants(results)
@@ -282,12 +283,18 @@ def _fit_and_write(results: GroupResults, settings: Settings, folder: GroupFolde
 
 def _map_and_write(
     results: GroupResults,
-    labels: Sequence[str],
+    people: Mapping[str, Status | None],
     settings: Settings,
     jobs: ParticipantJobs,
     folder: GroupFolder,
 ) -> tuple[GroupResults, GroupMaps | None]:
-    """Test the maps at every vertex of a common surface, if that was asked for."""
+    """Test the maps at every vertex of a common surface, if that was asked for.
+
+    Parameters
+    ----------
+    people
+        By label, why a participant has no table, or ``None``.
+    """
     if settings.group_maps is None:
         if settings.explore:
             LOG.warning(_NOTHING_TO_TURN)
@@ -302,7 +309,7 @@ def _map_and_write(
         LOG.info("--model is fitted to the estimates in ROIs only, not to the maps.")
     column, of = settings.group_by, results.groups
     found = map_group(
-        labels,
+        people,
         settings,
         jobs,
         folder,
@@ -311,7 +318,7 @@ def _map_and_write(
     )
     without = results.quality.drop(columns="dice_with_others")
     quality = without.merge(found.agreement, how="left", on=["participant_id", "roi", "hemi"])
-    results = replace(results, maps=found.table, quality=quality)
+    results = replace(results, maps=with_reasons(found.table, _reasons(settings)), quality=quality)
     write_map_tables(results, folder)
     return results, found.drawn
 

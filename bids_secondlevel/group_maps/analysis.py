@@ -2,7 +2,7 @@
 
 import logging
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from bids_secondlevel.core.hemispheres import Bilateral
 from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.rows import stacked
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.values import Mask
+from bids_secondlevel.core.values import Mask, Status
 from bids_secondlevel.core.words import counted, listed, shared
 from bids_secondlevel.group_maps.gather import Everyone, Stack, halves, nameless_file
 from bids_secondlevel.group_maps.resample import (
@@ -74,7 +74,7 @@ class MappedGroup:
 
 
 def map_group(
-    labels: Sequence[str],
+    people: Mapping[str, Status | None],
     settings: Settings,
     jobs: ParticipantJobs,
     folder: GroupFolder,
@@ -86,20 +86,21 @@ def map_group(
 
     Parameters
     ----------
-    labels
-        Whose tables are used.
+    people
+        By label, why a participant is not tested, or ``None``.
     localizer_task
         Contrasts of other tasks are drawn first.
 
     Raises
     ------
     SecondLevelError
-        If nobody has maps that can be tested, or a file cannot be written.
+        If no participant has maps that can be tested, or a file cannot be written.
     """
     import pandas as pd
 
     if groups is not None:
         check_group_labels(groups.levels)
+    labels = [label for label, gap in people.items() if gap is None]
     studies = _studies(labels, settings, jobs)
     surface = common_surface(settings, studies)
     LOG.info("--group-maps: maps of %s on %s.", counted(len(labels), "participant"), surface)
@@ -132,14 +133,14 @@ def map_group(
         drawn: list[MapTest] = []
         rows = []
         for cell, stack in stacks.items():
-            stack.lack(f"sub-{label}" for label in labels)
+            stack.lack({f"sub-{label}": gap or "missing_map" for label, gap in people.items()})
             for test in _tests(cell, stack, cortex, settings, groups):
                 target.write_test(test)
                 rows.append(map_row(test, cortex.label))
                 drawn = _to_draw([*drawn, test], localizer_task)
     return MappedGroup(
         drawn=GroupMaps(cortex=cortex, tests=tuple(drawn)),
-        table=stacked([pd.DataFrame(rows)], MAP_COLUMNS),
+        table=stacked([pd.DataFrame(rows)] if rows else [], MAP_COLUMNS),
         agreement=everyone.agreement(),
     )
 

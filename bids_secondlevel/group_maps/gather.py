@@ -1,7 +1,7 @@
 """Gather what the participants have on the common surface, without all of it in memory."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from bids_secondlevel.core.errors import OutputError
 from bids_secondlevel.core.group_maps import MOST, GroupCortex
 from bids_secondlevel.core.hemispheres import POOLS, Bilateral
-from bids_secondlevel.core.values import Absent, Array
+from bids_secondlevel.core.values import Absent, Array, Status
 from bids_secondlevel.group_maps.resample import OnSurface
 from bids_secondlevel.maps.spheres import Surface
 from bids_secondlevel.stats.roi_shares import Vertices, dice_with_others, shares
@@ -84,7 +84,8 @@ class Everyone:
                 {who: _between(of, *places[hemi]) for who, of in masks.items()}, 2 * self._n
             ).items()
         ]
-        return pd.DataFrame(rows, columns=["participant_id", "roi", "hemi", "dice_with_others"])
+        names = ["participant_id", "roi", "hemi", "dice_with_others"]
+        return pd.DataFrame(rows, columns=names).astype({"dice_with_others": "float64"})
 
 
 def _between(vertices: Vertices, start: int, end: int) -> Vertices:
@@ -122,21 +123,21 @@ class Stack:
             self.participants.append(who)
             try:
                 self.file.write(values.astype(np.float32).tobytes())
+                self.file.flush()
             except OSError as error:
                 raise OutputError(
-                    f"--group-maps: the folder of results has no room for a file of all maps of a "
-                    f"contrast ({error.strerror or error})."
+                    "--group-maps: the output folder has no room for the maps of all participants "
+                    f"({error.strerror or error}). Free some space, or choose --contrasts."
                 ) from error
 
-    def lack(self, everyone: Iterable[str]) -> None:
-        """Note who has no such map at all."""
-        for who in everyone:
+    def lack(self, everyone: Mapping[str, Status]) -> None:
+        """Note participants without such a map, with the reason unless there is another."""
+        for who, status in everyone.items():
             if who not in self.participants:
-                self.excluded.setdefault(who, "missing_map")
+                self.excluded.setdefault(who, status)
 
     def values(self) -> Array:
         """Give all maps, (n_participants, n_values), which stay in the file."""
-        self.file.flush()
         shape = (len(self.participants), self.n_values)
         return np.memmap(self.file, dtype=np.float32, mode="r", shape=shape)
 

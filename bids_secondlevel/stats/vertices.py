@@ -210,7 +210,8 @@ def vertex_comparisons(
             continue
         found.reached[block][tested] = t2_observed[tested] * (1 - _TIES)
         inside = region[block][tested]
-        t2 = [_welch(first, x[:, tested], present[:, tested])[1] for first in regroupings]
+        x_tested, there = x[:, tested], present[:, tested]
+        t2 = (_welch(first, x_tested, there)[1] for first in regroupings)  # one block at a time
         maxima = [
             np.stack([of.max(axis=1), of[:, inside].max(axis=1, initial=0.0)], axis=1)
             for of in map(partial(np.nan_to_num, posinf=np.inf), t2)
@@ -299,7 +300,7 @@ def map_row(test: MapTest, space: str) -> dict[str, object]:
         "n_region": int(in_region.sum()) if test.n_permutations else np.nan,
         "n_region_significant": int((p_region < LEVEL).sum()) if test.n_permutations else np.nan,
         "n_permutations": test.n_permutations,
-        "excluded": ";".join(f"{who}:{why}" for who, why in sorted(test.excluded.items()))
+        "excluded": "; ".join(f"{who}:{why}" for who, why in sorted(test.excluded.items()))
         or MISSING,
     }
     for name, size, corrected in (

@@ -285,7 +285,7 @@ def test_who_has_no_map_is_named_and_left_out(study):
     assert "sub-02, sub-03: " in finished.stderr
     assert "was made from other maps than there are now" in finished.stderr
     (row,) = read_tsv(output / "group_maps.tsv")
-    assert (row["n"], row["excluded"]) == ("5", "sub-02:missing_map;sub-03:missing_map")
+    assert (row["n"], row["excluded"]) == ("5", "sub-02:missing_map; sub-03:missing_map")
     assert run_here(root, output, "participant", "--no-report", "--n-procs", "1").returncode == 1
     finished = group(study, *MAPS, "--task-label", "main")
     (row,) = read_tsv(output / "group_maps.tsv")
@@ -294,6 +294,28 @@ def test_who_has_no_map_is_named_and_left_out(study):
     assert set(load(output, "n", "R")) == {5}
     assert np.isnan(load(output, "t", "R")).all()  # of six, five are too few
     assert np.isfinite(load(output, "t", "L")).sum() > 0.9 * N
+
+
+def test_who_is_excluded_is_named_with_the_reason(study):
+    exclude = study[0].parent / "exclude.tsv"
+    exclude.write_text("participant_id\treason\nsub-04\tslept\n")
+    finished = group(study, *MAPS, "--exclude", exclude, "--task-label", "main")
+    assert finished.returncode == 0, finished.stderr
+    (row,) = read_tsv(study[1] / "group_maps.tsv")
+    assert (row["n"], row["excluded"]) == ("6", "sub-04:excluded (slept)")
+    others = [carried(label, "R") for label in LABELS if label != "04"]
+    assert load(study[1], "effect", "R") == pytest.approx(np.mean(others, axis=0), rel=1e-5)
+
+
+def test_of_one_participant_nothing_is_tested(tmp_path):
+    root, output = on_fsaverage5(tmp_path / "bids"), tmp_path / "out"
+    options = ("--participant-label", "01")
+    assert run_here(root, output, "participant", *options, *QUICK).returncode == 0
+    finished = group((root, output), "--group-maps", *options)
+    assert "is not tested: 1 participant with a map" in finished.stderr
+    assert not list(output.glob("group_task*.gii"))
+    assert not (output / "group_maps.tsv").exists()
+    assert list(output.glob("group_space-*_stat-probability_*.gii"))
 
 
 def test_without_permutations_there_is_no_p_and_analyses_have_maps_of_their_own(study):

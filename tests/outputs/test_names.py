@@ -34,7 +34,7 @@ def test_results_are_those_of_the_session_and_space(tmp_path, session, space):
         folder.segmentation("R"),
         folder.segmentation_table,
         folder.portrait,
-        folder.chart("task-loc_estimates"),
+        folder.figure("task-loc_estimates"),
         folder.page,
         folder.settings,
         folder.report,
