@@ -353,6 +353,11 @@ def test_the_first_screen_names_study_version_and_who_is_ready(results):
     page = read(results / "group.html")
     assert page.headings[:2] == [("h1", "tiny study"), ("h2", "Who is ready")]
     assert f"bids_secondlevel {__version__}" in page.text
+    assert "bids_secondlevel BIDS_DIR OUTPUT_DIR group" in page.texts
+    said = (results / "logs" / "results.md").read_text().split("\n- ")[1:]
+    tests = [line.strip() for line in said]
+    assert len(tests) >= 2
+    assert all(page.texts.count(line) == 1 for line in tests)
     page = read(results / "sub-01.html")
     assert page.headings[1] == ("h2", "Verdict")
     assert "2 of 2 ROIs with vertices (left 3, right 2)" in page.text

@@ -7,6 +7,7 @@ from pictures import groups, is_linear, marks, parse, texts
 from scipy import stats
 
 from bids_secondlevel.core.rows import frame_of_cells
+from bids_secondlevel.reports.charts.style import Appearance
 from bids_secondlevel.reports.charts.sweep import draw_sweep
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
 
@@ -132,6 +133,28 @@ def test_many_contrasts_become_several_charts():
     charts = draw(study(n=1, contrasts=contrasts), {})
     assert len({chart.name for chart in charts}) == len(charts) == 2
     assert [t for c in charts for t in texts(c) if t.startswith("contrast")] == contrasts
+
+
+def test_groups_have_panels_of_their_own_with_their_means():
+    rows = study(n=6, rois=("UL",), varied=("threshold",))
+    of = {f"sub-{p:02}": "ab"[p % 2] for p in range(5)}  # the last is in no group
+    cells = {name: [getattr(row, name) for row in rows] for name in SWEEP_COLUMNS}
+    (chart,) = draw_sweep(frame_of_cells(cells, SWEEP_COLUMNS), {}, Appearance(groups=of))
+    assert {"attend, a (n = 3)", "attend, b (n = 2)"} <= set(texts(chart))
+    first, second, _ = marks(chart, "curve")
+    for drawn, group in ((first, "a"), (second, "b")):
+        means = [
+            np.mean(
+                [
+                    row.estimate
+                    for row in rows
+                    if (row.hemi, row.value) == ("both", value)
+                    and of.get(row.participant_id) == group
+                ]
+            )
+            for value in STEPS["threshold"]
+        ]
+        assert is_linear(drawn[:, 1], means)
 
 
 def test_without_a_number_there_is_no_chart():
