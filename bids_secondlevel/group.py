@@ -115,7 +115,7 @@ def analyse(
     about: ParticipantsTable,
     settings: Settings,
 ) -> GroupResults:
-    """Put all participants into one table, and test across them.
+    """Combine all participants in one table, and test across them.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def analyse(
     gaps
         Participants without tables, by label, and why.
     about
-        What ``participants.tsv`` says.
+        Content of ``participants.tsv``.
     """
     # The same rows for all: an estimate, or why it is missing.
     everyone: dict[str, Status] = {**dict.fromkeys(tables.files, "missing_map"), **gaps}
@@ -138,17 +138,17 @@ def analyse(
     dependences = [of for of in dependent_contrasts(testable) if not of.is_balanced]
     comparisons = paired_tests(estimates, inference, dependences, groups)
 
-    # What was planned, of anything that was measured; and factors together.
+    # Planned contrasts, then analyses of variance.
     anything = replace(settings, task_label=(), contrasts=(), roi_contrasts=())
     whole = gather(tables.estimates, paths, everyone, anything) if settings.planned else estimates
     of_planned = planned_estimates(settings.planned, whole)
     planned = planned_tests(settings.planned, whole, inference, groups)
     anova = analyses_of_variance(estimates, settings.anova or (), groups)
 
-    # How well the estimates of several sessions, or of the runs of one, agree.
+    # The agreement of estimates over sessions, or over runs.
     agreement = reliability(estimates, read_runs(tables.files, estimates))
 
-    # Where in the visual field there are responses.
+    # Responses by position in the visual field.
     over = over_contrasts(settings.planned)
     fields = read_visual_fields(tables.files, anything if over else settings)
     try:
@@ -217,7 +217,7 @@ def run(settings: Settings, jobs: ParticipantJobs) -> int:
     Raises
     ------
     SecondLevelError
-        If there is nothing to test, or tables contradict each other.
+        If there are no estimates to test, or tables contradict each other.
     """
     description = check_bids_dir(settings)
     check_output_dir(settings)
@@ -260,7 +260,8 @@ def run(settings: Settings, jobs: ParticipantJobs) -> int:
     tell_participants(results)
     if results.estimates["estimate"].isna().all():
         raise InputMissingError(
-            "No participant has a single estimate; the statuses in group_estimates.tsv say why."
+            "All estimates of all participants are missing. The reasons are in the column status "
+            "of group_estimates.tsv."
         )
     is_missing = settings.participant_label and "missing_participant" in (
         participants.absent.values()
@@ -345,7 +346,7 @@ def _report(
     except OutputError:
         raise
     except Exception as error:
-        LOG.error("The numbers are written, the page is not (%s: %s).", type(error).__name__, error)
+        LOG.error("The tables are written, the page is not (%s: %s).", type(error).__name__, error)
         LOG.debug("", exc_info=True)
         return False
     return True
@@ -403,7 +404,7 @@ def check_model(model: str, settings: Settings) -> None:
     Raises
     ------
     SecondLevelError
-        If it cannot be read, or names a column that is not there.
+        If it cannot be read, or has a column that does not exist.
     """
     if is_stats_model(model):
         _specified(model)
@@ -419,7 +420,7 @@ def fit_model(model: str, group: GroupResults, settings: Settings) -> ModelResul
     Raises
     ------
     SecondLevelError
-        If the model cannot be read, or does not fit what there is.
+        If the model cannot be read, or does not fit the data.
     """
     participants = read_participants(settings.bids_dir)
     if is_stats_model(model):

@@ -158,13 +158,13 @@ def process_participant(label: str, study: Study) -> Outcome:
     Returns
     -------
     Outcome
-        Failures that leave some numbers to be had are in it, and in the status of the rows.
-        Nothing is done for a participant whose results were made from the same before.
+        Errors that affect only some estimates are in it, and in the status of the rows. A
+        participant with results that are up to date is skipped.
 
     Raises
     ------
     SecondLevelError
-        If nothing could be decided or written for this participant.
+        If no files could be chosen or written for this participant.
     """
     chosen, settings = choose(label, study), study.settings
     plan = chosen.plan
@@ -202,7 +202,7 @@ def process_participant(label: str, study: Study) -> Outcome:
         problem = traceback.format_exc() if settings.verbose else f"{type(error).__name__}: {error}"
         return replace(
             outcome,
-            errors=(*outcome.errors, f"the numbers are written, the page is not ({problem})"),
+            errors=(*outcome.errors, f"the tables are written, the page is not ({problem})"),
             exit_code=outcome.exit_code or getattr(error, "exit_code", SOME_PARTICIPANT_FAILED),
         )
     if outcome.exit_code == DONE:

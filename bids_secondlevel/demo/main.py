@@ -32,7 +32,7 @@ _LARGEST_SHOWN = 16.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo with some arguments, by default those of the process; give its exit code."""
+    """Run the demo with some arguments (default: those of the process); return its exit code."""
     try:
         return simulate_and_analyse(_parse(argv))
     except SystemExit as stop:  # argparse: --help and --version end with 0
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def simulate_and_analyse(folder: Path) -> int:
-    """Simulate the study in ``bids/``, analyse it to ``derivatives/``, and show the result.
+    """Simulate the study in ``bids/``, write its analysis to ``derivatives/``, show the result.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def simulate_and_analyse(folder: Path) -> int:
     Raises
     ------
     OutputError
-        If the folder holds anything but an earlier demo, or cannot be written.
+        If the folder has other content than an earlier demo, or cannot be written.
     """
     check_folder(folder)
     bids_dir, output_dir = folder / "bids", folder / "derivatives"
@@ -78,7 +78,7 @@ def simulate_and_analyse(folder: Path) -> int:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a folder is new, empty, or holds an earlier demo.
+    """Check that a folder is new or empty, or has an earlier demo.
 
     Raises
     ------
@@ -99,12 +99,12 @@ def check_folder(folder: Path) -> None:
         name = None
     if name != NAME:
         raise OutputError(
-            f"{folder}: is not empty and holds no earlier demo. Choose a new or empty folder."
+            f"{folder}: is not empty and has no earlier demo. Choose a new or empty folder."
         )
 
 
 def result_text(output_dir: Path) -> str:
-    """Put what the group level found beside what was planted."""
+    """Compare the results of the group level with the planted effects."""
     import pandas as pd
 
     path = output_dir / "group_statistics.tsv"
@@ -115,8 +115,8 @@ def result_text(output_dir: Path) -> str:
         "",
         f"Effect of attention (attendMinusIgnore) in V1: mean of {found['n'].max()} participants, "
         "both hemispheres,",
-        "in percent signal change. The participants' own effects were planted with a standard",
-        f"deviation of {BETWEEN_SD:g} around the planted mean, so that they average to it exactly.",
+        "in percent signal change. The effects of single participants were planted with a standard",
+        f"deviation of {BETWEEN_SD:g} around the planted mean, which is exactly their average.",
         "",
         "ROI   planted   estimated   95 % CI",
     ]
@@ -175,18 +175,18 @@ def _field_lines(path: Path) -> list[str]:
 def _parse(argv: Sequence[str] | None) -> Path:
     parser = argparse.ArgumentParser(
         prog="bids_secondlevel-demo",
-        description="Simulate a small study whose answer is known, run both levels of "
-        "bids_secondlevel on it, and show what they found. Takes less than a minute and needs "
-        "no network.",
-        epilog="Exit codes: 0 done; 64 usage; 73 DIR cannot be written or holds something else; "
-        "else that of the level that failed.",
+        description="Simulate a small study with known effects, run both levels of "
+        "bids_secondlevel on it, and show the results beside the known effects. This takes about a "
+        "minute and needs no network.",
+        epilog="Exit codes: 0 done; 64 usage; 73 DIR cannot be written or has other content; "
+        "otherwise the exit code of the level that failed.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "folder",
         type=Path,
         metavar="DIR",
-        help="new or empty folder, or that of an earlier demo, which is written again",
+        help="new or empty folder, or the folder of an earlier demo, which is overwritten",
     )
     folder: Path = parser.parse_args(argv).folder
     return folder.absolute()  # the printed paths can then be used in any folder

@@ -26,7 +26,7 @@ PERIPHERY = (22.0, -70.0, 7.0)
 
 @dataclass(frozen=True, eq=False)
 class PrfMaps:
-    """Where the population receptive field (pRF) of each vertex lies: (n_vertices,) arrays."""
+    """Position of the population receptive field (pRF) of each vertex: (n_vertices,) arrays."""
 
     visual_area: NDArray[np.int32]
     """1 V1, 2 V2, 3 V3, 0 none; the other maps are 0 outside these areas."""
@@ -129,7 +129,7 @@ class WedgeDipole:
 
 
 def prf_size(area: Array, eccentricity: Array) -> Array:
-    """Give the standard deviation of a Gaussian pRF, in degrees.
+    """Return the standard deviation of a Gaussian pRF, in degrees.
 
     It grows with eccentricity (degrees), and from V1 to V3.
 
@@ -182,7 +182,7 @@ def flatten_occipital_cortex(sphere: Array, white: Array, hemisphere: Hemisphere
 def responds_to(
     quadrant: Quadrant, maps: PrfMaps, hemisphere: Hemisphere, limit: float = 5.0
 ) -> Mask:
-    """Find the vertices whose pRF centre lies in a quadrant of the visual field.
+    """Find the vertices with a pRF centre in a quadrant of the visual field.
 
     Each hemisphere sees the contralateral half of it. `limit` is the eccentricity in degrees up
     to which there is a stimulus.
@@ -205,7 +205,7 @@ def simulated_response(
     hemisphere: Hemisphere,
     limit: float = 5.0,
 ) -> Array:
-    """Give each vertex the response of the quadrant that its pRF centre lies in.
+    """Compute the response of each vertex: that of the quadrant of its pRF centre.
 
     Parameters
     ----------
@@ -257,8 +257,8 @@ def participant_effects(
     """Draw each participant's effects around the planted ones.
 
     The draws are standardized: across the participants, the mean of each effect is the planted
-    one and its standard deviation is `sd` exactly. So the truth about this very sample is known,
-    and a wrong result cannot be put down to an odd sample.
+    one and its standard deviation is `sd` exactly. The true values of this sample are therefore
+    known, and a wrong result cannot be explained by the sample.
 
     Parameters
     ----------

@@ -194,7 +194,7 @@ def flatten_fsaverage() -> Bilateral[Array]:
 
 
 def amplitudes(task: Task, effects: Mapping[Quadrant, float]) -> dict[Quadrant, list[float]]:
-    """Say how strongly the cortex that sees a quadrant responds to each condition of a task.
+    """Return the response of the cortex of each quadrant to each condition of a task.
 
     All participants respond to the localizer alike, and differ in their effects of attention on
     the main task; all of it in percent signal change.
@@ -273,7 +273,7 @@ def simulate_participant(bids_dir: Path, participant: Participant, flat: Bilater
 
 
 def write_study(bids_dir: Path, participants: Sequence[Participant]) -> None:
-    """Write what belongs to the datasets as a whole.
+    """Write the files of the datasets as a whole.
 
     Raises
     ------

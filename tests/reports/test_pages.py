@@ -262,7 +262,7 @@ def test_a_page_that_cannot_be_written_costs_no_number(group_study, output, capl
     common = [str(group_study.root), str(output)]
     labels = ["--participant-label", "02", "03"]
     assert main([*common, "participant", "--n-procs", "1", *labels]) == 1
-    assert "the numbers are written, the page is not" in caplog.text
+    assert "the tables are written, the page is not" in caplog.text
     assert len(list(output.glob("sub-02/func/*_desc-roi_estimates.tsv"))) == 1
     assert (output / "sub-03.html").is_file()
     assert main([*common, "group"]) == 73

@@ -246,7 +246,7 @@ def test_a_picture_that_cannot_be_written_costs_no_number(inflated, output, capl
     (output / "sub-01" / "func" / f"sub-01_space-fsnative_{ESTIMATES}.tsv").unlink()
     assert level(inflated, output) == 73
     assert estimates(output)["main", "attend", "left", "L"]["estimate"] == "11.5"
-    assert "sub-01: the numbers are written, the page is not (OutputError: " in caplog.text
+    assert "sub-01: the tables are written, the page is not (OutputError: " in caplog.text
     assert CORTEX in caplog.text
 
 

@@ -87,7 +87,7 @@ def test_a_page_that_does_not_fit_costs_no_number(study, tmp_path, whole):
     output = tmp_path / "out"
     finished = run_prepared(limited(30_000), study.root, output, *PARTICIPANT)
     assert finished.returncode == 73, finished.stderr
-    assert "the numbers are written, the page is not" in finished.stderr
+    assert "the tables are written, the page is not" in finished.stderr
     assert not (output / "sub-01.html").exists()
     there = contents(output)
     assert not any(name.endswith(".part") for name in there)
