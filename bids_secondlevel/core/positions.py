@@ -32,7 +32,7 @@ class Position:
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.isprintable() or self.name in (OWN, "n/a"):
             raise UsageError(
-                f"name = {self.name!r}; expected a name other than {OWN!r}, which stands for the "
+                f"name = {self.name!r}; expected a name other than {OWN!r}, which means the "
                 "position of each contrast in relative-to."
             )
         if not (isfinite(self.eccentricity) and 0 < self.eccentricity <= 180):

@@ -224,7 +224,7 @@ def _nobody(pattern: Pattern, found: dict[str, Match], participants: Sequence[st
             f"{pattern.heading}: the files that match {text!r} belong to participants that are not "
             f"in this dataset ({', '.join(f'sub-{label}' for label in list(found)[:5])}; the first "
             f"is {first.path}). The participants are "
-            f"{', '.join(f'sub-{label}' for label in participants[:5]) or 'nobody'}"
+            f"{', '.join(f'sub-{label}' for label in participants[:5]) or 'none'}"
             f"{', ...' if len(participants) > 5 else ''}. Write the text before and after the "
             "label into the pattern, such as sess{subject}; or add an entry with "
             'subject = "..." for each participant.'

@@ -274,8 +274,8 @@ def _describe_inference(results: GroupResults) -> MethodsText:
     if n_flips:
         cited.append("nichols2002")
         tests.append(
-            "In addition, the signs of participants were flipped (all flips where there are no "
-            f"more than {n_flips}, otherwise {n_flips} random ones), and p values were corrected "
+            "In addition, the signs of participants were flipped (all possible flips if there are "
+            f"at most {n_flips}, otherwise {n_flips} random ones), and p values were corrected "
             "for the familywise error by the distribution of the largest |t| "
             f"({_cite('nichols2002')})."
         )

@@ -82,7 +82,7 @@ FIELD_TEST_COLUMNS: Schema = {
         name: TEST_COLUMNS[name]
         for name in ("n", "mean", "sd", "sem", "ci95_low", "ci95_high", "t", "df", "p")
     },
-    "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a where there is no t"),
+    "df": Column(float, "degrees of freedom: n - 1, or Welch's; n/a without t"),
     "p_fwe": replace(
         TEST_COLUMNS["p_fwe"],
         description="p value by sign flips, corrected by the largest |t| for the bins of a profile "

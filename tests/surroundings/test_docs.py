@@ -1,5 +1,6 @@
 """The documentation says what the program does: options, columns, messages, commands."""
 
+import ast
 import inspect
 import re
 import shlex
@@ -190,6 +191,28 @@ def test_every_exit_code_and_status_is_explained():
     terms = " ".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))
     for status in STATUSES:
         assert f"`{status}`" in terms
+
+
+def test_texts_of_the_program_avoid_the_habits_that_contributing_names():
+    """Messages, help, columns and captions: every text but docstrings."""
+    hard = re.compile(
+        r"\bhangs? on\b|\b(could|can|cannot) be had\b|\bso that\b|\bwhere there (is|are)\b|"
+        r"\b(stands?|stood) (for|in|on)\b|\b(is|are) carried\b|\bNamed (is|are)\b|"
+        r"(?<![Tt]here )\b(is|are|was|were) no (?!longer|more)\w"
+    )
+    found = []
+    for module in MODULES:
+        tree = ast.parse((generated.PACKAGE / f"{module.replace('.', '/')}.py").read_text())
+        statements = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+        found += [
+            (module, node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in statements
+            and hard.search(node.value)
+        ]
+    assert found == []
 
 
 def test_messages_are_found_where_the_program_gives_them():
