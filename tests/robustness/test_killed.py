@@ -19,6 +19,14 @@ STUBBORN = Path(__file__).with_name("stubborn.py")
 CODES = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130}
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Let programs be interrupted also if these tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def whole(folder):
     """Files by name, without those that were being written."""
     return {name: text for name, text in contents(folder).items() if not name.endswith(".part")}
