@@ -368,7 +368,7 @@ def test_a_wrong_value_is_told_with_file_key_and_what_was_expected(read, tmp_pat
 
 
 def test_a_config_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UsageError, match=r"--config .*nothing\.toml: there is no such file"):
+    with pytest.raises(UsageError, match=r"--config .*nothing\.toml: this file does not exist"):
         parse([*POSITIONALS, "--config", str(tmp_path / "nothing.toml")])
 
 
