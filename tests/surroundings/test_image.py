@@ -26,11 +26,11 @@ NOBODY = "1234:1234"  # a user whom the image does not know
 def engine_command():
     given = os.environ.get("CONTAINER_ENGINE")
     commands = [shlex.split(given)] if given else [["docker"], ["podman"]]
-    for command in commands:
-        if shutil.which(command[0]):
-            asked = [*command, "image", "inspect", IMAGE]
-            if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
-                return command
+    for name, *options in commands:
+        path = shutil.which(name)
+        asked = [path, *options, "image", "inspect", IMAGE]
+        if path and subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+            return [path, *options]
     return None
 
 
