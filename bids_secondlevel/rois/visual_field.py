@@ -18,7 +18,7 @@ from bids_secondlevel.core.files import Contrast, Plan
 from bids_secondlevel.core.hemispheres import POOLS, Bilateral, Hemisphere, main_rows
 from bids_secondlevel.core.positions import OWN
 from bids_secondlevel.core.roi_rule import VISUAL_AREAS, SummaryKind, area_name
-from bids_secondlevel.core.rows import KEY_COLUMNS, MISSING, Column, Schema, grouped, stacked
+from bids_secondlevel.core.rows import KEY_COLUMNS, MISSING, Column, Schema, stacked
 from bids_secondlevel.core.values import Absent, Array, Mask, Retinotopy
 from bids_secondlevel.core.visual_field import (
     FieldBins,
@@ -157,8 +157,9 @@ class VisualField:
     """Positions of the vertices of the chosen visual areas in the visual field."""
 
     rows: "pd.DataFrame"
-    """The bins of each area and hemisphere, with their numbers of vertices; the index is the
-    position of a bin."""
+    """The bins of each area and hemisphere, with their numbers of vertices."""
+    parts: tuple[tuple[str, str, NDArray[np.intp]], ...]
+    """Area, hemisphere and places of the bins, of rows that follow each other."""
     n_bins: int
     lacks_positions: bool
     """Whether positions were given, but polar angles are missing."""
@@ -174,12 +175,10 @@ def locate_in_field(cortex: Bilateral[Cortex], plan: Plan) -> VisualField:
     VisualField
         Without rows if no profiles were asked for, or if there is no retinotopy.
     """
-    import pandas as pd
-
     known = [half.retinotopy for half in cortex if isinstance(half.retinotopy, Retinotopy)]
     if plan.visual_field is None or not known:
         nothing = stacked((), VISUAL_FIELD_COLUMNS)
-        return VisualField(rows=nothing, n_bins=0, lacks_positions=False, areas={})
+        return VisualField(rows=nothing, parts=(), n_bins=0, lacks_positions=False, areas={})
     names = dict.fromkeys(name for roi in plan.rois for name in roi.rule.visual_areas)
     masks = {name: cortex.map(partial(_mask, name=name)) for name in names}
     largest = max(_largest(cortex, of_area) for of_area in masks.values())
@@ -194,7 +193,10 @@ def locate_in_field(cortex: Bilateral[Cortex], plan: Plan) -> VisualField:
         has_sizes=has_angles and any(of.sigma is not None for of in known),
     )
     bins = _bins(edges, asked)
-    tables, areas = [], {}
+    profile = bins["profile"].to_numpy()
+    is_field = profile == "receptive_field"
+    may_be_left_out = is_field | (profile == "cell")
+    main, parts, counts, areas = main_rows(plan.hemi), [], [], {}
     for name, of_area in masks.items():
         label = area_name(name)
         area = areas[label] = Bilateral(
@@ -203,13 +205,20 @@ def locate_in_field(cortex: Bilateral[Cortex], plan: Plan) -> VisualField:
         )
         for hemi in plan.hemi:
             n_vertices = np.sum([_counts(area[side], len(bins)) for side in POOLS[hemi]], axis=0)
-            of_rows = bins.assign(area=label, hemi=hemi, n_vertices=n_vertices)
-            is_field = bins["profile"] == "receptive_field"
-            is_used = (n_vertices > 0) | ~(is_field | (bins["profile"] == "cell"))
-            is_main = hemi in main_rows(plan.hemi)  # others would make the table much longer
-            tables.append(of_rows[is_used & (is_main | ~is_field)])
+            is_used = (n_vertices > 0) | ~may_be_left_out
+            if hemi not in main:  # they would make the table much longer
+                is_used &= ~is_field
+            parts.append((label, hemi, np.flatnonzero(is_used)))
+            counts.append(n_vertices[is_used])
+    lengths = [len(places) for *_, places in parts]
+    rows = bins.iloc[np.concatenate([places for *_, places in parts])].assign(
+        area=np.repeat([label for label, *_ in parts], lengths),
+        hemi=np.repeat([hemi for _, hemi, _ in parts], lengths),
+        n_vertices=np.concatenate(counts),
+    )
     return VisualField(
-        rows=pd.concat(tables),
+        rows=rows.astype({"area": "str", "hemi": "str"}).reset_index(drop=True),
+        parts=tuple(parts),
         n_bins=len(bins),
         lacks_positions=not has_angles and bool(plan.visual_field.positions),
         areas=areas,
@@ -242,8 +251,8 @@ def measure_in_field(
         for name, area in field.areas.items()
     }
     pooled = [
-        np.sum([sums[area][side] for side in POOLS[hemi]], axis=0)[:, rows.index]
-        for (area, hemi), rows in grouped(field.rows, "area", "hemi")
+        np.sum([sums[area][side] for side in POOLS[hemi]], axis=0)[:, places]
+        for area, hemi, places in field.parts
     ]
     total, weight, n_finite = np.concatenate(pooled, axis=1)
     with np.errstate(invalid="ignore"):
