@@ -506,7 +506,7 @@ def test_the_group_has_tests_of_every_bin_as_long_as_there_are_profiles(tmp_path
     bins = ("--eccentricity-bins", 0, 1, 3)
     run_here(root, out, "participant", *options, "--participant-label", "02", *bins)
     done = run_here(root, out, "group", "--no-report")
-    assert "other bins of eccentricity than others" in done.stderr
+    assert "have different bins of eccentricity" in done.stderr
     assert not list(out.glob("group_visualfield*"))
 
 

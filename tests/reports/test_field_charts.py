@@ -228,7 +228,7 @@ def test_a_disc_for_each_contrast_with_its_extremes_in_words():
     assert {"attend", "ignore"} <= set(texts(chart))
     assert len(groups(chart, "limit")) == len(groups(chart, "covered")) == 2
     assert chart.name == "task-main_space-fsnative_label-V1_stat-effect_field"
-    assert "limits of the ROIs" in chart.caption
+    assert "range of the ROIs" in chart.caption
     assert "p_fwe" not in chart.caption
     of = rows[(rows["contrast"] == "attend") & (rows["hemi"] == "both")]
     assert not chart.folded
@@ -291,7 +291,7 @@ def test_what_has_no_number_is_not_drawn():
     rows.loc[rows["contrast"] == "ignore", "estimate"] = NAN
     for chart in (*draw_discs(rows, {}), *draw_profiles(rows, {})):
         assert "ignore" not in texts(chart)
-        assert "limits of the ROIs" not in chart.caption
+        assert "range of the ROIs" not in chart.caption
     nothing = rows.assign(estimate=NAN)
     assert draw_discs(nothing, V1) == draw_profiles(nothing, V1) == []
     gap = study()

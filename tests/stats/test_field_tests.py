@@ -165,7 +165,7 @@ def test_who_is_excluded_is_so_in_every_bin_and_difference():
 def test_bins_of_two_kinds_are_refused():
     other = rows_of("2", np.ones(9))
     other["eccentricity_low"] = other["eccentricity_low"].replace(1.0, 0.9)
-    with pytest.raises(DataError, match="other bins of eccentricity"):
+    with pytest.raises(DataError, match="different bins of eccentricity"):
         across([rows_of("1", np.ones(9)), other])
 
 
