@@ -194,7 +194,7 @@ def draw_contralateral(
         "participant with estimates in both; the mean and its 95 % confidence interval are beside "
         "them, as in group_comparisons.tsv. ROIs with less than 10 % in one of the hemispheres "
         "(minor_hemisphere) are excluded. The contralateral hemisphere is the one that contains "
-        f"most of the ROI (median laterality index beyond {LATERALISED} ), unless the polar angles "
+        f"most of the ROI (median laterality index beyond {LATERALISED}), unless the polar angles "
         f"of most participants are on the other side of the visual field: {', '.join(told)}.",
     )
 
