@@ -35,7 +35,10 @@ _SHAPES = {
     "folded": "Folded surfaces, as no inflated surface was found",
 }
 
-_SCRIPTS = ("twgl.js", "numbers.js", "surface.js", "controls.js")
+_SCRIPTS = (
+    *("twgl.js", "numbers.js", "surface.js"),
+    *("paint.js", "view.js", "panels.js", "explore.js"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
