@@ -106,10 +106,11 @@ def test_every_participant_with_a_number_is_a_point_where_it_belongs(n, n_rois, 
         for row in rows:
             title = row.estimate is not None and f"{row.participant_id}: {row.estimate:.3g}"
             if title in left:  # of two that are written alike, the first is the first ROI's
-                where.append(points[said.index(title), 1])
+                place = left.index(title)
+                where.append(points[place, 1])
                 values.append(row.estimate)
-                left.remove(title)
-        assert not left
+                left[place] = None
+        assert not any(left)
     assert len(values) == sum(row.estimate is not None for row in rows)
     means = [row.mean for row in statistics]
     limits = [
