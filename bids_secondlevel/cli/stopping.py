@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PATIENCE = 0.5
+PATIENCE = 0.3
 """Seconds that a worker has to remove a file that it was writing."""
 
 _SOON = 0.01
