@@ -128,6 +128,7 @@ def photograph(picture: Picture, style: str, file: Path) -> None:
         width, height = picture.size
         command = [
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *("--run-all-compositor-stages-before-draw", "--virtual-time-budget=2000"),
             f"--user-data-dir={folder}/profile",
             f"--force-device-scale-factor={_SCALE}",
             f"--window-size={width},{height}",
