@@ -29,8 +29,9 @@ def test_shapes_and_pixels_are_where_they_were_drawn():
     drawing.line([(1.3, 0.8), (1.9, 0.8)], "#0000ff", 7.2)
     corners = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
     drawing.pixels(png(corners), 1.4, 0.1, 0.4, 0.4)
-    drawing.outline("edge", np.array([[0.0, 0.0], [0.0, 0.4]]), (0.7, 0.3), "#ff0000", 7.2)
-    drawing.outline("edge", np.array([[0.0, 0.0], [0.0, 0.4]]), (0.1, 0.5), "#0000ff", 7.2)
+    drawing.define("edge", np.array([[0.0, 0.0], [0.0, 0.4]]))
+    drawing.outline("edge", (0.7, 0.3), "#ff0000", 7.2)
+    drawing.outline("edge", (0.1, 0.5), "#0000ff", 7.2)
     picture = pixels(drawing.encode("title"))
     assert picture.shape[:2] == (300, 600)
     expected = {
