@@ -278,7 +278,11 @@ def _masks(
                 _resampled(folder.mask(side, label, desc, task), side, plan, cortex[side], n)
                 for side in HEMISPHERES
             ]
-        except (DataError, InputMissingError) as error:
+        except InputMissingError:
+            why = f"{folder.folders[0]}: has no masks of ROIs that could not be defined."
+            lost.setdefault(why, []).append(label)
+            continue
+        except DataError as error:
             lost.setdefault(str(error), []).append(label)
             continue
         masks[name] = np.flatnonzero(np.concatenate(halves)).astype(np.int32)
