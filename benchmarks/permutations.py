@@ -18,7 +18,7 @@ LOOP_SHARE = 100
 
 
 def ours(values, n_flips):
-    from bids_secondlevel.stats.permutation import sign_flip_tests
+    from bids_secondlevel.stats.testing.permutation import sign_flip_tests
 
     sign_flip_tests(values, np.ones(values.shape[1], dtype=bool), n_flips)
 

@@ -89,7 +89,7 @@ from bids_secondlevel.stats.models.table import ModelResults, summarize_models
 from bids_secondlevel.stats.planned import as_estimates, planned_estimates, planned_tests
 from bids_secondlevel.stats.readiness import participants_table
 from bids_secondlevel.stats.reliability import reliability
-from bids_secondlevel.stats.tests import one_sample_tests, with_reasons
+from bids_secondlevel.stats.testing.one_sample import one_sample_tests, with_reasons
 from bids_secondlevel.stats.vertices import MAP_COLUMNS
 from bids_secondlevel.stats.visual_field import (
     field_tests,

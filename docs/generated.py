@@ -31,7 +31,7 @@ from bids_secondlevel.stats.planned import PLANNED_COLUMNS, PLANNED_ESTIMATE_COL
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
-from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
+from bids_secondlevel.stats.testing.one_sample import STATISTIC_COLUMNS
 from bids_secondlevel.stats.vertices import MAP_COLUMNS
 from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS
 

@@ -42,7 +42,7 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.results import definition_of
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.group_maps.analysis import ParticipantJobs
-from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.choice.maps import select_files
 from bids_secondlevel.inputs.datasets import (
     check_bids_dir,
     check_output_dir,

@@ -19,10 +19,10 @@ from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.spaces import OWN, spoken
 from bids_secondlevel.core.values import Absent
 from bids_secondlevel.core.words import counted
+from bids_secondlevel.inputs.choice.space import is_in
 from bids_secondlevel.inputs.described import Pattern
 from bids_secondlevel.inputs.patterns import Sought
 from bids_secondlevel.inputs.plan import same
-from bids_secondlevel.inputs.space_choice import is_in
 from bids_secondlevel.inputs.study import Chosen
 from bids_secondlevel.maps.reader import MapReader, localizer_gap, measured_gap
 from bids_secondlevel.maps.retinotopy import retinotopy_gap

@@ -33,7 +33,7 @@ from bids_secondlevel.maps.files import read_text
 from bids_secondlevel.outputs.group_maps import MapsFolder, check_group_labels
 from bids_secondlevel.outputs.names import GroupFolder, settings_of
 from bids_secondlevel.stats.groups import Groups
-from bids_secondlevel.stats.permutation import SignFlips
+from bids_secondlevel.stats.testing.permutation import SignFlips
 from bids_secondlevel.stats.vertices import (
     MAP_COLUMNS,
     Regroupings,

@@ -31,6 +31,7 @@ from bids_secondlevel.core.files import (
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.settings import FILTER_QUERIES
 from bids_secondlevel.core.spaces import OWN, surface_space
+from bids_secondlevel.inputs.choice.pooled import with_task_of_runs
 from bids_secondlevel.inputs.datasets import participant_folders, refuse_folder
 from bids_secondlevel.inputs.described import Pattern, described_files, uri_of
 from bids_secondlevel.inputs.names import (
@@ -59,7 +60,6 @@ from bids_secondlevel.inputs.names import (
 )
 from bids_secondlevel.inputs.near_misses import incomplete, near_miss
 from bids_secondlevel.inputs.patterns import NO_NAME
-from bids_secondlevel.inputs.pooled import with_task_of_runs
 from bids_secondlevel.inputs.spm import BETA_NAME, SPM_NAME, SpmMap, maps_of_spm
 from bids_secondlevel.maps.cifti import describe
 

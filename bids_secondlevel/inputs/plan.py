@@ -27,9 +27,9 @@ from bids_secondlevel.core.spaces import OWN, family, in_one_world, spoken
 from bids_secondlevel.core.variants import sweep_variants
 from bids_secondlevel.core.visual_field import FieldBins
 from bids_secondlevel.core.words import counted
+from bids_secondlevel.inputs.choice.space import SpaceChoice, choose_space, is_in
 from bids_secondlevel.inputs.datasets import holder_of
 from bids_secondlevel.inputs.names import area_volume, is_localizer, statistic_of
-from bids_secondlevel.inputs.space_choice import SpaceChoice, choose_space, is_in
 
 _NOTHING_TO_TURN = (
     "--explore: the maps are volumes, and there is no surface to turn. Only the other pages are "

@@ -12,8 +12,8 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.files import Dataset, MapKind, ParticipantFiles, ParticipantIndex, Plan
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.inputs.choose_maps import otherwise_combined, select_files
-from bids_secondlevel.inputs.choose_retinotopy import otherwise_sourced
+from bids_secondlevel.inputs.choice.maps import otherwise_combined, select_files
+from bids_secondlevel.inputs.choice.retinotopy import otherwise_sourced
 from bids_secondlevel.inputs.described import Pattern
 from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.near_misses import nearly_found

@@ -47,7 +47,6 @@ from bids_secondlevel.rois.runs import RUN_COLUMNS
 from bids_secondlevel.rois.sweep import SWEEP_COLUMNS
 from bids_secondlevel.rois.visual_field import VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats import comparisons, planned
-from bids_secondlevel.stats import tests as stats
 from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
@@ -55,7 +54,12 @@ from bids_secondlevel.stats.planned import PLANNED_COLUMNS, PLANNED_ESTIMATE_COL
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, participant_schema
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
-from bids_secondlevel.stats.tests import STATISTIC_COLUMNS, describe_flips, describe_tests
+from bids_secondlevel.stats.testing import one_sample as stats
+from bids_secondlevel.stats.testing.one_sample import (
+    STATISTIC_COLUMNS,
+    describe_flips,
+    describe_tests,
+)
 from bids_secondlevel.stats.vertices import MAP_COLUMNS
 from bids_secondlevel.stats.visual_field import FIELD_TEST_COLUMNS
 

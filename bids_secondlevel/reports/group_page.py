@@ -43,7 +43,7 @@ from bids_secondlevel.stats.planned import PLANNED_COLUMNS
 from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, VERDICTS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
-from bids_secondlevel.stats.tests import STATISTIC_COLUMNS
+from bids_secondlevel.stats.testing.one_sample import STATISTIC_COLUMNS
 from bids_secondlevel.stats.vertices import MAP_COLUMNS
 
 if TYPE_CHECKING:

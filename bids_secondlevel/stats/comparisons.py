@@ -14,7 +14,7 @@ from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, Column, Schema
 from bids_secondlevel.core.values import Mask
 from bids_secondlevel.stats.dependence import Dependence, why_not_compared
 from bids_secondlevel.stats.groups import Groups
-from bids_secondlevel.stats.tests import (
+from bids_secondlevel.stats.testing.one_sample import (
     GROUP_COLUMN,
     N_OF_GROUPS,
     REASONS,
@@ -29,7 +29,7 @@ from bids_secondlevel.stats.tests import (
     tests_of_groups,
     with_session_means,
 )
-from bids_secondlevel.stats.welch import welch_tests
+from bids_secondlevel.stats.testing.welch import welch_tests
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ import numpy as np
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.rows import CELL
 from bids_secondlevel.core.values import Array
-from bids_secondlevel.stats.tests import spread
+from bids_secondlevel.stats.testing.one_sample import spread
 
 if TYPE_CHECKING:
     import pandas as pd

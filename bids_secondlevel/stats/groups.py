@@ -8,7 +8,7 @@ import numpy as np
 from bids_secondlevel.core.errors import DataError, UsageError
 from bids_secondlevel.core.values import ParticipantsTable
 from bids_secondlevel.core.words import counted, listed
-from bids_secondlevel.stats.tests import Numbers
+from bids_secondlevel.stats.testing.one_sample import Numbers
 
 
 @dataclass(frozen=True, kw_only=True)

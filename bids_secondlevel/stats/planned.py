@@ -15,7 +15,7 @@ from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.rois.estimates import INDEPENDENCE
 from bids_secondlevel.stats.groups import Groups
 from bids_secondlevel.stats.models.observations import PLANNED
-from bids_secondlevel.stats.tests import (
+from bids_secondlevel.stats.testing.one_sample import (
     GROUP_COLUMN,
     N_OF_GROUPS,
     ROBUST_OF_GROUPS,
@@ -24,7 +24,7 @@ from bids_secondlevel.stats.tests import (
     Numbers,
     spread,
 )
-from bids_secondlevel.stats.welch import tests_and_differences
+from bids_secondlevel.stats.testing.welch import tests_and_differences
 
 if TYPE_CHECKING:
     import pandas as pd

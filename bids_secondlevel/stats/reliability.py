@@ -12,8 +12,8 @@ from bids_secondlevel.core.files import run_order
 from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Schema, frame_of_cells
 from bids_secondlevel.core.values import STATUSES, Array
 from bids_secondlevel.rois.estimates import INDEPENDENCE
-from bids_secondlevel.stats.scale import to_usual_size
-from bids_secondlevel.stats.tests import Numbers, places, spread
+from bids_secondlevel.stats.testing.one_sample import Numbers, places, spread
+from bids_secondlevel.stats.testing.scale import to_usual_size
 
 if TYPE_CHECKING:
     import pandas as pd

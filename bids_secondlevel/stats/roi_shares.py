@@ -58,7 +58,7 @@ def dice_with_others(masks: Mapping[str, Vertices], n_vertices: int) -> dict[str
     --------
     >>> masks = {"sub-01": np.array([0, 1]), "sub-02": np.array([1]), "sub-03": np.array([1, 2])}
     >>> {who: round(dice, 2) for who, dice in dice_with_others(masks, 4).items()}
-    {'sub-01': 0.5, 'sub-02': 0.5, 'sub-03': 0.67}
+    {'sub-01': 0.5, 'sub-02': 0.5, 'sub-03': 0.5}
     """
     n_others = len(masks) - 1
     if n_others < 1:

@@ -16,7 +16,7 @@ from bids_secondlevel.core.group_maps import MapTest, VertexTests
 from bids_secondlevel.core.hemispheres import HEMISPHERES
 from bids_secondlevel.core.rows import MISSING, Column, Schema
 from bids_secondlevel.core.values import Array, Mask
-from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, SignFlips, p_values
+from bids_secondlevel.stats.testing.permutation import SEED, SMALLEST_SAMPLE, SignFlips, p_values
 
 LEVEL = 0.05
 """Corrected p values below this are counted and drawn."""

@@ -18,7 +18,7 @@ from bids_secondlevel.core.values import Array, Mask, Status
 from bids_secondlevel.core.visual_field import ASYMMETRIES, asymmetries
 from bids_secondlevel.rois.visual_field import BIN, PROFILES, VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats.gather import select
-from bids_secondlevel.stats.tests import (
+from bids_secondlevel.stats.testing.one_sample import (
     GROUP_COLUMN,
     N_OF_GROUPS,
     REASONS,
@@ -28,7 +28,7 @@ from bids_secondlevel.stats.tests import (
     Numbers,
     untestable,
 )
-from bids_secondlevel.stats.welch import tests_and_differences
+from bids_secondlevel.stats.testing.welch import tests_and_differences
 
 if TYPE_CHECKING:
     import pandas as pd

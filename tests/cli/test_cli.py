@@ -91,7 +91,7 @@ def test_rules_that_cannot_be(capsys, options):
     ("options", "named"),
     [
         (["--no-such-option"], "--no-such-option"),
-        (["--participant-label", "../up"], "--participant-label: '../up'"),
+        (["--participant-label", "../up"], "--participant-label ../up: is not a label"),
         (["--visual-areas", "V9"], "V9"),
         (["--visual-areas", "V1", "v1"], "twice"),
         (["--eccentricity", "5", "1"], "--eccentricity"),
@@ -111,8 +111,8 @@ def test_usage_errors_name_the_option(capsys, options, named):
 
 def test_no_arguments_and_a_wrong_level(capsys):
     assert main([]) == 64
-    assert main(["bids", "out", "dataset"]) == 64
-    assert "invalid choice: 'dataset'" in capsys.readouterr().err
+    assert main(["bids", "out", "dataset"]) == 17
+    assert "'dataset' is not an analysis level" in capsys.readouterr().err
 
 
 def test_filters_of_an_unknown_query(tmp_path, capsys):

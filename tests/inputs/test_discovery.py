@@ -22,7 +22,7 @@ from bids_secondlevel.core.errors import (
 )
 from bids_secondlevel.core.files import Dataset
 from bids_secondlevel.core.settings import DerivativePath, Settings
-from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.choice.maps import select_files
 from bids_secondlevel.inputs.datasets import find_datasets, list_participants, select_participants
 from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.plan import make_plan

@@ -11,7 +11,7 @@ from study import describe
 
 from bids_secondlevel.core.errors import InputMissingError, UsageError
 from bids_secondlevel.core.settings import DerivativePath, Settings
-from bids_secondlevel.inputs.choose_maps import select_files
+from bids_secondlevel.inputs.choice.maps import select_files
 from bids_secondlevel.inputs.datasets import find_datasets, list_participants
 from bids_secondlevel.inputs.index import index_participant
 from bids_secondlevel.inputs.plan import make_plan

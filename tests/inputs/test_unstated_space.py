@@ -8,7 +8,7 @@ import pytest
 from study import describe
 
 from bids_secondlevel.core.files import SourceFile
-from bids_secondlevel.inputs.unstated_space import template_said
+from bids_secondlevel.inputs.choice.unstated_space import template_said
 
 NAME = "sub-01_task-loc_contrast-up_stat-z_statmap"
 

@@ -39,7 +39,7 @@ from study import (
 
 from bids_secondlevel.core.values import Mesh
 from bids_secondlevel.maps.meshes import by_interpolation, by_nearest, on_spheres
-from bids_secondlevel.stats.permutation import sign_flip_tests
+from bids_secondlevel.stats.testing.permutation import sign_flip_tests
 
 LABELS = [f"{number:02}" for number in range(1, 8)]
 N_OWN = 1500

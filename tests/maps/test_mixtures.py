@@ -152,10 +152,13 @@ class TestRuns:
             for run_label in runs:
                 effect(study, hemi, run_label)
         assert level(study, output) == 0
-        assert "the hemispheres have maps of different runs (L: 1, 2, 3; R: 1, 2)" in caplog.text
+        assert (
+            "the two hemispheres have maps of different runs (L: 1, 2, 3; R: 1, 2)" in caplog.text
+        )
         rows = estimates(output)
         n_runs = [rows[(*ATTEND, hemi)]["n_runs"] for hemi in ("L", "R", "both")]
         assert n_runs == ["3", "2", "n/a"]
+        assert "fewer runs than others of main\n" in caplog.text
 
     @pytest.mark.parametrize(
         "maps",

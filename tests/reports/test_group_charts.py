@@ -22,7 +22,7 @@ from bids_secondlevel.rois.quality import QualityRow
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.groups import Groups
 from bids_secondlevel.stats.planned import planned_estimates, planned_tests
-from bids_secondlevel.stats.tests import one_sample_tests
+from bids_secondlevel.stats.testing.one_sample import one_sample_tests
 
 HEMISPHERES = ("L", "R", "both")
 

@@ -9,7 +9,7 @@ from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.models.fit import Fit, f_test, fit_linear_model
 from bids_secondlevel.stats.models.table import ModelRow
-from bids_secondlevel.stats.tests import one_sample_tests
+from bids_secondlevel.stats.testing.one_sample import one_sample_tests
 
 N_STUDIES = 500
 ROW = ModelRow("a model", "mixed")

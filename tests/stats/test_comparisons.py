@@ -11,7 +11,7 @@ from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.dependence import dependent_contrasts
-from bids_secondlevel.stats.permutation import sign_flip_tests
+from bids_secondlevel.stats.testing.permutation import sign_flip_tests
 
 RANDOM = np.random.default_rng(0)
 ROIS = ("UL", "UR", "LL")

@@ -6,8 +6,12 @@ from r_references import STUDIES, estimates_of, read
 from scipy import integrate, stats
 
 from bids_secondlevel.core.inference import Inference
-from bids_secondlevel.stats.evidence import bayes_factors, detectable_effects, equivalence_tests
-from bids_secondlevel.stats.tests import one_sample_tests
+from bids_secondlevel.stats.testing.evidence import (
+    bayes_factors,
+    detectable_effects,
+    equivalence_tests,
+)
+from bids_secondlevel.stats.testing.one_sample import one_sample_tests
 
 INFERENCE = Inference(n_permutations=2**16, equivalence_bound=0.2)
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from nilearn.mass_univariate import permuted_ols
 from scipy import stats
 
-from bids_secondlevel.stats.permutation import SMALLEST_SAMPLE, sign_flip_tests
+from bids_secondlevel.stats.testing.permutation import SMALLEST_SAMPLE, sign_flip_tests
 
 
 def by_hand(values, in_family):

@@ -18,7 +18,7 @@ from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.groups import groups_of
 from bids_secondlevel.stats.models.by_formula import fit_formula
 from bids_secondlevel.stats.planned import as_estimates, planned_estimates, planned_tests
-from bids_secondlevel.stats.tests import one_sample_tests
+from bids_secondlevel.stats.testing.one_sample import one_sample_tests
 
 BOUND = Inference(equivalence_bound=0.2)
 DESCRIBED = ("n", "mean", "sd", "t", "df", "p", "ci95_low", "ci95_high")

@@ -10,8 +10,8 @@ from scipy import stats
 from bids_secondlevel.core.inference import Inference
 from bids_secondlevel.stats.comparisons import paired_tests
 from bids_secondlevel.stats.groups import Groups
-from bids_secondlevel.stats.robust_tests import robust_comparisons, robust_tests
-from bids_secondlevel.stats.tests import one_sample_tests
+from bids_secondlevel.stats.testing.one_sample import one_sample_tests
+from bids_secondlevel.stats.testing.robust import robust_comparisons, robust_tests
 
 
 @pytest.mark.parametrize("n", [3, 6, 12, 30, 50])

@@ -11,14 +11,14 @@ from statsmodels.stats.multitest import multipletests
 from bids_secondlevel.core.inference import Inference
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.rois.estimates import EstimateRow
-from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family
-from bids_secondlevel.stats.permutation import sign_flip_tests
-from bids_secondlevel.stats.tests import (
+from bids_secondlevel.stats.testing.corrections import benjamini_hochberg, by_family
+from bids_secondlevel.stats.testing.one_sample import (
     cohens_d,
     hedges_correction,
     one_sample_tests,
     with_reasons,
 )
+from bids_secondlevel.stats.testing.permutation import sign_flip_tests
 
 LIMITS = ("", "_ci95_low", "_ci95_high")
 

@@ -10,7 +10,7 @@ from nilearn.mass_univariate import permuted_ols
 from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
 from scipy import stats
 
-from bids_secondlevel.stats.permutation import sign_flip_tests
+from bids_secondlevel.stats.testing.permutation import sign_flip_tests
 from bids_secondlevel.stats.vertices import vertex_comparisons, vertex_tests
 
 TIES = 1 - 1e-9

@@ -57,7 +57,7 @@ def rounded(values: Array, exact: Mask) -> Array:
     Examples
     --------
     >>> rounded(np.array([0.123456789, 0.123456789]), np.array([True, False]))
-    array([0.12345679, 0.12353516])
+    array([0.12345679, 0.12341309])
     """
     bits = {4: np.uint32, 8: np.uint64}[values.itemsize]
     kept = {4: 14, 8: 43}[values.itemsize]  # bits of the mantissa that become 0

@@ -16,8 +16,8 @@ from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.words import counted
 from bids_secondlevel.stats.models.robust import ClusterRobust, cluster_robust
 from bids_secondlevel.stats.models.table import FitKind, ModelRow
-from bids_secondlevel.stats.scale import from_usual_size, to_usual_size
-from bids_secondlevel.stats.tests import noncentralities
+from bids_secondlevel.stats.testing.one_sample import noncentralities
+from bids_secondlevel.stats.testing.scale import from_usual_size, to_usual_size
 
 _ROWS = 10_000
 """Rows of a design that are taken at a time."""

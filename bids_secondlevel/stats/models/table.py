@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bids_secondlevel.core.rows import CELL, MISSING, column, columns
-from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family, holm
+from bids_secondlevel.stats.testing.corrections import benjamini_hochberg, by_family, holm
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -39,11 +39,11 @@ from bids_secondlevel.core.roi_rule import RunWeights
 from bids_secondlevel.core.spaces import OWN
 from bids_secondlevel.core.values import NEVER_NEGATIVE
 from bids_secondlevel.core.words import in_words
-from bids_secondlevel.inputs.choose_retinotopy import choose_retinotopy
+from bids_secondlevel.inputs.choice.retinotopy import choose_retinotopy
+from bids_secondlevel.inputs.choice.space import is_in
 from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.inputs.names import is_pooled, session_of_surface
 from bids_secondlevel.inputs.plan import is_measured, same, sessions_of, tie
-from bids_secondlevel.inputs.space_choice import is_in
 from bids_secondlevel.maps.cifti import describe
 
 # Kinds of surfaces, the best first: for measuring areas, and for drawing or shading.

@@ -17,7 +17,9 @@ from bids_secondlevel.core.files import (
 )
 from bids_secondlevel.core.hemispheres import HEMISPHERES, Hemisphere
 from bids_secondlevel.core.spaces import OWN, family, in_one_world, is_template
-from bids_secondlevel.inputs.copies import Relation, relation
+from bids_secondlevel.inputs.choice.copies import Relation, relation
+from bids_secondlevel.inputs.choice.space import is_in
+from bids_secondlevel.inputs.choice.unstated_space import template_said
 from bids_secondlevel.inputs.datasets import real_path
 from bids_secondlevel.inputs.plan import (
     filtered_out,
@@ -27,8 +29,6 @@ from bids_secondlevel.inputs.plan import (
     same,
     tie,
 )
-from bids_secondlevel.inputs.space_choice import is_in
-from bids_secondlevel.inputs.unstated_space import template_said
 
 # If a folder has one map in several formats, the first of these is read.
 _EXTENSIONS = (

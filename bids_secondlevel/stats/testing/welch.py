@@ -8,10 +8,13 @@ import numpy as np
 from bids_secondlevel.core.inference import Inference
 from bids_secondlevel.core.rows import MISSING
 from bids_secondlevel.core.values import Array
-from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family, holm
-from bids_secondlevel.stats.evidence import bayes_factors, detectable_effects, equivalence_tests
-from bids_secondlevel.stats.robust_tests import robust_comparisons
-from bids_secondlevel.stats.tests import (
+from bids_secondlevel.stats.testing.corrections import benjamini_hochberg, by_family, holm
+from bids_secondlevel.stats.testing.evidence import (
+    bayes_factors,
+    detectable_effects,
+    equivalence_tests,
+)
+from bids_secondlevel.stats.testing.one_sample import (
     TEST_COLUMNS,
     Families,
     Numbers,
@@ -22,6 +25,7 @@ from bids_secondlevel.stats.tests import (
     noncentralities,
     tests_of_groups,
 )
+from bids_secondlevel.stats.testing.robust import robust_comparisons
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,16 +24,16 @@ from bids_secondlevel.core.rows import CELL, CELL_COLUMNS, MISSING, Column, Sche
 from bids_secondlevel.core.values import NEVER_NEGATIVE, STATUSES, Array, Mask
 from bids_secondlevel.rois.estimates import INDEPENDENCE
 from bids_secondlevel.rois.flags import has_flag
-from bids_secondlevel.stats.corrections import benjamini_hochberg, by_family, holm
-from bids_secondlevel.stats.evidence import (
+from bids_secondlevel.stats.testing.corrections import benjamini_hochberg, by_family, holm
+from bids_secondlevel.stats.testing.evidence import (
     CAUCHY_SCALE,
     bayes_factors,
     detectable_effects,
     equivalence_tests,
 )
-from bids_secondlevel.stats.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
-from bids_secondlevel.stats.robust_tests import robust_tests
-from bids_secondlevel.stats.scale import to_usual_size
+from bids_secondlevel.stats.testing.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
+from bids_secondlevel.stats.testing.robust import robust_tests
+from bids_secondlevel.stats.testing.scale import to_usual_size
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,1 @@
+"""The tests that all analyses of the group share."""
