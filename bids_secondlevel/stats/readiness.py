@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.rows import (
     CELL,
@@ -221,7 +219,7 @@ def _maps(rows: Sequence[Any]) -> Iterator[str]:
 def _tasks(rows: Sequence[Any]) -> Iterator[str]:
     for row in _lowest(rows, "task", "n_runs"):
         # No number, if the hemispheres have different runs.
-        yield row.task if np.isnan(row.n_runs) else f"{row.task} ({row.n_runs:g})"
+        yield row.task if isnan(row.n_runs) else f"{row.task} ({row.n_runs:g})"
 
 
 def _nothing(_: Sequence[Any]) -> Iterator[str]:
