@@ -13,7 +13,7 @@ from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
 from bids_secondlevel.core.settings import as_command
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.core.words import counted, in_words
+from bids_secondlevel.core.words import counted, in_words, listed
 from bids_secondlevel.reports.charts.group_estimates import (
     draw_contralateral,
     draw_group_estimates,
@@ -274,17 +274,19 @@ def _left_out(
     single = estimates[~is_main & estimates["estimate"].notna()]
     sides = {who: sorted(set(of["hemi"])) for who, of in single.groupby("participant_id")}
     counts = _statuses(estimates[is_main])
-    notes = []
+    alike: dict[str, list[str]] = {}
     for participant, statuses in counts.items():
         if statuses["ok"]:
             continue
         ((status, _),) = statuses.most_common(1)
         meaning = exclusions.get(participant) or STATUSES[status]  # type: ignore[index]
-        lacks = "has no estimates"
+        lacks = "no estimates"
         if participant in sides:
-            hemispheres = ", ".join(sides[participant])
-            lacks = f"has no estimate of {where}, only of {hemispheres}"
-        notes.append(f"{participant} {lacks}: {status} ({meaning}).")
+            lacks = f"no estimate of {where}, only of {', '.join(sides[participant])}"
+        alike.setdefault(f"{lacks}: {status} ({meaning}).", []).append(participant)
+    notes = [
+        f"{listed(who)} {'has' if len(who) == 1 else 'have'} {what}" for what, who in alike.items()
+    ]
     some = sum(0 < statuses["ok"] < statuses.total() for statuses in counts.values())
     if not some:
         return [], notes
