@@ -32,7 +32,8 @@ def published_texts():
     names = ["README.md", "CITATION.cff", "Dockerfile", "boutiques.json", "main", "pyproject.toml"]
     folders = [ROOT / "docs", ROOT / ".github"]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    texts = [path for path in files if path.suffix in {".md", ".yml", ".yaml", ".sh", ".py"}]
+    kinds = {".md", ".yml", ".yaml", ".sh", ".py"}
+    texts = [path for path in files if path.suffix in kinds and "_build" not in path.parts]
     return [ROOT / name for name in names] + texts
 
 
@@ -40,7 +41,6 @@ def test_one_owner():
     found = {
         (path.relative_to(ROOT).as_posix(), next(filter(None, match.groups())))
         for path in published_texts()
-        if "_build" not in path.parts
         for match in NAMED.finditer(path.read_text(encoding="utf-8"))
     }
     assert {owner for _, owner in found} == {__owner__}, found

@@ -293,7 +293,7 @@ def draw_coverage(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[C
             _divide_groups(axes, sizes, inside)
 
     caption = (
-        "Share of the vertices of each ROI that with data, per participant (minimum over maps)."
+        "Share of the vertices of each ROI that have data, per participant (minimum over maps)."
     )
     if reasons:
         counted = ", ".join(f"{counts[reason]} {reason}" for reason in reasons)
