@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from bids_secondlevel.core.values import Array, Mask, Mesh
 from bids_secondlevel.maps.meshes import Triangles
 
+REACH = 10.0
+"""Around visual areas and ROIs, in mm: within it, pages keep each vertex."""
+
 _CELL = 4.0
 """Width in mm of the cells in which the vertices of the rest become one."""
 

@@ -24,7 +24,7 @@ from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.reports.charts.style import axis_label
 from bids_secondlevel.reports.cortex.painting import scale_around_zero
 from bids_secondlevel.reports.cortex.view import label_areas
-from bids_secondlevel.reports.explore.cut import Cutout, cut
+from bids_secondlevel.reports.explore.cut import REACH, Cutout, cut
 from bids_secondlevel.reports.explore.pack import float_of, rounded
 from bids_secondlevel.reports.explore.scene import (
     AREAS,
@@ -38,9 +38,6 @@ from bids_secondlevel.reports.explore.scene import (
     render_scene,
     whole_numbers,
 )
-
-_REACH = 10.0
-"""Around the visual areas, in mm: within it, each vertex is kept."""
 
 _LEAST_Z = 4.0
 """At the ends of the scale of z, at least."""
@@ -128,7 +125,7 @@ def explorer_page(
             retinotopy=maps,
             rois=rois[half.side],
             surface=surface,
-            cutout=None if surface is None else cut(surface.mesh, maps.inside, _REACH),
+            cutout=None if surface is None else cut(surface.mesh, maps.inside, REACH),
             labels=label_areas(maps, others),
             measured=[values[half.side] for _, values in measured],
         )

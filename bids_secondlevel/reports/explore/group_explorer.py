@@ -12,7 +12,7 @@ from bids_secondlevel.core.wording import Wording
 from bids_secondlevel.maps.display import DisplaySurface
 from bids_secondlevel.reports.charts.style import axis_label
 from bids_secondlevel.reports.cortex.painting import scale_around_zero
-from bids_secondlevel.reports.explore.cut import cut
+from bids_secondlevel.reports.explore.cut import REACH, cut
 from bids_secondlevel.reports.explore.pack import rounded
 from bids_secondlevel.reports.explore.scene import (
     AREAS,
@@ -27,9 +27,6 @@ from bids_secondlevel.reports.explore.scene import (
     whole_numbers,
 )
 from bids_secondlevel.stats.vertices import LEVEL
-
-_REACH = 10.0
-"""Around areas and ROIs, in mm: within it, each vertex of a dense surface is kept."""
 
 _FEW = 20_000
 """A surface of as many vertices is kept whole."""
@@ -60,7 +57,7 @@ def group_explorer_page(
         return None
     whole = maps.cortex.n_vertices <= _FEW
     cutouts = {
-        side: cut(surfaces[side].mesh, _around(maps, side), np.inf if whole else _REACH)
+        side: cut(surfaces[side].mesh, _around(maps, side), np.inf if whole else REACH)
         for side in sides
     }
 

@@ -48,7 +48,7 @@ def tests_and_differences(
     Returns
     -------
     DataFrame
-        That of :func:`~.tests.tests_of_groups` with a column ``versus``, and below it the
+        That of :func:`~.one_sample.tests_of_groups` with a column ``versus``, and below it the
         differences of two groups.
     """
     import pandas as pd
@@ -77,7 +77,7 @@ def welch_tests(
     Returns
     -------
     DataFrame
-        With :data:`~.tests.TEST_COLUMNS`, and `n_group` and `n_versus`.
+        With :data:`~.one_sample.TEST_COLUMNS`, and `n_group` and `n_versus`.
 
     References
     ----------
