@@ -184,15 +184,19 @@ class Drawing:
         dash: str = "",
         opacity: float = 1.0,
         closed: bool = False,
+        title: str = "",
     ) -> None:
         """Draw a line, or a shape if it is filled; NaN are gaps.
 
         Parameters
         ----------
         points : (n, 2) array of float, or as many places
+        title
+            What is shown to those who point at it.
         """
         path = self._path(np.asarray(points, dtype=float), closed=closed)
-        self._drawn.append(f"<path d='{path}'{_look(colour, width, fill, dash, opacity)}/>")
+        look = _look(colour, width, fill, dash, opacity)
+        self._drawn.append(f"<path d='{path}'{look}{_end('path', title)}")
 
     def rectangle(
         self,
@@ -205,11 +209,13 @@ class Drawing:
         edge: str = "none",
         line: float = 0.0,
         opacity: float = 1.0,
+        title: str = "",
     ) -> None:
         """Draw a rectangle."""
         x, y = self._at(left, bottom + height)
         size = f"width='{_written(_POINTS * width)}' height='{_written(_POINTS * height)}'"
-        self._drawn.append(f"<rect x='{x}' y='{y}' {size}{_look(edge, line, fill, '', opacity)}/>")
+        look = _look(edge, line, fill, "", opacity)
+        self._drawn.append(f"<rect x='{x}' y='{y}' {size}{look}{_end('rect', title)}")
 
     def circle(
         self,
@@ -222,24 +228,36 @@ class Drawing:
         fill: str = "none",
         dash: str = "",
         opacity: float = 1.0,
+        title: str = "",
     ) -> None:
         """Draw a circle."""
         place = "cx='{}' cy='{}'".format(*self._at(x, y))
         look = _look(colour, width, fill, dash, opacity)
-        self._drawn.append(f"<circle {place} r='{_written(_POINTS * radius)}'{look}/>")
+        size = f"r='{_written(_POINTS * radius)}'"
+        self._drawn.append(f"<circle {place} {size}{look}{_end('circle', title)}")
 
     def mark(
-        self, x: float, y: float, mark: str, size: float, *, edge: str, face: str, width: float = 1
+        self,
+        x: float,
+        y: float,
+        mark: str,
+        size: float,
+        *,
+        edge: str,
+        face: str,
+        width: float = 1,
+        title: str = "",
     ) -> None:
         """Draw a mark with a diameter in points."""
         radius = size / 2 / _POINTS
         if mark == "o":
-            self.circle(x, y, radius, edge, width, fill=face)
+            self.circle(x, y, radius, edge, width, fill=face, title=title)
             return
         corners = MARKS[mark]
         is_shape = not np.isnan(corners).any()
         fill = face if is_shape else "none"
-        self.line(radius * corners + (x, y), edge, width, fill=fill, closed=is_shape)
+        place = radius * corners + (x, y)
+        self.line(place, edge, width, fill=fill, closed=is_shape, title=title)
 
     def has_outline(self, name: str) -> bool:
         """Tell whether a line of this name is defined."""
@@ -363,6 +381,10 @@ def _look(colour: str, width: float, fill: str, dash: str, opacity: float) -> st
     look += f" stroke='{colour}' stroke-width='{width:g}'" if colour != "none" and width else ""
     look += f" stroke-dasharray='{dash}'" if dash else ""
     return look + (f" opacity='{opacity:g}'" if opacity < 1 else "")
+
+
+def _end(element: str, title: str) -> str:
+    return f"><title>{escape(clean(title))}</title></{element}>" if title else "/>"
 
 
 def png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] | None = None) -> bytes:

@@ -1,14 +1,17 @@
 """What the page of a participant shows."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.definition import Definition
-from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
 from bids_secondlevel.core.results import ParticipantResults
+from bids_secondlevel.core.roi_rule import SummaryKind
+from bids_secondlevel.core.rows import each_row, grouped
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.core.words import counted
+from bids_secondlevel.core.words import counted, listed
 from bids_secondlevel.reports.charts.participant import (
     draw_overlaps,
     draw_participant_estimates,
@@ -30,34 +33,29 @@ if TYPE_CHECKING:
 
 _EXPLORE = "Turn the cortex, see the values of each vertex, and try thresholds"
 
+_SUMMARIES: Mapping[SummaryKind, str] = {
+    "mean": "mean over the {}",
+    "median": "median over the {}",
+    "area-weighted-mean": "mean, weighted by surface area, over the {}",
+}
+
 
 def participant_page(results: ParticipantResults) -> Page:
     """Put together the page of a participant."""
     results = readable(results)
-    estimates, units = results.estimates, results.definition.wording.units
     look = Appearance.of(results.definition)
-    with_number = estimates["estimate"].notna().sum()
     session = f", session {results.session}" if results.session else ""
     return Page(
         f"{results.participant_id}{session}: individual regions of interest",
-        f"{with_number} of {len(estimates)} estimates exist, in "
-        f"{counted(len(results.definition.rois), 'ROI')}{_where(results)}.",
+        _summary(results),
         [
             _verdict_section(results),
             _cortex_section(results),
             _roi_section(results, look),
-            Section(
-                "Estimates",
-                text=(
-                    "Means of the maps in the ROIs. Circular estimates were measured on the data "
-                    "that defined their ROI: a check of the localizer, not evidence.",
-                ),
-                charts=draw_participant_estimates(estimates, look),
-                tables=(_estimates_table(estimates, units),),
-            ),
+            *_estimates_section(results, look),
             *participant_field_section(results),
             *sweep_section(results.sweep, results.definition, look),
-            *_gaps_section(estimates),
+            *_gaps_section(results.estimates),
             Section(
                 "Files used",
                 text=(
@@ -72,6 +70,17 @@ def participant_page(results: ParticipantResults) -> Page:
     )
 
 
+def _summary(results: ParticipantResults) -> str:
+    """Count the estimates that exist, of those that are tested in a group."""
+    hemis = main_rows(results.estimates["hemi"])
+    exists = results.estimates["estimate"][results.estimates["hemi"].isin(hemis)].notna()
+    share = "All" if exists.all() else f"{exists.sum()} of"
+    return (
+        f"{share} {len(exists)} estimates of {rows_in_words(hemis)} exist, in "
+        f"{counted(len(results.definition.rois), 'ROI')}{_where(results)}."
+    )
+
+
 def _verdict_section(results: ParticipantResults) -> Section:
     """Say first whether the participant can be used, then what to look at."""
     participant = results.participant_id
@@ -80,7 +89,8 @@ def _verdict_section(results: ParticipantResults) -> Section:
         verdict = "check"
     badges = [Badge(name=participant, verdict=verdict, href=None)] if verdict else []
     text = (f"{found_in_words(results.estimates).rstrip('.')}.",) if verdict else ()
-    notes = (*results.errors, *results.reasons, *results.messages)
+    said = (*results.errors, *results.reasons, *results.messages)
+    notes = [f"{note[0].upper()}{note[1:].rstrip('.')}." for note in said]
     return Section("Verdict", text=text, notes=notes, badges=badges)
 
 
@@ -152,11 +162,13 @@ def _cortex_section(results: ParticipantResults) -> Section:
 
 
 def _roi_section(results: ParticipantResults, look: Appearance) -> Section:
+    text = results.definition.sentences()
+    if results.quality["n_vertices"].isna().all():
+        return Section("Regions of interest", text=text)
     charts = draw_participant_sizes(results.quality, look)
     tables = [
         table_of(
-            "Size, position and shape of the ROIs (columns: see the JSON file of the table "
-            "desc-roi_quality)",
+            "Size, position and shape of the ROIs",
             results.quality,
             QUALITY_COLUMNS,
             f"roi hemi n_vertices {_size(results.quality)} retinotopic_share n_patches "
@@ -169,7 +181,6 @@ def _roi_section(results: ParticipantResults, look: Appearance) -> Section:
         caption = f"{results.definition.units.capitalize()} shared by two ROIs"
         columns = "roi other_roi hemi n_shared dice overlap_coefficient"
         tables.append(table_of(caption, results.overlaps, OVERLAP_COLUMNS, columns))
-    text = results.definition.sentences()
     return Section("Regions of interest", text=text, charts=charts, tables=tables)
 
 
@@ -178,14 +189,21 @@ def _size(table: "pd.DataFrame") -> str:
     return "volume_mm3" if table["volume_mm3"].notna().any() else "area_mm2"
 
 
-def _estimates_table(estimates: "pd.DataFrame", units: str) -> Table:
-    return table_of(
-        f"Estimates in {units}",
+def _estimates_section(results: ParticipantResults, look: Appearance) -> list[Section]:
+    estimates, definition = results.estimates, results.definition
+    if estimates["estimate"].isna().all():
+        return []
+    table = table_of(
+        f"Estimates in {definition.wording.units}",
         estimates,
         ESTIMATE_COLUMNS,
         "session task contrast roi hemi estimate sd median n_vertices coverage "
         f"{_size(estimates)} n_runs status independence flags",
     )
+    how = _SUMMARIES[definition.summary].format(definition.units)
+    text = (f"Each estimate is the {how} of an ROI with data.",)
+    charts = draw_participant_estimates(estimates, look)
+    return [Section("Estimates", text=text, charts=charts, tables=(table,))]
 
 
 def _gaps_section(estimates: "pd.DataFrame") -> list[Section]:
@@ -197,10 +215,15 @@ def _gaps_section(estimates: "pd.DataFrame") -> list[Section]:
     reasons = [
         (status, counts[status], said) for status, said in STATUSES.items() if counts[status]
     ]
-    columns = "task contrast roi hemi status"
+    n_maps = estimates.groupby(["roi", "hemi"]).size()
+    where = []
+    for (roi, hemi, status), of in grouped(gaps, "roi", "hemi", "status"):
+        maps = listed([f"{row.task} {row.contrast}" for row in each_row(of)], 4)
+        is_all = len(of) == n_maps[roi, hemi]
+        where.append((roi, hemi, status, len(of), "all" if is_all else maps))
     tables = (
         Table("Reasons", ("status", "estimates", "meaning"), reasons),
-        table_of("Missing estimates", gaps, ESTIMATE_COLUMNS, columns),
+        Table("Missing estimates", ("roi", "hemi", "status", "estimates", "contrasts"), where),
     )
     return [Section("Missing estimates", tables=tables)]
 

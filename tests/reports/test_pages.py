@@ -134,10 +134,13 @@ def test_the_page_of_a_participant_says_what_the_tables_say(results):
                 assert cell == row[name]
             else:
                 assert float(cell) == pytest.approx(float(row[name]), rel=1e-12)
-    with_number = sum(row["estimate"] != "n/a" for row in rows)
-    assert f"{with_number} of {len(rows)} estimates exist" in page.text
-    gaps = page.records("Missing estimates")
-    assert len(gaps) == len(rows) - with_number
+    pooled = [row["estimate"] != "n/a" for row in rows if row["hemi"] == "both"]
+    assert all(pooled)
+    assert f"All {len(pooled)} estimates of both hemispheres exist" in page.text
+    missing = [row for row in rows if row["estimate"] == "n/a"]
+    (gap,) = page.records("Missing estimates")
+    assert {(row["roi"], row["hemi"]) for row in missing} == {(gap["roi"], gap["hemi"])}
+    assert (int(gap["estimates"]), gap["contrasts"]) == (len(missing), "all")
     assert page.records("Reasons")[0]["status"] == "empty_roi"
     assert "V1 with an eccentricity above 0 and below 5 degrees" in page.text
     assert "z > 1.96" in page.text
@@ -193,6 +196,19 @@ def test_what_a_run_had_to_say_is_on_the_page(study, output):
     assert main([str(study.root), str(output), "participant"]) == 66
     page = read(output / "sub-01.html")
     assert any("hemisphere R is missing" in text for text in page.texts)
+
+
+def test_nothing_is_drawn_of_rois_that_do_not_exist(study, output):
+    for path in study.firstlevel.rglob("*task-loc*"):
+        path.unlink()
+    study.add_participant("02")
+    assert main([*map(str, (study.root, output)), "participant"]) == 1
+    page = read(output / "sub-01.html")
+    assert "0 of 6 estimates of both hemispheres exist" in page.text
+    titles = [title for level, title in page.headings if level == "h3"]
+    assert not any(title.startswith(("Sizes", "Overlap", "Estimates")) for title in titles)
+    assert set(page.tables) == {"Reasons", "Missing estimates", "Files"}
+    assert {gap["status"] for gap in page.records("Missing estimates")} == {"missing_localizer"}
 
 
 def test_without_pages_the_numbers_are_the_same(group_study, results, tmp_path):

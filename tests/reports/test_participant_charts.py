@@ -4,7 +4,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from pictures import groups, is_linear, marks, shapes, texts
+from pictures import SVG, groups, is_linear, marks, parse, shapes, texts, told
 
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.values import STATUSES
@@ -97,6 +97,26 @@ def test_the_mark_shows_the_size_and_a_lack_of_data():
         "attend: UL both 1 (100 vertices, coverage 100 %); "
         "UR both 2 (1600 vertices, coverage 62 %)."
     )
+
+
+def test_whoever_points_at_a_mark_reads_its_numbers():
+    rows = [
+        estimate("attend", "UL", "L", 1.0, n_vertices=100, coverage=1.0),
+        estimate("attend", "UR", "L", 2.0, n_vertices=1600, coverage=0.62),
+        estimate("a < b", "UR", "both", None, status="empty_roi"),
+    ]
+    (chart,) = draw(rows)
+    assert told(chart, "estimate-L") == [
+        [
+            "attend, UL, left hemisphere: 1 (100 vertices, coverage 100 %)",
+            "attend, UR, left hemisphere: 2 (1600 vertices, coverage 62 %)",
+        ]
+    ]
+    titles = [title.text for title in parse(chart).iter(f"{SVG}title")]
+    assert "a < b, UR, both hemispheres: empty_roi" in titles
+    (chart,) = draw_bars([quality("UL", "R", 57, 81.4)])
+    titles = {title.text for title in parse(chart).iter(f"{SVG}title")}
+    assert {"UL, right hemisphere: 57 vertices", "UL, right hemisphere: 81.4 mm²"} <= titles
 
 
 def test_the_alternative_has_the_numbers_of_the_table():

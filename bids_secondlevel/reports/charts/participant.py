@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES
+from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, main_rows
 from bids_secondlevel.core.rows import MISSING, each_row, grouped
 from bids_secondlevel.reports.charts.layout import CHARACTER, WIDTH, Part, label_width, parts
 from bids_secondlevel.reports.charts.style import (
@@ -85,10 +85,9 @@ def _draw_estimates(part: Part, units: str) -> Chart:
         if (rows["hemi"] == hemi).any()
     ]
     caption = (
-        "Estimate in each ROI (the mean over its vertices, unless another summary was chosen), in "
-        f"{units}. The larger the mark, the more "
-        f"{unit} the ROI has. A percentage beside a mark is the share of these with data, if it is "
-        f"below {100 * _COVERED:.0f} %."
+        f"Estimate in each ROI, in {units}. The larger the mark, the more {unit} the ROI has. A "
+        f"percentage beside a mark is the share of these with data, if it is below "
+        f"{100 * _COVERED:.0f} %. Point at a mark to read its numbers."
     )
     if (rows["independence"][has_number] == "circular").any():
         keys.append(_Key(text="circular", mark="o", face="white"))
@@ -116,7 +115,7 @@ def _draw_estimates(part: Part, units: str) -> Chart:
     )
     name, title = part.name("estimates"), part.title("Estimates")
     drawing = Drawing(name, _WIDTH, height + below + 0.1)
-    _draw_rows(drawing, panel, part, reasons)
+    _draw_rows(drawing, panel, part, reasons, unit)
     label, middle = axis_label(part.first.statistic, units), sum(panel.x.places) / 2
     drawing.write(middle, below - 0.35, label, size=_LETTERS, ha="center", va="center")
     _draw_keys(drawing, keys, (_WIDTH, 0.2 * n_lines), columns)
@@ -135,7 +134,9 @@ def _diameter(n_vertices: float) -> float:
     return float(2.1 * np.clip(np.nan_to_num(n_vertices), 5, 2000) ** 0.25)
 
 
-def _draw_rows(drawing: Drawing, panel: Panel, part: Part, reasons: Sequence[str]) -> None:
+def _draw_rows(
+    drawing: Drawing, panel: Panel, part: Part, reasons: Sequence[str], unit: str
+) -> None:
     """Draw the marks of each row, and what is written on the left."""
     (left, right), (bottom, top) = panel.x.places, panel.y.places
     places: dict[tuple[str, str], float] = {}
@@ -164,15 +165,24 @@ def _draw_rows(drawing: Drawing, panel: Panel, part: Part, reasons: Sequence[str
     for hemi, of_hemi in grouped(there, "hemi"):
         with drawing.part(f"estimate-{hemi}"):
             for row in each_row(of_hemi):
-                size = _diameter(row.n_vertices)
-                drawing.mark(row.x, row.y, _MARKERS[hemi], size, edge=row.colour, face=row.face)
-    for row in each_row(there[there["coverage"] < _COVERED]):
+                drawing.mark(
+                    row.x,
+                    row.y,
+                    _MARKERS[hemi],
+                    _diameter(row.n_vertices),
+                    edge=row.colour,
+                    face=row.face,
+                    title=f"{_name(row)}: {number(row.estimate)} ({_measured_in(row, unit)})",
+                )
+    is_main = there["hemi"].isin(main_rows(there["hemi"].unique()))
+    for row in each_row(there[is_main & (there["coverage"] < _COVERED)]):
         beside = row.x + (3 + _diameter(row.n_vertices) / 2) / 72
         share = f"{100 * row.coverage:.0f} %"
         drawing.write(beside, row.y, share, size=7, va="center", colour=DARK)
     for row in each_row(placed[placed["estimate"].isna()]):
         mark = reason_marker(reasons, row.status)
-        drawing.mark(right - 0.05, row.y, mark, 4, edge=GREY, face=GREY)
+        title = f"{_name(row)}: {row.status}"
+        drawing.mark(right - 0.05, row.y, mark, 4, edge=GREY, face=GREY, title=title)
 
 
 def _shape(keys: Sequence[_Key], width: float) -> tuple[int, int]:
@@ -203,6 +213,10 @@ def _tell_estimates(rows: "pd.DataFrame", unit: str) -> str:
         + (f"({row.status})" if np.isnan(row.estimate) else f"({_measured_in(row, unit)})")
         for row in each_row(rows)
     )
+
+
+def _name(row: Any) -> str:
+    return f"{row.contrast}, {row.roi}, {HEMISPHERE_NAMES[row.hemi]}"
 
 
 def _measured_in(row: Any, unit: str) -> str:
@@ -245,7 +259,7 @@ def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) ->
             x=Axis(ends=(-0.6, len(rois) - 0.4), places=(left, left + width)),
             y=Axis(ends=(0.0, highest), places=(bottom, bottom + _BARS)),
         )
-        _draw_bars(drawing, panel, rows, column, colours)
+        _draw_bars(drawing, panel, rows, column, colours, unit=_UNITS.get(column, unit))
         at = panel.x.at(np.arange(len(rois))).tolist()
         _name_below(drawing, rois, at, bottom - 0.06, turned=is_upright)
     if not halves.empty:
@@ -274,6 +288,8 @@ def _draw_bars(
     rows: "pd.DataFrame",
     column: str,
     colours: Mapping[str, str],
+    *,
+    unit: str,
 ) -> None:
     """Draw bars with their numbers, beside each other for the two hemispheres."""
     rois, (left, right) = list(colours), panel.x.places
@@ -284,7 +300,16 @@ def _draw_bars(
         top = float(panel.y.at(np.nan_to_num(size)))
         colour = colours[roi]
         fill = drawing.hatch(colour) if hemi == "R" else colour
-        drawing.rectangle(first, bottom, last - first, top - bottom, fill, edge=colour, line=0.8)
+        drawing.rectangle(
+            first,
+            bottom,
+            last - first,
+            top - bottom,
+            fill,
+            edge=colour,
+            line=0.8,
+            title=f"{roi}, {HEMISPHERE_NAMES[hemi]}: {number(size)} {unit}",
+        )
         drawing.write(
             x,
             top + 0.04,
