@@ -355,6 +355,7 @@ def _write_methods(study: Study) -> None:
         plan.space,
         independence=_independence(files, plan),
         hemis=plan.hemi,
+        profiles=("eccentricity", "polar_angle") if plan.visual_field else (),
     )
     write_methods(text.markdown(), text.bibtex(), settings.output_dir / "logs")
 

@@ -186,40 +186,43 @@ class Definition:
         return f"{name} ({defining}{without})"
 
     def _rule(self, roi: RoiDefinition) -> str:
-        rule = roi.rule
-        clauses = [f"in {in_words(rule.visual_areas, 'or')}{_between(rule)}"]
+        rule, has, that = roi.rule, [], []
+        text = f"in {in_words(rule.visual_areas, 'or')}"
+        if rule.limits is None:
+            text += " at any eccentricity"
+        else:
+            low, high = rule.limits
+            has.append(f"an eccentricity above {low:g} and below {high:g} degrees of visual angle")
         if rule.polar_angle is not None:
             first, second = rule.polar_angle
-            clauses.append(
-                f"with a polar angle between {first:g} and {second:g} degrees clockwise from the "
-                "upper vertical meridian"
+            has.append(
+                f"a polar angle between {first:g} and {second:g} degrees clockwise from the upper "
+                "vertical meridian"
             )
         if rule.min_variance_explained is not None:
-            clauses.append(
-                f"with more than {rule.min_variance_explained:g} of the variance explained"
-            )
+            has.append(f"more than {rule.min_variance_explained:g} of the variance explained")
         if roi.contrasts:
-            threshold = threshold_in_words(rule)
-            clauses.append(
-                f"activated by the localizer contrast in task {self.localizer_task} ({threshold})"
+            threshold = threshold_in_words(rule, self.units)
+            that.append(
+                "are activated by the localizer contrast in task "
+                f"{self.localizer_task} ({threshold})"
             )
         if rule.exclusive:
-            clauses.append("that belong to no other ROI")
-        text = in_words(clauses)
+            that.append("belong to no other ROI")
+        text += f" with {in_words(has)}" if has else ""
+        text += f" that {in_words(that)}" if that else ""
         if rule.min_vertices > 1:
-            text += f"; ROIs of fewer than {rule.min_vertices} vertices were not measured"
+            text += f"; ROIs of fewer than {rule.min_vertices} {self.units} were not measured"
         return text
 
 
-def _between(rule: RoiRule) -> str:
-    if rule.limits is None:
-        return " at any eccentricity"
-    low, high = rule.limits
-    return f" with an eccentricity above {low:g} and below {high:g} degrees of visual angle"
-
-
-def threshold_in_words(rule: RoiRule) -> str:
+def threshold_in_words(rule: RoiRule, units: str = "vertices") -> str:
     """Describe which z values count as activation.
+
+    Parameters
+    ----------
+    units
+        What ROIs consist of; see :attr:`Definition.units`.
 
     Examples
     --------
@@ -232,8 +235,8 @@ def threshold_in_words(rule: RoiRule) -> str:
         z = {"greater": f"z > {value:g}", "less": f"z < -{value:g}"}
         return z.get(rule.tail, f"|z| > {value:g}")
     return {
-        "top-n": f"the {value:g} vertices with the {tail} in each hemisphere",
-        "top-percent": f"the {value:g} % of vertices with the {tail} in each hemisphere",
+        "top-n": f"the {value:g} {units} with the {tail} in each hemisphere",
+        "top-percent": f"the {value:g} % of {units} with the {tail} in each hemisphere",
         "fdr": f"false discovery rate below {value:g} in each hemisphere, {tail}",
     }[rule.threshold_kind]
 

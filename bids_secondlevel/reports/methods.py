@@ -47,6 +47,11 @@ class Reference:
         return f"{self.names}, {self._fields['year']}"
 
     @property
+    def narrated(self) -> str:
+        """Names and year, as part of a sentence."""
+        return f"{self.names} ({self._fields['year']})"
+
+    @property
     def in_full(self) -> str:
         """The line of a list of references."""
         fields = self._fields
@@ -108,6 +113,7 @@ def describe_measurement(
     *,
     independence: Collection[str],
     hemis: Collection[str],
+    profiles: Collection[str] = (),
     sources: Mapping[str, int] | None = None,
 ) -> MethodsText:
     """Word how ROIs were defined and measured.
@@ -120,6 +126,8 @@ def describe_measurement(
         What there is of estimates: independent, cross-validated or circular ones.
     hemis
         The hemispheres that there are rows of.
+    profiles
+        The profiles over the visual field that there are; see :data:`~.rois.visual_field.PROFILES`.
     sources
         How many participants have retinotopic maps of each source, if there are several.
     """
@@ -133,20 +141,18 @@ def describe_measurement(
         maps.append(tag + (f" ({meaning}; {_cite(key)})" if key else "") + n)
         cited += [key] if key else []
     units = definition.units
-    if units == "voxels":
-        where = f"voxels of the maps{f' in space {space}' if space else ''}"
-    else:
-        where = f"vertices of the {f'surface space {space}' if space else 'cortical surface'}"
+    # Which option was not given is said on pages.
+    options = {choice for choice in definition.choices if "--" in choice}
     sentences = [
-        "Individual regions of interest (ROIs) were defined and measured with bids_secondlevel "
-        f"{own}, a BIDS App ({_cite('gorgolewski2017')}) for data in the Brain Imaging Data "
-        f"Structure ({_cite('gorgolewski2016')}), on the {where} of each "
-        "participant and hemisphere.",
+        "Individual regions of interest (ROIs) were defined and measured in each participant, "
+        f"{_where(units, space)}, with bids_secondlevel {own}, a BIDS App "
+        f"({_cite('gorgolewski2017')}) for data in the Brain Imaging Data Structure "
+        f"({_cite('gorgolewski2016')}).",
         f"Visual areas and eccentricities were taken from retinotopic maps: {' and '.join(maps)}."
         if maps
         else "Visual areas and eccentricities were taken from retinotopic maps.",
         *(f"Resampling to the space of the ROIs: {how}." for how in definition.resampling),
-        *definition.sentences(),
+        *(of for of in definition.sentences() if of not in options),
         *_combinations(definition),
     ]
     measured = [
@@ -169,12 +175,44 @@ def describe_measurement(
                 f"circular ({_cite('kriegeskorte2009')}){but}; they served as a check of the "
                 "localizer and were not tested."
             )
+    measured += _profiles(definition, profiles)
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     software = (
         f"Analyses used pybids ({_cite('yarkoni2019')}), nibabel ({REFERENCES['nibabel'].names}) "
         f"and NumPy ({_cite('harris2020')}). Versions: {libraries}."
     )
     return MethodsText((" ".join(sentences), " ".join(measured), software), tuple(cited))
+
+
+def _where(units: str, space: str | None) -> str:
+    """Word where ROIs were defined.
+
+    Examples
+    --------
+    >>> _where("vertices", "fsaverage"), _where("voxels", "T1w")
+    ('on the cortical surface fsaverage', 'in volumes in space T1w')
+    """
+    if units == "voxels":
+        return f"in volumes{f' in space {space}' if space else ''}"
+    if space == "fsnative":
+        return "on the native cortical surface"
+    return f"on the cortical surface{f' {space}' if space else ''}"
+
+
+def _profiles(definition: Definition, profiles: Collection[str]) -> list[str]:
+    """Word which averages were computed in the visual field."""
+    kinds = {"eccentricity": "eccentricity", "polar_angle": "polar angle"}
+    bins = [name for profile, name in kinds.items() if profile in profiles]
+    if not bins:
+        return []
+    if "distance" in profiles:
+        positions = in_words([of.name for of in definition.positions])
+        bins.append(f"distance from positions in the visual field ({positions})")
+    return [
+        "Independently of the ROIs, every contrast was averaged over all "
+        f"{definition.units} of each visual area in bins of {in_words(bins)}. Neither the "
+        "localizer nor the ranges of the ROIs were used for these averages."
+    ]
 
 
 def _hemispheres(hemis: Collection[str]) -> str:
@@ -223,6 +261,7 @@ def group_methods(results: GroupResults) -> MethodsText:
         " and ".join(spaces) or None,
         independence=estimates["independence"][estimates["estimate"].notna()].unique(),
         hemis=estimates["hemi"].unique(),
+        profiles=results.visual_field["profile"].unique(),
         sources=_sources(results),
     )
     tested = _describe_inference(results)
@@ -270,20 +309,27 @@ def _describe_inference(results: GroupResults) -> MethodsText:
         for hemi in main
     )
     where = "the left hemisphere" if main == ("L",) else where
-    n_flips = inference.n_permutations
-    if n_flips:
+    flips = _flips_in_words(results)
+    if flips:
         cited.append("nichols2002")
         tests.append(
-            "In addition, the signs of participants were flipped (all possible flips if there are "
-            f"at most {n_flips}, otherwise {n_flips} random ones), and p values were corrected "
-            "for the familywise error by the distribution of the largest |t| "
+            f"In addition, the signs of participants were flipped ({flips}), and p values were "
+            "corrected for the familywise error rate by the distribution of the largest |t| "
             f"({_cite('nichols2002')})."
         )
+    holm = REFERENCES["holm1979"].narrated
     tests.append(
-        f"p values were also corrected after {_cite('holm1979')}, and the false discovery rate was "
-        f"controlled after {_cite('benjamini1995')}. Each correction was over {of}, in {where}; "
+        f"p values were also corrected after {holm}, and the false discovery rate was controlled "
+        f"after {REFERENCES['benjamini1995'].narrated}. Each correction was over {of}, in {where}; "
         "tests against 0 and each kind of comparison were corrected separately."
     )
+    if not results.visual_field.empty:
+        largest = "by the largest |t| under sign flips and " if inference.n_permutations else ""
+        tests.append(
+            "The mean of each bin of the visual field was tested against 0 with Student's t. p "
+            f"values were corrected {largest}after {holm}, over the bins of a profile of one "
+            "contrast, visual area and hemisphere."
+        )
     asked = _asked_in_words(results)
     tests += asked.paragraphs
     cited += asked.cited
@@ -303,6 +349,20 @@ def _describe_inference(results: GroupResults) -> MethodsText:
     return MethodsText((" ".join(tests),), tuple(cited))
 
 
+def _flips_in_words(results: GroupResults) -> str:
+    """Word how many flips of signs there were; nothing if there were none."""
+    tables = (results.statistics, results.comparisons, results.planned)
+    flipped = [table[table["n_flips"].notna()] for table in tables]
+    exact = [table["n_flips"] == 2 ** table["n"] for table in flipped]
+    kinds = {is_exact for of in exact for is_exact in of}
+    random = f"{results.inference.n_permutations:,} random"
+    if kinds == {True}:
+        return "all possible flips"
+    if kinds == {False}:
+        return f"{random} flips"
+    return f"all possible flips, or {random} ones if there were more" if kinds else ""
+
+
 def _asked_in_words(results: GroupResults) -> MethodsText:
     """Word the evidence of tests, and what is done only if it is asked for."""
     cited = ["rouder2009"]
@@ -318,9 +378,13 @@ def _asked_in_words(results: GroupResults) -> MethodsText:
         )
     n_planned = results.planned["name"].nunique()
     if n_planned:
+        planned = counted(n_planned, "planned contrast")
         text.append(
-            f"{counted(n_planned, 'planned contrast')}(weighted sums of the estimates of each "
-            "participant) formed a separate family."
+            "The planned contrast (a weighted sum of the estimates of each participant) was a "
+            "family of its own."
+            if n_planned == 1
+            else f"The {planned} (weighted sums of the estimates of each participant) were a "
+            "family of their own."
         )
     if results.groups:
         cited.append("welch1947")
@@ -379,7 +443,7 @@ def _left_out(results: GroupResults) -> str:
     units = results.definition.units
     statuses = results.estimates["status"]
     for status, least in (
-        ("below_min_coverage", f"with data in less than {results.min_coverage:.0%} of their"),
+        ("below_min_coverage", f"with data in less than {100 * results.min_coverage:g} % of their"),
         ("below_min_vertices", f"of fewer than {results.min_vertices}"),
     ):
         whose = list(results.estimates.loc[statuses == status, "participant_id"].unique())

@@ -234,6 +234,7 @@ def _methods_section(results: ParticipantResults) -> Section:
         results.space,
         independence=results.estimates["independence"].unique(),
         hemis=results.estimates["hemi"].unique(),
+        profiles=results.visual_field["profile"].unique(),
     )
     return Section(
         "Methods",

@@ -149,13 +149,23 @@ def test_sentences_say_each_rule_once():
     )
     assert definition.sentences() == [
         "The ROIs UL and upper (UL or UR, but not LL) consist of the vertices in V1 with an "
-        "eccentricity above 0 and below 5 degrees of visual angle and activated by the localizer "
-        "contrast in task loc (z > 1.96).",
+        "eccentricity above 0 and below 5 degrees of visual angle that are activated by the "
+        "localizer contrast in task loc (z > 1.96).",
         "The ROI strict (UL and UR) consists of the vertices in V1 with an eccentricity above 1 "
-        "and below 4.5 degrees of visual angle, activated by the localizer contrast in task loc "
-        "(z > 1.96) and that belong to no other ROI; ROIs of fewer than 5 vertices were not "
+        "and below 4.5 degrees of visual angle that are activated by the localizer contrast in "
+        "task loc (z > 1.96) and belong to no other ROI; ROIs of fewer than 5 vertices were not "
         "measured.",
     ]
+
+
+def test_an_roi_in_a_volume_consists_of_voxels():
+    rule = RoiRule(threshold_kind="top-n", localizer_threshold=20, min_vertices=5)
+    rois = (RoiDefinition("UL", ("UL",), rule),)
+    (said,) = Definition(rois=rois, localizer_task="loc", maps_are="volumes").sentences()
+    assert "the voxels in V1" in said
+    assert "the 20 voxels with the largest z" in said
+    assert "fewer than 5 voxels" in said
+    assert "vert" not in said
 
 
 @pytest.mark.parametrize(

@@ -396,7 +396,7 @@ def test_the_group_of_volumes(volume_results):
     assert {row["hemi"] for row in rows} == {"both"}
     assert {row["volume_mm3"] for row in rows} == {"192.0"}
     methods = (output / "logs" / "CITATION.md").read_text()
-    assert "voxels of the maps in space T1w" in methods
+    assert "in volumes in space T1w" in methods
 
 
 def test_the_output_of_volumes_is_valid_bids(volume_results):

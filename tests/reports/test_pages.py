@@ -514,6 +514,11 @@ def methods_of(output):
         (["--task-label", "main"], "with Student's t", "circular"),
         ([], "circular", "median"),
         (["--min-vertices", "3"], "of fewer than 3 vertices were excluded (sub-01, sub-02", "%"),
+        ([], "participants were flipped (all possible flips), and p", "random"),
+        (["--n-permutations", "9"], "flipped (9 random flips), and p", "all possible"),
+        (["--n-permutations", "0"], "corrected after Holm (1979), over the bins", "flip"),
+        ([], "by the largest |t| under sign flips and after Holm (1979), over the bins", "Holm, "),
+        ([], "all vertices of each visual area in bins of eccentricity. Neither", "polar angle"),
     ],
 )
 def test_the_methods_text_says_what_was_done_and_nothing_else(
@@ -527,6 +532,18 @@ def test_the_methods_text_says_what_was_done_and_nothing_else(
     assert unsaid not in text.partition("# References")[0]
 
 
+def test_the_methods_text_names_planned_contrasts(results, group_study, tmp_path):
+    common = [str(group_study.root), str(results), "group", "--no-report", "--config"]
+    config = tmp_path / "planned.toml"
+    one, other = (f'[[planned]]\nname = "{of}"\ntask = "main"\nroi = "left"\n' for of in "ab")
+    config.write_text(one)
+    assert main([*common, str(config)]) == 0
+    assert "The planned contrast (a weighted sum of the estimates" in methods_of(results)
+    config.write_text(one + other)
+    assert main([*common, str(config)]) == 0
+    assert "The 2 planned contrasts (weighted sums of the estimates" in methods_of(results)
+
+
 def test_the_methods_text_of_other_rules(study, output):
     options = ["--tail", "less", "--summary", "median", "--eccentricity", "1", "4", "--no-report"]
     assert main([str(study.root), str(output), "participant", *options]) == 0
@@ -535,3 +552,6 @@ def test_the_methods_text_of_other_rules(study, output):
     assert "above 1 and below 4 degrees" in text
     assert "summarized by their median" in text
     assert "participants were analysed" not in text
+    assert "of eccentricity and polar angle. Neither" in text
+    assert main([str(study.root), str(output), "participant", "--no-visual-field"]) == 0
+    assert "visual area in bins" not in (output / "logs" / "CITATION.md").read_text()
