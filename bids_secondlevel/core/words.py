@@ -41,6 +41,24 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + rest
 
 
+def of_units(text: str, units: str) -> str:
+    """Word a text about vertices for the elements of a study's maps.
+
+    Parameters
+    ----------
+    units
+        ``vertices`` or ``voxels``.
+
+    Examples
+    --------
+    >>> of_units("no vertex of 5 vertices", "voxels")
+    'no voxel of 5 voxels'
+    """
+    if units == "vertices":
+        return text
+    return re.sub(r"\bvert(ex|ices)\b", lambda of: "voxel" if of[1] == "ex" else "voxels", text)
+
+
 def did_you_mean(word: str, there: Iterable[str]) -> str:
     """Suggest the word that was probably meant, if one is nearly the same.
 

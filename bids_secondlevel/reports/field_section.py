@@ -1,5 +1,6 @@
 """What pages show of responses in the visual field."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from bids_secondlevel.core.results import GroupResults, ParticipantResults
 from bids_secondlevel.core.roi_rule import area_name
 from bids_secondlevel.core.rows import MISSING, grouped
 from bids_secondlevel.core.visual_field import ASYMMETRIES, asymmetries
+from bids_secondlevel.core.words import of_units
 from bids_secondlevel.reports.charts.field import Ranges, draw_discs
 from bids_secondlevel.reports.charts.profiles import draw_distances, draw_profiles
 from bids_secondlevel.reports.charts.style import Chart
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 
 _HEADING = "In the visual field"
 _WHAT = (
-    "Every contrast in the whole visual area, by where in the visual field its vertices see. "
-    "Neither a localizer nor the limits of the ROIs take part, so no estimate is circular. "
-    "Receptive fields blur these pictures; see docs/explanation/visual-field.md.",
+    "Each contrast is averaged over all vertices of a visual area that see the same part of the "
+    "visual field. Neither the localizer nor the ranges of the ROIs are used, so no estimate is "
+    "circular. Receptive fields blur these pictures; see docs/explanation/visual-field.md."
 )
 _DIFFERENCES = "Differences between meridians of the visual field"
 
@@ -36,7 +38,8 @@ def participant_field_section(results: ParticipantResults) -> list[Section]:
         return []
     bins = bins.assign(group=EVERYBODY, versus=MISSING, p_corrected=float("nan"))
     charts = _charts(bins, bins, None, results.definition)
-    return [Section(_HEADING, text=_WHAT, charts=charts, tables=_differences(bins))]
+    text = (of_units(_WHAT, results.definition.units),)
+    return [Section(_HEADING, text=text, charts=charts, tables=_differences(bins))]
 
 
 def group_field_section(results: GroupResults, participants: "pd.DataFrame") -> list[Section]:
@@ -64,7 +67,8 @@ def group_field_section(results: GroupResults, participants: "pd.DataFrame") -> 
     )
     table = table_of(_DIFFERENCES, differences, FIELD_TEST_COLUMNS, columns)
     tables = [] if differences.empty else [table]
-    return [Section(_HEADING, text=_WHAT, charts=charts, tables=tables)]
+    text = (of_units(_WHAT, results.definition.units),)
+    return [Section(_HEADING, text=text, charts=charts, tables=tables)]
 
 
 def _charts(
@@ -75,11 +79,12 @@ def _charts(
 ) -> list[Chart]:
     """Draw everything there is of bins: discs and profiles."""
     ranges, units = _ranges(definition), definition.wording.units
-    return [
+    charts = (
         *draw_discs(in_discs, ranges, definition.positions, units=units),
         *draw_profiles(bins, ranges, participants, units=units),
         *draw_distances(bins, participants, units=units),
-    ]
+    )
+    return [replace(chart, caption=of_units(chart.caption, definition.units)) for chart in charts]
 
 
 def _ranges(definition: Definition) -> Ranges:

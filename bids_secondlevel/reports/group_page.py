@@ -13,7 +13,7 @@ from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
 from bids_secondlevel.core.settings import as_command
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.core.words import counted, in_words, listed
+from bids_secondlevel.core.words import counted, in_words, listed, of_units
 from bids_secondlevel.reports.charts.group_estimates import (
     draw_contralateral,
     draw_group_estimates,
@@ -251,7 +251,7 @@ def _verdicts_section(
     verdicts = results.participants[["participant_id", "verdict"]]
     counts = Counter(verdicts["verdict"])
     summary = in_words([f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]])
-    text, notes = _left_out(results.estimates, results.exclusions)
+    text, notes = _left_out(results.estimates, results.exclusions, results.definition.units)
     badges = [
         Badge(name=who, verdict=verdict, href=pages.get(who), thumbnail=thumbnails.get(who))
         for who, verdict in verdicts.itertuples(index=False)
@@ -265,7 +265,7 @@ def _verdicts_section(
 
 
 def _left_out(
-    estimates: "pd.DataFrame", exclusions: Mapping[str, str]
+    estimates: "pd.DataFrame", exclusions: Mapping[str, str], units: str
 ) -> tuple[list[str], list[str]]:
     """Say whether somebody lacks some estimates, and name those who lack all with the reason."""
     main = main_rows(estimates["hemi"].unique())  # in one hemisphere, an ROI may well be empty
@@ -279,7 +279,7 @@ def _left_out(
         if statuses["ok"]:
             continue
         ((status, _),) = statuses.most_common(1)
-        meaning = exclusions.get(participant) or STATUSES[status]  # type: ignore[index]
+        meaning = exclusions.get(participant) or of_units(STATUSES[status], units)  # type: ignore[index]
         lacks = "no estimates"
         if participant in sides:
             lacks = f"no estimate of {where}, only of {', '.join(sides[participant])}"

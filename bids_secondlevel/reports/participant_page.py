@@ -11,7 +11,7 @@ from bids_secondlevel.core.results import ParticipantResults
 from bids_secondlevel.core.roi_rule import SummaryKind
 from bids_secondlevel.core.rows import each_row, grouped
 from bids_secondlevel.core.values import STATUSES
-from bids_secondlevel.core.words import counted, listed
+from bids_secondlevel.core.words import counted, listed, of_units
 from bids_secondlevel.reports.charts.participant import (
     draw_overlaps,
     draw_participant_estimates,
@@ -55,7 +55,7 @@ def participant_page(results: ParticipantResults) -> Page:
             *_estimates_section(results, look),
             *participant_field_section(results),
             *sweep_section(results.sweep, results.definition, look),
-            *_gaps_section(results.estimates),
+            *_gaps_section(results.estimates, results.definition.units),
             Section(
                 "Files used",
                 text=(
@@ -206,14 +206,16 @@ def _estimates_section(results: ParticipantResults, look: Appearance) -> list[Se
     return [Section("Estimates", text=text, charts=charts, tables=(table,))]
 
 
-def _gaps_section(estimates: "pd.DataFrame") -> list[Section]:
+def _gaps_section(estimates: "pd.DataFrame", units: str) -> list[Section]:
     """Say in plain words why numbers are missing."""
     gaps = estimates[estimates["estimate"].isna()]
     if gaps.empty:
         return []
     counts = Counter(gaps["status"])
     reasons = [
-        (status, counts[status], said) for status, said in STATUSES.items() if counts[status]
+        (status, counts[status], of_units(said, units))
+        for status, said in STATUSES.items()
+        if counts[status]
     ]
     n_maps = estimates.groupby(["roi", "hemi"]).size()
     where = []

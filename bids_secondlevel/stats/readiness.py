@@ -17,7 +17,7 @@ from bids_secondlevel.core.rows import (
     frame_of_cells,
 )
 from bids_secondlevel.core.values import STATUSES, ParticipantsTable
-from bids_secondlevel.core.words import counted, listed
+from bids_secondlevel.core.words import counted, listed, of_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +79,7 @@ def readiness(estimates: "pd.DataFrame") -> dict[str, Readiness]:
 def _judged(tested: "pd.DataFrame") -> dict[str, Readiness]:
     has_number = tested["estimate"].notna()
     is_usable = has_number.groupby(tested["participant_id"], sort=False).any()
+    units = _units(tested)
     troubles: dict[str, dict[str, list[Any]]] = {}
     for row in each_row(_troubles(tested)):
         of_participant = troubles.setdefault(row.participant_id, {})
@@ -87,7 +88,7 @@ def _judged(tested: "pd.DataFrame") -> dict[str, Readiness]:
     for participant, usable in is_usable.items():
         kinds = troubles.get(str(participant), {})
         known = [*_WORDS, *(kind for kind in kinds if kind not in _WORDS)]
-        why = tuple(_reason(kind, kinds[kind]) for kind in known if kind in kinds)
+        why = tuple(_reason(kind, kinds[kind], units) for kind in known if kind in kinds)
         verdict: Verdict = "unusable" if not usable else "check" if why else "ready"
         judged[str(participant)] = Readiness(verdict, why)
     return judged
@@ -98,7 +99,7 @@ def found_in_words(estimates: "pd.DataFrame") -> str:
     tested = _tested(estimates)
     sizes = tested.groupby("roi", sort=False)["n_vertices"].max()
     named = ", ".join(f"{roi} {MISSING if isnan(n) else f'{n:g}'}" for roi, n in sizes.items())
-    text = f"{(sizes > 0).sum()} of {counted(len(sizes), 'ROI')} with vertices ({named})"
+    text = f"{(sizes > 0).sum()} of {counted(len(sizes), 'ROI')} with {_units(tested)} ({named})"
     if (sizes == 0).all():
         return f"{text}. Check the definition of the ROIs."
     coverage = tested["coverage"].min()
@@ -184,6 +185,10 @@ def _tested(estimates: "pd.DataFrame") -> "pd.DataFrame":
     return kept[has_number | ~elsewhere]
 
 
+def _units(estimates: "pd.DataFrame") -> str:
+    return "voxels" if estimates["volume_mm3"].notna().any() else "vertices"
+
+
 def _troubles(tested: "pd.DataFrame") -> "pd.DataFrame":
     """List what speaks against estimates in a column ``trouble``: a status, or a flag."""
     import pandas as pd
@@ -260,10 +265,10 @@ _WORDS: Mapping[str, tuple[str, Callable[[Sequence[Any]], Iterator[str]]]] = {
 """What is said of a status or a flag, and of what it is said; from the one that decides most."""
 
 
-def _reason(trouble: str, rows: Sequence[Any]) -> str:
+def _reason(trouble: str, rows: Sequence[Any], units: str) -> str:
     meaning = STATUSES.get(trouble, trouble)  # type: ignore[call-overload]
     words, what = _WORDS.get(trouble, (f"{meaning} ({{}})", _maps))
-    return words.format(listed(list(dict.fromkeys(what(rows))), 5))
+    return of_units(words, units).format(listed(list(dict.fromkeys(what(rows))), 5))
 
 
 def _excluded(reason: str, why: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -397,6 +398,14 @@ def test_the_group_of_volumes(volume_results):
     assert {row["volume_mm3"] for row in rows} == {"192.0"}
     methods = (output / "logs" / "CITATION.md").read_text()
     assert "in volumes in space T1w" in methods
+
+
+def test_nothing_is_said_of_vertices_in_volumes(volume_results):
+    _, output, _ = volume_results
+    for name in ("sub-01.html", "group.html", "logs/CITATION.md"):
+        text = (output / name).read_text()
+        assert "voxels" in text
+        assert not re.search(r"\bvert(ex|ices)\b", text)
 
 
 def test_the_output_of_volumes_is_valid_bids(volume_results):

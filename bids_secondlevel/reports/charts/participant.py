@@ -72,21 +72,21 @@ def draw_participant_estimates(estimates: "pd.DataFrame", look: Appearance = PLA
     """
     rows = look.coloured(estimates).assign(panel=estimates["contrast"], is_control=False)
     most = max(1, _MOST_ROWS // (rows["roi"].nunique() + 1))
-    return [_draw_estimates(part, look.units) for part in parts(rows, most)]
+    return [_draw_estimates(part, look) for part in parts(rows, most)]
 
 
-def _draw_estimates(part: Part, units: str) -> Chart:
+def _draw_estimates(part: Part, look: Appearance) -> Chart:
     rows = part.rows
     has_number = rows["estimate"].notna()
-    unit = "voxels" if rows["volume_mm3"].notna().any() else "vertices"
+    unit = look.elements
     keys = [
         _Key(text=HEMISPHERE_NAMES[hemi], mark=marker)
         for hemi, marker in _MARKERS.items()
         if (rows["hemi"] == hemi).any()
     ]
     caption = (
-        f"Estimate in each ROI, in {units}. The larger the mark, the more {unit} the ROI has. A "
-        f"percentage beside a mark is the share of these with data, if it is below "
+        f"Estimate in each ROI, in {look.units}. The larger the mark, the more {unit} the ROI "
+        f"has. A percentage beside a mark is the share of these with data, if it is below "
         f"{100 * _COVERED:.0f} %. Point at a mark to read its numbers."
     )
     if (rows["independence"][has_number] == "circular").any():
@@ -116,7 +116,7 @@ def _draw_estimates(part: Part, units: str) -> Chart:
     name, title = part.name("estimates"), part.title("Estimates")
     drawing = Drawing(name, _WIDTH, height + below + 0.1)
     _draw_rows(drawing, panel, part, reasons, unit)
-    label, middle = axis_label(part.first.statistic, units), sum(panel.x.places) / 2
+    label, middle = axis_label(part.first.statistic, look.units), sum(panel.x.places) / 2
     drawing.write(middle, below - 0.35, label, size=_LETTERS, ha="center", va="center")
     _draw_keys(drawing, keys, (_WIDTH, 0.2 * n_lines), columns)
     alt = part.alt(partial(_tell_estimates, unit=unit))
@@ -236,7 +236,7 @@ def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) ->
     rows = quality if halves.empty else halves
     if rows.empty:
         return []
-    unit = "voxels" if rows["volume_mm3"].notna().any() else "vertices"
+    unit = look.elements
     columns = [column for column in _SIZES if rows[column].notna().any()] or ["n_vertices"]
     rois = list(rows["roi"].unique())
     known = look.colours(rois)
@@ -377,8 +377,8 @@ def draw_overlaps(overlaps: "pd.DataFrame") -> list[Chart]:
             name="overlaps",
             svg=drawing.encode("Overlap of the ROIs"),
             title="Overlap of the ROIs",
-            caption="Dice coefficient of each pair of ROIs: 0 if they share no vertex, 1 if they "
-            "are the same; n/a if both are empty or one could not be defined.",
+            caption="Dice coefficient of each pair of ROIs: 0 if they share nothing, 1 if they are "
+            "the same; n/a if both are empty or one could not be defined.",
             alt=f"Dice coefficients: {told}.",
         )
     ]

@@ -65,8 +65,8 @@ _CLASSES = (
     (0.75, "50 to 75 %", "#08519c"),
     (0.9, "75 to 90 %", "#3182bd"),
     (0.95, "90 to 95 %", "#6baed6"),
-    (1.0, "95 % or more", "#a6cbe3"),
-    (np.inf, "all vertices", "#dbe7f3"),
+    (1.0, "95 to 100 %", "#a6cbe3"),
+    (np.inf, "100 %", "#dbe7f3"),
 )
 """Of coverage: the limit below which each lies, its name, and its colour, the less the darker."""
 
@@ -293,7 +293,8 @@ def draw_coverage(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[C
             _divide_groups(axes, sizes, inside)
 
     caption = (
-        "Share of the vertices of each ROI that have data, per participant (minimum over maps)."
+        f"Share of the {look.elements} of each ROI that have data, per participant (minimum over "
+        "maps)."
     )
     if reasons:
         counted = ", ".join(f"{counts[reason]} {reason}" for reason in reasons)

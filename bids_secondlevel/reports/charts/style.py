@@ -176,6 +176,8 @@ class Appearance:
 
     units: str = OF_THE_MAPS
     """Those of the estimates, as they are said after "in"."""
+    elements: str = "vertices"
+    """Of which ROIs consist; in volumes, voxels."""
     rois: Sequence[str] = ()
     """All ROIs of the study, in their order: it decides on their colours."""
     groups: Mapping[str, str] = field(default_factory=dict)
@@ -186,7 +188,8 @@ class Appearance:
         """Take it from how the ROIs were defined."""
         wording = definition.wording
         rois = tuple(wording.name(roi.name) for roi in definition.rois)
-        return cls(units=wording.units, rois=rois, groups=groups or {})
+        elements = definition.units
+        return cls(units=wording.units, elements=elements, rois=rois, groups=groups or {})
 
     @property
     def levels(self) -> list[str]:

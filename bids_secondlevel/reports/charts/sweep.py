@@ -79,13 +79,13 @@ def draw_sweep(sweep: "pd.DataFrame", in_use: Limits, look: Appearance = PLAIN) 
     rows = rows.assign(panel=rows["contrast"] + rows["group"].map(whom))
     shown = pooled_or_apart(rows, "estimate")
     return [
-        _draw_part(part, looks, in_use, look.units)
+        _draw_part(part, looks, in_use, look)
         for part in parts(shown, _MOST_CONTRASTS, by_hemisphere=True)
         if part.rows["estimate"].notna().any()
     ]
 
 
-def _draw_part(part: Part, looks: _Looks, in_use: Limits, units: str) -> Chart:
+def _draw_part(part: Part, looks: _Looks, in_use: Limits, look: Appearance) -> Chart:
     """Draw a few contrasts, one below the other, and the sizes of the ROIs below them."""
     rows, rois, first = part.rows, part.rois, part.first
     is_control = first["is_control"]
@@ -136,7 +136,7 @@ def _draw_part(part: Part, looks: _Looks, in_use: Limits, units: str) -> Chart:
             if name:
                 about = f"(n = {span(of_curves['n'])})" if n > 1 else ""
                 write_title(of_row[0], name, about, _WIDTH)
-            label = axis_label(first["statistic"], units) if name else "vertices"
+            label = axis_label(first["statistic"], look.units) if name else look.elements
             write_upright(figure, label, bottom + high / 2, high + _TITLE)
         for column, limit in zip(zip(*every, strict=True), varied, strict=True):
             limits = [axes.get_xlim() for axes in column]
@@ -153,7 +153,8 @@ def _draw_part(part: Part, looks: _Looks, in_use: Limits, units: str) -> Chart:
     )
     caption = (
         f"{who} when one threshold or range of the ROI is changed, and below it the "
-        f"{'' if n == 1 else 'mean '}number of vertices. Estimates are missing if the ROI is empty."
+        f"{'' if n == 1 else 'mean '}number of {look.elements}. Estimates are missing if the ROI "
+        "is empty."
     )
     return part.draw(
         "sweep",
