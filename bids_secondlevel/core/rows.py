@@ -5,9 +5,10 @@ make grouping possible. Numbers are 64-bit floats, with NaN for a missing value.
 """
 
 from collections import namedtuple
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, lru_cache
+from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -142,13 +143,24 @@ def each_row(frame: "pd.DataFrame") -> Iterator[Any]:
 
     ``itertuples`` does the same in five times the time, of which small tables take much.
     """
-    values = [frame.index.tolist(), *(of.tolist() for _, of in frame.items())]
+    values = [of.to_numpy().tolist() for of in (frame.index, *(of for _, of in frame.items()))]
     return map(_row_of(tuple(frame.columns)), *values)
 
 
 @lru_cache
 def _row_of(columns: tuple[str, ...]) -> Any:
     return namedtuple("Row", ("Index", *columns), rename=True)
+
+
+def rows_by(rows: Iterable[Any], *columns: str) -> dict[Any, list[Any]]:
+    """Sort rows, such as those of :func:`each_row`, by some columns: those of each key.
+
+    To take a few rows out of a data frame takes as long as to sort a hundred.
+    """
+    key_of, found = attrgetter(*columns), dict[Any, list[Any]]()
+    for row in rows:
+        found.setdefault(key_of(row), []).append(row)
+    return found
 
 
 def grouped(frame: "pd.DataFrame", *columns: str) -> "Iterator[tuple[Any, pd.DataFrame]]":

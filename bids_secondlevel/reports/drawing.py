@@ -5,17 +5,18 @@ the participant takes. Here a picture says where everything is, and nothing is l
 """
 
 import struct
-import zlib
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from itertools import count
 from math import ceil, floor, isnan, log10
 from typing import Literal
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from bids_secondlevel.core.values import Array
@@ -164,6 +165,7 @@ class Drawing:
         """Begin a picture; no other on the same page has its name."""
         self._name, self._width, self._height = name, width, height
         self._known: dict[str, str] = {}
+        self._outlines: dict[Hashable, str] = {}
         self._drawn: list[str] = []
         self._number = count(1)
 
@@ -259,20 +261,20 @@ class Drawing:
         place = radius * corners + (x, y)
         self.line(place, edge, width, fill=fill, closed=is_shape, title=title)
 
-    def has_outline(self, name: str) -> bool:
-        """Tell whether a line of this name is defined."""
-        return f"{self._name}.{name}" in self._known
+    def has_outline(self, of: Hashable) -> bool:
+        """Tell whether the outline of something is defined."""
+        return of in self._outlines
 
-    def define(self, name: str, points: Array) -> None:
-        """Define a line, in inches from wherever it will be drawn by :meth:`outline`."""
-        name = f"{self._name}.{name}"
+    def define(self, of: Hashable, points: Array) -> None:
+        """Define an outline, in inches from wherever it will be drawn by :meth:`outline`."""
+        name = self._outlines[of] = f"{self._name}.outline{len(self._outlines)}"
         self._known[name] = f"<path id='{name}' d='{self._path(points, closed=False)}'/>"
 
-    def outline(self, name: str, at: Place, colour: str, width: float) -> None:
-        """Draw a line that is defined, in one of the places where it is."""
+    def outline(self, of: Hashable, at: Place, colour: str, width: float) -> None:
+        """Draw an outline that is defined, in one of the places where it is."""
         x, y = self._at(at[0], at[1] + self._height)
         look = _look(colour, width, "none", "", 1.0)
-        self._drawn.append(f"<use xlink:href='#{self._name}.{name}' x='{x}' y='{y}'{look}/>")
+        self._drawn.append(f"<use xlink:href='#{self._outlines[of]}' x='{x}' y='{y}'{look}/>")
 
     def hatch(self, colour: str) -> str:
         """Give oblique lines of a colour, to fill shapes with."""
@@ -362,18 +364,18 @@ class Drawing:
         """Write lines, the parts between gaps one by one."""
         placed = np.column_stack([points[:, 0], self._height - points[:, 1]]) * _POINTS
         parts: list[list[str]] = [[]]
-        for x, y in placed.tolist():
+        for x, y in np.round(placed, 3).tolist():
             if isnan(x) or isnan(y):
                 parts.append([])
             else:
-                parts[-1].append(f"{_written(x)} {_written(y)}")
+                parts[-1].append(f"{x:.7g} {y:.7g}")
         end = "Z" if closed else ""
         return "".join(f"M{'L'.join(part)}{end}" for part in parts if part)
 
 
 def _written(number: float) -> str:
     """Write a number of points, to a thousandth."""
-    return f"{number:.3f}".rstrip("0").rstrip(".")
+    return f"{round(number, 3):.7g}"
 
 
 def _look(colour: str, width: float, fill: str, dash: str, opacity: float) -> str:
@@ -410,8 +412,16 @@ def png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] | None = None) -> 
         parts.append((b"PLTE", palette[:, :3].tobytes()))
         if palette.shape[1] > 3:
             parts.append((b"tRNS", palette[:, 3].tobytes()))
-    parts += [(b"IDAT", zlib.compress(rows.tobytes(), 4)), (b"IEND", b"")]
+    parts += [(b"IDAT", _deflated(rows.tobytes())), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + of + content + struct.pack(">I", zlib.crc32(of + content))
+        struct.pack(">I", len(content))
+        + of
+        + content
+        + struct.pack(">I", isal_zlib.crc32(of + content))
         for of, content in parts
     )
+
+
+@lru_cache(maxsize=4)  # the discs of many contrasts differ in their palettes only
+def _deflated(pixels: bytes) -> bytes:
+    return isal_zlib.compress(pixels, 1)

@@ -10,7 +10,7 @@ from bids_secondlevel.core.hemispheres import main_rows
 from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.results import GroupResults, ParticipantResults
 from bids_secondlevel.core.roi_rule import area_name
-from bids_secondlevel.core.rows import MISSING, grouped
+from bids_secondlevel.core.rows import MISSING, each_row, rows_by
 from bids_secondlevel.core.visual_field import ASYMMETRIES, asymmetries
 from bids_secondlevel.core.words import of_units
 from bids_secondlevel.reports.charts.field import Ranges, draw_discs
@@ -101,12 +101,11 @@ def _ranges(definition: Definition) -> Ranges:
 def _differences(bins: "pd.DataFrame") -> list[Table]:
     """Compare the meridians of a participant."""
     main = bins["hemi"].isin(main_rows(bins["hemi"]))
+    around = each_row(bins[main & (bins["profile"] == "polar_angle")])
     rows = []
-    for (session, task, contrast, area, hemi, *_), of_series in grouped(
-        bins[main & (bins["profile"] == "polar_angle")], *SERIES
-    ):
-        centres = of_series[["polar_angle_low", "polar_angle_high"]].mean(axis="columns")
-        found = asymmetries(centres.to_numpy(), of_series["estimate"].to_numpy())
+    for (session, task, contrast, area, hemi, *_), of_series in rows_by(around, *SERIES).items():
+        centres = np.array([(of.polar_angle_low + of.polar_angle_high) / 2 for of in of_series])
+        found = asymmetries(centres, np.array([of.estimate for of in of_series]))
         values = [None if np.isnan(of) else float(of) for of in found.values()]
         if any(value is not None for value in values):
             shown = None if session == MISSING else session

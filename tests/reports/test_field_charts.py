@@ -1,10 +1,14 @@
 """Pictures of the visual field: what is drawn where."""
 
+import io
+import re
+from base64 import b64decode
 from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 from pictures import SVG, groups, is_linear, marks, parse, texts
 
 from bids_secondlevel.core.positions import Position
@@ -16,6 +20,7 @@ from bids_secondlevel.reports.charts.field import (
     smooth_pixels,
 )
 from bids_secondlevel.reports.charts.profiles import draw_distances, draw_profiles
+from bids_secondlevel.reports.colours import coloured
 from bids_secondlevel.rois.visual_field import BIN
 from bids_secondlevel.stats.visual_field import SERIES
 
@@ -26,9 +31,9 @@ NOWHERE = {"position": "n/a", "distance_low": NAN, "distance_high": NAN}
 V1 = {"V1": [(0.0, 5.0)]}
 
 
-def study(contrasts=("attend",), *, hemis=("both",), group=False, seed=0):
+def study(contrasts=("attend",), *, hemis=("both",), group=False, seed=0, edges=WEDGES):
     """Make all bins of V1, with random estimates; of a group, with intervals and p."""
-    rings, wedges = list(pairwise(RINGS)), list(pairwise(WEDGES))
+    rings, wedges = list(pairwise(RINGS)), list(pairwise(edges))
     bins = [
         *(("eccentricity", *ring, NAN, NAN) for ring in rings),
         *(("polar_angle", RINGS[0], RINGS[-1], *wedge) for wedge in wedges),
@@ -56,11 +61,18 @@ def study(contrasts=("attend",), *, hemis=("both",), group=False, seed=0):
     return rows[[*SERIES, *rows.columns.difference(SERIES, sort=False)]]
 
 
+BOUNDS = ["eccentricity_low", "eccentricity_high", "polar_angle_low", "polar_angle_high"]
+
+
+def bounds(cells):
+    return tuple(cells[BOUNDS].itertuples(index=False, name=None))
+
+
 def test_pixels_are_those_of_the_cell_that_they_lie_in():
     cells = study()[lambda rows: rows["profile"] == "cell"].reset_index(drop=True)
     cells = cells.drop(index=[5])
-    values = np.random.default_rng(1).integers(1, 255, len(cells)).astype(np.uint8)
-    drawn = pixels(cells, 8.0, values)
+    values = tuple(np.random.default_rng(1).integers(1, 255, len(cells)).tolist())
+    drawn = pixels(bounds(cells), 8.0, values)
     n = len(drawn)
 
     def value_at(eccentricity, angle):
@@ -77,6 +89,26 @@ def test_pixels_are_those_of_the_cell_that_they_lie_in():
     assert drawn[0, 0] == 0
 
 
+@pytest.mark.parametrize("n_wedges", [12, 72])
+def test_each_cell_has_the_colour_of_its_estimate(n_wedges):
+    rows = study(("attend", "ignore"), edges=np.linspace(-180, 180, n_wedges + 1))
+    chart, _ = draw_discs(rows, V1)
+    cells = rows[rows["profile"] == "cell"]
+    assert (len(cells) > 2 * 256) == (n_wedges > 12)  # more than a palette has
+    highest = np.percentile(cells["estimate"].abs(), 98)
+    *discs, _ = re.findall(rb"base64,([^']*)'", chart.svg)
+    for disc, contrast in zip(discs, ("attend", "ignore"), strict=True):
+        drawn = imread(io.BytesIO(b64decode(disc)))
+        n = len(drawn)
+        assert drawn[0, 0, 3] == 0
+        for cell in cells[cells["contrast"] == contrast].itertuples():
+            middle = np.radians((cell.polar_angle_low + cell.polar_angle_high) / 2)
+            r = radius(np.sqrt(cell.eccentricity_low * cell.eccentricity_high), 8.0)
+            y, x = (1 - r * np.cos(middle)) / 2 * n, (1 + r * np.sin(middle)) / 2 * n
+            expected = coloured("RdBu_r", np.array(cell.estimate / highest / 2 + 0.5))
+            assert drawn[int(y), int(x)] == pytest.approx([*expected, 1], abs=0.02)
+
+
 def test_a_linear_disc_ends_some_way_beyond_the_limits_of_the_rois():
     rows = study()
     for limit, rim in ((1.5, 4), (2.0, 4), (2.1, 8), (50.0, 8)):
@@ -84,7 +116,7 @@ def test_a_linear_disc_ends_some_way_beyond_the_limits_of_the_rois():
         assert linear.folded == f"With linear eccentricity, up to {rim} degrees"
     assert (radius(np.array([1.0, 2.0]), 4.0, "linear") == [0.25, 0.5]).all()
     cells = rows[rows["profile"] == "cell"].reset_index(drop=True)
-    drawn = pixels(cells, 8.0, np.full(len(cells), 9, dtype=np.uint8), "linear") > 0
+    drawn = pixels(bounds(cells), 8.0, (9,) * len(cells), "linear") > 0
     # A ring of the radii 1/16 and 1 of the disc, in a square.
     assert drawn.mean() == pytest.approx(np.pi / 4 * (1 - 1 / 256), abs=0.002)
 
@@ -94,7 +126,7 @@ def test_a_smoothed_disc_has_the_values_of_centres_and_lies_between_them_elsewhe
     middles = cells[["polar_angle_low", "polar_angle_high"]].mean(axis="columns").to_numpy()
     shares = 0.5 + 0.4 * np.cos(np.radians(middles)) * np.linspace(0.5, 1, len(cells))
     cells, shares = cells.drop(index=[5]), np.delete(shares, 5)
-    drawn = smooth_pixels(cells, 8.0, shares)
+    drawn = smooth_pixels(bounds(cells), 8.0, shares)
     n = len(drawn)
 
     def value_at(eccentricity, angle):
@@ -111,14 +143,14 @@ def test_a_smoothed_disc_has_the_values_of_centres_and_lies_between_them_elsewhe
         shares[cells.index[cells["polar_angle_low"] == at][-1] - 1] for at in (150, -180)
     )
     assert value_at(6, 180) == pytest.approx((last + first) / 2, abs=0.03)
-    assert ((drawn > 0) == (pixels(cells, 8.0, np.full(len(cells), 9, np.uint8)) > 0)).all()
+    assert ((drawn > 0) == (pixels(bounds(cells), 8.0, (9,) * len(cells)) > 0)).all()
     assert drawn[drawn > 0].min() / 256 > shares.min() - 0.01
     assert drawn.max() / 256 < shares.max() + 0.01
     rows = study().replace({"profile": {"cell": "receptive_field"}})
     (chart,) = draw_discs(rows, V1)
     assert chart.folded == "Smoothed by receptive fields"
     assert chart.name.endswith("_smoothfield")
-    half_ = cells[cells["polar_angle_low"] >= 0]
+    half_ = bounds(cells[cells["polar_angle_low"] >= 0])
     assert (smooth_pixels(half_, 8.0, np.full(len(half_), 0.5))[:, : n // 2 - 1] == 0).all()
 
 
@@ -241,10 +273,16 @@ def test_a_disc_for_each_contrast_with_its_extremes_in_words():
 
 def test_outlines_are_around_what_is_significant():
     cells = study()[lambda rows: rows["profile"] == "cell"].reset_index(drop=True)
-    assert len(outline(cells.iloc[[0]])) == 4
-    assert len(outline(cells.iloc[[0, 1]])) == 6
-    assert len(outline(cells.iloc[[0, 11]])) == 6  # beside each other across the lower meridian
-    assert len(outline(cells)) == 24  # the inner circle and the rim
+
+    def n_sides(some):
+        eccentricity, polar_angle = outline(bounds(some))
+        assert (np.isnan(eccentricity) == np.isnan(polar_angle)).all()
+        return np.isnan(eccentricity).sum()
+
+    assert n_sides(cells.iloc[[0]]) == 4
+    assert n_sides(cells.iloc[[0, 1]]) == 6
+    assert n_sides(cells.iloc[[0, 11]]) == 6  # beside each other across the lower meridian
+    assert n_sides(cells) == 24  # the inner circle and the rim
     rows = study(group=True)
     assert not groups(draw_discs(rows, V1)[0], "significant")
     rows.loc[rows.index[-1], "p_corrected"] = 0.01

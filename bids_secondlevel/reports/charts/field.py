@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.positions import Position
-from bids_secondlevel.core.rows import MISSING, each_row, grouped
+from bids_secondlevel.core.rows import MISSING, each_row, grouped, rows_by
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.visual_field import to_plane
 from bids_secondlevel.core.wording import OF_THE_MAPS
@@ -46,6 +47,9 @@ SIGNIFICANT = 0.05
 FOVEA = 0.75
 """Degrees; see :func:`draw_discs`."""
 
+COMMON = ("session", "task", "area", "hemi", "space", "statistic")
+"""What all bins of a chart have in common."""
+
 _COLUMNS, _MOST_DISCS = 3, 12
 _DISC, _GAP, _TITLE = 2.3, 0.12, 0.28  # inches
 _BEYOND = 2  # times the limit of the ROIs are in a linear disc
@@ -53,7 +57,7 @@ _SIZE, _LETTER = 8.5, 0.085  # of letters in points; width of one in inches
 _COLOURS = "RdBu_r"
 _PIXELS = 360  # of the width of a disc
 _LABELS_AT, _LEAST = 157.5, 0.09  # polar angle of labels, radius between them
-_BOUNDS = ("eccentricity_low", "eccentricity_high", "polar_angle_low", "polar_angle_high")
+_BOUNDS = attrgetter("eccentricity_low", "eccentricity_high", "polar_angle_low", "polar_angle_high")
 _ARC = 5.0  # degrees between the corners of what is round
 
 
@@ -107,9 +111,9 @@ def parts_of_field(
 ) -> "Iterator[tuple[pd.DataFrame, str]]":
     """Divide bins into charts of so many contrasts at most, each with its name."""
     shown = pooled_or_apart(bins, "estimate")
-    by = ["session", "task", "area", "hemi", "space", "statistic"]
-    for (session, task, area, hemi, space, statistic), of_chart in grouped(shown, *by):
-        contrasts = [name for name, of in grouped(of_chart, "contrast") if _has_number(of)]
+    for (session, task, area, hemi, space, statistic), of_chart in grouped(shown, *COMMON):
+        with_number = set(of_chart["contrast"][of_chart["estimate"].notna()])
+        contrasts = [name for name in of_chart["contrast"].unique() if name in with_number]
         for part, start in enumerate(range(0, len(contrasts), most), 1):
             name = stem(
                 suffix,
@@ -123,16 +127,6 @@ def parts_of_field(
             )
             some = contrasts[start : start + most]
             yield of_chart[of_chart["contrast"].isin(some)], name
-
-
-def without_common(bins: "pd.DataFrame") -> "pd.DataFrame":
-    """Leave out what all bins of a chart have in common: to divide wide tables takes long."""
-    common = ("participant_id", "session", "task", "area", "hemi", "space", "statistic")
-    return bins.drop(columns=list(common), errors="ignore")
-
-
-def _has_number(bins: "pd.DataFrame") -> bool:
-    return bool(bins["estimate"].notna().any())
 
 
 def title_of_field(what: str, first: Any) -> str:
@@ -218,15 +212,14 @@ def _draw_discs(  # noqa: PLR0917
 ) -> Chart:
     """Draw discs side by side, with the same colours."""
     first = bins.iloc[0]
-    there = without_common(bins[bins["estimate"].notna()])
+    there = bins[bins["estimate"].notna()]
     largest = _rim(there, ranges, scale)
     there = there[there["eccentricity_high"] <= largest]
     contrasts = list(there["contrast"].unique())
-    of_each = sorted(
-        grouped(there, "contrast", "group", "versus"), key=lambda of: contrasts.index(of[0][0])
-    )
+    of_each = rows_by(each_row(there), "contrast", "group", "versus")
     discs = {
-        f"{contrast}{who_in_words(group, versus)}": of for (contrast, group, versus), of in of_each
+        f"{contrast}{who_in_words(group, versus)}": of_each[contrast, group, versus]
+        for contrast, group, versus in sorted(of_each, key=lambda of: contrasts.index(of[0]))
     }
     highest = float(np.percentile(there["estimate"].abs(), 98)) or 1.0
     columns = min(len(discs), _COLUMNS)
@@ -285,11 +278,7 @@ def _draw_discs(  # noqa: PLR0917
         )
         + (f" Diamonds: {_positions_in_words(positions)}." if positions else "")
     )
-    told = "; ".join(
-        f"{clean(label)}: {number(of['estimate'].min())} to {number(of['estimate'].max())} in "
-        f"{len(of)} cells, largest {_where_largest(of)}"
-        for label, of in discs.items()
-    )
+    told = "; ".join(f"{clean(label)}: {_tell(of)}" for label, of in discs.items())
     title = title_of_field("Responses in the visual field", first)
     folded = f"With linear eccentricity, up to {largest:g} degrees" if scale == "linear" else ""
     return Chart(
@@ -325,54 +314,56 @@ def _draw_colours(drawing: Drawing, place: Place, highest: float, label: str) ->
     )
 
 
-def _where_largest(cells: "pd.DataFrame") -> str:
-    """Say in which cell the largest estimate is."""
-    cell = next(each_row(cells.iloc[[int(cells["estimate"].argmax())]]))
+def _tell(cells: Sequence[Any]) -> str:
+    """Say the range of the estimates, and in which cell the largest one is."""
+    lowest, largest = (end(cells, key=attrgetter("estimate")) for end in (min, max))
     return (
-        f"at {cell.eccentricity_low:g} to {cell.eccentricity_high:g} degrees of eccentricity and "
-        f"{cell.polar_angle_low:g} to {cell.polar_angle_high:g} of polar angle"
+        f"{number(lowest.estimate)} to {number(largest.estimate)} in {len(cells)} cells, largest "
+        f"at {largest.eccentricity_low:g} to {largest.eccentricity_high:g} degrees of eccentricity "
+        f"and {largest.polar_angle_low:g} to {largest.polar_angle_high:g} of polar angle"
     )
 
 
-def _draw_cells(drawing: Drawing, cells: "pd.DataFrame", disc: _Disc, highest: float) -> None:
+def _draw_cells(drawing: Drawing, cells: Sequence[Any], disc: _Disc, highest: float) -> None:
     """Draw the cells, and outlines around all, and around those that are significant."""
-    shares = cells["estimate"].to_numpy() / highest / 2 + 0.5
-    is_smooth = cells["profile"].iloc[0] == "receptive_field"
-    drawn = (
-        smooth_pixels(cells, disc.largest, shares)
-        if is_smooth
-        else pixels(cells, disc.largest, np.maximum(level_of(shares), 1), disc.scale)
-    )
+    shares = np.array([cell.estimate for cell in cells]) / highest / 2 + 0.5
+    bounds = tuple(map(_BOUNDS, cells))
+    palette = np.column_stack([colours_of(_COLOURS), np.full(LEVELS, 255, dtype=np.uint8)])
+    if cells[0].profile == "receptive_field":
+        drawn = smooth_pixels(bounds, disc.largest, shares)
+    elif len(cells) < LEVELS:  # discs of the same cells differ in their palettes only
+        drawn = pixels(bounds, disc.largest, tuple(range(1, len(cells) + 1)), disc.scale)
+        palette = palette[[0, *level_of(shares)]]
+    else:
+        drawn = pixels(bounds, disc.largest, tuple(np.maximum(level_of(shares), 1)), disc.scale)
+    palette[0, 3] = 0  # outside the cells
     (x, y), half = disc.middle, disc.half
     with drawing.part("cells"):
-        palette = np.column_stack([colours_of(_COLOURS), np.full(LEVELS, 255, dtype=np.uint8)])
-        palette[0, 3] = 0  # outside the cells
         drawing.pixels(png(drawn, palette), x - half, y - half, 2 * half, 2 * half)
-    significant = cells[cells["p_corrected"] < SIGNIFICANT]
+    significant = [cell for cell in cells if cell.p_corrected < SIGNIFICANT]
     for name, some, colour, width in (
-        ("covered", cells, GREY, 0.6),
-        ("significant", significant, DARK, 0.9),
+        ("covered", bounds, GREY, 0.6),
+        ("significant", tuple(map(_BOUNDS, significant)), DARK, 0.9),
     ):
-        if len(some):
+        if some:
             with drawing.part(name):
-                gap = np.full((1, 2), np.nan)
-                sides = [part for side in outline(some) for part in (disc.at(*side), gap)]
-                drawing.line(np.concatenate(sides), colour, width)
+                if not drawing.has_outline(some):
+                    drawing.define(some, disc.at(*outline(some)) - disc.middle)
+                drawing.outline(some, disc.middle, colour, width)
 
 
-def outline(cells: "pd.DataFrame") -> list[tuple[Array, Array]]:
+Bounds = tuple[tuple[float, float, float, float], ...]
+"""Of cells: the lower and the upper eccentricity, and the two polar angles."""
+
+
+def outline(cells: Bounds) -> tuple[Array, Array]:
     """Find the sides of cells that no other of them shares.
 
     Returns
     -------
-    list of two arrays
-        Eccentricity and polar angle of the points of each side.
+    two arrays
+        Eccentricity and polar angle of the points of all sides, with NaN after each side.
     """
-    return _outline(tuple(zip(*(cells[name].tolist() for name in _BOUNDS), strict=True)))
-
-
-@lru_cache(maxsize=32)  # many discs have the same cells
-def _outline(cells: tuple[tuple[float, float, float, float], ...]) -> list[tuple[Array, Array]]:
     sides: dict[tuple[float, ...], tuple[Array, Array] | None] = {}
     for *rings, low, high in cells:
         round_ = np.linspace(low, high, max(2, int(np.ceil((high - low) / _ARC)) + 1))
@@ -383,45 +374,42 @@ def _outline(cells: tuple[tuple[float, float, float, float], ...]) -> list[tuple
             own[(*rings, angle % 360, angle % 360)] = np.array(rings), np.full(2, angle)
         for name, side in own.items():
             sides[name] = None if name in sides else side
-    return [side for side in sides.values() if side is not None]
+    gap = np.full((2, 1), np.nan)
+    drawn = [part for side in sides.values() if side is not None for part in (side, gap)]
+    eccentricity, polar_angle = np.concatenate(drawn, axis=1)
+    return eccentricity, polar_angle
 
 
+@lru_cache(maxsize=8)
 def pixels(
-    cells: "pd.DataFrame",
-    largest: float,
-    values: NDArray[np.uint8],
-    scale: Scale = "cortical",
+    cells: Bounds, largest: float, values: tuple[int, ...], scale: Scale = "cortical"
 ) -> NDArray[np.uint8]:
     """Draw cells as pixels, some of a hundredth of the bytes of shapes.
 
     Parameters
     ----------
-    cells
-        With their edges.
     largest
         Eccentricity of the rim.
     values
-        Of each cell, above 0.
+        Of each cell, 1 to 255.
 
     Returns
     -------
     (n, n) array of uint8
         0 where there is no cell.
     """
-    rings, wedges, field = _lattice(cells, values)
-    drawn: NDArray[np.uint8] = field.ravel()[
-        _bins_of_pixels(largest, tuple(rings), tuple(wedges), scale)
-    ].astype(np.uint8)
-    return drawn
+    rings, wedges, field = _lattice(cells, np.array(values))
+    at, angle = _pixels_at()
+    ring = np.searchsorted(rings, _eccentricity_at(at, largest, scale), side="right")
+    wedge = np.searchsorted(wedges, angle, side="right")
+    return field[ring, wedge].astype(np.uint8)
 
 
-def smooth_pixels(cells: "pd.DataFrame", largest: float, shares: Array) -> NDArray[np.uint8]:
+def smooth_pixels(cells: Bounds, largest: float, shares: Array) -> NDArray[np.uint8]:
     """Draw values at the centres of cells as pixels, with a smooth surface between them.
 
     Parameters
     ----------
-    cells
-        With their edges.
     largest
         Eccentricity of the rim.
     shares
@@ -448,7 +436,7 @@ def smooth_pixels(cells: "pd.DataFrame", largest: float, shares: Array) -> NDArr
     total, weight = (_between(of, row, column) for of in (values, there))
     with np.errstate(invalid="ignore"):
         levels = level_of(total / weight)
-    is_in = pixels(cells, largest, np.ones(len(cells), dtype=np.uint8)) > 0
+    is_in = pixels(cells, largest, (1,) * len(cells)) > 0
     drawn: NDArray[np.uint8] = np.where(is_in, np.maximum(levels, 1), 0).astype(np.uint8)
     return drawn
 
@@ -465,7 +453,7 @@ def _between(values: Array, row: Array, column: Array) -> Array:
     return between
 
 
-def _lattice(cells: "pd.DataFrame", values: Array) -> tuple[Array, Array, Array]:
+def _lattice(cells: Bounds, values: Array) -> tuple[Array, Array, Array]:
     """Put the values of cells into a table of rings and wedges, 0 around it and in gaps.
 
     Returns
@@ -474,7 +462,7 @@ def _lattice(cells: "pd.DataFrame", values: Array) -> tuple[Array, Array, Array]
         Their edges.
     table : (n_rings + 2, n_wedges + 2) array
     """
-    bounds = np.hsplit(cells[list(_BOUNDS)].to_numpy(), 2)
+    bounds = np.hsplit(np.array(cells), 2)
     rings, wedges = map(np.unique, bounds)
     table = np.zeros((rings.size + 1, wedges.size + 1))
     places = (
@@ -486,23 +474,12 @@ def _lattice(cells: "pd.DataFrame", values: Array) -> tuple[Array, Array, Array]
     return rings, wedges, table
 
 
+@cache
 def _pixels_at() -> tuple[Array, Array]:
     """Say how far from the centre of a disc its pixels are, and in which direction."""
     x = (np.arange(_PIXELS) + 0.5) * 2 / _PIXELS - 1
     right, up = np.meshgrid(x, -x)
     return np.hypot(right, up), np.degrees(np.arctan2(right, up))
-
-
-@lru_cache(maxsize=8)
-def _bins_of_pixels(
-    largest: float, rings: tuple[float, ...], wedges: tuple[float, ...], scale: Scale
-) -> NDArray[np.integer[Any]]:
-    """Find in which bin each pixel of a disc is, before the first edges and after the last too."""
-    at, angle = _pixels_at()
-    ring = np.searchsorted(rings, _eccentricity_at(at, largest, scale), side="right")
-    wedge = np.searchsorted(wedges, angle, side="right")
-    bins: NDArray[np.integer[Any]] = ring * (len(wedges) + 1) + wedge
-    return bins
 
 
 def _draw_grid(drawing: Drawing, disc: _Disc, ranges: Sequence[tuple[float, float]]) -> None:

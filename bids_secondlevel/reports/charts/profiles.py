@@ -1,23 +1,25 @@
 """Charts of profiles: responses over eccentricity, polar angle, and the distance from positions."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.positions import OWN
-from bids_secondlevel.core.rows import MISSING, each_row, grouped
+from bids_secondlevel.core.rows import MISSING, each_row, rows_by
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.wording import OF_THE_MAPS
 from bids_secondlevel.reports.charts.field import (
+    COMMON,
     FOVEA,
     SIGNIFICANT,
     Ranges,
     parts_of_field,
     round_degrees,
     title_of_field,
-    without_common,
 )
 from bids_secondlevel.reports.charts.style import (
     DARK,
@@ -81,8 +83,9 @@ def draw_profiles(
         For each session, task and visual area; several if there are many contrasts.
     """
     profiles = bins[bins["profile"].isin(["eccentricity", "polar_angle"])]
+    people = _people(participants)
     return [
-        _draw(part, ranges.get(part["area"].iloc[0], ()), participants, name, units)
+        _draw(part, ranges.get(part["area"].iloc[0], ()), people, name, units)
         for part, name in parts_of_field(profiles, _MOST_PROFILES, "profiles")
     ]
 
@@ -103,8 +106,9 @@ def draw_distances(
     profiles = bins[bins["profile"].isin(["polar_angle_distance", "distance"])]
     is_own = profiles["position"] == OWN
     has_own = profiles["contrast"].isin(profiles["contrast"][is_own])
+    people = _people(participants)
     return [
-        _draw(part, (), participants, name, units)
+        _draw(part, (), people, name, units)
         for part, name in parts_of_field(profiles[is_own | ~has_own], _MOST_PROFILES, "distances")
     ]
 
@@ -112,54 +116,94 @@ def draw_distances(
 _CURVE = ("position", "group")
 """The columns that tell curves of a panel apart."""
 
+_People = Mapping[tuple[str, ...], Sequence[Any]]
+"""The bins of participants of each curve, by what a chart has in common, contrast and profile."""
+
 _Colours = Mapping[tuple[str, str], tuple[str, str]]
 """Label and colour of each curve, by position and group."""
+
+
+def _people(participants: "pd.DataFrame | None") -> _People:
+    """Sort the bins of participants by the curves they belong to, unless there are too many."""
+    if participants is None or participants["participant_id"].nunique() > MOST_NAMED:
+        return {}
+    return rows_by(each_row(participants), *COMMON, "contrast", "profile", *_CURVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Curve:
+    """A curve of a panel."""
+
+    contrast: str
+    profile: str
+    bins: Sequence[Any]
+    people: Sequence[Any]
+    """The same bins of participants."""
+    colour: str
+    faint: str
+    """Colour of the lines of participants."""
+    is_tested: bool
+    has_interval: bool
 
 
 def _draw(
     bins: "pd.DataFrame",
     ranges: Sequence[tuple[float, float]],
-    participants: "pd.DataFrame | None",
+    people: _People,
     name: str,
     units: str,
 ) -> Chart:
     """Draw a row of panels for each contrast."""
-    first = bins.iloc[0]
-    profiles = [profile for profile in _AXES if (bins["profile"] == profile).any()]
-    is_difference = bins["versus"] != MISSING
-    contrasts = dict(grouped(bins[~is_difference], "contrast"))
-    differing = bins[is_difference & (bins["p_corrected"] < SIGNIFICANT)]
-    colours = _colours(bins[~is_difference])
+    first, is_difference = bins.iloc[0], bins["versus"] != MISSING
+    is_significant = is_difference & (bins["p_corrected"] < SIGNIFICANT)
+    differing = rows_by(each_row(bins[is_significant]), "contrast", "profile")
+    bins = bins[~is_difference]
+    colours, is_tested = _colours(bins), "n" in bins
     is_crowded = len(colours) > _MOST_WITH_INTERVALS
-    everyone = None
-    if participants is not None and not is_crowded:
-        everyone = _those_of(participants, bins[~is_difference])
-    contrasts = {of: without_common(rows) for of, rows in contrasts.items()}
-    keys = _keys(colours, bins, has_lines=everyone is not None, has_stars=not differing.empty)
+    common = tuple(first[list(COMMON)])
+    curves = [
+        _Curve(
+            contrast=contrast,
+            profile=profile,
+            bins=of_curve,
+            people=[] if is_crowded else people.get((*common, contrast, profile, *which), []),
+            colour=colours[which][1],
+            faint=GREY if len(colours) == 1 else colours[which][1],
+            is_tested=is_tested,
+            has_interval=is_tested and not is_crowded,
+        )
+        for contrast, of_contrast in rows_by(each_row(bins), "contrast").items()
+        for profile, of_profile in rows_by(of_contrast, "profile").items()
+        for which, of_curve in rows_by(of_profile, *_CURVE).items()
+    ]
+    contrasts = rows_by(curves, "contrast")
+    profiles = [profile for profile in _AXES if (bins["profile"] == profile).any()]
+    has_lines = any(curve.people for curve in curves)
+    keys = _keys(colours, is_tested=is_tested, has_lines=has_lines, has_stars=bool(differing))
     width = _LEFT + 0.2 + len(profiles) * (_PANEL + _BETWEEN)
     lines = _in_lines(keys, width)
     bottom = 0.55 + (0.15 + _LEGEND * len(lines) if keys else 0)
     height = _TOP + bottom + len(contrasts) * (_PANEL_HEIGHT + _TITLE)
     drawing = Drawing(name, width, height)
     for row, (contrast, of_row) in enumerate(contrasts.items()):
-        people = None if everyone is None else everyone[everyone["contrast"] == contrast]
         low = height - _TOP - (row + 1) * (_PANEL_HEIGHT + _TITLE)
-        y = Axis(ends=_span_of(of_row, people), places=(low, low + _PANEL_HEIGHT))
+        y = Axis(ends=_span_of(of_row), places=(low, low + _PANEL_HEIGHT))
+        panels = rows_by(of_row, "profile")
         for column, profile in enumerate(profiles):
-            is_here = [of["profile"] == profile for of in (of_row, differing)]
-            _draw_panel(
-                drawing,
-                of_row[is_here[0]],
-                differing[is_here[1] & (differing["contrast"] == contrast)],
-                people,
-                colours,
-                ranges,
-                _LEFT + column * (_PANEL + _BETWEEN),
-                y,
-                is_first=column == 0,
-                is_last=row + 1 == len(contrasts),
-            )
-        n = f" (n = {int(of_row['n'].max())})" if "n" in of_row and len(colours) == 1 else ""
+            if profile in panels:
+                _draw_panel(
+                    drawing,
+                    panels[profile],
+                    differing.get((contrast, profile), ()),
+                    ranges,
+                    _LEFT + column * (_PANEL + _BETWEEN),
+                    y,
+                    is_first=column == 0,
+                    is_last=row + 1 == len(contrasts),
+                )
+        n = ""
+        if is_tested and len(colours) == 1:
+            n = f" (n = {max(bin_.n for curve in of_row for bin_ in curve.bins):.0f})"
         title = shorten(contrast, int(_PANEL / _LETTER) - 2 - len(n)) + n
         drawing.write(_LEFT + _PANEL / 2, y.places[1] + 0.07, title, size=9.5, ha="center")
         label = axis_label(first["statistic"], units).partition(" (")
@@ -167,7 +211,10 @@ def _draw(
             at = 0.12 + 0.14 * line, sum(y.places) / 2
             drawing.write(*at, text, size=_SIZE, ha="center", va="center", turned=True)
     _draw_keys(drawing, lines, width)
-    told = " ".join(f"{clean(contrast)}: {_tell(of)}." for contrast, of in contrasts.items())
+    told = " ".join(
+        f"{clean(contrast)}: {'; '.join(map(_tell, of_row))}."
+        for contrast, of_row in contrasts.items()
+    )
     is_around = first["position"] != MISSING
     title = "Profiles around positions" if is_around else "Profiles over the visual field"
     title = title_of_field(title, first)
@@ -178,7 +225,7 @@ def _draw(
         caption=_caption(
             bins,
             profiles,
-            has_lines=everyone is not None,
+            has_lines=has_lines,
             has_ranges=bool(ranges),
             has_intervals=not is_crowded,
         ),
@@ -188,10 +235,8 @@ def _draw(
 
 def _draw_panel(  # noqa: PLR0917
     drawing: Drawing,
-    bins: "pd.DataFrame",
-    differing: "pd.DataFrame",
-    people: "pd.DataFrame | None",
-    colours: _Colours,
+    curves: Sequence[_Curve],
+    differing: Sequence[Any],
     ranges: Sequence[tuple[float, float]],
     left: float,
     y: Axis,
@@ -200,31 +245,25 @@ def _draw_panel(  # noqa: PLR0917
     is_last: bool,
 ) -> None:
     """Draw the curves of a contrast in bins of a profile."""
-    if bins.empty:
-        return
-    profile = bins["profile"].iloc[0]
-    ends, ticks = _ends(bins), _ticks(bins)
+    profile, bins = curves[0].profile, [bin_ for curve in curves for bin_ in curve.bins]
+    edges = _edges(bins)
+    ends = float(edges.min()), float(edges.max())
     panel = Panel(x=Axis(ends=ends, places=(left, left + _PANEL)), y=y)
+    ticks = [(float(panel.x.at(np.array(at))), text) for at, text in _ticks(profile, bins)]
     panel.frame(
         drawing,
-        [(float(panel.x.at(np.array(at))), text if is_last else "") for at, text in ticks],
+        [(at, text if is_last else "") for at, text in ticks],
         [(at, text if is_first else "") for at, text in y.ticks(5)],
         _SIZE,
     )
-    _draw_ground(drawing, panel, bins, ranges)
-    for curve, of_curve in grouped(bins, *_CURVE):
-        colour = colours[curve][1]
-        if people is not None:
-            is_in = np.logical_and.reduce(
-                [people[name] == of_curve[name].iloc[0] for name in ("profile", *_CURVE)]
-            )
-            for _, of_one in grouped(people[is_in], "participant_id"):
-                with drawing.part("participant"):
-                    at = panel.at(_middles(of_one), of_one["estimate"].to_numpy())
-                    drawing.line(at, GREY if len(colours) == 1 else colour, 0.5, opacity=0.5)
-        has_interval = "n" in bins and len(colours) <= _MOST_WITH_INTERVALS
-        _draw_curve(drawing, panel, of_curve, colour, has_interval=has_interval)
-    if len(differing):
+    _draw_ground(drawing, panel, profile, ranges)
+    for curve in curves:
+        for of_one in rows_by(curve.people, "participant_id").values():
+            with drawing.part("participant"):
+                at = panel.at(_middles(of_one), _estimates(of_one))
+                drawing.line(at, curve.faint, 0.5, opacity=0.5)
+        _draw_curve(drawing, panel, curve)
+    if differing:
         with drawing.part("differing"):
             for x in panel.x.at(_middles(differing)):
                 drawing.mark(x, y.places[1] - 0.05, "*", 7, edge="none", face=DARK)
@@ -235,7 +274,7 @@ def _draw_panel(  # noqa: PLR0917
 
 def _colours(bins: "pd.DataFrame") -> _Colours:
     """Name and colour the curves: by position and group, as far as there are several of these."""
-    curves = [of for of, _ in grouped(bins, *_CURVE)]
+    curves = list(dict.fromkeys(zip(*(bins[name] for name in _CURVE), strict=True)))
     if len(curves) == 1:
         return {curves[0]: ("", DARK)}
     has_groups = bins["group"].nunique() > 1
@@ -254,14 +293,12 @@ _Key = tuple[str, str, str, str]
 """An entry of the legend: its text, mark ("-" for a line), colour and what fills the mark."""
 
 
-def _keys(
-    colours: _Colours, bins: "pd.DataFrame", *, has_lines: bool, has_stars: bool
-) -> list[_Key]:
+def _keys(colours: _Colours, *, is_tested: bool, has_lines: bool, has_stars: bool) -> list[_Key]:
     """List what is to be explained; nothing for a single curve of a participant."""
     keys: list[_Key] = []
     if len(colours) > 1:
         keys += [(shorten(label), "-", colour, "") for label, colour in colours.values()]
-    if "n" not in bins:
+    if not is_tested:
         return keys
     if len(colours) == 1:
         keys.append(("mean and 95 % CI", "-", DARK, ""))
@@ -332,26 +369,23 @@ def _caption(
     return caption + (" Grey: outside the range of the ROIs." if has_ranges else "")
 
 
-def _those_of(participants: "pd.DataFrame", bins: "pd.DataFrame") -> "pd.DataFrame | None":
-    """Take the bins of participants that belong to a chart; none if there are too many."""
-    first = bins.iloc[0]
-    same = ["session", "task", "area", "hemi", "space", "statistic"]
-    is_in = np.logical_and.reduce([participants[name] == first[name] for name in same])
-    for name in ("profile", "contrast"):
-        is_in &= participants[name].isin(bins[name])
-    own = participants[is_in]
-    return own if 0 < own["participant_id"].nunique() <= MOST_NAMED else None
+def _estimates(bins: Sequence[Any]) -> Array:
+    return np.array([bin_.estimate for bin_ in bins])
 
 
-def _span_of(bins: "pd.DataFrame", everyone: "pd.DataFrame | None") -> tuple[float, float]:
+def _intervals(bins: Sequence[Any]) -> Array:
+    """Give lower and upper limits: (2, n)."""
+    return np.array([(bin_.ci95_low, bin_.ci95_high) for bin_ in bins]).T
+
+
+def _span_of(curves: Sequence[_Curve]) -> tuple[float, float]:
     """Choose the limits of an axis, so that all participants are in the picture."""
-    values = [bins["estimate"], *(bins[n] for n in ("ci95_low", "ci95_high") if n in bins)]
-    if everyone is not None:
-        shown = everyone["position"].isin(bins["position"])
-        values.append(everyone["estimate"][shown])
-    numbers = np.concatenate([[0.0], *(of.dropna().to_numpy() for of in values)])
-    room = 0.06 * np.ptp(numbers) or 1.0
-    return numbers.min() - room, numbers.max() + room
+    values = [_estimates([*curve.bins, *curve.people]) for curve in curves]
+    values += [_intervals(curve.bins).ravel() for curve in curves if curve.is_tested]
+    numbers = np.concatenate([[0.0], *values])
+    low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+    room = 0.06 * (high - low) or 1.0
+    return low - room, high + room
 
 
 def _on_axis(degrees: Array) -> Array:
@@ -360,46 +394,44 @@ def _on_axis(degrees: Array) -> Array:
     return drawn
 
 
-def _edges(bins: "pd.DataFrame") -> Array:
+def _edges(bins: Sequence[Any]) -> Array:
     """Give the edges of bins of a profile on its axis, (n, 2)."""
-    profile = bins["profile"].iloc[0]
-    name = "distance" if profile == "polar_angle_distance" else profile
-    edges: Array = bins[[f"{name}_low", f"{name}_high"]].to_numpy()
+    profile = bins[0].profile
+    edges = np.array([_bounds(bin_) for bin_ in bins])
     return _on_axis(edges) if profile in _IN_DEGREES else edges
 
 
-def _middles(bins: "pd.DataFrame") -> Array:
+def _bounds(bin_: Any) -> tuple[float, float]:
+    """Give the edges of a bin of a profile, in degrees."""
+    name = "distance" if bin_.profile == "polar_angle_distance" else bin_.profile
+    return getattr(bin_, f"{name}_low"), getattr(bin_, f"{name}_high")
+
+
+def _middles(bins: Sequence[Any]) -> Array:
     """Say where the numbers of bins are drawn."""
     middles: Array = _edges(bins).mean(axis=1)
     return middles
 
 
-def _ends(bins: "pd.DataFrame") -> tuple[float, float]:
-    """Choose the ends of the axis of bins."""
-    edges = _edges(bins)
-    return float(edges.min()), float(edges.max())
-
-
-def _ticks(bins: "pd.DataFrame") -> list[tuple[float, str]]:
+def _ticks(profile: str, bins: Sequence[Any]) -> list[tuple[float, str]]:
     """Choose what is written below a panel."""
-    profile = bins["profile"].iloc[0]
     if profile == "polar_angle":
         return list(_COMPASS)
     if profile == "polar_angle_distance":
         return [(float(at), str(at)) for at in range(0, 181, 45)]
-    lowest, largest = bins[f"{profile}_low"].min(), bins[f"{profile}_high"].max()
+    bounds = [_bounds(bin_) for bin_ in bins]
+    lowest, largest = min(low for low, _ in bounds), max(high for _, high in bounds)
     ticks = [0.0, *round_degrees(largest / 0.95 + 0.01)]
     return [(float(_on_axis(np.array(at))), f"{at:g}") for at in ticks if lowest <= at]
 
 
 def _draw_ground(
-    drawing: Drawing, panel: Panel, bins: "pd.DataFrame", ranges: Sequence[tuple[float, float]]
+    drawing: Drawing, panel: Panel, profile: str, ranges: Sequence[tuple[float, float]]
 ) -> None:
     """Draw the line at 0, and what helps to find places."""
     bottom, top = panel.y.places
     zero = float(panel.y.at(np.array(0.0)))
     drawing.line([(panel.x.places[0], zero), (panel.x.places[1], zero)], GREY, 0.8)
-    profile = bins["profile"].iloc[0]
     if profile == "polar_angle":
         for at, _ in _COMPASS[1:4]:
             x = float(panel.x.at(np.array(at)))
@@ -411,38 +443,32 @@ def _draw_ground(
                 drawing.rectangle(low, bottom, high - low, top - bottom, GREY, opacity=0.1)
 
 
-def _draw_curve(
-    drawing: Drawing, panel: Panel, bins: "pd.DataFrame", colour: str, *, has_interval: bool
-) -> None:
+def _draw_curve(drawing: Drawing, panel: Panel, curve: _Curve) -> None:
     """Draw a curve with gaps for missing estimates, and intervals if there are any."""
-    x, y = _middles(bins), bins["estimate"].to_numpy()
-    if has_interval:
-        low, high = (bins[name].to_numpy() for name in ("ci95_low", "ci95_high"))
+    x, colour = _middles(curve.bins), curve.colour
+    if curve.has_interval:
+        low, high = _intervals(curve.bins)
         known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
         for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
             around = np.concatenate([panel.at(x[run], low[run]), panel.at(x[run], high[run])[::-1]])
             drawing.line(around, "none", 0, fill=colour, opacity=0.15, closed=True)
-    points = panel.at(x, y)
+    points = panel.at(x, _estimates(curve.bins))
     with drawing.part("curve"):
         drawing.line(points, colour, 1.4)
-    is_group = "n" in bins
-    is_marked = (bins["p_corrected"] < SIGNIFICANT).to_numpy() if is_group else np.isfinite(y)
     with drawing.part("means"):
-        for (across, up), is_filled in zip(points, is_marked, strict=True):
-            if np.isfinite(up):
-                face = colour if is_filled else "white"
-                drawing.mark(across, up, "o", 4, edge=colour, face=face)
+        for (across, up), bin_ in zip(points.tolist(), curve.bins, strict=True):
+            if isfinite(up):
+                is_filled = not curve.is_tested or bin_.p_corrected < SIGNIFICANT
+                drawing.mark(across, up, "o", 4, edge=colour, face=colour if is_filled else "white")
 
 
-def _tell(bins: "pd.DataFrame") -> str:
-    """Say the numbers of profiles."""
-    told: dict[str, list[str]] = {}
-    for bin_ in each_row(bins):
-        name = "distance" if bin_.profile == "polar_angle_distance" else bin_.profile
-        low, high = getattr(bin_, f"{name}_low"), getattr(bin_, f"{name}_high")
-        whose = [bin_.profile.replace("_", " "), bin_.position, bin_.group]
-        label = " ".join(part for part in whose if part not in (MISSING, EVERYBODY))
-        sure = f" ({interval(bin_.ci95_low, bin_.ci95_high)})" if "n" in bins else ""
-        number_ = f"{low:g} to {high:g} degrees {number(bin_.estimate)}{sure}"
-        told.setdefault(label, []).append(number_)
-    return "; ".join(f"{label} {', '.join(of)}" for label, of in told.items())
+def _tell(curve: _Curve) -> str:
+    """Say the numbers of a curve."""
+    first, numbers = curve.bins[0], []
+    for bin_ in curve.bins:
+        low, high = _bounds(bin_)
+        sure = f" ({interval(bin_.ci95_low, bin_.ci95_high)})" if curve.is_tested else ""
+        numbers.append(f"{low:g} to {high:g} degrees {number(bin_.estimate)}{sure}")
+    whose = [curve.profile.replace("_", " "), first.position, first.group]
+    label = " ".join(part for part in whose if part not in (MISSING, EVERYBODY))
+    return f"{label} {', '.join(numbers)}"

@@ -216,10 +216,9 @@ def _draw_outlines(
     if column.outlines_part:
         parts.append(("part", layers.retinotopic, "black", 0.9))
     for of, mask, colour, width in parts:
-        name = "-".join([*view.name.split(), of])
-        if not drawing.has_outline(name):
-            drawing.define(name, _around(view.show(mask)) * size / PIXELS)
-        drawing.outline(name, (left, bottom), colour, width)
+        if not drawing.has_outline((view.name, of)):
+            drawing.define((view.name, of), _around(view.show(mask)) * size / PIXELS)
+        drawing.outline((view.name, of), (left, bottom), colour, width)
     for label, name in names.items() if column.names_areas else ():
         _name(drawing, place, view.show(layers.visual_area == label), name)
 

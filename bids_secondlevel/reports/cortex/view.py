@@ -318,10 +318,12 @@ def project(mesh: Mesh, around: Mask, hemisphere: Hemisphere, *, sphere: bool) -
 
 def frame(projection: Projection, around: Mask, margin: float) -> Window:
     """Choose the smallest square around some vertices, with a margin in mm."""
-    there = projection.positions[around]
-    low, high = there.min(axis=0).astype(np.float64), there.max(axis=0).astype(np.float64)
-    x, y = (low + high) / 2
-    return Window((float(x), float(y)), float(max(high - low)) / 2 + margin)
+    x, y = projection.positions.T
+    (left, right), (bottom, top) = (
+        (float(of.min()), float(of.max())) for of in (x[around], y[around])
+    )
+    centre = (left + right) / 2, (bottom + top) / 2
+    return Window(centre, max(right - left, top - bottom) / 2 + margin)
 
 
 def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.integer[Any]]:
@@ -352,29 +354,27 @@ def look(projection: Projection, window: Window, n_pixels: int) -> NDArray[np.in
         corners = tuple(of[has_pixels] for of in corners)
         first = [of[has_pixels] for of in (*first, low)]
         last = [of[has_pixels] for of in (*last, high)]
-    triangles = np.stack(corners, axis=1)
     width, height = (high - low for low, high in zip(first, last, strict=True))
     count = width * height
     if count.sum() > _MOST_TESTS * n_pixels**2:
         raise ValueError("the triangles overlap so much that they cannot be those of a surface")
     which = np.repeat(np.arange(len(count)), count)
     step = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
-    x = first[0][which] + step % width[which]
-    y = first[1][which] + step // width[which]
-    weights = _barycentric(
-        np.stack([x, y], axis=1) + 0.5, places[triangles[which]].astype(np.float64)
-    )
-    inside = (weights >= -1e-9).all(axis=1)
-    which, x, y, weights = which[inside], x[inside], y[inside], weights[inside]
-    depth = (projection.depth[triangles[which]] * weights).sum(axis=1)
-    order = np.argsort(depth, kind="stable")
-    foremost = np.full((n_pixels, n_pixels), -1)
-    foremost[y[order], x[order]] = order  # of several, the last stays
-    seen = foremost >= 0
-    shown = foremost[seen]
-    vertices = np.full((n_pixels, n_pixels), -1)
-    vertices[seen] = triangles[which[shown], weights[shown].argmax(axis=1)]
-    return vertices
+    up, across = np.divmod(step, width[which])
+    weights = _barycentric([places[of] for of in corners], first, which, across, up)
+    inside = np.minimum(np.minimum(weights[0], weights[1]), weights[2]) >= -1e-9
+    which = which[inside]
+    pixel = (first[1][which] + up[inside]) * n_pixels + first[0][which] + across[inside]
+    of_a, of_b, of_c = (of[inside] for of in weights)
+    a, b, c = (of[which] for of in corners)
+    depth = projection.depth[a] * of_a + projection.depth[b] * of_b + projection.depth[c] * of_c
+    nearest = np.where(of_c > np.maximum(of_a, of_b), c, np.where(of_b > of_a, b, a))
+    foremost = np.full(n_pixels**2, -np.inf)
+    np.maximum.at(foremost, pixel, depth)
+    is_seen = depth == foremost[pixel]
+    vertices = np.full(n_pixels**2, -1)
+    vertices[pixel[is_seen]] = nearest[is_seen]
+    return vertices.reshape(n_pixels, n_pixels)
 
 
 def _shade(shading: Array | None, projection: Projection) -> Array:
@@ -416,18 +416,41 @@ def _is_inside_out(points: Array, corners: Sequence[NDArray[np.integer[Any]]]) -
     return bool(left < 0.05 * whole and volume < 0)
 
 
-def _barycentric(points: Array, corners: Array) -> Array:
-    """Weigh the corners of triangles for one point each (n, 2); negative ones are outside."""
-    a, b, c = np.moveaxis(corners, 1, 0)
-    area = _cross(b - a, c - a)
-    of_a = _cross(b - points, c - points) / area
-    of_b = _cross(c - points, a - points) / area
-    return np.stack([of_a, of_b, 1 - of_a - of_b], axis=1)
+def _barycentric(
+    corners: Sequence[Array],
+    first: Sequence[NDArray[np.integer[Any]]],
+    which: NDArray[np.integer[Any]],
+    across: NDArray[np.integer[Any]],
+    up: NDArray[np.integer[Any]],
+) -> list[Array]:
+    """Weigh the corners of triangles for the centres of pixels; outside, one is negative.
 
+    Parameters
+    ----------
+    corners : three (n_triangles, 2) arrays
+        In pixels.
+    first : two (n_triangles,) arrays
+        Column and row of a pixel.
+    which, across, up : (n,) array
+        Triangles, and how many columns and rows their pixels are from this one.
 
-def _cross(u: Array, v: Array) -> Array:
-    product: Array = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
-    return product
+    Returns
+    -------
+    three (n,) arrays
+    """
+    (ax, bx, cx), (ay, by, cy) = (
+        [of[:, axis] - (first[axis] + 0.5) for of in corners] for axis in (0, 1)
+    )
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    # They grow linearly from pixel to pixel.
+    of_a, of_b = (
+        (start / area)[which] + (to_right / area)[which] * across + (to_top / area)[which] * up
+        for start, to_right, to_top in (
+            (bx * cy - by * cx, by - cy, cx - bx),
+            (cx * ay - cy * ax, cy - ay, ax - cx),
+        )
+    )
+    return [of_a, of_b, 1 - of_a - of_b]
 
 
 def _upright(towards: Array) -> tuple[Array, Array]:
