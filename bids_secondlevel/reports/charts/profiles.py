@@ -31,6 +31,7 @@ from bids_secondlevel.reports.charts.style import (
     inks,
     interval,
     number,
+    pooled_or_apart,
     shorten,
     width_of,
 )
@@ -83,7 +84,7 @@ def draw_profiles(
         For each session, task and visual area; several if there are many contrasts.
     """
     profiles = bins[bins["profile"].isin(["eccentricity", "polar_angle"])]
-    people = _people(participants)
+    people = _people(participants, profiles)
     return [
         _draw(part, ranges.get(part["area"].iloc[0], ()), people, name, units)
         for part, name in parts_of_field(profiles, _MOST_PROFILES, "profiles")
@@ -106,7 +107,7 @@ def draw_distances(
     profiles = bins[bins["profile"].isin(["polar_angle_distance", "distance"])]
     is_own = profiles["position"] == OWN
     has_own = profiles["contrast"].isin(profiles["contrast"][is_own])
-    people = _people(participants)
+    people = _people(participants, profiles)
     return [
         _draw(part, (), people, name, units)
         for part, name in parts_of_field(profiles[is_own | ~has_own], _MOST_PROFILES, "distances")
@@ -123,11 +124,14 @@ _Colours = Mapping[tuple[str, str], tuple[str, str]]
 """Label and colour of each curve, by position and group."""
 
 
-def _people(participants: "pd.DataFrame | None") -> _People:
+def _people(participants: "pd.DataFrame | None", bins: "pd.DataFrame") -> _People:
     """Sort the bins of participants by the curves they belong to, unless there are too many."""
     if participants is None or participants["participant_id"].nunique() > MOST_NAMED:
         return {}
-    return rows_by(each_row(participants), *COMMON, "contrast", "profile", *_CURVE)
+    shown = pooled_or_apart(bins, "estimate")
+    is_shown = [participants[name].isin(shown[name].unique()) for name in ("profile", "hemi")]
+    those = participants[np.logical_and.reduce(is_shown)]
+    return rows_by(each_row(those), *COMMON, "contrast", "profile", *_CURVE)
 
 
 @dataclass(frozen=True, kw_only=True)
