@@ -28,18 +28,14 @@ def marks(chart, what):
 
 
 def shapes(group):
-    """The marks of a group: shapes of one size are drawn once and used, others are paths."""
-    used = [*group.iter(f"{SVG}use"), *group.iter(f"{SVG}circle")]
-    paths = [path for path in group.iter(f"{SVG}path") if path.get("style") or path.get("fill")]
-    return used or paths
+    """The marks of a group: round ones are circles, others are paths."""
+    return [*group.iter(f"{SVG}circle")] or [*group.iter(f"{SVG}path")]
 
 
 def position(shape):
     """The centre of a mark."""
     if shape.get("cx"):
         return [float(shape.get("cx")), -float(shape.get("cy"))]
-    if shape.get("x"):
-        return [float(shape.get("x")), -float(shape.get("y"))]
     numbers = np.array(re.findall(r"-?[\d.]+", shape.get("d")), dtype=float).reshape(-1, 2)
     return (numbers.min(axis=0) + numbers.max(axis=0)) / 2 * [1, -1]
 
@@ -58,9 +54,14 @@ def told(chart, what):
     ]
 
 
+def faces(chart, what):
+    """The colours that marks are filled with, group by group."""
+    return [[shape.get("fill") for shape in shapes(group)] for group in groups(chart, what)]
+
+
 def fills(chart, colour):
     """Shapes that are filled with a colour."""
-    return sum(f"fill: {colour}" in element.get("style", "") for element in parse(chart).iter())
+    return sum(element.get("fill") == colour for element in parse(chart).iter())
 
 
 def is_linear(positions, values):

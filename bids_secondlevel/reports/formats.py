@@ -1,12 +1,11 @@
-"""Pictures as PNG and PDF: matplotlib draws them again from their SVG.
-
-What is understood is what pictures of ours are made of, whoever has drawn them.
-"""
+"""Pictures as PNG and PDF: matplotlib draws them again from their SVG."""
 
 import io
 import re
+import warnings
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -14,7 +13,6 @@ import numpy as np
 
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.core.wording import FigureFormat
-from bids_secondlevel.reports.charts.style import drawn_by_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -45,7 +43,7 @@ def redraw(svg: bytes, kind: FigureFormat) -> bytes:
     Parameters
     ----------
     svg
-        As :mod:`~.reports.drawing` and matplotlib write it.
+        As :mod:`~.reports.drawing` writes it.
 
     Examples
     --------
@@ -54,13 +52,26 @@ def redraw(svg: bytes, kind: FigureFormat) -> bytes:
     """
     root, file = ET.fromstring(svg), io.BytesIO()  # noqa: S314 a picture of ours
     width, height = map(float, root.attrib["viewBox"].split()[2:])
-    with drawn_by_matplotlib({"pdf.fonttype": 42, "font.family": "DejaVu Sans"}):
+    with _usual_style():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(width / _POINTS, height / _POINTS))
         _Redrawing(figure, root, height).draw(root, {"fill": "black", "stroke": "none"})
         figure.savefig(file, format=kind, dpi=_DPI, metadata=dict(_ABOUT[kind]))
     return file.getvalue()
+
+
+@contextmanager
+def _usual_style() -> Iterator[None]:
+    """Let matplotlib draw as it does by default, whatever the user's own style is."""
+    import matplotlib.style
+
+    # A label is a label, also with dollar signs; letters of a PDF stay letters.
+    ours = {"text.parse_math": False, "pdf.fonttype": 42, "font.family": "DejaVu Sans"}
+    with warnings.catch_warnings(), matplotlib.style.context(["default", ours]):
+        # Only the size of such text is guessed: whoever shows the picture has the glyphs.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 class _Redrawing:
@@ -147,14 +158,12 @@ class _Redrawing:
         self._add(text)
 
     def _show(self, look: Mapping[str, str]) -> None:
-        """Show pixels; matplotlib writes them upside down, and turns them."""
+        """Show pixels."""
         from matplotlib.image import BboxImage, imread
         from matplotlib.transforms import Bbox, TransformedBbox
 
         pixels = imread(io.BytesIO(b64decode(look[_HREF].partition("base64,")[2])))
         x, y, width, height = (_number(look, of) for of in ("x", "y", "width", "height"))
-        if look.get("transform", "").startswith("scale(1 -1)"):
-            pixels, y = pixels[::-1], -y
         bottom = self._height - y - height
         place = TransformedBbox(Bbox.from_bounds(x, bottom, width, height), self._inches)
         image = BboxImage(place, interpolation="nearest", origin="upper")

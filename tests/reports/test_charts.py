@@ -1,19 +1,22 @@
+import io
 from xml.etree import ElementTree as ET
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from bids_secondlevel.core.roi_rule import components, roi_colours
 from bids_secondlevel.core.rows import frame_of
 from bids_secondlevel.core.words import listed
 from bids_secondlevel.reports.charts.layout import (
+    Key,
     PanelGrid,
     choose_columns,
+    draw_chart,
+    draw_participants,
     jitter,
     parts,
     spread,
@@ -21,15 +24,15 @@ from bids_secondlevel.reports.charts.layout import (
 )
 from bids_secondlevel.reports.charts.style import (
     clean,
-    draw_chart,
     inks,
-    key,
     number,
     pooled_or_apart,
     shorten,
     stem,
     width_of,
 )
+from bids_secondlevel.reports.drawing import Axis, Drawing, Panel
+from bids_secondlevel.reports.formats import redraw
 from bids_secondlevel.rois.estimates import EstimateRow
 
 HOSTILE = [
@@ -46,30 +49,26 @@ HOSTILE = [
 ]
 
 
-def paint_label(label):
-    def paint(figure):
-        keys = [key(shorten(label), "o", "#000000")]
-        grid = PanelGrid(n=1, columns=1, width=3.0, places=[label], keys=keys)
-        ((axes, _),) = grid.axes(figure)
-        write_title(axes, label, "(n = 1)", grid.width)
+def draw_label(label):
+    keys = [Key(text=shorten(label), mark="o")]
+    grid = PanelGrid(n=1, columns=1, width=3.0, places=[label], keys=keys)
 
-    return paint
+    def paint(drawing):
+        ((panel, _),) = grid.draw(drawing, (0.0, 1.0), "")
+        write_title(drawing, panel, label, "(n = 1)")
 
-
-def render(name, title, size, paint):
-    return draw_chart(name, title, size, paint, caption="", alt="").svg
+    return draw_chart("name", label, grid.size, paint, caption="", alt="").svg
 
 
 @pytest.mark.parametrize("label", HOSTILE)
 def test_a_label_is_text_whatever_it_is(label):
-    svg = render("name", label, (4, 3), paint_label(label))
-    root = ET.fromstring(svg)
+    root = ET.fromstring(draw_label(label))
     found = [
         "".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")
     ]
     assert not any(element.tag.endswith("script") for element in root.iter())
     assert not label or found.count(shorten(label)) >= 2  # below the panel, and in the legend
-    assert root[0].text == (clean(label) or None)
+    assert not label or root[0].text == clean(label)
 
 
 @given(st.text())
@@ -97,25 +96,17 @@ def test_names_of_files_are_safe_and_differ(labels):
         assert not set(name) & set('/\\:*?"<>| .\0')
 
 
-def test_the_same_picture_gives_the_same_bytes_whatever_style_the_user_has():
-    first = render("name", "title", (4, 3), paint_label("UL"))
-    style = {"font.size": 30, "axes.grid": True, "svg.fonttype": "path", "text.usetex": True}
-    with mpl.rc_context(style):
-        before = dict(mpl.rcParams)
-        again = render("name", "title", (4, 3), paint_label("UL"))
-        assert dict(mpl.rcParams) == before
-    assert again == first
-
-
 def test_identifiers_are_unique_and_of_one_picture_only():
-    def paint(figure):
-        ((axes, _),) = PanelGrid(n=1, columns=1, width=3.0, places=["UL"]).axes(figure)
-        for height in (1, 2):  # two of a kind
-            axes.plot([0], [height], "o", gid="point")
-
     identifiers = []
     for name in ("first", "second"):
-        root = ET.fromstring(render(name, "title", (4, 3), paint))
+        grid = PanelGrid(n=2, columns=2, width=3.0, places=["UL"])
+
+        def paint(drawing, grid=grid):
+            for _ in grid.draw(drawing, (0.0, 1.0), ""):
+                with drawing.part("point"):
+                    drawing.mark(1.0, 1.0, "o", 4, edge="black", face="black")
+
+        root = ET.fromstring(draw_chart(name, "title", grid.size, paint, caption="", alt="").svg)
         identifiers += [element.get("id") for element in root.iter() if element.get("id")]
     assert sum(identifier.endswith(".point") for identifier in identifiers) == 4
     assert len(set(identifiers)) == len(identifiers)
@@ -193,20 +184,51 @@ def test_panels_do_not_overlap_and_are_inside_the_figure(n, width, with_second):
         width=width,
         places=["UL", "a long name of a place"],
         second=0.8 if with_second else 0.0,
-        keys=[key("participant", "o", "#000000")],
+        keys=[Key(text="participant", mark="o")],
     )
-    figure = Figure(figsize=grid.size)
-    every = [axes for pair in grid.axes(figure) for axes in pair if axes is not None]
-    assert len(every) == n * (1 + with_second)
-    assert grid.size[0] <= 8.1
-    boxes = [axes.get_position() for axes in every]
-    for place, box in enumerate(boxes):
-        assert 0 < box.x0 < box.x1 < 1
-        assert 0 < box.y0 < box.y1 < 1
-        for other in boxes[:place]:
-            assert (
-                box.x0 >= other.x1 or box.x1 <= other.x0 or box.y0 >= other.y1 or box.y1 <= other.y0
-            )
+    right, top = grid.size
+    every = grid.draw(Drawing("name", right, top), (0.0, 1.0), "", (0.0, 1.0))
+    panels = [panel for pair in every for panel in pair if panel is not None]
+    assert len(panels) == n * (1 + with_second)
+    assert right <= 8.1
+    for place, panel in enumerate(panels):
+        (left, right_end), (bottom, top_end) = panel.x.places, panel.y.places
+        assert 0 < left < right_end < right
+        assert 0 < bottom < top_end < top
+        for other in panels[:place]:
+            (other_left, other_right), (other_bottom, other_top) = other.x.places, other.y.places
+            is_beside = left >= other_right or right_end <= other_left
+            assert is_beside or bottom >= other_top or top_end <= other_bottom
+
+
+@pytest.mark.parametrize("mark", ["o", "s", "<"])
+@pytest.mark.parametrize("n", [5, 100])
+def test_marks_that_become_pixels_are_where_they_would_be_as_shapes(mark, n):
+    panel = Panel(
+        x=Axis(ends=(0.0, 1.0), places=(0.5, 2.5)), y=Axis(ends=(0.0, 1.0), places=(0.5, 1.5))
+    )
+    points = np.array([[0.7, 0.6], [2.1, 1.3]])
+    drawing = Drawing("picture", 3.0, 2.0)
+    draw_participants(
+        drawing,
+        panel,
+        points,
+        mark,
+        people=["sub-01", "sub-02"],
+        values=[0.1, 0.8],
+        colours=["#ff0000", "#0000ff"],
+        hollow=np.array([False, True]),
+        n=n,
+        are_pixels=True,
+    )
+    picture = imread(io.BytesIO(redraw(drawing.encode(), "png")))[:, :, :3]
+    for place, channel in zip(points, (0, 2), strict=True):
+        rows, columns = np.nonzero(picture[:, :, channel] - picture[:, :, 2 - channel] > 0.1)
+        x = (columns.min() + columns.max() + 1) / 2
+        y = picture.shape[0] - (rows.min() + rows.max() + 1) / 2
+        assert np.array([x, y]) / 300 == pytest.approx(place, abs=0.01)
+    middle = picture[picture.shape[0] - 1 - round(300 * 1.3), round(300 * 2.1)]
+    assert (middle == 1).all()  # hollow
 
 
 def hemispheres_shown(**estimates):

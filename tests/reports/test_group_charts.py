@@ -1,12 +1,12 @@
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import pytest
 from group_data import rows_in
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pictures import groups, is_linear, marks, parse, segments, texts, told
+from pictures import faces, groups, is_linear, marks, parse, segments, texts, told
 
 from bids_secondlevel.core.planned import PlannedContrast
 from bids_secondlevel.core.rows import frame_of
@@ -169,9 +169,8 @@ def test_circular_estimates_are_apart_and_marked():
     assert "(circular)" in circular.title
     assert "check of the localizer" in circular.caption
     assert "control" not in independent.title + independent.caption
-    for chart, colour in ((independent, "#222222"), (circular, "#ffffff")):
-        (use, *_) = groups(chart, "mean")[0].iter("{http://www.w3.org/2000/svg}use")
-        assert f"fill: {colour}" in use.get("style")
+    for chart, colour in ((independent, "#222222"), (circular, "white")):
+        assert set(faces(chart, "mean")[0]) == {colour}
 
 
 def test_circular_and_independent_rois_of_a_contrast_do_not_share_a_panel():
@@ -190,14 +189,8 @@ def test_an_roi_has_the_same_colour_in_every_chart():
     split = [replace(row, independence="circular") if row.roi == "roi0" else row for row in rows]
     alone = draw(split)[0]  # roi1 only
 
-    def colours(chart):
-        return [
-            use.get("style").split(";")[0]
-            for group in groups(chart, "participants")
-            for use in group.iter("{http://www.w3.org/2000/svg}use")
-        ]
-
-    assert colours(both)[1::2] == colours(alone)
+    (of_both,), (of_alone,) = faces(both, "participants"), faces(alone, "participants")
+    assert of_both[1::2] == of_alone
 
 
 def test_sessions_have_charts_of_their_own():
@@ -365,11 +358,7 @@ def test_circular_differences_are_apart_and_marked():
 
 def shown_by(chart, what="participants"):
     """Colour of each mark by what is said of it."""
-    return {
-        use.findtext("{http://www.w3.org/2000/svg}title"): use.get("style").split(";")[0]
-        for group in groups(chart, what)
-        for use in group.iter("{http://www.w3.org/2000/svg}use")
-    }
+    return dict(zip(chain(*told(chart, what)), chain(*faces(chart, what)), strict=True))
 
 
 def test_flagged_numbers_are_hollow():
@@ -377,14 +366,14 @@ def test_flagged_numbers_are_hollow():
     some = sorted({row.participant_id for row in rows})[3]
     flagged = [replace(r, flags="small_roi" if r.participant_id == some else None) for r in rows]
     (chart,) = draw(flagged)
-    hollow = {said for said, colour in shown_by(chart).items() if colour == "fill: #ffffff"}
+    hollow = {said for said, colour in shown_by(chart).items() if colour == "white"}
     assert hollow == {
         f"{some}: {r.estimate:.3g}" for r in rows if (r.participant_id, r.hemi) == (some, "both")
     }
     assert "Hollow marks: estimates with a flag" in chart.caption
     assert "flagged" in texts(chart)
     (plain,) = draw(rows)
-    assert "fill: #ffffff" not in shown_by(plain).values()
+    assert "white" not in shown_by(plain).values()
     assert "flagged" not in texts(plain)
 
 
@@ -469,7 +458,7 @@ def test_colours_follow_the_order_of_the_study_whatever_is_drawn():
     }
     colours, known = shown_by(chart), Appearance(rois=("UL", "UR", "LL", "LR")).colours([])
     for roi, said in by_roi.items():
-        assert colours[said] == f"fill: {known[roi]}"
+        assert colours[said] == known[roi]
 
 
 def test_planned_contrasts_show_each_participant_and_the_difference_of_groups():

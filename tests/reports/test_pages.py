@@ -335,8 +335,8 @@ def test_an_roi_has_the_same_colour_on_every_page_and_in_label_files(results, gr
     assert main([*common, "group", "--roi-contrasts", "right", "--task-label", "main"]) == 0
     colours = inks(["left", "right"])
     chart = (results / "figures" / "group_desc-sizes_chart.svg").read_text()
-    assert f"fill: {colours['right']}" in chart
-    assert f"fill: {colours['left']}" not in chart
+    assert f"fill='{colours['right']}'" in chart
+    assert f"fill='{colours['left']}'" not in chart
     (of_participant,) = results.glob("sub-01/figures/*task-main*_desc-estimates_chart.svg")
     assert all(colour in of_participant.read_text() for colour in colours.values())
     (labels,) = results.glob("sub-01/anat/*_hemi-L_*_seg-roi_dseg.label.gii")

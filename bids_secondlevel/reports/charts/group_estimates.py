@@ -14,9 +14,12 @@ from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions
 from bids_secondlevel.core.rows import CELL, MISSING, each_row
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.reports.charts.layout import (
+    Key,
     PanelGrid,
     Part,
     choose_columns,
+    draw_participants,
+    explain_reasons,
     jitter,
     mark_reasons,
     parts,
@@ -35,23 +38,18 @@ from bids_secondlevel.reports.charts.style import (
     Chart,
     axis_label,
     clean,
-    explain_reasons,
     interval,
-    key,
     number,
     pooled_or_apart,
     shorten,
     span,
-    tell_marks,
     whom,
 )
+from bids_secondlevel.reports.drawing import Drawing, Panel
 from bids_secondlevel.rois.flags import has_flag
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 LATERALISED = 0.2
 """Laterality index beyond which an ROI is said to be in one hemisphere (Seghier, 2008)."""
@@ -71,6 +69,7 @@ _DIFFERENCES = (
     "Below them are differences with their 95 % confidence interval, as in the tables; a unit is "
     "as long as above."
 )
+_DIAMOND = 7  # points, of differences
 _USED = 0.86  # share of a place that groups take
 
 
@@ -387,21 +386,19 @@ def _draw_part(
         second=second,
         keys=keys,
     )
-    is_rasterized = rows["n"].sum() > MOST_MARKS
+    are_pixels = rows["n"].sum() > MOST_MARKS
 
-    def paint(figure: "Figure") -> None:
-        every = grid.axes(
-            figure, axis_label(part.first["statistic"], look.units), _minus(differences)
-        )
-        for (axes, other), (panel, of_panel) in zip(every, panels.items(), strict=True):
-            write_title(axes, panel, "", grid.width)
-            axes.set_ylim(limits)
-            axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-            _paint_groups(axes, of_panel, numbers, places, look, rasterized=is_rasterized)
+    def paint(drawing: Drawing) -> None:
+        label, minus = axis_label(part.first["statistic"], look.units), _minus(differences)
+        every = grid.draw(drawing, limits, label, below, minus)
+        for (panel, other), (name, of_panel) in zip(every, panels.items(), strict=True):
+            write_title(drawing, panel, name)
+            _draw_groups(
+                drawing, panel, of_panel, numbers, places=places, look=look, are_pixels=are_pixels
+            )
             if other is not None:
-                other.set_ylim(below)
-                other.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-                _paint_differences(other, differences[differences["panel"] == panel], places)
+                here = differences[differences["panel"] == name]
+                _draw_differences(drawing, other, here, places)
 
     def tell(of_panel: "pd.DataFrame") -> str:
         here = differences[differences["panel"].isin(of_panel["panel"])]
@@ -414,7 +411,7 @@ def _draw_part(
 
 def _explained(
     part: Part, numbers: _Numbers, differences: "pd.DataFrame", look: Appearance
-) -> "tuple[list[Line2D], list[str]]":
+) -> tuple[list[Key], list[str]]:
     """Make the legend of a chart, and sentences for what is not in every chart."""
     rows, of_part, is_control = part.rows, numbers.of(part.rows), part.first["is_control"]
     keys, captions = [], []
@@ -422,14 +419,17 @@ def _explained(
         counts = rows["n"][rows["group"] == level].astype(int)
         who = "participant" if level == EVERYBODY else shorten(level)
         if len(counts):
-            face = "white" if is_control and _are_few(of_part.values) else None
-            keys.append(key(f"{who} (n = {span(counts)})", marker, GREY, face))
+            face = "white" if is_control and _are_few(of_part.values) else ""
+            keys.append(
+                Key(text=f"{who} (n = {span(counts)})", mark=marker, colour=GREY, face=face)
+            )
     if (of_part.flagged & of_part.values.notna()).to_numpy().any():
-        keys.append(key("flagged", "o", GREY, "white"))
+        keys.append(Key(text="flagged", mark="o", colour=GREY, face="white"))
         captions.append(FLAGGED)
-    keys.append(key("mean and 95 % CI", "o", DARK, "white" if is_control else None, line="-"))
+    face = "white" if is_control else ""
+    keys.append(Key(text="mean and 95 % CI", mark="o", face=face, line=""))
     if len(differences):
-        keys.append(key("difference and 95 % CI", "D", DARK, line="-"))
+        keys.append(Key(text="difference and 95 % CI", mark="d", size=_DIAMOND, line=""))
         captions.append(_DIFFERENCES)
     if is_control:
         captions.append(CIRCULAR)
@@ -470,19 +470,21 @@ def _minus(differences: "pd.DataFrame") -> str:
     return " - ".join(map(shorten, found[0].split(" - "))) if len(found) == 1 else "difference"
 
 
-def _paint_groups(
-    axes: "Axes",
+def _draw_groups(
+    drawing: Drawing,
+    panel: Panel,
     cells: "pd.DataFrame",
     numbers: _Numbers,
+    *,
     places: Sequence[str],
     look: Appearance,
-    *,
-    rasterized: bool,
+    are_pixels: bool,
 ) -> None:
     """Draw the participants of each group, lines between their conditions, means and intervals."""
     levels = look.levels
     share = _USED / len(levels)
-    few = _are_few(numbers.of(cells).values)
+    n_shown = len(numbers.of(cells).values)
+    few = n_shown <= MOST_NAMED
     cells = cells.assign(
         x=cells["along"].map(places.index)
         + (cells["group"].map(levels.index) - (len(levels) - 1) / 2) * share
@@ -490,75 +492,68 @@ def _paint_groups(
     for level, marker in look.markers.items():
         of_level = cells[cells["group"] == level]
         there = numbers.of(of_level)
-        values, n = there.values.to_numpy(), len(there.values)
-        if not n:
+        values = there.values.to_numpy()
+        if not len(values):
             continue
-        x = of_level["x"].to_numpy() + share * (0.2 * jitter(n)[:, np.newaxis] - 0.15)
+        x = of_level["x"].to_numpy() + share * (0.2 * jitter(len(values))[:, np.newaxis] - 0.15)
         if few and of_level["is_joined"].any() and len(places) <= _MOST_JOINED:
-            _join_participants(axes, x, values)
-        is_hollow = there.flagged.to_numpy() | (of_level["is_control"].to_numpy() & few)
-        colours = np.broadcast_to(of_level["colour"].to_numpy(), values.shape)
-        has_number = ~np.isnan(values)
-        who = np.broadcast_to(there.values.index.to_numpy()[:, np.newaxis], values.shape)
-        axes.scatter(
-            x[has_number],
-            values[has_number],
-            s=20 if few else 9 if n <= 500 else 4,
-            marker=marker,
-            facecolors=list(np.where(is_hollow, "#ffffff", colours)[has_number]),
-            edgecolors=list(colours[has_number]),
-            linewidths=0.8,
-            alpha=None if few else max(0.15, 6 / n**0.5),
-            clip_on=False,
-            urls=tell_marks(who[has_number], values[has_number]),
-            zorder=1.2,
-            rasterized=rasterized,
-            gid="participants",
+            _join_participants(drawing, panel, x, values)
+        person, cell = np.nonzero(~np.isnan(values))
+        is_control = of_level["is_control"].to_numpy() & few
+        draw_participants(
+            drawing,
+            panel,
+            panel.at(x[person, cell], values[person, cell]),
+            marker,
+            people=there.values.index[person].tolist(),
+            values=values[person, cell].tolist(),
+            colours=of_level["colour"].to_numpy()[cell].tolist(),
+            hollow=there.flagged.to_numpy()[person, cell] | is_control[cell],
+            n=n_shown,
+            are_pixels=are_pixels,
         )
-    _paint_means(axes, cells["x"] + 0.3 * share, cells, "o", hollow=cells["is_control"])
+    x = panel.x.at(cells["x"].to_numpy() + 0.3 * share)
+    _draw_means(drawing, panel, x, cells, hollow=bool(cells["is_control"].any()))
     gaps = cells["x"][cells["mean"].isna()]
-    mark_reasons(axes, [(float(place), _NOBODY) for place in gaps], [_NOBODY])
+    mark_reasons(drawing, panel, [(float(place), _NOBODY) for place in gaps], [_NOBODY])
 
 
-def _join_participants(axes: "Axes", x: Array, values: Array) -> None:
-    """Draw a line through the points of each participant."""
+def _join_participants(drawing: Drawing, panel: Panel, x: Array, values: Array) -> None:
+    """Draw a line through the marks of each participant."""
     gap = np.full((len(values), 1), np.nan)
-    axes.plot(
-        np.hstack([x, gap]).ravel(),
-        np.hstack([values, gap]).ravel(),
-        color=GREY,
-        linewidth=0.5,
-        alpha=0.45,
-        zorder=1.1,
-        gid="joined",
-    )
+    points = panel.at(np.hstack([x, gap]).ravel(), np.hstack([values, gap]).ravel())
+    with drawing.part("joined"):
+        drawing.line(points, GREY, 0.5, opacity=0.45)
 
 
-def _paint_means(
-    axes: "Axes", x: "pd.Series[float]", tests: "pd.DataFrame", marker: str, hollow: Any
+def _draw_means(
+    drawing: Drawing,
+    panel: Panel,
+    x: Array,
+    tests: "pd.DataFrame",
+    mark: str = "o",
+    *,
+    hollow: bool,
 ) -> None:
     """Draw means with their intervals; of a single number there is none."""
-    with_interval = tests["ci95_low"].notna()
-    if with_interval.any():
-        limits = tests["ci95_low"][with_interval], tests["ci95_high"][with_interval]
-        axes.vlines(x[with_interval], *limits, color=DARK, linewidth=1.4, gid="interval", zorder=2)
-    there = tests["mean"].notna()
-    axes.scatter(
-        x[there],
-        tests["mean"][there],
-        s=16,
-        marker=marker,
-        facecolors=list(np.where(hollow, "#ffffff", DARK)[there]),
-        edgecolors=DARK,
-        zorder=2.1,
-        gid="mean",
-    )
+    mean, low, high = (panel.y.at(tests[name].to_numpy()) for name in _INTERVAL)
+    if np.isfinite(low).any():
+        with drawing.part("interval"):
+            for place in np.flatnonzero(np.isfinite(low)):
+                drawing.line([(x[place], low[place]), (x[place], high[place])], DARK, 1.4)
+    face, size = "white" if hollow else DARK, _DIAMOND if mark == "d" else 4
+    with drawing.part("mean"):
+        for place in np.flatnonzero(np.isfinite(mean)):
+            drawing.mark(x[place], mean[place], mark, size, edge=DARK, face=face)
 
 
-def _paint_differences(axes: "Axes", differences: "pd.DataFrame", places: Sequence[str]) -> None:
+def _draw_differences(
+    drawing: Drawing, panel: Panel, differences: "pd.DataFrame", places: Sequence[str]
+) -> None:
     """Draw differences below what they are between."""
     first, second = (differences[of].map(places.index) for of in ("along", "other"))
-    _paint_means(axes, (first + second) / 2, differences, "D", np.zeros(len(differences), bool))
+    x = panel.x.at(((first + second) / 2).to_numpy(dtype=float))
+    _draw_means(drawing, panel, x, differences, "d", hollow=False)
 
 
 def _tell_means(cells: "pd.DataFrame") -> list[str]:

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH
+from bids_secondlevel.core.roi_rule import components
 from bids_secondlevel.core.rows import MISSING, grouped
-from bids_secondlevel.core.values import Array
+from bids_secondlevel.core.values import Array, Mask
 from bids_secondlevel.reports.charts.style import (
+    DARK,
     GREY,
     HEMISPHERE_NAMES,
+    MOST_NAMED,
     Chart,
     clean,
-    draw_chart,
+    number,
     reason_marker,
     shorten,
     stem,
     width_of,
 )
+from bids_secondlevel.reports.drawing import MARKS, Axis, Drawing, Panel, png
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
 WIDTH = 8.0
 """Of a page, in inches."""
@@ -35,10 +35,18 @@ WIDTH = 8.0
 CHARACTER = 0.07
 """Inches that a character of ordinary text takes in a picture of maps, on the safe side."""
 
+LETTERS, TITLES = 9.0, 9.5
+"""Sizes of letters in charts, in points."""
+
+DOTTED = "1.5 2.5"
+"""Lines in points, and gaps between them."""
+
 _LETTER = 0.085  # the same in charts
 _MOST_PLACES = 48  # times panels
 _LEFT, _GAP, _TITLE, _APART = 0.85, 0.14, 0.3, 0.14  # inches
 _NARROW, _NARROWEST = 5.4, 3.4  # widths of figures
+_LINE = 0.2  # inches, of a legend
+_PIXELS = 200  # of an inch
 
 
 def jitter(n: int) -> Array:
@@ -79,6 +87,21 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 @dataclass(frozen=True, kw_only=True)
+class Key:
+    """An entry of a legend."""
+
+    text: str
+    mark: str = ""
+    """As in charts, if there is one."""
+    colour: str = DARK
+    face: str = ""
+    """Of the mark, if it is another colour."""
+    size: float = 5
+    line: str | None = None
+    """Dashes of a line, if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PanelGrid:
     """Panels of one size side by side and one below the other, placed in inches.
 
@@ -94,8 +117,8 @@ class PanelGrid:
     """Their names are below the lowest panel of each column."""
     height: float = 1.6
     second: float = 0.0
-    """Height of other axes below each panel, if there are any."""
-    keys: "Sequence[Line2D | Patch]" = ()
+    """Height of another panel below each, if there are any."""
+    keys: Sequence[Key] = ()
     """Entries of the legend."""
     margin: float = 0.0
     """Wanted at the right, for names of what is in the panels."""
@@ -121,7 +144,7 @@ class PanelGrid:
     def below(self) -> float:
         """Room below the lowest panels: for names of places, and the legend."""
         n_lines = legend_shape(self.keys, self._full_width)[1] if self.keys else 0
-        return max(self.upright, 0.25) + (0.15 + 0.2 * n_lines if n_lines else 0.05)
+        return max(self.upright, 0.25) + (0.15 + _LINE * n_lines if n_lines else 0.05)
 
     @property
     def _full_width(self) -> float:
@@ -132,52 +155,92 @@ class PanelGrid:
         """Width and height of the figure."""
         return self._full_width, self.rows * self.step + self.below
 
-    def axes(
-        self, figure: "Figure", label: str = "", second_label: str = ""
-    ) -> "list[tuple[Axes, Axes | None]]":
-        """Make the panels, each with the other axes below it, and the legend.
+    def draw(
+        self,
+        drawing: Drawing,
+        ends: tuple[float, float],
+        label: str,
+        second_ends: tuple[float, float] = (0.0, 1.0),
+        second_label: str = "",
+    ) -> list[tuple[Panel, Panel | None]]:
+        """Draw the empty panels, each with the other one below it, and the legend.
 
         Parameters
         ----------
+        ends, second_ends
+            Of the vertical axes.
         label, second_label
-            Of the vertical axes, written once in each row.
+            Written beside them, once in each row.
         """
-        top = self.size[1]
         made = []
         for place in range(self.n):
             row, column = divmod(place, self.columns)
             left = _LEFT + column * (self.width + _GAP)
-            bottom = top - row * self.step - _TITLE - self.height
-            axes = axes_at(figure, left, bottom, self.width, self.height, bare=False)
-            low = bottom - _APART - self.second
-            other = None
-            if self.second:
-                other = axes_at(figure, left, low, self.width, self.second, bare=False)
-            if column == 0:
-                write_upright(figure, label, bottom + self.height / 2, self.height + _TITLE / 2)
-                if other:
-                    middle = low + self.second / 2
-                    write_upright(figure, second_label, middle, self.second + 2 * _APART)
+            bottom = self.size[1] - row * self.step - _TITLE - self.height
             is_lowest = place + self.columns >= self.n
-            self._name_places(axes, named=is_lowest and not other, first=column == 0)
-            if other:
-                self._name_places(other, named=is_lowest, first=column == 0)
-            made.append((axes, other))
-        if self.keys:
-            columns, _ = legend_shape(self.keys, self._full_width)
-            figure.legend(handles=self.keys, loc="lower center", ncols=columns, borderaxespad=0.2)
+            y = Axis(ends=ends, places=(bottom, bottom + self.height))
+            named = is_lowest and not self.second
+            panel, second = self._draw_panel(drawing, left, y, named=named), None
+            if column == 0:
+                write_upright(drawing, label, sum(y.places) / 2, self.height + _TITLE / 2)
+            if self.second:
+                y = Axis(ends=second_ends, places=(bottom - _APART - self.second, bottom - _APART))
+                second = self._draw_panel(drawing, left, y, named=is_lowest)
+                if column == 0:
+                    room = self.second + 2 * _APART
+                    write_upright(drawing, second_label, sum(y.places) / 2, room)
+            made.append((panel, second))
+        draw_keys(drawing, self.keys, self._full_width)
         return made
 
-    def _name_places(self, axes: "Axes", *, named: bool, first: bool) -> None:
-        axes.tick_params(axis="x", length=0)
-        if not first:
-            axes.tick_params(axis="y", labelleft=False)
-        if not self.places:
-            return
-        labels = [shorten(place) for place in self.places] if named else []
-        at = range(len(self.places)) if named else []
-        axes.set_xticks(at, labels, rotation=90 if self.upright else 0)
-        axes.set_xlim(-0.5, len(self.places) - 0.5)
+    def _draw_panel(self, drawing: Drawing, left: float, y: Axis, *, named: bool) -> Panel:
+        x = Axis(ends=(-0.5, len(self.places) - 0.5), places=(left, left + self.width))
+        panel = Panel(x=x, y=y)
+        draw_frame(drawing, panel, labelled=left == _LEFT)
+        if named:
+            at = panel.x.at(np.arange(len(self.places))).tolist()
+            name_below(drawing, self.places, at, y.places[0] - 0.07, turned=self.upright > 0)
+        return panel
+
+
+def draw_frame(
+    drawing: Drawing,
+    panel: Panel,
+    x_ticks: Sequence[tuple[float, str]] = (),
+    *,
+    labelled: bool,
+) -> None:
+    """Draw the axes of a panel, and the line at 0 if it is inside.
+
+    Parameters
+    ----------
+    x_ticks
+        Places in inches, and what is written below.
+    labelled
+        Whether numbers are written beside the vertical axis.
+    """
+    (left, right), (bottom, top) = panel.x.places, panel.y.places
+    zero = float(panel.y.at(np.array(0.0)))
+    if bottom < zero < top:
+        drawing.line([(left, zero), (right, zero)], GREY, 0.8)
+    ticks = panel.y.ticks(max(int((top - bottom) / 0.3), 2))
+    panel.frame(drawing, x_ticks, [(at, text if labelled else "") for at, text in ticks], LETTERS)
+
+
+def name_below(
+    drawing: Drawing, names: Sequence[str], places: Sequence[float], top: float, *, turned: bool
+) -> None:
+    """Write names below what is drawn of them."""
+    for name, x in zip(names, places, strict=True):
+        drawing.write(
+            x,
+            top,
+            shorten(name),
+            size=LETTERS,
+            ha="right" if turned else "center",
+            va="center" if turned else "top",
+            turned=turned,
+        )
 
 
 def choose_columns(n: int, width: float) -> int:
@@ -199,7 +262,7 @@ def choose_columns(n: int, width: float) -> int:
     return -(-n // -(-n // most))
 
 
-def write_upright(figure: "Figure", text: str, middle: float, room: float) -> None:
+def write_upright(drawing: Drawing, text: str, middle: float, room: float) -> None:
     """Write at the left beside a row of panels, in as many lines as it takes.
 
     Parameters
@@ -208,8 +271,32 @@ def write_upright(figure: "Figure", text: str, middle: float, room: float) -> No
         In inches, from below.
     """
     lines = textwrap.wrap(text, max(int(room / CHARACTER), 8))
-    x, y = 0.05 / figure.get_figwidth(), middle / figure.get_figheight()
-    figure.text(x, y, "\n".join(lines), rotation=90, va="center", ha="left")
+    for place, line in enumerate(lines):
+        x = 0.12 + 0.15 * place
+        drawing.write(x, middle, line, size=LETTERS, ha="center", va="center", turned=True)
+
+
+def draw_chart(
+    name: str,
+    title: str,
+    size: tuple[float, float],
+    paint: Callable[[Drawing], None],
+    *,
+    caption: str,
+    alt: str,
+) -> Chart:
+    """Draw a chart; the same values give the same bytes.
+
+    Parameters
+    ----------
+    size
+        Width and height in inches.
+    paint
+        Is given the empty picture.
+    """
+    drawing = Drawing(name, *size)
+    paint(drawing)
+    return Chart(name=name, svg=drawing.encode(title), title=title, caption=caption, alt=alt)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -275,7 +362,7 @@ class Part:
         suffix: str,
         title: str,
         size: tuple[float, float],
-        paint: "Callable[[Figure], None]",
+        paint: Callable[[Drawing], None],
         *,
         caption: str,
         tell: "Callable[[pd.DataFrame], str]",
@@ -338,18 +425,15 @@ def _most_panels(rows: "pd.DataFrame", most: int) -> int:
     return max(1, min(most, _MOST_PLACES // n))
 
 
-def write_title(axes: "Axes", label: str, about: str, inches: float) -> None:
-    """Write a label above a panel, as much as fits, and something about it: beside it or below.
-
-    Parameters
-    ----------
-    inches
-        Width of the panel.
-    """
-    most = int(inches / _LETTER) - 2
+def write_title(drawing: Drawing, panel: Panel, label: str, about: str = "") -> None:
+    """Write a label above a panel, as much as fits, and something about it: beside it or below."""
+    left, right = panel.x.places
+    middle, above = (left + right) / 2, panel.y.places[1] + 0.07
+    most = int((right - left) / _LETTER) - 2
     label = shorten(label, most)
-    fits = width_of(label) + width_of(about) < most
-    axes.set_title(f"{label}{' ' if fits else chr(10)}{about}" if about else label)
+    lines = [label, about] if width_of(label) + width_of(about) >= most else [f"{label} {about}"]
+    for place, line in enumerate(reversed(lines)):
+        drawing.write(middle, above + 0.15 * place, line.strip(), size=TITLES, ha="center")
 
 
 def label_width(labels: Sequence[str]) -> float:
@@ -357,61 +441,137 @@ def label_width(labels: Sequence[str]) -> float:
     return _LETTER * (max(width_of(shorten(label)) for label in labels) + 1)
 
 
-def mark_reasons(axes: "Axes", places: Sequence[tuple[float, str]], reasons: Sequence[str]) -> None:
+def mark_reasons(
+    drawing: Drawing, panel: Panel, places: Sequence[tuple[float, str]], reasons: Sequence[str]
+) -> None:
     """Mark missing estimates at the bottom of a panel, by reason."""
+    above = panel.y.places[0] + 0.05
     for x, reason in places:
-        axes.plot(
-            [x],
-            [0.03],
-            marker=reason_marker(reasons, reason),
-            markersize=5,
-            color=GREY,
-            transform=axes.get_xaxis_transform(),
-            clip_on=False,
-        )
+        mark, at = reason_marker(reasons, reason), float(panel.x.at(np.array(x)))
+        drawing.mark(at, above, mark, 5, edge=GREY, face=GREY)
 
 
-def legend_shape(keys: "Sequence[Line2D | Patch]", width: float) -> tuple[int, int]:
+def explain_reasons(reasons: Sequence[str]) -> list[Key]:
+    """Make the entries of a legend for reasons of missing estimates."""
+    return [
+        Key(text=f"missing: {reason}", mark=reason_marker(reasons, reason), colour=GREY)
+        for reason in reasons
+    ]
+
+
+def legend_shape(keys: Sequence[Key], width: float) -> tuple[int, int]:
     """Choose the columns and rows of a legend that is as wide as some inches."""
-    longest = max(width_of(str(entry.get_label())) for entry in keys)
+    longest = max(width_of(entry.text) for entry in keys)
     most = max(1, int(width / (0.5 + 0.08 * longest)))
     rows = -(-len(keys) // most)
     return -(-len(keys) // rows), rows
 
 
-def axes_at(
-    figure: "Figure",
-    left: float,
-    bottom: float,
-    width: float,
-    height: float,
-    *,
-    bare: bool = True,
-) -> "Axes":
-    """Add axes at a place given in inches; bare ones have no frame, ground or ticks."""
-    full_width, full_height = figure.get_size_inches()
-    axes = figure.add_axes(
-        (left / full_width, bottom / full_height, width / full_width, height / full_height)
-    )
-    if bare:
-        axes.set_axis_off()
-    return axes
+def draw_keys(drawing: Drawing, keys: Sequence[Key], width: float) -> None:
+    """Draw a legend at the bottom of a picture, as wide as some inches, column by column."""
+    if not keys:
+        return
+    columns, rows = legend_shape(keys, width)
+    step = min(width / columns, 0.5 + 0.085 * max(width_of(entry.text) for entry in keys))
+    first = (width - columns * step) / 2
+    for place, entry in enumerate(keys):
+        column, row = divmod(place, rows)
+        x, y = first + column * step + 0.16, _LINE * (rows - row - 0.5) + 0.05
+        if entry.line is not None:
+            ends = [(x - 0.13, y), (x + 0.13, y)]
+            drawing.line(ends, entry.colour, 1.4, dash=entry.line)
+        if entry.mark:
+            face = entry.face or entry.colour
+            drawing.mark(x, y, entry.mark, entry.size, edge=entry.colour, face=face)
+        drawing.write(x + 0.17, y, entry.text, size=LETTERS, va="center")
 
 
-def write(
-    figure: "Figure",
-    x: float,
-    y: float,
-    text: str,
+def draw_participants(
+    drawing: Drawing,
+    panel: Panel,
+    points: Array,
+    mark: str,
     *,
-    size: float = 8.5,
-    weight: str = "normal",
-    ha: str = "left",
-    va: str = "baseline",
+    people: Sequence[str],
+    values: Sequence[float],
+    colours: Sequence[str],
+    hollow: Mask,
+    n: int,
+    are_pixels: bool,
 ) -> None:
-    """Write at a place given in inches."""
-    width, height = figure.get_size_inches()
-    figure.text(x / width, y / height, text, size=size, weight=weight, ha=ha, va=va)
+    """Draw numbers of participants, whose marks are smaller and fainter if there are many.
+
+    Parameters
+    ----------
+    points : (n_values, 2) array of float
+        Inches.
+    people, values
+        What is shown to those who point at a mark.
+    n
+        Of participants.
+    are_pixels
+        Whether a chart has more marks than can be shapes.
+    """
+    are_few = n <= MOST_NAMED
+    size = 4.5 if are_few else 3 if n <= 500 else 2
+    with drawing.part("participants"):
+        if are_few and not are_pixels:
+            of_each = zip(points.tolist(), people, values, colours, hollow, strict=True)
+            for (x, y), who, value, colour, is_hollow in of_each:
+                face = "white" if is_hollow else colour
+                title = f"{who}: {number(value)}"
+                drawing.mark(x, y, mark, size, edge=colour, face=face, width=0.8, title=title)
+            return
+        opacity = 1.0 if are_few else max(0.15, 6 / n**0.5)
+        kinds = list(zip(colours, hollow.tolist(), strict=True))
+        for colour, is_hollow in dict.fromkeys(kinds):
+            of_kind = points[[of == (colour, is_hollow) for of in kinds]]
+            shape = _shape(mark, size, hollow=is_hollow)
+            _draw_pixels(drawing, panel, of_kind, shape, colour=colour, opacity=opacity)
+
+
+def _draw_pixels(
+    drawing: Drawing, panel: Panel, points: Array, shape: Mask, *, colour: str, opacity: float
+) -> None:
+    """Draw marks of a colour as pixels, as many shapes would make a large file."""
+    (left, right), (bottom, top) = panel.x.places, panel.y.places
+    edge = len(shape) // 2
+    width, height = (round(_PIXELS * of) + 2 * edge for of in (right - left, top - bottom))
+    counts = np.zeros((height, width), dtype=np.intp)
+    columns = np.rint(_PIXELS * (points[:, 0] - left)).astype(np.intp) + edge
+    rows = np.rint(_PIXELS * (top - points[:, 1])).astype(np.intp) + edge
+    for down, across in np.argwhere(shape) - edge:
+        np.add.at(counts, (rows + down, columns + across), 1)
+    shades = 255 * (1 - (1 - opacity) ** np.arange(min(int(counts.max()), 255) + 1))
+    palette = [[round(255 * part) for part in components(colour)] + [round(of)] for of in shades]
+    drawing.pixels(
+        png(np.minimum(counts, 255).astype(np.uint8), np.array(palette, dtype=np.uint8)),
+        left - edge / _PIXELS,
+        bottom - edge / _PIXELS,
+        width / _PIXELS,
+        height / _PIXELS,
+    )
+
+
+def _shape(mark: str, size: float, *, hollow: bool) -> Mask:
+    """Give the pixels of a mark with a diameter in points, around its centre."""
+    radius = _PIXELS * size / 144
+    reach = int(np.ceil(radius))
+    y, x = np.mgrid[reach : -reach - 1 : -1, -reach : reach + 1]
+
+    def within(radius: float) -> Mask:
+        inside: Mask = x**2 + y**2 <= radius**2
+        if mark == "o":
+            return inside
+        inside = np.zeros(x.shape, dtype=bool)
+        corners = radius * MARKS[mark]
+        for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, 1, axis=0), strict=True):
+            if y1 != y2:  # a line from here to the right crosses every second edge outside
+                crossed = (y1 > y) != (y2 > y)
+                inside ^= crossed & (x < x1 + (x2 - x1) * (y - y1) / (y2 - y1))
+        return inside
+
+    return within(radius) & ~within(radius - 2) if hollow else within(radius)
 
 
 def letters_in(width: float) -> int:

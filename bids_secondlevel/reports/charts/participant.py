@@ -1,7 +1,6 @@
 """Charts of a participant: estimates and what each was measured in, and the ROIs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,20 @@ import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, HEMISPHERES, main_rows
 from bids_secondlevel.core.rows import MISSING, each_row, grouped
-from bids_secondlevel.reports.charts.layout import CHARACTER, WIDTH, Part, label_width, parts
+from bids_secondlevel.reports.charts.layout import (
+    CHARACTER,
+    LETTERS,
+    TITLES,
+    WIDTH,
+    Key,
+    Part,
+    draw_keys,
+    explain_reasons,
+    label_width,
+    legend_shape,
+    name_below,
+    parts,
+)
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     DARK,
@@ -25,7 +37,6 @@ from bids_secondlevel.reports.charts.style import (
     pooled_or_apart,
     reason_marker,
     shorten,
-    width_of,
 )
 from bids_secondlevel.reports.colours import level_of, scale
 from bids_secondlevel.reports.drawing import Axis, Drawing, Panel, Place, around
@@ -38,7 +49,7 @@ _OFFSETS = {"L": 0.2, BOTH: 0.0, "R": -0.2}  # rows
 _ROW, _WIDTH, _MOST_ROWS = 0.21, 6.0, 66  # inches; rows of a chart
 _MARKED = (10, 100, 1000)  # vertices, in the legend
 _COVERED = 0.95  # coverage from which it is not written beside a mark
-_LETTERS, _SMALL, _TITLES = 9.0, 7.5, 9.5  # points
+_SMALL = 7.5  # points
 
 _SIZES = {
     "n_vertices": "number of vertices",
@@ -49,17 +60,6 @@ _UNITS = {"area_mm2": "mm²", "volume_mm3": "mm³"}
 _MEASURES = {"area_mm2": "area on the participant's own surface", "volume_mm3": "volume"}
 _BARS = 1.9  # inches, the height of the highest
 _CELL = 0.42  # inches, the side of a cell
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Key:
-    """An entry of a legend."""
-
-    text: str
-    mark: str
-    colour: str = DARK
-    face: str = DARK
-    size: float = 5
 
 
 def draw_participant_estimates(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[Chart]:
@@ -80,7 +80,7 @@ def _draw_estimates(part: Part, look: Appearance) -> Chart:
     has_number = rows["estimate"].notna()
     unit = look.elements
     keys = [
-        _Key(text=HEMISPHERE_NAMES[hemi], mark=marker)
+        Key(text=HEMISPHERE_NAMES[hemi], mark=marker)
         for hemi, marker in _MARKERS.items()
         if (rows["hemi"] == hemi).any()
     ]
@@ -90,21 +90,15 @@ def _draw_estimates(part: Part, look: Appearance) -> Chart:
         f"{100 * _COVERED:.0f} %. Point at a mark to read its numbers."
     )
     if (rows["independence"][has_number] == "circular").any():
-        keys.append(_Key(text="circular", mark="o", face="white"))
+        keys.append(Key(text="circular", mark="o", face="white"))
         caption += f" Hollow marks are circular. {CIRCULAR}"
     if (rows["flags"][has_number] != MISSING).any():
-        keys.append(_Key(text="flagged", mark="o", face="white"))
+        keys.append(Key(text="flagged", mark="o", face="white"))
         caption += f" {FLAGGED}"
-    keys += [
-        _Key(text=f"{n} {unit}", mark="o", colour=GREY, face=GREY, size=_diameter(n))
-        for n in _MARKED
-    ]
+    keys += [Key(text=f"{n} {unit}", mark="o", colour=GREY, size=_diameter(n)) for n in _MARKED]
     reasons = list(rows["status"][~has_number].unique())
-    keys += [
-        _Key(text=f"missing: {reason}", mark=reason_marker(reasons, reason), colour=GREY)
-        for reason in reasons
-    ]
-    columns, n_lines = _shape(keys, _WIDTH)
+    keys += explain_reasons(reasons)
+    _, n_lines = legend_shape(keys, _WIDTH)
     n_rows = len(part.panels) * (len(part.rois) + 1)
     height, below = _ROW * (n_rows + 0.5), 0.55 + 0.2 * n_lines
     left = 0.25 + label_width(part.rois)
@@ -117,8 +111,8 @@ def _draw_estimates(part: Part, look: Appearance) -> Chart:
     drawing = Drawing(name, _WIDTH, height + below + 0.1)
     _draw_rows(drawing, panel, part, reasons, unit)
     label, middle = axis_label(part.first.statistic, look.units), sum(panel.x.places) / 2
-    drawing.write(middle, below - 0.35, label, size=_LETTERS, ha="center", va="center")
-    _draw_keys(drawing, keys, (_WIDTH, 0.2 * n_lines), columns)
+    drawing.write(middle, below - 0.35, label, size=LETTERS, ha="center", va="center")
+    draw_keys(drawing, keys, _WIDTH)
     alt = part.alt(partial(_tell_estimates, unit=unit))
     return Chart(
         name=name,
@@ -144,15 +138,15 @@ def _draw_rows(
         first = -i * (len(part.rois) + 1.0)
         title = shorten(name, int((_WIDTH - left) / CHARACTER) - 6)
         at = float(panel.y.at(np.array(first)))
-        drawing.write(left + 0.03, at, title, size=_LETTERS, weight="bold", va="center")
+        drawing.write(left + 0.03, at, title, size=LETTERS, weight="bold", va="center")
         places |= {(name, roi): first - j for j, roi in enumerate(part.rois, 1)}
     for (_, roi), place in places.items():
         at = float(panel.y.at(np.array(place)))
         drawing.line([(left, at), (right, at)], "#e4e4e4", 0.6)
-        drawing.write(left - 0.06, at, shorten(roi), size=_LETTERS, ha="right", va="center")
+        drawing.write(left - 0.06, at, shorten(roi), size=LETTERS, ha="right", va="center")
     zero = float(panel.x.at(np.array(0.0)))
     drawing.line([(zero, bottom), (zero, top)], GREY, 0.8)
-    panel.frame(drawing, panel.x.ticks(6), [], _LETTERS)
+    panel.frame(drawing, panel.x.ticks(6), [], LETTERS)
     rows = part.rows
     row_of = [places[cell] for cell in zip(rows["panel"], rows["roi"], strict=True)]
     is_hollow = (rows["independence"] == "circular") | (rows["flags"] != MISSING)
@@ -183,28 +177,6 @@ def _draw_rows(
         mark = reason_marker(reasons, row.status)
         title = f"{_name(row)}: {row.status}"
         drawing.mark(right - 0.05, row.y, mark, 4, edge=GREY, face=GREY, title=title)
-
-
-def _shape(keys: Sequence[_Key], width: float) -> tuple[int, int]:
-    """Choose the columns and rows of a legend that is as wide as some inches."""
-    longest = max(width_of(entry.text) for entry in keys)
-    most = max(1, int(width / (0.5 + 0.08 * longest)))
-    rows = -(-len(keys) // most)
-    return -(-len(keys) // rows), rows
-
-
-def _draw_keys(
-    drawing: Drawing, keys: Sequence[_Key], room: tuple[float, float], columns: int
-) -> None:
-    """Draw a legend at the bottom, as wide and as high as its room, column by column."""
-    rows = -(-len(keys) // columns)
-    step = min(room[0] / columns, 0.45 + 0.085 * max(width_of(entry.text) for entry in keys))
-    first = (room[0] - columns * step) / 2
-    for i, entry in enumerate(keys):
-        column, row = divmod(i, rows)
-        x, y = first + column * step + 0.12, room[1] - 0.2 * (row + 0.5) + 0.05
-        drawing.mark(x, y, entry.mark, entry.size, edge=entry.colour, face=entry.face)
-        drawing.write(x + 0.14, y, entry.text, size=_LETTERS, va="center")
 
 
 def _tell_estimates(rows: "pd.DataFrame", unit: str) -> str:
@@ -253,7 +225,7 @@ def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) ->
         left = 0.2 + place % across * (width + 0.3)
         bottom = size[1] - (place // across + 1) * step + names + 0.05
         title = _SIZES[column].replace("vertices", unit)
-        drawing.write(left + width / 2, bottom + _BARS + 0.3, title, size=_TITLES, ha="center")
+        drawing.write(left + width / 2, bottom + _BARS + 0.3, title, size=TITLES, ha="center")
         highest = max(float(np.nan_to_num(rows[column].max())), 1e-9)
         panel = Panel(
             x=Axis(ends=(-0.6, len(rois) - 0.4), places=(left, left + width)),
@@ -261,12 +233,12 @@ def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) ->
         )
         _draw_bars(drawing, panel, rows, column, colours, unit=_UNITS.get(column, unit))
         at = panel.x.at(np.arange(len(rois))).tolist()
-        _name_below(drawing, rois, at, bottom - 0.06, turned=is_upright)
+        name_below(drawing, rois, at, bottom - 0.06, turned=is_upright)
     if not halves.empty:
         fills = {"L": GREY, "R": drawing.hatch(DARK)}
         for left, (hemi, fill) in zip((0.25, 1.85), fills.items(), strict=True):
             drawing.rectangle(left, 0.08, 0.25, 0.11, fill, edge=DARK, line=0.8)
-            drawing.write(left + 0.32, 0.135, HEMISPHERE_NAMES[hemi], size=_LETTERS, va="center")
+            drawing.write(left + 0.32, 0.135, HEMISPHERE_NAMES[hemi], size=LETTERS, va="center")
     sizes = f"Number of {unit} of each ROI{'' if halves.empty else ' in each hemisphere'}"
     measured = f", and its {_MEASURES[columns[-1]]}" if len(columns) > 1 else ""
     reasons = rows["status"][rows["n_vertices"].isna()].unique()
@@ -322,22 +294,6 @@ def _draw_bars(
     drawing.line([(left, bottom), (right, bottom)], GREY, 0.8)
 
 
-def _name_below(
-    drawing: Drawing, rois: Sequence[str], places: Sequence[float], top: float, *, turned: bool
-) -> None:
-    """Write ROIs below what is drawn of them."""
-    for roi, x in zip(rois, places, strict=True):
-        drawing.write(
-            x,
-            top,
-            shorten(roi),
-            size=_LETTERS,
-            ha="right" if turned else "center",
-            va="center" if turned else "top",
-            turned=turned,
-        )
-
-
 def _tell_size(row: Any, unit: str) -> str:
     told = f"n/a ({row.status})" if np.isnan(row.n_vertices) else f"{row.n_vertices:.0f} {unit}"
     for column in _MEASURES:
@@ -366,7 +322,7 @@ def draw_overlaps(overlaps: "pd.DataFrame") -> list[Chart]:
     for place, (hemi, of_hemi) in enumerate(matrices.items()):
         top = (len(matrices) - place) * step - 0.3
         title = HEMISPHERE_NAMES[hemi]
-        drawing.write(width / 2, top + 0.1, title, size=_TITLES, ha="center")
+        drawing.write(width / 2, top + 0.1, title, size=TITLES, ha="center")
         _draw_matrix(drawing, (names + 0.05, top), of_hemi, rois)
     told = "; ".join(
         f"{clean(row.roi)} and {clean(row.other_roi)} {row.hemi} {number(row.dice)}"
@@ -407,7 +363,7 @@ def _draw_matrix(
         )
     for j, roi in enumerate(rois[1:], 1):
         y = top - (j - 0.5) * _CELL
-        drawing.write(left - 0.05, y, shorten(roi), size=_LETTERS, ha="right", va="center")
+        drawing.write(left - 0.05, y, shorten(roi), size=LETTERS, ha="right", va="center")
     places = [left + (i + 0.5) * _CELL for i in range(len(rois) - 1)]
     bottom = top - (len(rois) - 1) * _CELL - 0.05
-    _name_below(drawing, rois[:-1], places, bottom, turned=label_width(rois) > _CELL)
+    name_below(drawing, rois[:-1], places, bottom, turned=label_width(rois) > _CELL)

@@ -12,9 +12,15 @@ from bids_secondlevel.core.rows import each_row, grouped
 from bids_secondlevel.core.values import STATUSES, Array, Mask
 from bids_secondlevel.core.words import listed
 from bids_secondlevel.reports.charts.layout import (
+    LETTERS,
+    TITLES,
     WIDTH,
+    Key,
     PanelGrid,
-    axes_at,
+    draw_chart,
+    draw_keys,
+    draw_participants,
+    explain_reasons,
     jitter,
     label_width,
     legend_shape,
@@ -31,24 +37,16 @@ from bids_secondlevel.reports.charts.style import (
     Appearance,
     Chart,
     clean,
-    draw_chart,
-    explain_reasons,
-    key,
     number,
     pooled_or_apart,
     reason_marker,
     shorten,
-    swatch,
-    tell_marks,
     whom,
 )
+from bids_secondlevel.reports.drawing import Axis, Drawing, Panel, png
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
 FAR = 3.5
 """Scaled median absolute deviations from the median beyond which a size is an outlier."""
@@ -75,7 +73,7 @@ _NO_NUMBER = "#e69f00"
 _NORMAL = 1.4826  # makes the median absolute deviation of a normal distribution its sd
 _MOST_OUTLIERS = 5  # named in a panel for each ROI
 _MOST_NAMES = 20
-_LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5}  # from a name to what it names
+_SMALL = 7.5  # points, of names
 
 
 def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[Chart]:
@@ -99,7 +97,11 @@ def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[
     sizes = found.assign(size=found[column].fillna(0)).sort_values(["hemi", "group"])
     rois, panels = list(quality["roi"].unique()), dict(grouped(sizes, "hemi"))
     people = [
-        key("participant" if level == EVERYBODY else shorten(level), marker, GREY)
+        Key(
+            text="participant" if level == EVERYBODY else shorten(level),
+            mark=marker,
+            colour=GREY,
+        )
         for level, marker in look.markers.items()
     ]
     grid = PanelGrid(
@@ -108,16 +110,16 @@ def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[
         width=min(WIDTH - 1.2, max(3.0, (0.3 + 0.5 * len(people)) * len(rois))),
         places=rois,
         height=2.3,
-        keys=[*people, key("median", "", DARK, line="-")],
+        keys=[*people, Key(text="median", line="")],
         margin=0.3,
     )
     highest = max(sizes["size"].max(), 1.0)
 
-    def paint(figure: "Figure") -> None:
-        every = grid.axes(figure, _SIZES[column])
-        for (axes, _), (hemi, of_panel) in zip(every, panels.items(), strict=True):
-            write_title(axes, HEMISPHERE_NAMES[hemi], "", grid.width)
-            _paint_sizes(axes, of_panel, rois, highest, look)
+    def paint(drawing: Drawing) -> None:
+        every = grid.draw(drawing, (-0.04 * highest, 1.08 * highest), _SIZES[column])
+        for (panel, _), (hemi, of_panel) in zip(every, panels.items(), strict=True):
+            write_title(drawing, panel, HEMISPHERE_NAMES[hemi])
+            _draw_sizes(drawing, panel, of_panel, rois, look)
 
     caption = (
         f"Size of each ROI in {_UNITS[column]}: each point is a participant, the line their "
@@ -188,53 +190,47 @@ def _outliers(sizes: "pd.DataFrame") -> "pd.DataFrame":
     return outlying.sort_values("distance", ascending=False, kind="stable")
 
 
-def _paint_sizes(
-    axes: "Axes",
+def _draw_sizes(
+    drawing: Drawing,
+    panel: Panel,
     sizes: "pd.DataFrame",
     rois: Sequence[str],
-    highest: float,
     look: Appearance,
 ) -> None:
     colours, levels, markers = look.colours(rois), look.levels, look.markers
     share = 0.9 / len(levels)
     for (roi, group), of_roi in grouped(sizes, "roi", "group"):
         place = rois.index(roi) + (levels.index(group) - (len(levels) - 1) / 2) * share
-        n = len(of_roi)
-        points = of_roi.assign(x=place + share * (0.16 * jitter(n) - 0.2))
-        axes.scatter(
-            points["x"],
-            points["size"],
-            marker=markers[group],
-            s=20 if n <= MOST_NAMED else 6,
-            color=colours[roi],
-            linewidths=0,
-            alpha=0.85 if n <= MOST_NAMED else max(0.15, 6 / n**0.5),
-            zorder=1.2,
-            clip_on=False,
-            urls=tell_marks(points["participant_id"], points["size"]),
-            rasterized=len(sizes) > MOST_MARKS,
-            gid="participants",
+        n, size = len(of_roi), of_roi["size"].to_numpy()
+        points = panel.at(place + share * (0.16 * jitter(n) - 0.2), size)
+        draw_participants(
+            drawing,
+            panel,
+            points,
+            markers[group],
+            people=of_roi["participant_id"].tolist(),
+            values=size.tolist(),
+            colours=[colours[roi]] * n,
+            hollow=np.zeros(n, dtype=bool),
+            n=n,
+            are_pixels=len(sizes) > MOST_MARKS,
         )
-        median = points["size"].median()
-        ends = [place - 0.42 * share, place + 0.02 * share]
-        axes.plot(ends, [median, median], color=DARK, linewidth=1.6, gid="median")
-        _name_outliers(axes, points, place + 0.06 * share, highest)
-    axes.set_ylim(-0.04 * highest, 1.08 * highest)
+        ends = np.array([place - 0.42 * share, place + 0.02 * share])
+        with drawing.part("median"):
+            drawing.line(panel.at(ends, np.median(size)), DARK, 1.6)
+        beside = float(panel.x.at(np.array(place + 0.06 * share)))
+        _name_outliers(drawing, panel, of_roi.assign(x=points[:, 0], y=points[:, 1]), beside)
 
 
-def _name_outliers(axes: "Axes", points: "pd.DataFrame", place: float, highest: float) -> None:
-    """Name participants to the right of their points, without names on top of each other."""
+def _name_outliers(drawing: Drawing, panel: Panel, points: "pd.DataFrame", left: float) -> None:
+    """Name participants to the right of their marks, without names on top of each other."""
     named = _outliers(points).iloc[:_MOST_OUTLIERS].sort_values("size", kind="stable")
-    heights = spread(list(named["size"]), 0.055 * highest, 0.0, 1.05 * highest)
+    bottom, top = panel.y.places
+    heights = spread(list(named["y"]), 0.12, bottom, top)
     for point, height in zip(each_row(named), heights, strict=True):
-        axes.annotate(
-            shorten(point.participant_id.removeprefix("sub-"), 10),
-            (point.x, point.size),
-            (place, height),
-            fontsize="x-small",
-            va="center",
-            arrowprops=_LEADER,
-        )
+        drawing.line([(point.x, point.y), (left - 0.02, height)], GREY, 0.5)
+        name = shorten(point.participant_id.removeprefix("sub-"), 10)
+        drawing.write(left, height, name, size=_SMALL, va="center")
 
 
 def _tell_sizes(sizes: "pd.DataFrame", unit: str) -> str:
@@ -274,23 +270,29 @@ def draw_coverage(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[C
     counts = cells["reason"].value_counts()
     reasons = [status for status in STATUSES if status in counts.index]
     are_few = len(participants) <= MOST_NAMED
-    keys: list[Line2D | Patch] = [swatch(label, colour) for _, label, colour in _CLASSES]
+    keys = [_swatch(label, colour) for _, label, colour in _CLASSES]
     if reasons:
-        keys.append(swatch("missing", _NO_NUMBER))
+        keys.append(_swatch("missing", _NO_NUMBER))
     keys += explain_reasons(reasons) if are_few else []
     left = label_width(rois)
     inside = min(WIDTH - left - 0.1, max(2.8, 0.25 * len(participants)))
     width, height = left + inside + 0.1, 0.26 * len(rois)
-    columns, n_lines = legend_shape(keys, width)
-    below = 0.25 + 0.2 * n_lines + 0.9 * label_width(participants)
+    below = 0.25 + 0.2 * legend_shape(keys, width)[1] + 0.9 * label_width(participants)
+    panel = Panel(
+        x=Axis(ends=(-0.5, len(participants) - 0.5), places=(left, left + inside)),
+        y=Axis(ends=(len(rois) - 0.5, -0.5), places=(below, below + height)),
+    )
 
-    def paint(figure: "Figure") -> None:
-        axes = axes_at(figure, left, below, inside, height, bare=False)
-        _paint_coverage(axes, cells, participants, rois, reasons)
-        _name_columns(axes, participants, participants if are_few else _conspicuous(cells), height)
-        figure.legend(handles=keys, loc="lower center", ncols=columns, borderaxespad=0.2)
+    def paint(drawing: Drawing) -> None:
+        _draw_coverage(drawing, panel, cells, participants=participants, rois=rois, reasons=reasons)
+        named = participants if are_few else _conspicuous(cells)
+        _name_columns(drawing, panel, participants, named)
+        draw_keys(drawing, keys, width)
         if sizes:
-            _divide_groups(axes, sizes, inside)
+            _divide_groups(drawing, panel, sizes)
+        elif len(participants) > 1:
+            middle, n = left + inside / 2, f"{len(participants)} participants"
+            drawing.write(middle, below + height + 0.08, n, size=TITLES, ha="center")
 
     caption = (
         f"Share of the {look.elements} of each ROI that have data, per participant (minimum over "
@@ -322,6 +324,10 @@ def draw_coverage(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[C
     ]
 
 
+def _swatch(text: str, colour: str) -> Key:
+    return Key(text=text, mark="s", size=9, colour=colour)
+
+
 def _lowest_coverage(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Find the lowest share of each participant and ROI, or else the deepest reason for none."""
     depths = {status: depth for depth, status in enumerate(STATUSES)}
@@ -347,9 +353,11 @@ def _conspicuous(cells: "pd.DataFrame") -> list[str]:
     return list(ranks.index[ranks.index.isin(ranked.index[:_MOST_NAMES])])
 
 
-def _paint_coverage(
-    axes: "Axes",
+def _draw_coverage(
+    drawing: Drawing,
+    panel: Panel,
     cells: "pd.DataFrame",
+    *,
     participants: Sequence[str],
     rois: Sequence[str],
     reasons: Sequence[str],
@@ -357,70 +365,62 @@ def _paint_coverage(
     """Draw a column of cells for each participant."""
     are_few = len(participants) <= MOST_NAMED
     columns = {name: i for i, name in enumerate(participants)}
-    cells = cells.assign(i=cells["roi"].map(rois.index), j=cells["participant_id"].map(columns))
-    painted = np.full((len(rois), len(participants), 3), components(_NO_NUMBER))
-    found = cells[cells["share"].notna()]
-    colours = np.array([components(colour) for _, _, colour in _CLASSES])
-    classes = np.digitize(found["share"], [limit for limit, _, _ in _CLASSES])
-    painted[found["i"], found["j"]] = colours[classes]
-    for gap in each_row(cells[cells["share"].isna()]) if are_few else ():
-        marker = reason_marker(reasons, gap.reason)
-        axes.plot(gap.j, gap.i, marker=marker, color=DARK, markersize=5)
-    axes.pcolormesh(
-        np.arange(len(participants) + 1) - 0.5,
-        np.arange(len(rois) + 1) - 0.5,
-        painted,
-        edgecolor="white" if are_few else "face",
-        linewidth=0.5 if are_few else 0,
-        rasterized=len(rois) * len(participants) > MOST_MARKS,
+    cells = cells.assign(
+        row=cells["roi"].map(rois.index),
+        column=cells["participant_id"].map(columns),
+        kind=np.digitize(cells["share"], [limit for limit, _, _ in _CLASSES]),  # NaN is the last
     )
-    axes.set_yticks(range(len(rois)), [shorten(roi) for roi in rois])
-    axes.set_xlim(-0.5, len(participants) - 0.5)
-    axes.set_ylim(len(rois) - 0.5, -0.5)
-    axes.tick_params(length=0)
+    colours = [*(colour for _, _, colour in _CLASSES), _NO_NUMBER]
+    kinds = np.full((len(rois), len(participants)), len(_CLASSES), dtype=np.uint8)
+    kinds[cells["row"], cells["column"]] = cells["kind"]
+    (left, right), (bottom, top) = panel.x.places, panel.y.places
+    if kinds.size > MOST_MARKS:
+        palette = np.rint(255 * np.array([components(of) for of in colours])).astype(np.uint8)
+        drawing.pixels(png(kinds, palette), left, bottom, right - left, top - bottom)
+    else:
+        wide, high = (right - left) / len(participants), (top - bottom) / len(rois)
+        for (row, column), kind in np.ndenumerate(kinds):
+            x, y = left + column * wide, top - (row + 1) * high
+            edge, line = ("white", 0.5) if are_few else (colours[kind], 0.1)
+            drawing.rectangle(x, y, wide, high, colours[kind], edge=edge, line=line)
+    for gap in each_row(cells[cells["share"].isna()]) if are_few else ():
+        x, y = panel.at(gap.column, gap.row)[0].tolist()
+        drawing.mark(x, y, reason_marker(reasons, gap.reason), 5, edge=DARK, face=DARK)
+    for row, roi in enumerate(rois):
+        at = float(panel.y.at(np.array(row)))
+        drawing.write(left - 0.06, at, shorten(roi), size=LETTERS, ha="right", va="center")
 
 
-def _divide_groups(axes: "Axes", sizes: Sequence[tuple[str, int]], inches: float) -> None:
+def _divide_groups(drawing: Drawing, panel: Panel, sizes: Sequence[tuple[str, int]]) -> None:
     """Draw lines between groups, and name those that have the room above their columns."""
-    first, total = 0, sum(n for _, n in sizes)
-    axes.set_title("")
+    bottom, top = panel.y.places
+    first = 0
     for group, n in sizes:
+        start, end = panel.x.at(np.array([first - 0.5, first + n - 0.5])).tolist()
         if first:
-            axes.axvline(first - 0.5, color="white", linewidth=6)
-            axes.axvline(first - 0.5, color=DARK, linewidth=1.4, gid="group")
-        if label_width([group]) <= inches * n / total:
-            middle, above = first + (n - 1) / 2, axes.get_xaxis_transform()
-            axes.text(middle, 1.02, shorten(group), ha="center", va="bottom", transform=above)
+            drawing.line([(start, bottom), (start, top)], "white", 6)
+            with drawing.part("group"):
+                drawing.line([(start, bottom), (start, top)], DARK, 1.4)
+        if label_width([group]) <= end - start:
+            middle = (start + end) / 2
+            drawing.write(middle, top + 0.08, shorten(group), size=LETTERS, ha="center")
         first += n
 
 
 def _name_columns(
-    axes: "Axes", participants: Sequence[str], named: Sequence[str], height: float
+    drawing: Drawing, panel: Panel, participants: Sequence[str], named: Sequence[str]
 ) -> None:
     """Write names below columns, upright; of many participants some, beside each other."""
-    axes.set_title(f"{len(participants)} participants" if len(participants) > 1 else "")
-    if len(named) == len(participants):
-        labels = [shorten(name, 14) for name in participants]
-        axes.set_xticks(range(len(participants)), labels, rotation=90, fontsize="x-small")
-        return
-    axes.set_xticks([])
     named = sorted(named, key=participants.index)
-    columns = [participants.index(name) for name in named]
-    gap = max(0.018 * len(participants), 1.0)
-    places = spread(columns, gap, 0.0, float(len(participants) - 1))
+    columns = panel.x.at(np.array([participants.index(name) for name in named])).tolist()
+    bottom, are_all = panel.y.places[0], len(named) == len(participants)
+    places = columns if are_all else spread(columns, 0.12, *panel.x.places)
+    below = bottom - (0.06 if are_all else 0.16)
     for column, place, name in zip(columns, places, named, strict=True):
-        axes.annotate(
-            shorten(name, 14),
-            (column, 0),
-            (place, -0.12 / height),
-            xycoords=axes.get_xaxis_transform(),
-            textcoords=axes.get_xaxis_transform(),
-            fontsize="x-small",
-            rotation=90,
-            ha="center",
-            va="top",
-            arrowprops=_LEADER,
-        )
+        if not are_all:
+            drawing.line([(column, bottom), (place, below + 0.03)], GREY, 0.5)
+        text = shorten(name, 14)
+        drawing.write(place, below, text, size=_SMALL, ha="right", va="center", turned=True)
 
 
 def _tell_coverage(cells: "pd.DataFrame", n_participants: int) -> str:

@@ -1,17 +1,11 @@
-"""What all pictures share: how they are encoded, colours, marks of legends, words that fit.
+"""What all pictures share: colours, marks, words that fit."""
 
-Values in, bytes of an SVG file out; the same values give the same bytes. Text stays text.
-"""
-
-import io
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2s
-from itertools import count, cycle
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import cycle
+from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
 import numpy as np
@@ -26,15 +20,12 @@ from bids_secondlevel.core.wording import OF_THE_MAPS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
 MOST_NAMED = 60
 """Participants up to which each can be told apart: by name, or by a line of its own."""
 
 MOST_MARKS = 1000
-"""Points or cells of a chart up to which each is drawn as a shape; more become pixels."""
+"""Marks or cells of a chart up to which each is drawn as a shape; more become pixels."""
 
 HEMISPHERE_NAMES = {"L": "left hemisphere", "R": "right hemisphere", BOTH: "both hemispheres"}
 
@@ -48,26 +39,10 @@ FLAGGED = "Hollow marks: estimates with a flag, which is a warning (column flags
 DARK, GREY = "#222222", "#777777"
 """Of what is written and marked in charts."""
 
-_GROUP_MARKERS = "os^Dv<>pP*hX"
+_GROUP_MARKERS = "os<>phX8*d"
 
 REASON_MARKERS = "x+1234|_*dph8sX"
 """Marks of missing estimates, one for each reason."""
-
-_EVERYWHERE: Mapping[str, Any] = {
-    "text.parse_math": False,  # a label is a label, also with dollar signs
-    "svg.fonttype": "none",
-}
-_OF_CHARTS: Mapping[str, Any] = {
-    "font.family": ["DejaVu Sans", "sans-serif"],
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titley": 1.0,  # else it is looked for
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "legend.frameon": False,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,82 +67,6 @@ class Chart:
         """In inches."""
         found = re.search(rb"""<svg[^>]* width=['"]([\d.]+)pt""", self.svg)
         return float(found[1]) / 72 if found else 0.0
-
-
-@contextmanager
-def drawn_by_matplotlib(style: Mapping[str, Any]) -> Iterator[None]:
-    """Let matplotlib draw as it does by default, but for a style, whatever the user's own is."""
-    import matplotlib.style
-
-    styles: list[str | dict[str, Any]] = ["default", {**_EVERYWHERE, **style}]
-    with warnings.catch_warnings(), matplotlib.style.context(styles):
-        # Only the size of such text is guessed: whoever shows the picture has the glyphs.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        yield
-
-
-def draw_chart(
-    name: str,
-    title: str,
-    size: tuple[float, float],
-    paint: "Callable[[Figure], None]",
-    *,
-    caption: str,
-    alt: str,
-) -> Chart:
-    """Draw a chart; the same values give the same bytes.
-
-    Identifiers inside begin with its name, so that charts can share a page.
-
-    Parameters
-    ----------
-    size
-        Width and height in inches.
-    paint
-        Is given the empty figure.
-    """
-    from matplotlib.figure import Figure
-
-    file, numbers = io.BytesIO(), count(1)
-    with drawn_by_matplotlib({**_OF_CHARTS, "svg.hashsalt": name}):
-        figure = Figure(figsize=size)
-        paint(figure)
-        about = {"Date": None, "Creator": None, "Title": clean(title)}
-        figure.savefig(file, format="svg", metadata=about)
-    svg = file.getvalue()
-    svg = re.sub(
-        b'(?<=<g id=")',
-        lambda _: b"%s.%d." % (name.encode(), next(numbers)),
-        svg[svg.index(b"<svg") :],
-    )
-    svg = re.sub(b"<metadata>.*?</metadata>", b"", svg, flags=re.DOTALL)
-    svg = svg.replace(b"base64,\n", b"base64,")
-    svg = re.sub(rb"\s*\n\s*(?!\s*<)", b" ", re.sub(rb"\n\s*(?=<)", b"\n", svg))
-    svg = _TOLD.sub(_as_title, svg)
-    return Chart(name=name, svg=svg, title=title, caption=caption, alt=alt)
-
-
-_TOLD = re.compile(rb'<a xlink:href="([^"]*)"[^>]*>\s*<(use|path)\b([^>]*)/>\s*</a>')
-"""A mark with what is said of it, which matplotlib takes for the address of a link."""
-
-
-def _as_title(mark: re.Match[bytes]) -> bytes:
-    """Turn what is said of a mark into its title, which is shown to those who point at it."""
-    told, shape, look = mark.groups()
-    return b"<%b%b><title>%b</title></%b>" % (shape, look, told, shape)
-
-
-def tell_marks(participants: Iterable[str], values: Iterable[float]) -> list[str]:
-    """Say of marks whose they are, to be given to matplotlib as their ``urls``.
-
-    Examples
-    --------
-    >>> tell_marks(["sub-01"], [0.81832])
-    ['sub-01: 0.818']
-    """
-    return [
-        clean(f"{who}: {number(value)}") for who, value in zip(participants, values, strict=True)
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,40 +151,6 @@ def _luminance(parts: Array) -> float:
     """Compute the relative luminance of a colour (sRGB), from 0 to 1."""
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-def key(
-    label: str,
-    marker: str,
-    colour: str,
-    face: str | None = None,
-    line: Literal["", "-", "--", ":"] = "",
-) -> "Line2D":
-    """Make an entry of a legend."""
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [],
-        [],
-        marker=marker,
-        linestyle=line,
-        color=colour,
-        markerfacecolor=face or colour,
-        markersize=5,
-        label=label,
-    )
-
-
-def swatch(label: str, colour: str, edge: str | None = None, hatch: str = "") -> "Patch":
-    """Make an entry of a legend for areas of a colour."""
-    from matplotlib.patches import Patch
-
-    return Patch(facecolor=colour, edgecolor=edge, hatch=hatch, label=label)
-
-
-def explain_reasons(reasons: Sequence[str]) -> "list[Line2D]":
-    """Make the entries of a legend for reasons of missing estimates."""
-    return [key(f"missing: {reason}", reason_marker(reasons, reason), GREY) for reason in reasons]
 
 
 def reason_marker(reasons: Sequence[str], reason: str) -> str:

@@ -8,8 +8,12 @@ import numpy as np
 
 from bids_secondlevel.core.rows import each_row, grouped
 from bids_secondlevel.reports.charts.layout import (
+    DOTTED,
+    LETTERS,
+    Key,
     Part,
-    axes_at,
+    draw_frame,
+    draw_keys,
     legend_shape,
     parts,
     write_title,
@@ -24,30 +28,29 @@ from bids_secondlevel.reports.charts.style import (
     axis_label,
     clean,
     interval,
-    key,
     number,
     pooled_or_apart,
     shorten,
     span,
     whom,
 )
+from bids_secondlevel.reports.drawing import Axis, Drawing, Panel, around
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Limits = Mapping[str, Mapping[str, float]]
 """Limits in use: by what is varied (``threshold``, ``eccentricity``), and by ROI."""
 
 _MOST_CONTRASTS = 4  # of one chart, times groups
 _LEFT, _WIDTH, _GAP, _TITLE, _HEIGHT, _OF_SIZES = 0.85, 2.9, 0.2, 0.3, 1.4, 0.9  # inches
-_MARKERS = "os^Dv<>pP*hX"  # of ROIs, as not every colour differs from every other
+_MARKERS = "os<>phX8*d"  # of ROIs, as not every colour differs from every other
 _LABELS = {
     "threshold": "localizer threshold (z)",
     "eccentricity": "upper end of eccentricity (degrees)",
 }
 
+_DASHES = "5 2.5"  # of what is circular
 _Looks = Mapping[str, tuple[str, str]]  # colour and marker of each ROI
 
 
@@ -96,54 +99,56 @@ def _draw_part(part: Part, looks: _Looks, in_use: Limits, look: Appearance) -> C
     n = rows["participant_id"].nunique()
 
     keys = [
-        key(
-            shorten(roi),
-            marker,
-            colour,
-            "white" if is_control else None,
-            "--" if is_control else "-",
+        Key(
+            text=shorten(roi),
+            mark=marker,
+            colour=colour,
+            face="white" if is_control else "",
+            line=_DASHES if is_control else "",
         )
         for roi, (colour, marker) in looks.items()
         if roi in rois
     ]
     if any(in_use.get(limit) for limit in varied):
-        keys.append(key("used for the ROIs", "", GREY, line=":"))
+        keys.append(Key(text="used for the ROIs", colour=GREY, line=DOTTED))
     width = _LEFT + len(varied) * (_WIDTH + _GAP)
-    columns, n_lines = legend_shape(keys, width)
-    below = 0.65 + 0.2 * n_lines
+    below = 0.65 + 0.2 * legend_shape(keys, width)[1]
     height = below + len(curves) * (_HEIGHT + _TITLE) + _OF_SIZES + _TITLE
 
-    def paint(figure: "Figure") -> None:
-        bottom, every = height, []
-        of_rows = [*curves.items(), ("", _curves(sizes, "n_vertices"))]
-        for name, of_curves in of_rows:
+    used = {
+        limit: {roi: of[roi] for roi in rois if roi in of}
+        for limit, of in ((limit, in_use.get(limit, {})) for limit in varied)
+    }
+    x_ends = {}
+    for limit in varied:
+        values = rows["value"][rows["varied"] == limit]
+        x_ends[limit] = around(np.array([*values, *used[limit].values()]), 0.05)
+
+    def paint(drawing: Drawing) -> None:
+        bottom = height
+        for name, of_curves in [*curves.items(), ("", _curves(sizes, "n_vertices"))]:
             high = _HEIGHT if name else _OF_SIZES
             bottom -= high + _TITLE
-            lefts = [_LEFT + place * (_WIDTH + _GAP) for place in range(len(varied))]
-            of_row = [axes_at(figure, left, bottom, _WIDTH, high, bare=False) for left in lefts]
-            every.append(of_row)
-            for axes, limit in zip(of_row, varied, strict=True):
-                if name:
-                    axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+            low, most = around(np.append(of_curves[["mean", "low", "high"]], 0.0), 0.05)
+            y = Axis(ends=(low if name else 0.0, most), places=(bottom, bottom + high))
+            for place, limit in enumerate(varied):
+                left = _LEFT + place * (_WIDTH + _GAP)
+                panel = Panel(x=Axis(ends=x_ends[limit], places=(left, left + _WIDTH)), y=y)
+                ticks = [(at, "" if name else text) for at, text in panel.x.ticks(6)]
+                draw_frame(drawing, panel, ticks, labelled=not place)
+                _draw_in_use(drawing, panel, used[limit], looks)
                 of_limit = of_curves[of_curves["varied"] == limit]
-                _paint_curves(axes, of_limit, looks, is_control=is_control)
-                _mark_in_use(axes, in_use.get(limit, {}), {roi: looks[roi] for roi in rois})
-            limits = [axes.get_ylim() for axes in of_row]
-            low = min(least for least, _ in limits) if name else 0.0
-            for axes in of_row:
-                axes.set_ylim(low, max(most for _, most in limits))
-                axes.tick_params(labelbottom=not name, labelleft=axes is of_row[0])
-            if name:
-                about = f"(n = {span(of_curves['n'])})" if n > 1 else ""
-                write_title(of_row[0], name, about, _WIDTH)
+                _draw_curves(drawing, panel, of_limit, looks, is_control=is_control)
+                middle = left + _WIDTH / 2
+                if not name:
+                    below = bottom - 0.35
+                    drawing.write(middle, below, _LABELS[limit], size=LETTERS, ha="center")
+                elif not place:
+                    about = f"(n = {span(of_curves['n'])})" if n > 1 else ""
+                    write_title(drawing, panel, name, about)
             label = axis_label(first["statistic"], look.units) if name else look.elements
-            write_upright(figure, label, bottom + high / 2, high + _TITLE)
-        for column, limit in zip(zip(*every, strict=True), varied, strict=True):
-            limits = [axes.get_xlim() for axes in column]
-            for axes in column:
-                axes.set_xlim(min(least for least, _ in limits), max(most for _, most in limits))
-            column[-1].set_xlabel(_LABELS[limit])
-        figure.legend(handles=keys, loc="lower center", ncols=columns, borderaxespad=0.2)
+            write_upright(drawing, label, bottom + high / 2, high + _TITLE)
+        draw_keys(drawing, keys, width)
 
     who = (
         "Estimate in each ROI"
@@ -178,32 +183,37 @@ def _curves(rows: "pd.DataFrame", column: str) -> "pd.DataFrame":
     return points.sort_values(["curve", "value"])
 
 
-def _paint_curves(axes: "Axes", points: "pd.DataFrame", looks: _Looks, *, is_control: bool) -> None:
+def _draw_curves(
+    drawing: Drawing, panel: Panel, points: "pd.DataFrame", looks: _Looks, *, is_control: bool
+) -> None:
     """Draw curves with gaps for missing means, and intervals as bands."""
     for roi, curve in grouped(points, "roi"):
-        colour, marker = looks[roi]
-        axes.plot(
-            curve["value"],
-            curve["mean"],
-            marker=marker,
-            markersize=4.5,
-            color=colour,
-            linestyle="--" if is_control else "-",
-            markerfacecolor="white" if is_control else colour,
-            gid="curve",
-        )
-        axes.fill_between(
-            curve["value"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
-        )
+        colour, mark = looks[roi]
+        x = curve["value"].to_numpy()
+        at, low, high = (panel.at(x, curve[of].to_numpy()) for of in ("mean", "low", "high"))
+        known = np.flatnonzero(np.isfinite(low[:, 1]))
+        for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
+            around_it = np.concatenate([low[run], high[run][::-1]])
+            drawing.line(around_it, "none", 0, fill=colour, opacity=0.15, closed=True)
+        with drawing.part("curve"):
+            drawing.line(at, colour, 1.5, dash=_DASHES if is_control else "")
+            face = "white" if is_control else colour
+            for across, up in at[np.isfinite(at).all(axis=1)].tolist():
+                drawing.mark(across, up, mark, 4.5, edge=colour, face=face)
     if not points["n"].any():
-        axes.text(0.5, 0.5, "missing", ha="center", color=GREY, transform=axes.transAxes)
+        (left, right), (bottom, top) = panel.x.places, panel.y.places
+        middle = (left + right) / 2, (bottom + top) / 2
+        drawing.write(*middle, "missing", size=LETTERS, ha="center", colour=GREY)
 
 
-def _mark_in_use(axes: "Axes", in_use: Mapping[str, float], looks: _Looks) -> None:
+def _draw_in_use(
+    drawing: Drawing, panel: Panel, in_use: Mapping[str, float], looks: _Looks
+) -> None:
     """Draw the limits in use: one line if all ROIs have the same."""
-    limits = {in_use[roi]: colour for roi, (colour, _) in looks.items() if roi in in_use}
+    limits = {value: looks[roi][0] for roi, value in in_use.items()}
     for value, colour in limits.items():
-        axes.axvline(value, color=colour if len(limits) > 1 else GREY, linestyle=":", zorder=1)
+        x, ink = float(panel.x.at(np.array(value))), colour if len(limits) > 1 else GREY
+        drawing.line([(x, at) for at in panel.y.places], ink, 1.4, dash=DOTTED)
 
 
 def _tell_curves(points: "pd.DataFrame") -> str:
