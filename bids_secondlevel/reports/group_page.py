@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
 from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
-from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions, sessions_in_mean
+from bids_secondlevel.core.inference import is_mean_of_sessions, sessions_in_mean
 from bids_secondlevel.core.results import GroupResults
 from bids_secondlevel.core.rows import CELL, MISSING, Column, Schema
 from bids_secondlevel.core.settings import as_command
@@ -40,7 +40,7 @@ from bids_secondlevel.stats.anova import ANOVA_COLUMNS
 from bids_secondlevel.stats.comparisons import COMPARISON_COLUMNS
 from bids_secondlevel.stats.models.table import MODEL_COLUMNS
 from bids_secondlevel.stats.planned import PLANNED_COLUMNS
-from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS, VERDICTS
+from bids_secondlevel.stats.readiness import PARTICIPANT_COLUMNS
 from bids_secondlevel.stats.reliability import RELIABILITY_COLUMNS
 from bids_secondlevel.stats.roi_shares import GROUP_QUALITY_COLUMNS
 from bids_secondlevel.stats.testing.one_sample import STATISTIC_COLUMNS
@@ -61,6 +61,8 @@ _OF_MAPS = (
     "n_region n_region_significant peak_hemi peak_vertex region_hemi region_vertex n_permutations "
     "excluded"
 )
+_MOST_NOTES = 10  # about participants to check
+_FLAGS = "The column flagged counts estimates with a flag, which is a warning."
 _MORE = "More of them are in logs/results.md."
 _TESTED = "n mean ci95_low ci95_high p p_fwe p_holm q_fdr t df bf10 p_equivalence hedges_g cohens_d"
 
@@ -146,10 +148,10 @@ def _planned_section(
         return []
     columns = f"name group versus n_group n_versus {_TESTED} bf10 detectable_d excluded note"
     shown = table_of("Planned contrasts", planned, PLANNED_COLUMNS, columns)
-    n_all = int((planned["group"] == EVERYBODY).sum())
     text = (
-        f"{counted(n_all, 'contrast')} of the config file: for each participant, the sum of "
-        "weights times estimates. They are corrected together.",
+        "A planned contrast ([[planned]] in the config file) is a weighted sum of the estimates of "
+        "each participant.",
+        *family_note(planned, "planned contrasts"),
     )
     charts = draw_planned(results.planned_estimates, planned, look)
     return [
@@ -250,8 +252,10 @@ def _verdicts_section(
     """Give the verdict of each participant, and say who is not in the statistics, and why."""
     verdicts = results.participants[["participant_id", "verdict"]]
     counts = Counter(verdicts["verdict"])
-    summary = in_words([f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]])
+    words = {"ready": "ready", "check": "to check", "unusable": "unusable"}
+    summary = in_words([f"{counts[of]} {word}" for of, word in words.items() if counts[of]])
     text, notes = _left_out(results.estimates, results.exclusions, results.definition.units)
+    notes += _to_check(results.participants)
     badges = [
         Badge(name=who, verdict=verdict, href=pages.get(who), thumbnail=thumbnails.get(who))
         for who, verdict in verdicts.itertuples(index=False)
@@ -262,6 +266,17 @@ def _verdicts_section(
         notes=notes,
         badges=badges,
     )
+
+
+def _to_check(participants: "pd.DataFrame") -> list[str]:
+    """Say what is to be checked, once for all whom it concerns."""
+    alike: dict[str, list[str]] = {}
+    checked = participants[participants["verdict"] == "check"]
+    for who, reasons in zip(checked["participant_id"], checked["reasons"], strict=True):
+        alike.setdefault(reasons, []).append(who)
+    notes = [f"{listed(who)}: {reasons}." for reasons, who in alike.items()]
+    more = f"{len(notes) - _MOST_NOTES} more are in the table of participants."
+    return [*notes[:_MOST_NOTES], *([more] if len(notes) > _MOST_NOTES else [])]
 
 
 def _left_out(
@@ -292,8 +307,8 @@ def _left_out(
         return [], notes
     lacks = "lacks" if some == 1 else "lack"
     text = (
-        f"{counted(some, 'participant')} {lacks} some of the estimates of {where}. The reasons are "
-        "in the table of participants below and in the column excluded of each test."
+        f"{counted(some, 'participant')} {lacks} some of the estimates of {where}. The column "
+        "excluded of each test names them."
     )
     return [text], notes
 
@@ -325,8 +340,8 @@ def _tests_sections(
         title="Estimates and tests",
         text=(
             "One test against 0 for each ROI, hemisphere, task and contrast. Means are in "
-            f"{units}. Report either p_fwe or q_fdr; both are corrected for multiple testing. The "
-            "column flagged counts estimates with a flag, which is a warning.",
+            f"{units}. Report either p_fwe or q_fdr; both are corrected for multiple testing.",
+            *([_FLAGS] if statistics["flagged"].ne(MISSING).any() else []),
             *family_note(statistics, "tests against 0"),
             *([_MEANS] if is_mean_of_sessions(statistics["session"]).any() else []),
         ),
@@ -395,9 +410,10 @@ def _comparisons_section(
     if not (charts or tables or notes):
         return []
     text = (
-        "Paired tests of the difference between the row and the one in the column versus. Each "
-        "kind of comparison is corrected separately. Hemispheres are compared without ROIs with "
-        "less than 10 % in one of them (minor_hemisphere).",
+        "Each row tests a difference: what the row names, minus what its column versus names. "
+        "Tests are paired, except those of groups (Welch's t). Each kind of comparison is "
+        "corrected separately. ROIs with less than 10 % in one hemisphere are excluded from the "
+        "comparison of hemispheres (minor_hemisphere).",
         *family_note(results.comparisons, "comparisons"),
     )
     in_words = _in_words(results, said, GROUPS_SAID)

@@ -204,7 +204,7 @@ def _numbers(name: str, cells: Sequence[Any]) -> list[str]:
     if not 1e-4 <= scale < 1e6:
         return [shown(c) for c in cells]
     digits = 0 if scale >= 1000 else 1 if scale >= 100 else max(2, 1 - floor(log10(scale)))
-    return [shown(c) if c is None or not abs(c) < 1e7 else f"{c:.{digits}f}" for c in cells]
+    return [shown(c) if c is None or not abs(c) < 1e7 else f"{c:z.{digits}f}" for c in cells]
 
 
 def _p_value(p: float) -> str:
@@ -212,7 +212,7 @@ def _p_value(p: float) -> str:
 
 
 def _factor(factor: float) -> str:
-    return "> 10000" if factor > 1e4 else f"{factor:.0f}" if factor >= 10 else f"{factor:.2g}"
+    return "> 10,000" if factor > 1e4 else f"{factor:.0f}" if factor >= 10 else f"{factor:.2g}"
 
 
 def _exact(cell: Cell) -> str:

@@ -75,13 +75,13 @@ def family_note(tests: "pd.DataFrame", what: str) -> list[str]:
         return []
     if len(counts) == 1:
         ((name, n),) = counts.items()
-        return [f"The {what} are one family ({name}) of {counted(n, 'test')}."]
+        return [f"The {what} form one family of {counted(n, 'test')}: {name}."]
     sizes = sorted(set(counts))
     several = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
     return [
-        f"The {what} are {len(counts)} families of {several} "
-        f"{'test' if sizes == [1] else 'tests'} each, such as “{counts.index[0]}”; "
-        "p_fwe, p_holm and q_fdr are corrected within each of them."
+        f"The {what} form {len(counts)} families of {several} "
+        f"{'test' if sizes == [1] else 'tests'} each, such as “{counts.index[0]}”. "
+        "p_fwe, p_holm and q_fdr are corrected within each family."
     ]
 
 
@@ -134,12 +134,12 @@ BF10 = 12; n = 9, without sub-05 (missing localizer)
     half = (row.ci95_high - row.ci95_low) / 2
     digits = int(np.clip(1 - np.floor(np.log10(half)), 2 if half < 100 else 0, 12))
     parts = [
-        f"{'M difference' if is_difference else 'M'} = {row.mean:.{digits}f}",
-        f"95 % CI [{row.ci95_low:.{digits}f}, {row.ci95_high:.{digits}f}]",
-        f"t({_degrees(row.df)}) = {row.t:.2f}",
+        f"{'M difference' if is_difference else 'M'} = {row.mean:z.{digits}f}",
+        f"95 % CI [{row.ci95_low:z.{digits}f}, {row.ci95_high:z.{digits}f}]",
+        f"t({_degrees(row.df)}) = {row.t:z.2f}",
         f"p {_p(row.p)}",
         *([f"{label} {_p(p)}"] if label else []),
-        f"{effect[0]} = {effect[1]:.2f}",
+        f"{effect[0]} = {effect[1]:z.2f}",
         f"BF10 {_factor(row.bf10)}",
     ]
     if not np.isnan(equivalence := getattr(row, "p_equivalence", np.nan)):
@@ -153,14 +153,14 @@ def _left_out(excluded: Sequence[str]) -> str:
     Examples
     --------
     >>> _left_out(["sub-01:empty_roi", "sub-02:missing_map"])
-    'sub-01 (empty roi) and sub-02 (missing map)'
+    'sub-01 (empty ROI) and sub-02 (missing map)'
     >>> _left_out([f"sub-{n}:missing_map" for n in range(9)])
     '9 participants (missing map)'
     """
     reasons: dict[str, list[str]] = {}
     for part in excluded:
         name, _, why = part.partition(":")
-        reasons.setdefault(why.replace("_", " "), []).append(name)
+        reasons.setdefault(why.replace("_", " ").replace(" roi", " ROI"), []).append(name)
     if len(excluded) <= _MOST_NAMED:
         return in_words([f"{in_words(names)} ({why})" for why, names in reasons.items()])
     return in_words(
@@ -189,10 +189,10 @@ def _factor(factor: float) -> str:
     Examples
     --------
     >>> _factor(0.2323), _factor(12.3), _factor(183.1), _factor(1e20)
-    ('= 0.23', '= 12', '= 183', '> 10000')
+    ('= 0.23', '= 12', '= 183', '> 10,000')
     """
     if factor > _LARGEST_FACTOR:
-        return f"> {_LARGEST_FACTOR:.0f}"
+        return f"> {_LARGEST_FACTOR:,.0f}"
     digits = f"{factor:.0f}" if factor >= 10 else f"{factor:.2g}"
     return f"= {digits}"
 

@@ -370,6 +370,8 @@ def test_the_first_screen_names_study_version_and_who_is_ready(results):
     assert page.headings[:2] == [("h1", "tiny study"), ("h2", "Who is ready")]
     assert f"bids_secondlevel {__version__}" in page.text
     assert "bids_secondlevel BIDS_DIR OUTPUT_DIR group" in page.texts
+    assert "4 to check." in page.texts
+    assert "sub-01, sub-02, sub-03, sub-04: few vertices in left (3), right (2)." in page.texts
     said = (results / "logs" / "results.md").read_text().split("\n- ")[1:]
     tests = [line.strip() for line in said]
     assert len(tests) >= 2

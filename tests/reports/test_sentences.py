@@ -49,11 +49,12 @@ def test_groups_have_their_own_words():
     ("changed", "part"),
     [
         ({"p": 0.00004}, "p < .001"),
-        ({"bf10": 2e30}, "BF10 > 10000"),
+        ({"bf10": 2e30}, "BF10 > 10,000"),
         ({"bf10": 0.231}, "BF10 = 0.23"),
         ({"p_equivalence": 0.031}, "p_equivalence = .031"),
         ({"mean": 0.0031, "ci95_low": 0.0013, "ci95_high": 0.0049}, "M = 0.0031, 95 % CI [0.0013"),
         ({"mean": 3100, "ci95_low": 1300, "ci95_high": 4900}, "M = 3100, 95 % CI [1300, 4900]"),
+        ({"mean": 0.2, "ci95_low": -0.001, "ci95_high": 0.4}, "95 % CI [0.00, 0.40]"),
         ({"mean": 2.123, "ci95_low": 1.0, "ci95_high": 3.3}, "M = 2.12, 95 % CI [1.00, 3.30]"),
         ({"p": np.nan, "note": "a single participant"}, "UL: not tested (a single participant)"),
     ],

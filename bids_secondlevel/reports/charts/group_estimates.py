@@ -66,8 +66,8 @@ _MOST_JOINED = 12  # conditions
 _NARROWEST, _ALONE, _WIDEST = 1.25, 3.0, 7.0  # widths of a panel in inches
 _NEUTRAL = "#4a6fa5"  # of what is of no single ROI
 _DIFFERENCES = (
-    "Below them are differences with their 95 % confidence interval, as in the tables; a unit is "
-    "as long as above."
+    "Below them are differences with their 95 % confidence intervals, as in the tables, on an axis "
+    "of the same scale."
 )
 _DIAMOND = 7  # points, of differences
 _USED = 0.86  # share of a place that groups take
@@ -257,9 +257,9 @@ def draw_planned(
         _differences(tests[is_difference].assign(comparison="group"), cells, look),
         look,
         suffix="planned",
-        title="Numbers of the participants",
-        caption=f"Each planned contrast, in {look.units}: each point is a participant, beside "
-        "them their mean and its 95 % confidence interval (Student's t), as in group_planned.tsv.",
+        title="Planned contrasts",
+        caption=f"Each planned contrast, in {look.units}: each point is a participant; the mean "
+        "and its 95 % confidence interval (Student's t) are beside them, as in group_planned.tsv.",
     )
 
 

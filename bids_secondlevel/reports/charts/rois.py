@@ -10,7 +10,7 @@ from bids_secondlevel.core.inference import EVERYBODY
 from bids_secondlevel.core.roi_rule import components
 from bids_secondlevel.core.rows import each_row, grouped
 from bids_secondlevel.core.values import STATUSES, Array, Mask
-from bids_secondlevel.core.words import listed
+from bids_secondlevel.core.words import in_words, listed
 from bids_secondlevel.reports.charts.layout import (
     LETTERS,
     TITLES,
@@ -127,14 +127,18 @@ def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[
         f"the median, and empty ROIs; at most {_MOST_OUTLIERS} in an ROI, the furthest first."
         + (" Groups of participants are side by side." if look.groups else "")
     )
-    gaps = [f"{row.participant_id} {row.roi} ({row.status})" for row in each_row(rows[is_gap])]
+    gaps = [
+        f"{who} {in_words(list(of['roi'].unique()))} ({status})"
+        for (who, status), of in grouped(rows[is_gap], "participant_id", "status")
+    ]
     return [
         draw_chart(
             "sizes",
             "Sizes of the ROIs",
             grid.size,
             paint,
-            caption=caption + (f" No ROI could be defined: {clean(listed(gaps))}." if gaps else ""),
+            caption=caption
+            + (f" ROIs that could not be defined: {clean(listed(gaps))}." if gaps else ""),
             alt=" ".join(
                 f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}"
                 f"{clean(whom(group))}: "
