@@ -155,6 +155,17 @@ def test_the_thumbnail_shows_an_roi_of_one_vertex_too():
     assert not is_roi[:, SMALL:].any()
 
 
+def test_the_thumbnail_shows_each_of_nested_rois():
+    outer = make_layers().retinotopic
+    inner = outer.copy()
+    inner[np.flatnonzero(outer)[: outer.sum() // 2]] = False
+    sides = {side: make_layers(rois={"inner": inner, "outer": outer}) for side in "LR"}
+    with Image.open(io.BytesIO(draw_cortex(*on_balls(sides), LEGEND).thumbnail)) as opened:
+        pixels = np.asarray(opened.convert("RGB")) / 255
+    for colour in roi_colours(["inner", "outer"]).values():
+        assert np.isclose(pixels, components(colour), atol=0.02).all(axis=2).any()
+
+
 def test_vertices_of_several_rois_nan_and_weak_z_are_told_apart():
     layers = make_layers()
     inside = np.flatnonzero(layers.retinotopic)
@@ -350,7 +361,7 @@ def test_what_is_missing_is_said():
         z_maps={"up": None, "down": layers.z_maps["down"]}, rois={"up": None, "down": None}
     )
     svg = draw(L=layers, R=changed)
-    assert texts(svg).count("no map") == 2
+    assert texts(svg).count("no map") == texts(svg).count("no ROI") == 1
     assert "up: 12 L, n/a R".replace("12", str(int(layers.rois["up"].sum()))) in texts(svg)
 
 

@@ -128,16 +128,24 @@ def paint_z(layers: Layers, scale: Scale, contrasts: Sequence[str]) -> Array | N
     return scale.paint(z, ~np.isnan(z))
 
 
-def paint_rois(layers: Layers) -> Array | None:
-    """Paint each ROI in its colour, and what several of them share in hardly any."""
+def paint_rois(layers: Layers, *, whole: bool = False) -> Array | None:
+    """Paint each ROI in its colour, and what several of them share in hardly any.
+
+    Parameters
+    ----------
+    whole
+        Paint what several of them share in the colour of the smallest, if there is no room for
+        their outlines.
+    """
     there = {name: mask for name, mask in layers.rois.items() if mask is not None}
     if not there:
         return None
     painted = np.zeros((len(layers.visual_area), 4))
     colours = roi_colours(list(layers.rois))
-    for name, mask in there.items():
+    for name, mask in sorted(there.items(), key=lambda roi: -roi[1].sum()):
         painted[mask] = (*components(colours[name]), 1.0)
-    painted[layers.overlapping] = _WHITE
+    if not whole:
+        painted[layers.overlapping] = _WHITE
     return painted
 
 

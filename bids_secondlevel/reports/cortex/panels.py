@@ -166,7 +166,8 @@ def draw_panel(
         drawing.write(*at, side, ha="center", va="center", **_ON_COLOURS)
     if painted is None:
         at = left + size / 2, bottom + 0.04 * size
-        drawing.write(*at, "no map", size=8.5, ha="center")
+        is_of_rois = column.outline_rois is not None and paint_rois(view.seen) is None
+        drawing.write(*at, "no ROI" if is_of_rois else "no map", size=8.5, ha="center")
 
 
 def small_rois(views: Sequence[View]) -> bytes:
@@ -174,7 +175,7 @@ def small_rois(views: Sequence[View]) -> bytes:
     column, step = MapColumn(heading="", paint=paint_rois), PIXELS // SMALL
     small = []
     for view in views:
-        pixels = _pixels(view, column, paint_rois(view.seen))
+        pixels = _pixels(view, column, paint_rois(view.seen, whole=True))
         squares = np.lib.stride_tricks.sliding_window_view(pixels, (step, step))[::step, ::step]
         squares = squares.reshape(SMALL, SMALL, -1)
         is_roi = view.show(view.seen.in_rois)
