@@ -1,7 +1,6 @@
 """What the page of a participant shows."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bids_secondlevel import __version__
@@ -201,7 +200,7 @@ def _estimates_section(results: ParticipantResults, look: Appearance) -> list[Se
         f"{_size(estimates)} n_runs status independence flags",
     )
     how = _SUMMARIES[definition.summary].format(definition.units)
-    text = (f"Each estimate is the {how} of an ROI with data.",)
+    text = (f"Each estimate is the {how} of an ROI that have data.",)
     charts = draw_participant_estimates(estimates, look)
     return [Section("Estimates", text=text, charts=charts, tables=(table,))]
 
@@ -211,23 +210,35 @@ def _gaps_section(estimates: "pd.DataFrame", units: str) -> list[Section]:
     gaps = estimates[estimates["estimate"].isna()]
     if gaps.empty:
         return []
-    counts = Counter(gaps["status"])
-    reasons = [
-        (status, counts[status], of_units(said, units))
-        for status, said in STATUSES.items()
-        if counts[status]
-    ]
+    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
     n_maps = estimates.groupby(["roi", "hemi"]).size()
-    where = []
     for (roi, hemi, status), of in grouped(gaps, "roi", "hemi", "status"):
         maps = listed([f"{row.task} {row.contrast}" for row in each_row(of)], 4)
-        is_all = len(of) == n_maps[roi, hemi]
-        where.append((roi, hemi, status, len(of), "all" if is_all else maps))
-    tables = (
-        Table("Reasons", ("status", "estimates", "meaning"), reasons),
-        Table("Missing estimates", ("roi", "hemi", "status", "estimates", "contrasts"), where),
-    )
-    return [Section("Missing estimates", tables=tables)]
+        what = "all" if len(of) == n_maps[roi, hemi] else maps
+        alike.setdefault((status, what), []).append((roi, hemi))
+    meanings = {str(status): meaning for status, meaning in STATUSES.items()}
+    rows = [
+        (status, of_units(meanings[status], units), what, _in_words(where, n_maps.index))
+        for (status, what), where in alike.items()
+    ]
+    columns = ("status", "meaning", "contrasts", "ROIs")
+    return [Section("Missing estimates", tables=(Table("Missing estimates", columns, rows),))]
+
+
+def _in_words(where: Sequence[tuple[str, str]], every: Collection[tuple[str, str]]) -> str:
+    """Name ROIs, each with the hemispheres that are meant.
+
+    Examples
+    --------
+    >>> _in_words([("UL", "L"), ("UL", "R"), ("UR", "L")], [("UL", "L")] * 6)
+    'UL (L, R), UR (L)'
+    """
+    if len(where) == len(every):
+        return "all"
+    hemis: dict[str, list[str]] = {}
+    for roi, hemi in where:
+        hemis.setdefault(roi, []).append(hemi)
+    return ", ".join(f"{roi} ({', '.join(of)})" for roi, of in hemis.items())
 
 
 def _methods_section(results: ParticipantResults) -> Section:

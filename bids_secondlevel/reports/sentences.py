@@ -73,15 +73,16 @@ def family_note(tests: "pd.DataFrame", what: str) -> list[str]:
     counts = tests.loc[tests["family"] != MISSING, "family"].value_counts(sort=False)
     if counts.empty:
         return []
-    if len(counts) == 1:
+    if len(counts) == 1 and counts.iloc[0] > 1:
         ((name, n),) = counts.items()
         return [f"The {what} form one family of {counted(n, 'test')}: {name}."]
     sizes = sorted(set(counts))
+    if sizes == [1]:
+        return [f"Each of the {what} is a family of its own."]
     several = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
     return [
-        f"The {what} form {len(counts)} families of {several} "
-        f"{'test' if sizes == [1] else 'tests'} each, such as “{counts.index[0]}”. "
-        "p_fwe, p_holm and q_fdr are corrected within each family."
+        f"The {what} form {len(counts)} families of {several} tests each, such as "
+        f"“{counts.index[0]}”. p_fwe, p_holm and q_fdr are corrected within each family."
     ]
 
 

@@ -3,9 +3,10 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from bids_secondlevel.reports.sentences import sentence
+from bids_secondlevel.reports.sentences import family_note, sentence
 
 TEST = {
     "n": 9.0,
@@ -61,3 +62,13 @@ def test_groups_have_their_own_words():
 )
 def test_numbers_are_written_as_their_size_asks(changed, part):
     assert part in said(**changed)
+
+
+def test_families_are_named_and_counted():
+    def note(*families):
+        return family_note(pd.DataFrame({"family": families}), "tests")
+
+    assert note("n/a") == []
+    assert note("A", "A", "n/a") == ["The tests form one family of 2 tests: A."]
+    assert note("A", "B") == ["Each of the tests is a family of its own."]
+    assert note("A", "A", "B")[0].startswith("The tests form 2 families of 1 to 2 tests each")

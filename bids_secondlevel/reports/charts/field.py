@@ -27,6 +27,7 @@ from bids_secondlevel.reports.charts.style import (
     shorten,
     stem,
     whom,
+    width_of,
 )
 from bids_secondlevel.reports.colours import LEVELS, level_of
 from bids_secondlevel.reports.colours import scale as colours_of
@@ -235,8 +236,10 @@ def _draw_discs(  # noqa: PLR0917
         left = column * (_DISC + _GAP) + 0.1
         bottom = height - (row + 1) * (_DISC + _GAP + _TITLE) + _GAP / 2
         middle = left + _DISC / 2, bottom + _DISC / 2
-        title = shorten(label, int(_DISC / _LETTER) - 2)
-        drawing.write(middle[0], bottom + _DISC + 0.06, title, size=9.5, ha="center")
+        room = int(_DISC / _LETTER) - 2
+        size = 9.5 if width_of(label) <= room else 7.0
+        title = shorten(label, int(room * 9.5 / size))
+        drawing.write(middle[0], bottom + _DISC + 0.06, title, size=size, ha="center")
         disc = _Disc(middle=middle, largest=largest, scale=scale)
         _draw_cells(drawing, of_disc, disc, highest)
         _draw_grid(drawing, disc, ranges)
@@ -252,19 +255,19 @@ def _draw_discs(  # noqa: PLR0917
         + (
             "At the centre of each cell, the mean estimate of all vertices is computed, weighted "
             "by the height of their receptive fields there (Gaussians of sigma); between centres "
-            "it is interpolated. It is white where no receptive field reaches a centre at half of "
-            "its height, and a grey line is around the rest. "
+            "it is interpolated. Cells are white if no receptive field has half of its height at "
+            "their centre; a grey line surrounds the others. "
             if is_smooth
-            else "Each cell has the mean estimate of the vertices that see this part of the field; "
-            "it is white if there is none, and a grey line is around all that have one. "
+            else "Each cell has the mean estimate of the vertices that see this part of the field. "
+            "Cells without vertices are white; a grey line surrounds the others. "
         )
         + (
             "Rings are drawn about as wide as they are on the cortex. "
             if scale == "cortical"
             else f"Eccentricity is linear, up to {largest:g} degrees. "
         )
-        + "Thin circles are degrees of eccentricity"
-        + (", and dashed ones the range of the ROIs." if ranges else ".")
+        + "Thin circles mark eccentricities"
+        + (", dashed ones the range of the ROIs." if ranges else ".")
         + (
             " For the group: means over participants, if at least half of those with the map have "
             f"vertices. Outlined: p_fwe < {SIGNIFICANT}, corrected for all cells of a disc."
@@ -272,7 +275,7 @@ def _draw_discs(  # noqa: PLR0917
             else ""
         )
         + (
-            f" Differences of two groups are outlined where p_holm < {SIGNIFICANT}."
+            f" Differences of two groups are outlined if p_holm < {SIGNIFICANT}."
             if has_differences
             else ""
         )
