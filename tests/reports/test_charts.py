@@ -218,6 +218,7 @@ def test_marks_that_become_pixels_are_where_they_would_be_as_shapes(mark, n):
         values=[0.1, 0.8],
         colours=["#ff0000", "#0000ff"],
         hollow=np.array([False, True]),
+        cells=np.zeros(2, dtype=int),
         n=n,
         are_pixels=True,
     )

@@ -187,7 +187,7 @@ def of_groups(rows):
 def test_groups_have_discs_and_curves_of_their_own_and_a_disc_of_their_difference():
     rows = of_groups(study(("attend", "ignore"), group=True))
     chart, _ = draw_discs(rows, V1)
-    named = ["attend, A", "attend, B", "attend, A minus B", "ignore, A"]
+    named = ["attend, A", "attend, B", "attend, A - B", "ignore, A"]
     assert [text for text in texts(chart) if text in named] == named
     assert "p_holm < 0.05" in chart.caption
     people = pd.concat(

@@ -264,6 +264,22 @@ def test_the_same_rows_give_the_same_charts():
     assert draw(rows) == draw(rows)
 
 
+def test_of_many_participants_the_highest_and_lowest_of_each_condition_can_be_pointed_at():
+    rows = study(100, 1, 2, hemispheres=("both",))
+    (chart,) = draw(rows)
+    assert "3 highest or lowest" in chart.caption
+    (titles,) = told(chart, "extremes")
+    for contrast in {row.contrast for row in rows}:
+        ranked = sorted(
+            (row.estimate, row.participant_id) for row in rows if row.contrast == contrast
+        )
+        for value, who in [*ranked[:3], *ranked[-3:]]:
+            assert f"{who}: {value:.3g}" in titles
+    assert len(titles) == 12
+    (few,) = draw(rows[:20])
+    assert "Point at a mark" in few.caption
+
+
 def draw_sides(rows, quality_rows):
     return draw_contralateral(
         frame_of(rows, EstimateRow),

@@ -168,9 +168,9 @@ def who_in_words(group: str, versus: str) -> str:
     Examples
     --------
     >>> who_in_words("all", "n/a"), who_in_words("A", "n/a"), who_in_words("A", "B")
-    ('', ', A', ', A minus B')
+    ('', ', A', ', A - B')
     """
-    return whom(group) if versus == MISSING else f", {group} minus {versus}"
+    return whom(group) if versus == MISSING else f", {group} - {versus}"
 
 
 def _rim(cells: "pd.DataFrame", ranges: Sequence[tuple[float, float]], scale: Scale) -> float:

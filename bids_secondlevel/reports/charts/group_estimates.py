@@ -23,6 +23,7 @@ from bids_secondlevel.reports.charts.layout import (
     jitter,
     mark_reasons,
     parts,
+    pointed_at,
     write_title,
 )
 from bids_secondlevel.reports.charts.style import (
@@ -433,6 +434,7 @@ def _explained(
         captions.append(_DIFFERENCES)
     if is_control:
         captions.append(CIRCULAR)
+    captions.append(pointed_at(len(of_part.values), int(rows["n"].sum())))
     return [*keys, *explain_reasons([_NOBODY] if rows["mean"].isna().any() else [])], captions
 
 
@@ -509,6 +511,7 @@ def _draw_groups(
             values=values[person, cell].tolist(),
             colours=of_level["colour"].to_numpy()[cell].tolist(),
             hollow=there.flagged.to_numpy()[person, cell] | is_control[cell],
+            cells=cell,
             n=n_shown,
             are_pixels=are_pixels,
         )

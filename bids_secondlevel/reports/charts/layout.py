@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.core.hemispheres import BOTH
 from bids_secondlevel.core.roi_rule import components
@@ -15,6 +16,7 @@ from bids_secondlevel.reports.charts.style import (
     DARK,
     GREY,
     HEMISPHERE_NAMES,
+    MOST_MARKS,
     MOST_NAMED,
     Chart,
     clean,
@@ -47,6 +49,7 @@ _LEFT, _GAP, _TITLE, _APART = 0.85, 0.14, 0.3, 0.14  # inches
 _NARROW, _NARROWEST = 5.4, 3.4  # widths of figures
 _LINE = 0.2  # inches, of a legend
 _PIXELS = 200  # of an inch
+_MOST_EXTREMES, _TARGET = 3, 0.045  # on each side; inches around a pixel that can be pointed at
 
 
 def jitter(n: int) -> Array:
@@ -496,10 +499,14 @@ def draw_participants(
     values: Sequence[float],
     colours: Sequence[str],
     hollow: Mask,
+    cells: NDArray[np.integer[Any]],
     n: int,
     are_pixels: bool,
 ) -> None:
     """Draw numbers of participants, whose marks are smaller and fainter if there are many.
+
+    If they are pixels, those who point at the highest and the lowest of each cell see whose they
+    are; see :func:`pointed_at`.
 
     Parameters
     ----------
@@ -507,6 +514,8 @@ def draw_participants(
         Inches.
     people, values
         What is shown to those who point at a mark.
+    cells : (n_values,) array of int
+        Numbers of the same kind have the same one.
     n
         Of participants.
     are_pixels
@@ -528,6 +537,27 @@ def draw_participants(
             of_kind = points[[of == (colour, is_hollow) for of in kinds]]
             shape = _shape(mark, size, hollow=is_hollow)
             _draw_pixels(drawing, panel, of_kind, shape, colour=colour, opacity=opacity)
+    with drawing.part("extremes"):
+        for cell in np.unique(cells):
+            ranked = sorted(np.flatnonzero(cells == cell).tolist(), key=values.__getitem__)
+            for place in dict.fromkeys([*ranked[:_MOST_EXTREMES], *ranked[-_MOST_EXTREMES:]]):
+                (x, y), title = points[place].tolist(), f"{people[place]}: {number(values[place])}"
+                drawing.circle(x, y, _TARGET, "none", 0, fill="white", opacity=0, title=title)
+
+
+def pointed_at(n: int, n_marks: int) -> str:
+    """Say which marks of a chart show whose they are.
+
+    Parameters
+    ----------
+    n
+        Of participants.
+    n_marks
+        Of the whole chart.
+    """
+    if n <= MOST_NAMED and n_marks <= MOST_MARKS:
+        return "Point at a mark to see whose it is."
+    return f"Point at one of the {_MOST_EXTREMES} highest or lowest to see whose it is."
 
 
 def _draw_pixels(

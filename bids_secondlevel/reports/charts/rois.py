@@ -24,6 +24,7 @@ from bids_secondlevel.reports.charts.layout import (
     jitter,
     label_width,
     legend_shape,
+    pointed_at,
     spread,
     write_title,
 )
@@ -125,7 +126,8 @@ def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[
         f"Size of each ROI in {_UNITS[column]}: each point is a participant, the line their "
         f"median. Labelled: participants further than {FAR} scaled median absolute deviations from "
         f"the median, and empty ROIs; at most {_MOST_OUTLIERS} in an ROI, the furthest first."
-        + (" Groups of participants are side by side." if look.groups else "")
+        + (" Groups of participants are side by side. " if look.groups else " ")
+        + pointed_at(int(sizes.groupby(["hemi", "group", "roi"]).size().max()), len(sizes))
     )
     gaps = [
         f"{who} {in_words(list(of['roi'].unique()))} ({status})"
@@ -216,6 +218,7 @@ def _draw_sizes(
             values=size.tolist(),
             colours=[colours[roi]] * n,
             hollow=np.zeros(n, dtype=bool),
+            cells=np.zeros(n, dtype=int),
             n=n,
             are_pixels=len(sizes) > MOST_MARKS,
         )
@@ -310,7 +313,7 @@ def draw_coverage(estimates: "pd.DataFrame", look: Appearance = PLAIN) -> list[C
         caption += f" Lines divide groups, from left to right: {listing}."
     if not are_few:
         caption += (
-            f" Of {len(participants)} participants, up to {_MOST_NAMES} are shown: first those "
+            f" Of {len(participants)} participants, up to {_MOST_NAMES} are named: first those "
             "with most missing estimates, then those with the lowest shares."
         )
     return [
