@@ -21,7 +21,7 @@ from bids_secondlevel.outputs.files import json_bytes, replace_files
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHARACTERS = {int: "-0123456789", float: "-+.0123456789e"}
+_CHARACTERS = {int: b"-0123456789", float: b"-+.0123456789e"}
 """Characters of numbers; Python and pandas would accept many other texts as numbers."""
 
 
@@ -231,9 +231,15 @@ def _cells(text: str) -> "pd.DataFrame":
     """Split a table into cells; short lines are filled with empty text."""
     import pandas as pd
 
-    # With categories each text is in memory once, even after conversion back to strings.
-    read = pd.read_csv(io.StringIO(text), sep="\t", header=None, dtype="category", na_filter=False)
-    lines = read.astype("str")
+    # In one piece, in which pandas has each text of a column in memory once.
+    lines = pd.read_csv(
+        io.BytesIO(text.encode()),
+        sep="\t",
+        header=None,
+        dtype=object,
+        na_filter=False,
+        low_memory=False,
+    )
     names = lines.iloc[0].tolist()
     if len(set(names)) < len(names):
         raise ValueError("two columns have the same name")
@@ -256,7 +262,7 @@ def _typed(cells: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
     )
 
 
-def _texts(name: str, cells: "pd.Series[str]", declared: Column) -> "pd.Series[str]":
+def _texts(name: str, cells: "pd.Series[Any]", declared: Column) -> "pd.Series[str]":
     levels = {*(declared.levels or ()), *([MISSING] if declared.may_be_missing else ())}
     there = set(cells.unique())
     if declared.is_list:
@@ -264,16 +270,19 @@ def _texts(name: str, cells: "pd.Series[str]", declared: Column) -> "pd.Series[s
     odd = sorted(map(repr, there - levels)) if declared.levels else []
     if odd:
         raise ValueError(f"column {name} has the value {', '.join(odd)}, which is not allowed")
-    return cells
+    return cells.astype("str")
 
 
-def _numbers(name: str, cells: "pd.Series[str]", declared: Column) -> Array:
-    texts = cells.to_numpy(dtype=object)
+def _numbers(name: str, cells: "pd.Series[Any]", declared: Column) -> Array:
+    """Convert texts to numbers; each once, as most are there many times."""
+    import pandas as pd
+
+    places, texts = pd.factorize(cells.to_numpy(dtype=object))
     is_there = texts != MISSING
     there = texts[is_there]
     values = np.full(len(texts), np.nan)
-    if there.all() and not "".join(there).strip(_CHARACTERS[declared.kind]):
+    if there.all() and not "".join(there).encode().translate(None, _CHARACTERS[declared.kind]):
         values[is_there] = there.astype(np.float64)
     if not np.isfinite(values[is_there]).all():
         raise ValueError(f"column {name} has a value that is not a finite number")
-    return values
+    return values[places]
