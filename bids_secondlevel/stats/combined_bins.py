@@ -81,7 +81,8 @@ def with_means(profiles: "pd.DataFrame") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    means = list(_means_at_own_positions(spread_bins(profiles)))
+    own = profiles[profiles["position"] == OWN]
+    means = list(_means_at_own_positions(spread_bins(own)))
     if not means:
         return profiles
     bins = pd.concat(means)["estimate"].reset_index()

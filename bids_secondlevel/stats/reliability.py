@@ -137,9 +137,11 @@ def reliability(estimates: "pd.DataFrame", runs: "pd.DataFrame") -> "pd.DataFram
     """
     cells, numbers = spread(estimates)
     of_runs = _line_up(runs, cells, numbers)
+    has_sessions = cells.duplicated(list(CELL[1:]), keep=False).to_numpy()
+    has_several = has_sessions | (of_runs.n > 1).any(axis=0)
     found = [
         row
-        for _, alike in cells.groupby(list(CELL[1:]), sort=False)
+        for _, alike in cells[has_several].groupby(list(CELL[1:]), sort=False)
         for row in _of_cell(alike, numbers, of_runs)
     ]
     return frame_of_cells(

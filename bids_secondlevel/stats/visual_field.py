@@ -5,6 +5,7 @@ Participants have the same bins, but for how many rings there are.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from bids_secondlevel.core.errors import DataError
 from bids_secondlevel.core.inference import PLAIN, Inference
-from bids_secondlevel.core.rows import MISSING, Column, Schema, grouped, stacked
+from bids_secondlevel.core.rows import MISSING, Column, Schema, stacked
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.core.values import Array, Mask, Status
+from bids_secondlevel.core.values import Array, Status
 from bids_secondlevel.core.visual_field import ASYMMETRIES, asymmetries
 from bids_secondlevel.rois.visual_field import BIN, PROFILES, VISUAL_FIELD_COLUMNS
 from bids_secondlevel.stats.gather import select
@@ -200,28 +201,25 @@ def field_tests(
     status = np.array([REASONS.index(everyone[label]) for label in labels])
     both = pd.MultiIndex.from_product([["estimate", "gap"], people])
     values, gaps = np.hsplit(together.reindex(columns=both).to_numpy()[order], 2)
-    series = [
-        _with_asymmetries(
-            _up_to_the_last(_Series(of, values[of.index], _reasons(gaps[of.index], status)))
-        )
-        for _, of in grouped(place, *SERIES)
-    ]
-    bins = pd.concat([of.bins for of in series], ignore_index=True)
+    series = np.asarray(place.groupby(list(SERIES), sort=False).ngroup(), dtype=np.intp)
+    found = _Bins(place, values, _reasons(gaps, status, series), series)
+    bins, of_all, reasons, _ = _with_asymmetries(_up_to_the_last(found))
     rings = bins.loc[bins["profile"] == "eccentricity", "eccentricity_high"]
     bins["eccentricity_high"] = bins["eccentricity_high"].replace(_NO_EDGE, rings.max())
     bins = bins.replace(dict.fromkeys(_MAY_BE_MISSING, _NO_EDGE), np.nan)
     known = weights or {}
     bins["weights"] = bins["contrast"].map(lambda name: known.get(name, MISSING)).astype("str")
-    of_all = np.vstack([of.values for of in series]).T
+    of_all = of_all.T
     numbers = Numbers(
         participants=np.array(people, dtype=object),
         values=of_all,
         sizes=np.abs(of_all),
-        gaps=np.vstack([of.reasons for of in series]).T.astype(np.intp),
+        gaps=reasons.T.astype(np.intp),
         claims=np.zeros(of_all.shape, dtype=np.intp),  # no localizer takes part
         minor=np.zeros(of_all.shape, dtype=bool),
     )
-    names = bins[["profile", "position", *SERIES]].agg(" ".join, axis="columns")
+    labels_of = [bins[name].astype(object) for name in ("profile", "position", *SERIES)]
+    names = reduce(lambda one, other: one + " " + other, labels_of)
     families = Families(
         names=names.to_numpy(dtype=object),
         is_corrected=np.ones(len(bins), dtype=bool),
@@ -231,58 +229,65 @@ def field_tests(
     return tests.reindex(columns=list(FIELD_TEST_COLUMNS))
 
 
-class _Series(NamedTuple):
-    """What participants (columns) have in the bins (rows) of an area and a contrast."""
+class _Bins(NamedTuple):
+    """What participants (columns) have in bins (rows)."""
 
-    bins: "pd.DataFrame"
+    place: "pd.DataFrame"
     values: Array
     reasons: Array
     """Why there is no number, if there is none."""
-
-    def is_of(self, profile: str) -> Mask:
-        """Tell which bins are of a profile."""
-        is_of: Mask = (self.bins["profile"] == profile).to_numpy()
-        return is_of
+    series: NDArray[np.intp]
+    """Numbers those of an area and a contrast; the bins are sorted by it."""
 
 
-def _reasons(gaps: Array, status: NDArray[np.intp]) -> Array:
+def _reasons(gaps: Array, status: NDArray[np.intp], series: NDArray[np.intp]) -> Array:
     """Say why there is no number also where a participant has no row: NaN in `gaps`."""
     # Who has other bins of the contrast has no vertex in this one.
-    nothing = np.where(np.isnan(gaps).all(axis=0), status, _EMPTY)
-    return np.where(np.isnan(gaps), nothing, gaps)
+    is_gap = np.isnan(gaps)
+    first = np.flatnonzero(np.diff(series, prepend=-1))
+    is_absent = np.logical_and.reduceat(is_gap, first)[series]
+    return np.where(is_gap, np.where(is_absent, status, _EMPTY), gaps)
 
 
-def _up_to_the_last(series: _Series) -> _Series:
+def _up_to_the_last(bins: _Bins) -> _Bins:
     """Leave out rings, and distances, beyond the last one that somebody has a vertex in."""
-    is_there = (series.reasons != _EMPTY).any(axis=1)
-    is_used = series.bins["profile"].notna()
+    place, profile = bins.place, bins.place["profile"]
+    is_there = (bins.reasons != _EMPTY).any(axis=1)
+    is_used = np.ones(len(place), dtype=bool)
     for profiles in (_OF_RINGS, ("distance",)):
-        high = series.bins[f"{profiles[0]}_high"]
-        reached = high.where(is_there & series.is_of(profiles[0]), 0)
-        last = reached.groupby(series.bins["position"].to_numpy()).transform("max")
-        is_used &= ~series.bins["profile"].isin(profiles) | (high <= last)
-    return _Series(series.bins[is_used], series.values[is_used], series.reasons[is_used])
+        high = place[f"{profiles[0]}_high"]
+        reached = high.where(is_there & (profile == profiles[0]), 0)
+        last = reached.groupby([bins.series, place["position"]]).transform("max")
+        is_used &= (~profile.isin(profiles) | (high <= last)).to_numpy()
+    return _Bins(place[is_used], *(of[is_used] for of in bins[1:]))
 
 
-def _with_asymmetries(series: _Series) -> _Series:
-    """Add differences between meridians, if there are any."""
+def _with_asymmetries(bins: _Bins) -> _Bins:
+    """Add differences between meridians to the bins of each series, if there are any."""
     import pandas as pd
 
-    is_wedge = series.is_of("polar_angle")
-    wedges, values = series.bins[is_wedge], series.values[is_wedge]
-    centres = wedges[["polar_angle_low", "polar_angle_high"]].mean(axis="columns").to_numpy()
-    found = {name: of for name, of in asymmetries(centres, values).items() if np.isfinite(of).any()}
-    if not found:
-        return series
-    whole = pd.concat([wedges.iloc[:1]] * len(found)).assign(
-        profile=list(found), polar_angle_low=_NO_EDGE, polar_angle_high=_NO_EDGE
+    place, values, reasons, series = bins
+    is_wedge = (place["profile"] == "polar_angle").to_numpy()
+    centres = place[["polar_angle_low", "polar_angle_high"]].mean(axis="columns").to_numpy()
+    first: list[int] = []
+    profiles: list[str] = []
+    more = [(values, reasons)]
+    for number in np.unique(series[is_wedge]):
+        of = np.flatnonzero(is_wedge & (series == number))
+        lacking = np.where(np.isnan(values[of]), reasons[of], _EMPTY).min(axis=0)
+        for name, found in asymmetries(centres[of], values[of]).items():
+            if np.isfinite(found).any():
+                first.append(of[0])
+                profiles.append(name)
+                more.append((found[np.newaxis], lacking[np.newaxis]))
+    whole = place.iloc[first].assign(
+        profile=profiles, polar_angle_low=_NO_EDGE, polar_angle_high=_NO_EDGE
     )
-    lacking = np.where(np.isnan(values), series.reasons[is_wedge], _EMPTY).min(axis=0)
-    return _Series(
-        pd.concat([series.bins, whole]),
-        np.vstack([series.values, *found.values()]),
-        np.vstack([series.reasons, *[lacking] * len(found)]),
-    )
+    every = np.concatenate([series, series[first]])
+    order = np.argsort(every, kind="stable")
+    together = pd.concat([place, whole]).iloc[order].reset_index(drop=True)
+    all_values, all_reasons = (np.concatenate(of)[order] for of in zip(*more, strict=True))
+    return _Bins(together, all_values, all_reasons, every[order])
 
 
 def _check_bins(bins: "pd.DataFrame") -> None:

@@ -33,7 +33,7 @@ from bids_secondlevel.stats.testing.evidence import (
 )
 from bids_secondlevel.stats.testing.permutation import SEED, SMALLEST_SAMPLE, sign_flip_tests
 from bids_secondlevel.stats.testing.robust import robust_tests
-from bids_secondlevel.stats.testing.scale import to_usual_size
+from bids_secondlevel.stats.testing.scale import rows_to_usual_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -578,20 +578,20 @@ def _describe(numbers: Numbers) -> "pd.DataFrame":
     import pandas as pd
     from scipy import special
 
-    # Summed one by one, as sums over a matrix with gaps would end in other digits.
-    columns = zip(numbers.values.T, numbers.there.T, strict=True)
-    scaled = [to_usual_size(of[there]) for of, there in columns]
-    samples, exponents = [of for of, _ in scaled], np.array([exponent for _, exponent in scaled])
-    n = np.array([sample.size for sample in samples], dtype=np.float64)
+    n = numbers.there.sum(axis=0).astype(np.float64)
+    mean, median, ranges, sd = np.full((4, n.size), np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.array([sample.mean() if sample.size else np.nan for sample in samples])
-        median = np.array([np.median(sample) if sample.size else np.nan for sample in samples])
-        ranges = np.array([np.ptp(sample) if sample.size else np.nan for sample in samples])
-        sd = np.array([sample.std(ddof=1) if sample.size > 1 else np.nan for sample in samples])
+        # Without gaps: sums over a matrix with gaps would end in other digits.
+        for size in np.unique(n[n > 0]):
+            of = np.flatnonzero(n == size)
+            samples = numbers.values.T[of][numbers.there.T[of]].reshape(of.size, -1)
+            samples, exponents = rows_to_usual_size(samples)
+            mean[of] = np.ldexp(samples.mean(axis=1), exponents)
+            median[of] = np.ldexp(np.median(samples, axis=1), exponents)
+            ranges[of] = np.ldexp(np.ptp(samples, axis=1), exponents)
+            if size > 1:
+                sd[of] = np.ldexp(samples.std(axis=1, ddof=1), exponents)
         sizes = np.where(numbers.there, numbers.sizes, 0.0).max(axis=0, initial=0.0)
-        mean, median, ranges, sd = (
-            np.ldexp(of, exponents) if exponents.any() else of for of in (mean, median, ranges, sd)
-        )
         sd[(n > 1) & (ranges <= _ROUNDING * sizes)] = 0.0
         sem = sd / np.sqrt(n)
     half = np.where(sem > 0, special.stdtrit(np.maximum(n - 1, 1), 0.975) * sem, np.nan)
@@ -728,5 +728,8 @@ def name_gaps(numbers: Numbers) -> list[str]:
 
 def join_notes(notes: Mapping[str, Any], n_tests: int) -> list[str]:
     """Put together which notes hold for each test."""
-    told = [[note for note, holds in notes.items() if holds[test]] for test in range(n_tests)]
+    told: list[list[str]] = [[] for _ in range(n_tests)]
+    for note, holds in notes.items():
+        for test in np.flatnonzero(holds):
+            told[test].append(note)
     return ["; ".join(of_test) or MISSING for of_test in told]

@@ -1,6 +1,7 @@
 """Scale numbers of any size to prevent overflow and underflow of squares."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_secondlevel.core.values import Array
 
@@ -24,11 +25,16 @@ def to_usual_size(values: Array) -> tuple[Array, int]:
     >>> to_usual_size(np.array([1.0, 3.0]))
     (array([1., 3.]), 0)
     """
-    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
-    exponent = int(np.frexp(largest)[1])
-    if not largest or abs(exponent) <= _USUAL:
-        return values, 0
-    return np.ldexp(values, -exponent), exponent
+    row, (exponent,) = rows_to_usual_size(values.reshape(1, -1))
+    return row.reshape(values.shape), int(exponent)
+
+
+def rows_to_usual_size(values: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Divide the numbers of each row by a power of 2 of its own; see :func:`to_usual_size`."""
+    largest = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=1, initial=0.0)
+    exponents = np.frexp(largest)[1].astype(np.intp)
+    exponents[np.abs(exponents) <= _USUAL] = 0
+    return np.ldexp(values, -exponents[:, np.newaxis]), exponents
 
 
 def from_usual_size(value: float, exponent: int) -> float:
