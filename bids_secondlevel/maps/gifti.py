@@ -39,7 +39,7 @@ def _read_ordinary(path: Path) -> nib.gifti.GiftiImage | None:
     if path.suffix.casefold() != ".gii":
         return None
     before, _, rest = path.read_bytes().partition(b"<Data>")
-    values, _, after = rest.partition(b"</Data>")
+    values, _, after = rest.rpartition(b"</Data>")
     parser = _Parser(values.strip())
     try:
         parser.parse(string=before + b"<Data></Data>" + after)

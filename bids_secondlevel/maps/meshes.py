@@ -89,7 +89,7 @@ def patches(triangles: Triangles, mask: Mask) -> tuple[int, ...]:
     n_inside = int(mask.sum())
     if n_inside == 0:
         return ()
-    a, b, c = (mask[of] for of in triangles.T)
+    a, b, c = mask[triangles].T
     near = triangles[(a & b) | (b & c) | (c & a)]
     edges = np.concatenate([near[:, ends] for ends in _EDGES])
     number = np.cumsum(mask) - 1  # vertices of the mask, counted from 0

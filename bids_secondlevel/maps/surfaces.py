@@ -118,7 +118,8 @@ def read_mesh(path: Path, hemisphere: Hemisphere) -> Mesh:
         if _is_gifti(path):
             mesh = _gifti_mesh(path, _load_gifti(path, hemisphere))
         else:
-            mesh = Mesh(*nib.freesurfer.read_geometry(path))
+            coordinates, triangles = nib.freesurfer.read_geometry(path)
+            mesh = Mesh(coordinates, triangles.astype(np.intp))  # big-endian ones index slowly
         _check_triangles(mesh)
         if mesh.coordinates.shape[1:] != (3,) or not np.isfinite(mesh.coordinates).all():
             raise DataError(f"{path}: expected three finite coordinates for each vertex.")

@@ -6,13 +6,13 @@ meridian: 0 is up, 90 right, -90 left and 180 (or -180) down. NaN and infinite a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import Literal
 
 import numpy as np
 
 from bids_secondlevel.core.files import Plan
-from bids_secondlevel.core.hemispheres import POOLS, Bilateral
+from bids_secondlevel.core.hemispheres import HEMISPHERES, POOLS, Bilateral
 from bids_secondlevel.core.rows import column, columns
 from bids_secondlevel.core.values import (
     STATUSES,
@@ -168,11 +168,16 @@ def describe_rois(
     Laterality index: Seghier (2008), Magnetic Resonance Imaging 26, 594-601.
     Circular mean: Mardia and Jupp (2000), Directional Statistics, section 2.2.
     """
+    patched = {
+        (roi, side): _patch_sizes(rois[side][roi].roi, cortex[side].triangles)
+        for roi, side in product(rois.left, HEMISPHERES)
+    }
     return [
         _describe(
             QualityRow(participant_id=participant_id, roi=roi, hemi=name, space=plan.space),
             [rois[side][roi] for side in sides],
             [cortex[side] for side in sides],
+            [patched[roi, side] for side in sides],
         )
         for roi in rois.left
         for name, sides in POOLS.items()
@@ -213,7 +218,12 @@ def compare_rois(participant_id: str, rois: Bilateral[Rois], plan: Plan) -> list
     ]
 
 
-def _describe(key: QualityRow, rois: Sequence[RoiMasks], cortex: Sequence[Cortex]) -> QualityRow:
+def _describe(
+    key: QualityRow,
+    rois: Sequence[RoiMasks],
+    cortex: Sequence[Cortex],
+    patched: Sequence[tuple[int, ...] | None],
+) -> QualityRow:
     """Make the row of an ROI, pooled over the given hemispheres."""
     parts = [part for masks in rois for part in (masks.roi, masks.retinotopic)]
     absent = [part for part in parts if isinstance(part, Absent)]
@@ -224,11 +234,10 @@ def _describe(key: QualityRow, rois: Sequence[RoiMasks], cortex: Sequence[Cortex
     n_retinotopic = _count(_present([masks.retinotopic for masks in rois]))
     area = _pool(masks, [half.areas for half in cortex])
     grids = [half.grid for half in cortex if half.grid is not None]
-    sizes = (
-        voxel_patches(np.any(masks, axis=0), grids[0].shape)
-        if grids
-        else _patch_sizes(masks, [half.triangles for half in cortex])
-    )
+    on_meshes = [sizes for sizes in patched if sizes is not None]
+    sizes = sum(on_meshes, ()) if len(on_meshes) == len(masks) else None
+    if grids:
+        sizes = voxel_patches(np.any(masks, axis=0), grids[0].shape)
     retinotopy = [r for half in cortex if not isinstance(r := half.retinotopy, Absent)]
     eccentricity = _finite(_pool(masks, [maps.eccentricity for maps in retinotopy]))
     angles = _finite(_pool(masks, [maps.polar_angle for maps in retinotopy]))
@@ -296,14 +305,11 @@ def _finite(values: Array | None) -> Array:
     return np.empty(0) if values is None else values[np.isfinite(values)]
 
 
-def _patch_sizes(masks: Sequence[Mask], meshes: Sequence[Triangles | None]) -> list[int] | None:
-    """Count the vertices of each patch; nothing if a hemisphere has no mesh."""
-    sizes: list[int] = []
-    for mask, triangles in zip(masks, meshes, strict=True):
-        if triangles is None:
-            return None
-        sizes += patches(triangles, mask)
-    return sizes
+def _patch_sizes(mask: Mask | Absent, triangles: Triangles | None) -> tuple[int, ...] | None:
+    """Count the vertices of each patch; nothing without a mesh."""
+    if isinstance(mask, Absent) or triangles is None:
+        return None
+    return patches(triangles, mask)
 
 
 def _laterality(left: Mask, right: Mask) -> float | None:
