@@ -196,7 +196,8 @@ class _Maps:
             if None not in by_label and entity not in self.filtered:
                 _check_labels(entity, {label or "": files for label, files in by_label.items()})
         for files in by_unit.values():
-            if len({(real_path(file.source.path), file.source.reading) for file in files}) > 1:
+            several = files if len(files) > 1 else ()  # links are followed only if they matter
+            if len({(real_path(file.source.path), file.source.reading) for file in several}) > 1:
                 raise AmbiguousInputError(tie(files))
         return {unit: by_unit[unit][0] for unit in sorted(by_unit, key=_in_order)}
 
