@@ -42,6 +42,7 @@ from bids_secondlevel.outputs.group_outcome import (
     tell_unequal,
 )
 from bids_secondlevel.outputs.group_participants import choose_participants
+from bids_secondlevel.outputs.group_results import write_group, write_map_tables, write_model
 from bids_secondlevel.outputs.names import GroupFolder, find_estimates
 from bids_secondlevel.outputs.participant_tables import (
     ParticipantTables,
@@ -51,13 +52,7 @@ from bids_secondlevel.outputs.participant_tables import (
     read_tables,
     read_visual_fields,
 )
-from bids_secondlevel.outputs.results import (
-    links_to,
-    write_group,
-    write_map_tables,
-    write_model,
-    write_page,
-)
+from bids_secondlevel.outputs.results import links_to, write_page
 from bids_secondlevel.reports.charts.style import MOST_NAMED
 from bids_secondlevel.reports.cortex.group import draw_group_maps
 from bids_secondlevel.reports.explore.group_explorer import group_explorer_page

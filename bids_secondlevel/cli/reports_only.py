@@ -12,8 +12,9 @@ from bids_secondlevel.core.errors import (
 from bids_secondlevel.core.settings import Settings
 from bids_secondlevel.group import write_group_page
 from bids_secondlevel.inputs.datasets import unknown_participants
+from bids_secondlevel.outputs.group_results import read_group
 from bids_secondlevel.outputs.names import GroupFolder, find_estimates
-from bids_secondlevel.outputs.results import read_group, read_participants
+from bids_secondlevel.outputs.results import read_participants
 from bids_secondlevel.participant import write_participant_page
 
 LOG = logging.getLogger("bids_secondlevel")

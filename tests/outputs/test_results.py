@@ -11,15 +11,9 @@ from bids_secondlevel.core.results import ParticipantResults
 from bids_secondlevel.core.settings import Settings, settings_text
 from bids_secondlevel.inputs.datasets import find_datasets
 from bids_secondlevel.inputs.study import Study, choose
+from bids_secondlevel.outputs.group_results import read_group, write_group, write_model
 from bids_secondlevel.outputs.names import GroupFolder, ParticipantFolder
-from bids_secondlevel.outputs.results import (
-    read_group,
-    read_participants,
-    write_group,
-    write_model,
-    write_participant,
-    write_report,
-)
+from bids_secondlevel.outputs.results import read_participants, write_participant, write_report
 from bids_secondlevel.participant import analyse
 
 
