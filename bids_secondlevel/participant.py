@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from bids_secondlevel.core.errors import DONE, SOME_PARTICIPANT_FAILED
 from bids_secondlevel.core.files import Contrast, ParticipantFiles, Plan
@@ -35,11 +36,6 @@ from bids_secondlevel.outputs.results import (
     write_participant,
     write_report,
 )
-from bids_secondlevel.reports.cortex.picture import Portrait, contrasts_to_draw, draw_portrait
-from bids_secondlevel.reports.cortex.view import other_areas
-from bids_secondlevel.reports.explore.explorer import explorer_page
-from bids_secondlevel.reports.page import render
-from bids_secondlevel.reports.participant_page import participant_page
 from bids_secondlevel.rois.define import individual_rois, lacking
 from bids_secondlevel.rois.estimates import EstimateRow
 from bids_secondlevel.rois.independence import cross_validated
@@ -52,6 +48,9 @@ from bids_secondlevel.rois.visual_field import (
     locate_in_field,
     measure_in_field,
 )
+
+if TYPE_CHECKING:  # what draws is imported only if there is a page
+    from bids_secondlevel.reports.cortex.picture import Portrait
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,6 +68,9 @@ class Analysis:
     problems: tuple[Absent, ...]
     """Missing inputs, with the reasons."""
 
+
+_MOST_DRAWN = 4
+"""Measured contrasts that are drawn."""
 
 _NO_ANGLES = "[[position]]: without a map of polar angle there are no profiles around positions."
 
@@ -88,7 +90,7 @@ def analyse(files: ParticipantFiles, plan: Plan) -> Analysis:
 
     # Every contrast in every ROI: a row for L, for R, and for the vertices of both pooled.
     estimates, runs, sweep, in_field, drawn, explored = [], [], [], [], [], []
-    to_draw = contrasts_to_draw(files, plan)
+    to_draw = _to_draw(files, plan)
     in_rois = rois.map(in_any)
     in_areas = cortex.map(lambda half: in_any_area(half.retinotopy))
     for contrast in files.contrasts:
@@ -180,18 +182,22 @@ def process_participant(label: str, study: Study) -> Outcome:
     outcome = summarize_results(chosen, found.problems, found.results)
     try:  # last, because errors here affect no results
         remove_files(folder.pages())
-        portrait, explorer = Portrait(None, messages=(_NOT_DRAWN,)), None
-        if settings.report:
-            portrait, explorer = _draw(found, chosen)
         results = replace(
             found.results,
             reasons=outcome.reasons,
-            messages=(*outcome.messages, *portrait.messages),
+            messages=(*outcome.messages, _NOT_DRAWN),
             errors=outcome.errors,
-            portrait=portrait.svg,
-            thumbnail=portrait.thumbnail,
-            explorer=None if explorer is None else folder.explorer.name,
         )
+        explorer = None
+        if settings.report:
+            portrait, explorer = _draw(found, chosen)
+            results = replace(
+                results,
+                messages=(*outcome.messages, *portrait.messages),
+                portrait=portrait.svg,
+                thumbnail=portrait.thumbnail,
+                explorer=None if explorer is None else folder.explorer.name,
+            )
         written |= write_report(results, folder)
         if explorer is not None:
             written |= write_files({folder.explorer: explorer})
@@ -220,20 +226,35 @@ def write_participant_page(
     OutputError
         If a file cannot be written.
     """
+    from bids_secondlevel.reports.page import render
+    from bids_secondlevel.reports.participant_page import participant_page
+
     page = participant_page(results)
     figures = page.figures(formats)
     return write_page(render(page, links_to(figures, folder)), figures, folder)
 
 
-def _draw(found: Analysis, chosen: Chosen) -> tuple[Portrait, bytes | None]:
+def _to_draw(files: ParticipantFiles, plan: Plan) -> tuple[Contrast, ...]:
+    """Choose contrasts of the first task that does not define the ROIs, in its first session."""
+    others = [c for c in files.contrasts if c.task != plan.localizer_task]
+    of_task = [(c.session, c.task) == (others[0].session, others[0].task) for c in others]
+    return tuple(c for c, is_of in zip(others, of_task, strict=True) if is_of)[:_MOST_DRAWN]
+
+
+def _draw(found: Analysis, chosen: Chosen) -> "tuple[Portrait, bytes | None]":
     """Draw the cortex on the best surfaces there are, or in slices of the volume.
 
     If asked for, also make the page on which it can be turned.
     """
+    from bids_secondlevel.reports.cortex.picture import draw_portrait
+
     files, plan, cortex = chosen.files, chosen.plan, found.cortex
     surfaces, messages = read_display_surfaces(files, plan, cortex)
     explorer = None
     if plan.explore:
+        from bids_secondlevel.reports.cortex.view import other_areas
+        from bids_secondlevel.reports.explore.explorer import explorer_page
+
         explorer = explorer_page(
             found.results,
             cortex,

@@ -8,19 +8,8 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
-from typing import TypeVar
 
 from bids_secondlevel.cli import workers
-from bids_secondlevel.cli.config import parse
-from bids_secondlevel.cli.preview import (
-    describe_datasets,
-    describe_patterns,
-    describe_run,
-    describe_study,
-    find_gaps,
-    find_sphere_gaps,
-)
 from bids_secondlevel.core.errors import (
     DONE,
     SOME_PARTICIPANT_FAILED,
@@ -31,17 +20,9 @@ from bids_secondlevel.core.errors import (
     OutputError,
     SecondLevelError,
 )
-from bids_secondlevel.core.files import (
-    Dataset,
-    MapKind,
-    ParticipantFiles,
-    Plan,
-    only_session,
-)
-from bids_secondlevel.core.hemispheres import HEMISPHERES
+from bids_secondlevel.core.files import MapKind, ParticipantFiles, Plan, only_session
 from bids_secondlevel.core.results import definition_of
 from bids_secondlevel.core.settings import Settings
-from bids_secondlevel.group_maps.analysis import ParticipantJobs
 from bids_secondlevel.inputs.choice.maps import select_files
 from bids_secondlevel.inputs.datasets import (
     check_bids_dir,
@@ -55,7 +36,6 @@ from bids_secondlevel.inputs.datasets import (
     what_is_in,
 )
 from bids_secondlevel.inputs.described import (
-    Pattern,
     check_patterns,
     further_datasets,
     participants_of,
@@ -63,20 +43,14 @@ from bids_secondlevel.inputs.described import (
 )
 from bids_secondlevel.inputs.near_misses import nearly_found, unused_datasets
 from bids_secondlevel.inputs.plan import make_plan
-from bids_secondlevel.inputs.study import Study, choose, index_of, plan_for, survey
-from bids_secondlevel.maps.reader import measured_gap
-from bids_secondlevel.outputs import resume
+from bids_secondlevel.inputs.study import Study, index_of, plan_for, study_of, survey
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
 from bids_secondlevel.outputs.files import remove_files, write_atomically
 from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
-from bids_secondlevel.outputs.outcome import UP_TO_DATE, Outcome, summarize_outcome, tell_outcomes
-from bids_secondlevel.participant import process_participant
+from bids_secondlevel.outputs.outcome import Outcome, tell_outcomes
 from bids_secondlevel.reports.methods import describe_measurement
 
 LOG = logging.getLogger("bids_secondlevel")
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _NOT_FINISHED = "was not finished, because a worker process was killed or could not start."
 
@@ -104,9 +78,9 @@ def run(settings: Settings) -> int:
     patterns = patterns_of(settings, datasets)
     described = cache(partial(participants_of, patterns))
     selected, unknown = select_participants(settings, datasets, described)
-    n_procs = _count_processes(len(selected), settings)
+    n_procs = workers.count_processes(len(selected), settings)
     if n_procs > 1:
-        workers.prepare()
+        workers.prepare(pages=settings.report)
     everyone = list_participants(settings.bids_dir, datasets, described)
     check_patterns(patterns, everyone)
     unlisted = (
@@ -118,13 +92,15 @@ def run(settings: Settings) -> int:
             "--participant-label to include them.",
             ", ".join(f"sub-{label}" for label in unlisted),
         )
-    study = _study(settings, datasets, patterns, everyone)
+    study = study_of(settings, datasets, patterns, everyone)
     _announce(study, selected)
     linked = [*datasets, *further_datasets(patterns, datasets)]
     outcomes: Generator[Outcome]
     if settings.dry_run:
-        foreseen = _foresee(selected, study)
-        _print(foreseen, study, linked)
+        from bids_secondlevel.cli import preview
+
+        foreseen = preview.foresee([_attempt(label, study) for label in selected])
+        preview.show(foreseen, study, linked)
         outcomes = (outcome for outcome in foreseen)
     else:
         write_dataset_files(settings.output_dir, linked, settings.bids_dir, description)
@@ -151,134 +127,6 @@ def run(settings: Settings) -> int:
     codes = [outcome.exit_code for outcome in done]
     codes += [NothingSelectedError.exit_code] if unknown else []
     return codes[0] if len(set(codes)) == 1 else SOME_PARTICIPANT_FAILED
-
-
-def recorded_study(settings: Settings, path: Path) -> Study:
-    """Know a study as the jobs did whose settings lie in a file.
-
-    Parameters
-    ----------
-    settings
-        Of the group level, which say where the dataset and the results are now, and may say it of
-        datasets with maps.
-    path
-        The settings of the participant level, as it has recorded them.
-
-    Raises
-    ------
-    SecondLevelError
-        If they cannot be used any more.
-    """
-    here = (str(settings.bids_dir.absolute()), str(settings.output_dir.absolute()))
-    as_run = parse((*here, "participant", "--config", str(path)))
-    derivatives = settings.derivatives or as_run.derivatives
-    as_run = replace(as_run, participant_label=(), derivatives=derivatives)
-    datasets = find_datasets(as_run)
-    patterns = patterns_of(as_run, datasets)
-    everyone = list_participants(as_run.bids_dir, datasets, partial(participants_of, patterns))
-    return _study(as_run, datasets, patterns, everyone)
-
-
-def of_participants(settings: Settings) -> ParticipantJobs:
-    """Say how the group level comes to know studies, and works on several participants."""
-    return ParticipantJobs(
-        study_of=partial(recorded_study, settings),
-        in_order=partial(in_order, settings=settings),
-    )
-
-
-def in_order(
-    work: Callable[[Item], Result], items: Sequence[Item], settings: Settings
-) -> Generator[Result]:
-    """Apply a function to participants, several at a time; results come in their order.
-
-    Raises
-    ------
-    OutputError
-        If a worker process was killed.
-    """
-    n_procs = _count_processes(len(items), settings)
-    if n_procs == 1:
-        yield from map(work, items)
-        return
-    workers.prepare()
-    try:
-        yield from workers.in_processes(work, items, n_procs)
-    except (BrokenExecutor, BrokenPipeError) as error:
-        raise OutputError(
-            "A worker process was killed or could not start, perhaps for lack of memory "
-            f"({type(error).__name__}). --n-procs {max(1, n_procs // 2)} needs less memory."
-        ) from error
-
-
-def _study(
-    settings: Settings,
-    datasets: Sequence[Dataset],
-    patterns: Sequence[Pattern],
-    everyone: Sequence[str],
-) -> Study:
-    """Know a study by its first participants."""
-    return Study(
-        settings=settings,
-        datasets=datasets,
-        patterns=patterns,
-        reference=survey(settings, datasets, everyone, patterns),
-    )
-
-
-def preview_participant(label: str, study: Study) -> Outcome:
-    """Choose the files of a participant, and find what is missing.
-
-    Raises
-    ------
-    SecondLevelError
-        If no files could be chosen for this participant.
-    """
-    chosen = choose(label, study)
-    plan = chosen.plan
-    folder = ParticipantFolder(study.settings.output_dir, label, plan.space, plan.session)
-    origin = resume.origin_of(chosen, study.settings)
-    is_up_to_date = resume.is_up_to_date(origin, folder)
-    is_measured = any(
-        measured_gap(contrast, hemi) is None
-        for contrast in chosen.files.contrasts
-        for hemi in HEMISPHERES
-    )
-    outcome = summarize_outcome(
-        chosen,
-        find_gaps(chosen.files, chosen.plan),
-        is_measured=is_measured,
-        summary="dry run, nothing written" + (f"; {UP_TO_DATE}" if is_up_to_date else ""),
-    )
-    return replace(outcome, chosen=chosen)
-
-
-def _foresee(labels: Sequence[str], study: Study) -> list[Outcome]:
-    """Preview all participants, and check that their surfaces can be resampled."""
-    outcomes = [_attempt(label, study) for label in labels]
-    gaps = find_sphere_gaps([outcome.chosen for outcome in outcomes if outcome.chosen])
-    foreseen = []
-    for outcome in outcomes:
-        errors = [gap.error for gap in gaps.get(outcome.label, ()) if gap.error]
-        texts = dict.fromkeys((*outcome.errors, *map(str, errors)))
-        codes = [error.exit_code for error in errors] + [outcome.exit_code] * bool(outcome.errors)
-        foreseen.append(replace(outcome, errors=tuple(texts), exit_code=min(codes, default=DONE)))
-    return foreseen
-
-
-def _print(foreseen: Sequence[Outcome], study: Study, linked: Sequence[Dataset]) -> None:
-    """Print a dry run: the study, and with ``-v`` every file that would be used."""
-    is_verbose = study.settings.verbose > 0
-    labels = [outcome.label for outcome in foreseen]
-    for line in (
-        *describe_study(foreseen, every_reason=is_verbose),
-        *describe_patterns(study.patterns, labels),
-        describe_datasets(linked),
-    ):
-        print(line)
-    for chosen in (outcome.chosen for outcome in foreseen if is_verbose):
-        if chosen is not None:
-            print(describe_run(chosen.files, chosen.plan))
 
 
 def _announce(study: Study, selected: Sequence[str]) -> None:
@@ -396,13 +244,6 @@ def _process_all(labels: Sequence[str], study: Study, n_procs: int) -> Generator
             )
 
 
-def _count_processes(n_participants: int, settings: Settings) -> int:
-    if n_participants == 1 or settings.dry_run:
-        return 1
-    n = min(settings.n_procs or workers.count_cpus(), n_participants)
-    return n if n == 1 or workers.are_possible() else 1
-
-
 @contextmanager
 def _progress(n_participants: int, settings: Settings) -> Iterator[Callable[[], object]]:
     """Show a progress bar, on a terminal only. In a log, each participant's line has a count."""
@@ -419,7 +260,10 @@ def _progress(n_participants: int, settings: Settings) -> Iterator[Callable[[], 
 def _attempt(label: str, study: Study) -> Outcome:
     """Process a participant, and turn any failure into an outcome."""
     settings = study.settings
-    process = preview_participant if settings.dry_run else process_participant
+    if settings.dry_run:
+        from bids_secondlevel.cli.preview import preview_participant as process
+    else:  # which the program itself does not import if its workers do this
+        from bids_secondlevel.participant import process_participant as process
     try:
         return process(label, study)
     except BrokenPipeError:  # the reader of the output has gone

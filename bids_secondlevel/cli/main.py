@@ -3,6 +3,7 @@
 Scientific libraries are imported only when they are needed, so ``--help`` answers at once.
 """
 
+import gc
 import logging
 import os
 import shutil
@@ -12,6 +13,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 
 from bids_secondlevel.cli.config import parse
@@ -72,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             verbose=verbose,
         )
         return SOME_PARTICIPANT_FAILED
+    finally:
+        if argv is None:  # the process ends, and Python would look for garbage in everything
+            gc.freeze()
 
 
 def _run(settings: Settings) -> int:
@@ -102,14 +107,16 @@ def _run_level(settings: Settings) -> int:
         from bids_secondlevel.cli import workers
 
         if workers.are_likely(settings):
-            workers.prepare()  # before anything that takes long
+            workers.prepare(pages=settings.report)  # before anything that takes long
+        elif not settings.dry_run:
+            import_module("bids_secondlevel.cli.libraries")
         from bids_secondlevel.cli import jobs
 
         return jobs.run(settings)
     from bids_secondlevel import group
-    from bids_secondlevel.cli import jobs
+    from bids_secondlevel.cli import group_jobs
 
-    return group.run(settings, jobs.of_participants(settings))
+    return group.run(settings, group_jobs.of_participants(settings))
 
 
 def _start_logging(verbose: int) -> None:

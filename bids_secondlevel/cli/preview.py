@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from bids_secondlevel.core.definition import in_a_line
 from bids_secondlevel.core.described import DescribedMaps
-from bids_secondlevel.core.errors import InputMissingError
+from bids_secondlevel.core.errors import DONE, InputMissingError
 from bids_secondlevel.core.files import (
     COMBINATIONS,
     Dataset,
@@ -23,14 +24,70 @@ from bids_secondlevel.inputs.choice.space import is_in
 from bids_secondlevel.inputs.described import Pattern
 from bids_secondlevel.inputs.patterns import Sought
 from bids_secondlevel.inputs.plan import same
-from bids_secondlevel.inputs.study import Chosen
+from bids_secondlevel.inputs.study import Chosen, Study, choose
 from bids_secondlevel.maps.reader import MapReader, localizer_gap, measured_gap
 from bids_secondlevel.maps.retinotopy import retinotopy_gap
-from bids_secondlevel.outputs.outcome import Outcome
+from bids_secondlevel.outputs import resume
+from bids_secondlevel.outputs.names import ParticipantFolder
+from bids_secondlevel.outputs.outcome import UP_TO_DATE, Outcome, summarize_outcome
 
 _MOST_REASONS = 8
 _LONGEST = 60
 """Most letters of a problem in the table of participants."""
+
+
+def preview_participant(label: str, study: Study) -> Outcome:
+    """Choose the files of a participant, and find what is missing.
+
+    Raises
+    ------
+    SecondLevelError
+        If no files could be chosen for this participant.
+    """
+    chosen = choose(label, study)
+    plan = chosen.plan
+    folder = ParticipantFolder(study.settings.output_dir, label, plan.space, plan.session)
+    origin = resume.origin_of(chosen, study.settings)
+    is_up_to_date = resume.is_up_to_date(origin, folder)
+    is_measured = any(
+        measured_gap(contrast, hemi) is None
+        for contrast in chosen.files.contrasts
+        for hemi in HEMISPHERES
+    )
+    outcome = summarize_outcome(
+        chosen,
+        find_gaps(chosen.files, chosen.plan),
+        is_measured=is_measured,
+        summary="dry run, nothing written" + (f"; {UP_TO_DATE}" if is_up_to_date else ""),
+    )
+    return replace(outcome, chosen=chosen)
+
+
+def foresee(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Check also that the surfaces of all participants can be resampled."""
+    gaps = find_sphere_gaps([outcome.chosen for outcome in outcomes if outcome.chosen])
+    foreseen = []
+    for outcome in outcomes:
+        errors = [gap.error for gap in gaps.get(outcome.label, ()) if gap.error]
+        texts = dict.fromkeys((*outcome.errors, *map(str, errors)))
+        codes = [error.exit_code for error in errors] + [outcome.exit_code] * bool(outcome.errors)
+        foreseen.append(replace(outcome, errors=tuple(texts), exit_code=min(codes, default=DONE)))
+    return foreseen
+
+
+def show(foreseen: Sequence[Outcome], study: Study, linked: Sequence[Dataset]) -> None:
+    """Print a dry run: the study, and with ``-v`` every file that would be used."""
+    is_verbose = study.settings.verbose > 0
+    labels = [outcome.label for outcome in foreseen]
+    for line in (
+        *describe_study(foreseen, every_reason=is_verbose),
+        *describe_patterns(study.patterns, labels),
+        describe_datasets(linked),
+    ):
+        print(line)
+    for chosen in (outcome.chosen for outcome in foreseen if is_verbose):
+        if chosen is not None:
+            print(describe_run(chosen.files, chosen.plan))
 
 
 def find_gaps(files: ParticipantFiles, plan: Plan) -> list[Absent]:

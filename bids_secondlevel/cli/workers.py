@@ -20,15 +20,8 @@ from bids_secondlevel.core.settings import Settings
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_IMPORTED_ONCE = (
-    "bids.layout",
-    "bids_secondlevel.participant",
-    "contourpy",
-    "jinja2",
-    "pandas",
-    "scipy.sparse.csgraph",
-)
-"""Modules that take long to import and that most participants need."""
+_OF_PAGES = ("bids_secondlevel.reports.participant_page", "contourpy", "jinja2")
+"""Modules that pages need, besides those that all participants need."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 """Numbers of threads of linear algebra libraries: one each, because processes share CPUs."""
@@ -40,6 +33,14 @@ def count_cpus() -> int:
 
     n: int = joblib.cpu_count()
     return n
+
+
+def count_processes(n_participants: int, settings: Settings) -> int:
+    """Count the processes that work on participants: 1 is the program itself."""
+    if n_participants == 1 or settings.dry_run:
+        return 1
+    n = min(settings.n_procs or count_cpus(), n_participants)
+    return n if n == 1 or are_possible() else 1
 
 
 def are_likely(settings: Settings) -> bool:
@@ -57,9 +58,10 @@ def are_possible() -> bool:
     return True
 
 
-def prepare() -> None:
+def prepare(*, pages: bool) -> None:
     """Start the server, which imports what workers need while this process goes on."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(_IMPORTED_ONCE))
+    modules = ["bids_secondlevel.cli.libraries", *(_OF_PAGES if pages else ())]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
     before = {name: os.environ[name] for name in _THREADS if name in os.environ}
     os.environ |= {**dict.fromkeys(_THREADS, "1"), **before}
     try:

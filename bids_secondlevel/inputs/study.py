@@ -48,6 +48,21 @@ class Chosen:
     files: ParticipantFiles
 
 
+def study_of(
+    settings: Settings,
+    datasets: Sequence[Dataset],
+    patterns: Sequence[Pattern],
+    everyone: Sequence[str],
+) -> Study:
+    """Know a study by its first participants."""
+    return Study(
+        settings=settings,
+        datasets=datasets,
+        patterns=patterns,
+        reference=survey(settings, datasets, everyone, patterns),
+    )
+
+
 def choose(label: str, study: Study) -> Chosen:
     """Find the maps of one participant, make the plan, and choose the files that are used.
 

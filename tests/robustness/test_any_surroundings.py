@@ -179,7 +179,7 @@ def test_input_that_this_user_may_not_read(tmp_path):
     locked.chmod(0)
     numbers = ["participant", "--n-procs", "1", "--no-report"]
     script = (
-        "import os, sys; import bids_secondlevel.cli.jobs\n"
+        "import os, sys; import bids_secondlevel.cli.libraries\n"
         "from bids_secondlevel.cli.main import main\n"
         "if os.geteuid() == 0: os.seteuid(54321)\n"  # whatever has to be imported is there
         f"sys.exit(main({[str(locked / 'bids'), str(tmp_path / 'out'), *numbers]!r}))"

@@ -52,9 +52,6 @@ MOST_COLUMNS = 8
 LETTERS = 8.5  # points
 _BARS = (100, 50, 20, 10, 5, 2, 1)  # mm
 
-MAX_MEASURED = 4
-"""Measured contrasts that are drawn."""
-
 
 @dataclass(frozen=True)
 class Portrait:
@@ -111,13 +108,6 @@ def draw_portrait(
         return Portrait(
             None, messages=(f"the cortex is not drawn: {error} ({', '.join(surfaces)}).",)
         )
-
-
-def contrasts_to_draw(files: ParticipantFiles, plan: Plan) -> tuple[Contrast, ...]:
-    """Choose contrasts of the first task that does not define the ROIs, in its first session."""
-    others = [c for c in files.contrasts if c.task != plan.localizer_task]
-    of_task = [(c.session, c.task) == (others[0].session, others[0].task) for c in others]
-    return tuple(c for c, is_of in zip(others, of_task, strict=True) if is_of)[:MAX_MEASURED]
 
 
 def draw_cortex(
