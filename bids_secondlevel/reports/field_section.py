@@ -67,8 +67,23 @@ def group_field_section(results: GroupResults, participants: "pd.DataFrame") -> 
     )
     table = table_of(_DIFFERENCES, differences, FIELD_TEST_COLUMNS, columns)
     tables = [] if differences.empty else [table]
-    text = (of_units(_WHAT, results.definition.units),)
+    text = (of_units(_WHAT, results.definition.units), *_planned(tests, results.definition))
     return [Section(_HEADING, text=text, charts=charts, tables=tables)]
+
+
+def _planned(tests: "pd.DataFrame", definition: Definition) -> list[str]:
+    """Say what planned contrasts are in bins, which are in the place of ROIs."""
+    weighted = tests.loc[tests["weights"] != MISSING, ["contrast", "weights"]].drop_duplicates()
+    named = [
+        f"{name} ({definition.wording.reword(weights)})"
+        for name, weights in weighted.itertuples(index=False)
+    ]
+    if not named:
+        return []
+    return [
+        "Planned contrasts are computed in each bin with their weights of contrasts only, without "
+        f"those of ROIs and hemispheres: {'; '.join(named)}."
+    ]
 
 
 def _charts(

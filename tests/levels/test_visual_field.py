@@ -440,6 +440,9 @@ contrast = "faces"
     assert done.returncode == 0, done.stderr
     rows = pd.read_csv(out / "group_visualfield.tsv", sep="\t", keep_default_na=False)
     rows = rows.replace("n/a", np.nan)
+    assert "ROIs and hemispheres: facesMinusHouses (faces 1, HOUSES -1)." in (
+        (out / "group.html").read_text()
+    )
     of_each = pd.concat([table(out, label) for label in ("01", "02")])
     assert set(rows["contrast"]) == {
         *("faces", "houses", "facesMinusHouses", "mean(faces,houses)"),

@@ -192,14 +192,14 @@ function showNumbers() {
     });
   });
   if (!about.measured.length) {
-    byId("caption").textContent = about.kind === "group" ? "What differs from at least half of the participants is in another colour." : "";
+    byId("caption").textContent = about.kind === "group" ? "Sizes that differ from those at 50 % are in another colour." : "";
     return;
   }
   const marks = new Set(about.rois.map(function (_, k) {
     return (["both", "L", "R"].map(function (hemi) { return about.found.estimates[k + "." + state.contrast + "." + hemi]; }).find(Boolean) || [])[2];
   }));
   const what = { "mean": "Means", "median": "Medians", "area-weighted-mean": "Means weighted by area" }[about.summary];
-  byId("caption").textContent = what + " in " + about.units + ". What differs from the run is in another colour." +
+  byId("caption").textContent = what + " in " + about.units + ". Values that differ from the run are in another colour." +
     (marks.has("circular") ? " This contrast is circular: it was measured on the data that define ROIs." : "") +
     (marks.has("crossvalidated") ? " Estimates of the run are cross-validated; those of this page are circular." : "");
 }

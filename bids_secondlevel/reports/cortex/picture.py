@@ -134,7 +134,7 @@ def draw_cortex(
     """
     notes = (
         *legend.notes,
-        "Beside each row: the whole hemisphere with the part that is shown; a bar of mm on the "
+        "Beside each row: the whole hemisphere with the part that is shown; a scale bar on the "
         "surface that is drawn; A anterior, D dorsal, L lateral.",
     )
     return _draw(look_at(hemispheres, surfaces), hemispheres, legend, notes, "Vertices")
@@ -154,7 +154,7 @@ def draw_slices(halves: Mapping[Hemisphere, Layers], grid: Grid, legend: Legend)
     views, tilt = look_through(halves, grid)
     how = (
         "Coronal slices, seen from behind: L is left in the head, R is right; y in mm, greater to "
-        "the front. Beside each row: the whole slice with the part that is shown, and a bar of mm."
+        "the front. Beside each row: the whole slice with the part that is shown, and a scale bar."
     )
     if tilt >= 1:
         how += f" They follow the voxels, and are {tilt:.0f} degrees off coronal."
