@@ -187,6 +187,11 @@ def read_profiles(files: Mapping[str, Sequence[Path]], tested: "pd.DataFrame") -
     """
     beside = _beside(files, VISUAL_FIELD)
     texts, _ = _texts(_all(beside))
+    # Most lines are of cells, and would take most of the time.
+    texts = {
+        path: "".join(line for line in text.splitlines(keepends=True) if "\tcell\t" not in line)
+        for path, text in texts.items()
+    }
     rows, _ = parse_tables(texts, VISUAL_FIELD_COLUMNS)
     known = tested[list(SERIES)].drop_duplicates()
     profiles = rows[rows["profile"] != "cell"].drop_duplicates()
