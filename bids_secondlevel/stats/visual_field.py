@@ -119,19 +119,30 @@ def spread_bins(rows: "pd.DataFrame") -> "pd.DataFrame":
         Of each participant the ``estimate``, and as ``gap`` the place among :data:`REASONS` of why
         there is none. It takes a tenth of the memory of the rows.
     """
+    import pandas as pd
+
     has_rings = rows["profile"].isin(_OF_RINGS)
     gap = np.select(
         [rows["n_vertices"] == 0, rows["n_vertices"].isna(), rows["n_finite"].isna()],
         [_EMPTY, REASONS.index("missing_retinotopy"), REASONS.index("missing_map")],
         REASONS.index("no_finite_vertices"),
     )
-    keyed = rows.assign(
+    keys = rows[list(KEY)].assign(
         # Wedges and distances reach as far as the rings of the participant do.
         eccentricity_high=rows["eccentricity_high"].where(has_rings, _NO_EDGE),
         **{name: rows[name].fillna(_NO_EDGE) for name in _MAY_BE_MISSING},
-        gap=gap.astype(np.float64),
-    ).drop_duplicates(["participant_id", *KEY])
-    return keyed.pivot(index=list(KEY), columns="participant_id", values=["estimate", "gap"])
+    )
+    row = keys.groupby(list(KEY), sort=False).ngroup().to_numpy()
+    _, first = np.unique(row, return_index=True)
+    column, people = pd.factorize(rows["participant_id"], sort=True)
+    spread = np.full((len(first), 2, len(people)), np.nan)
+    found = np.column_stack([rows["estimate"], gap])
+    spread[row[::-1], :, column[::-1]] = found[::-1]  # of two rows of a bin, the first
+    return pd.DataFrame(
+        spread.reshape(len(first), 2 * len(people)),
+        index=pd.MultiIndex.from_frame(keys.iloc[first]),
+        columns=pd.MultiIndex.from_product([["estimate", "gap"], people]),
+    ).sort_index()
 
 
 def gather_bins(spread: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
