@@ -81,8 +81,8 @@ def _planned(tests: "pd.DataFrame", definition: Definition) -> list[str]:
     if not named:
         return []
     return [
-        "Planned contrasts are computed in each bin with their weights of contrasts only, without "
-        f"those of ROIs and hemispheres: {'; '.join(named)}."
+        "Planned contrasts are computed in each bin, without their weights of ROIs and "
+        f"hemispheres: {'; '.join(named)}."
     ]
 
 

@@ -339,7 +339,7 @@ def _tests_sections(
         _in_words(results, said, TESTS_SAID),
         title="Estimates and tests",
         text=(
-            "One test against 0 for each ROI, hemisphere, task and contrast. Means are in "
+            "Each ROI, hemisphere, task and contrast has a test against 0. Means are in "
             f"{units}. Report either p_fwe or q_fdr; both are corrected for multiple testing.",
             *([_FLAGS] if statistics["flagged"].ne(MISSING).any() else []),
             *family_note(statistics, "tests against 0"),

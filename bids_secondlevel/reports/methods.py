@@ -335,7 +335,7 @@ def _describe_inference(results: GroupResults) -> MethodsText:
     cited += asked.cited
     if results.model is not None:
         fits = results.model.fits
-        how = in_words([FIT_KINDS[fit] for fit in fits["fit"].unique()])
+        how = in_words([FIT_KINDS[of].replace(": ", " for ") for of in fits["fit"].unique()])
         robust = ""
         if fits["node"].eq(MISSING).all():
             cited += ["bell2002", "pustejovsky2018"]

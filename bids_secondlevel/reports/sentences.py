@@ -75,7 +75,7 @@ def family_note(tests: "pd.DataFrame", what: str) -> list[str]:
         return []
     if len(counts) == 1 and counts.iloc[0] > 1:
         ((name, n),) = counts.items()
-        return [f"The {what} form one family of {counted(n, 'test')}: {name}."]
+        return [f"The {what} form one family of {counted(n, 'test')} ({name})."]
     sizes = sorted(set(counts))
     if sizes == [1]:
         return [f"Each of the {what} is a family of its own."]

@@ -310,11 +310,25 @@ def test_the_group_has_intervals_and_a_line_for_each_participant():
     )
     (chart,) = draw_profiles(rows, V1, people)
     assert len(groups(chart, "participant")) == 16
-    assert "A thin line for each participant" in chart.caption
+    assert "Each thin line is a participant" in chart.caption
     assert "95 % CI" in chart.alt
     many = pd.concat([people.assign(participant_id=f"sub-{i}") for i in range(61)])
     (chart,) = draw_profiles(rows, V1, many)
     assert not groups(chart, "participant")
+
+
+def test_the_range_of_the_rois_is_grey():
+    rows = study()
+    chart, *_ = draw_profiles(rows, {"V1": ((1.0, 4.0),)})
+    assert chart.caption.endswith("The range of the ROIs is grey.")
+    (limits,) = groups(chart, "limits")
+    (grey,) = limits.iter(f"{SVG}rect")
+    left, width = float(grey.get("x")), float(grey.get("width"))
+    rings = rows[rows["profile"] == "eccentricity"]
+    is_inside = (rings["eccentricity_low"] >= 1) & (rings["eccentricity_high"] <= 4)
+    (places, _) = marks(chart, "means")
+    is_grey = (left < places[:, 0]) & (places[:, 0] < left + width)
+    assert (is_grey == is_inside.to_numpy()).all()
 
 
 def test_without_polar_angles_there_are_rings_only():

@@ -69,6 +69,6 @@ def test_families_are_named_and_counted():
         return family_note(pd.DataFrame({"family": families}), "tests")
 
     assert note("n/a") == []
-    assert note("A", "A", "n/a") == ["The tests form one family of 2 tests: A."]
+    assert note("A", "A", "n/a") == ["The tests form one family of 2 tests (A)."]
     assert note("A", "B") == ["Each of the tests is a family of its own."]
     assert note("A", "A", "B")[0].startswith("The tests form 2 families of 1 to 2 tests each")

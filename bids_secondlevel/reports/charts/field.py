@@ -269,8 +269,8 @@ def _draw_discs(  # noqa: PLR0917
         + "Thin circles mark eccentricities"
         + (", dashed ones the range of the ROIs." if ranges else ".")
         + (
-            " For the group: means over participants, if at least half of those with the map have "
-            f"vertices. Outlined: p_fwe < {SIGNIFICANT}, corrected for all cells of a disc."
+            " Estimates are means over participants, if at least half of those with the map have "
+            f"vertices there. Outlined: p_fwe < {SIGNIFICANT}, corrected for all cells of a disc."
             if is_tested
             else ""
         )

@@ -356,7 +356,7 @@ def _caption(
         where = "from the contrast's own position" if has_own else "from positions"
         caption = f"Mean estimate of the vertices in bins of the distance {where}."
     else:
-        over = " and over polar angle, with all eccentricities together"
+        over = " (left) and of polar angle, over all eccentricities (right)"
         caption = (
             "Mean estimate of the vertices in bins of eccentricity"
             f"{over if len(profiles) > 1 else ''}."
@@ -369,8 +369,8 @@ def _caption(
             f"p_fwe < {SIGNIFICANT}, corrected for the bins of a profile."
         )
     if has_lines:
-        caption += " A thin line for each participant."
-    return caption + (" Grey: outside the range of the ROIs." if has_ranges else "")
+        caption += " Each thin line is a participant."
+    return caption + (" The range of the ROIs is grey." if has_ranges else "")
 
 
 def _estimates(bins: Sequence[Any]) -> Array:
