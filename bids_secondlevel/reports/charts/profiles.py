@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -467,12 +468,20 @@ def _draw_curve(drawing: Drawing, panel: Panel, curve: _Curve) -> None:
 
 
 def _tell(curve: _Curve) -> str:
-    """Say the numbers of a curve."""
-    first, numbers = curve.bins[0], []
-    for bin_ in curve.bins:
-        low, high = _bounds(bin_)
-        sure = f" ({interval(bin_.ci95_low, bin_.ci95_high)})" if curve.is_tested else ""
-        numbers.append(f"{low:g} to {high:g} degrees {number(bin_.estimate)}{sure}")
+    """Say the range of a curve, in which bin it is largest, and how many bins are significant."""
+    first, known = curve.bins[0], [of for of in curve.bins if isfinite(of.estimate)]
     whose = [curve.profile.replace("_", " "), first.position, first.group]
     label = " ".join(part for part in whose if part not in (MISSING, EVERYBODY))
-    return f"{label} {', '.join(numbers)}"
+    if not known:
+        return f"{label} {MISSING}"
+    lowest, largest = (end(known, key=attrgetter("estimate")) for end in (min, max))
+    low, high = _bounds(largest)
+    text = (
+        f"{label} {number(lowest.estimate)} to {number(largest.estimate)} in {len(known)} bins, "
+        f"largest at {low:g} to {high:g} degrees"
+    )
+    if not curve.is_tested:
+        return text
+    n = sum(of.p_corrected < SIGNIFICANT for of in known)
+    sure = interval(largest.ci95_low, largest.ci95_high)
+    return f"{text} ({sure}), p_fwe < {SIGNIFICANT} in {n} of them"
