@@ -453,17 +453,52 @@ def test_the_difference_of_two_conditions_is_below_the_middle_between_them():
         np.array([below[0, 1], *ends]), [paired.mean, paired.ci95_low, paired.ci95_high]
     )
     assert f"contrast0 - contrast1 {paired.mean:.3g}, 95 % CI" in chart.alt
-    # Of three there are three differences, which have no axis.
-    (chart,), _, _ = draw_groups(study(n=7, n_rois=1, n_contrasts=3), [])
+
+
+def test_three_conditions_have_three_differences_and_of_more_there_are_too_many():
+    (chart,), _, comparisons = draw_groups(study(n=7, n_rois=1, n_contrasts=3), [])
+    paired = comparisons[
+        (comparisons["comparison"] == "contrast") & (comparisons["hemi"] == "both")
+    ]
+    above, *below = marks(chart, "mean")
+    drawn = np.concatenate(below)
+    assert is_linear(drawn[:, 1], paired["mean"])
+    names = [f"contrast{i}" for i in range(3)]
+    for (x, _), row in zip(drawn, paired.itertuples(), strict=True):
+        between = above[[names.index(row.contrast), names.index(row.versus)], 0]
+        assert abs(x - between.mean()) < 20  # points; means are beside their places
+        assert f"{row.contrast} - {row.versus}" in texts(chart)
+    (chart,), _, _ = draw_groups(study(n=7, n_rois=1, n_contrasts=4), [])
     assert len(marks(chart, "mean")) == 1
 
 
-def test_three_groups_are_side_by_side_without_differences():
+def test_three_groups_have_three_differences_and_of_more_there_are_too_many():
+    rows = study(n=9, n_rois=1, n_contrasts=2)
+    (chart,), _, comparisons = draw_groups(rows, ["a", "b", "c"])
+    compared = comparisons[(comparisons["comparison"] == "group") & (comparisons["hemi"] == "both")]
+    above, *below = marks(chart, "mean")
+    x_of = {
+        (contrast, group): above[3 * i + j, 0]
+        for i, contrast in enumerate(("contrast0", "contrast1"))
+        for j, group in enumerate("abc")
+    }
+    assert [len(of_pair) for of_pair in below] == [2, 2, 2]
+    in_order = compared.sort_values(["group", "versus", "contrast"])
+    drawn = np.concatenate(below)
+    assert is_linear(drawn[:, 1], in_order["mean"])
+    for (x, _), row in zip(drawn, in_order.itertuples(), strict=True):
+        between = x_of[row.contrast, row.group], x_of[row.contrast, row.versus]
+        assert abs(x - np.mean(between)) < 12  # points
+        assert f"{row.group} - {row.versus}" in texts(chart)
+    (chart,), _, _ = draw_groups(study(n=12, n_rois=1, n_contrasts=2), ["a", "b", "c", "d"])
+    assert len(marks(chart, "mean")) == 1
+
+
+def test_three_groups_are_side_by_side():
     (chart,), _, _ = draw_groups(study(n=9, n_rois=1, n_contrasts=2), ["a", "b", "c"])
     places = [points[:, 0].mean() for points in marks(chart, "participants")]
     assert places == sorted(places)
     assert [len(points) for points in marks(chart, "participants")] == [6, 6, 6]
-    assert len(marks(chart, "mean")) == 1
 
 
 def test_colours_follow_the_order_of_the_study_whatever_is_drawn():

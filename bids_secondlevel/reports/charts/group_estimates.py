@@ -3,7 +3,7 @@
 Means, differences and their intervals are those of the tables of tests; nothing is computed again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from bids_secondlevel.core.hemispheres import BOTH, Hemisphere
 from bids_secondlevel.core.inference import EVERYBODY, is_mean_of_sessions
-from bids_secondlevel.core.rows import CELL, MISSING, each_row
+from bids_secondlevel.core.rows import CELL, MISSING, each_row, grouped
 from bids_secondlevel.core.values import Array
 from bids_secondlevel.reports.charts.layout import (
     Key,
@@ -70,7 +70,8 @@ _DIFFERENCES = (
     "Below them are differences with their 95 % confidence intervals, as in the tables, on an axis "
     "of the same scale."
 )
-_DIAMOND = 7  # points, of differences
+_PAIRS = {"d": 7.0, "s": 4.5, "X": 6.0}
+"""Marks of differences and their sizes in points; more pairs would be too many for a panel."""
 _USED = 0.86  # share of a place that groups take
 
 
@@ -98,7 +99,7 @@ def draw_group_estimates(
 
     Of several contrasts, those of an ROI are side by side, and lines join the points of a
     participant; if there is one contrast, the ROIs are side by side. Groups are beside each other.
-    The difference of two groups, or else of the only two contrasts that are compared, is below,
+    The differences of two or three groups, or else of two or three contrasts, are below,
     with an axis of its own, on which a unit has the same length.
 
     Parameters
@@ -230,7 +231,7 @@ def contralateral_hemisphere(roi: str, quality: "pd.DataFrame") -> Hemisphere | 
 def draw_planned(
     numbers: "pd.DataFrame", planned: "pd.DataFrame", look: Appearance = PLAIN
 ) -> list[Chart]:
-    """Draw planned contrasts: the numbers of participants, means, and differences of two groups.
+    """Draw planned contrasts: the numbers of participants, means, and differences of groups.
 
     Parameters
     ----------
@@ -315,28 +316,28 @@ def _flagged(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame"
 def _differences(
     comparisons: "pd.DataFrame", cells: "pd.DataFrame", look: Appearance
 ) -> "pd.DataFrame":
-    """Find the differences of two groups, or of the only two contrasts that are compared.
+    """Find the differences of groups, or else of contrasts, unless these are too many pairs.
 
     Returns
     -------
     DataFrame
         Means and intervals; ``panel``, ``along`` and ``other`` (the same if groups differ), which
-        say where they are drawn; and ``minus``, what is subtracted.
+        say where they are drawn, but for a ``shift``; and ``minus``, what is subtracted.
     """
     tested = comparisons[comparisons["mean"].notna() & comparisons["p"].notna()]
     if look.groups:
-        found = tested[(tested["comparison"] == "group") & (len(look.levels) == 2)]
-        found = found.assign(
-            other=found["contrast"], minus=found["group"] + " - " + found["versus"]
-        )
+        found = tested[tested["comparison"] == "group"]
+        one, other = (found[of].map(look.levels.index) for of in ("group", "versus"))
+        minus = found["group"] + " - " + found["versus"]
+        shift = (one + other - len(look.levels) + 1) / 2 * _USED / len(look.levels)
+        found = found.assign(other=found["contrast"], minus=minus, shift=shift)
     else:
         found = tested[(tested["comparison"] == "contrast") & (tested["group"] == EVERYBODY)]
         minus = found["contrast"] + " - " + found["versus"]
-        found = found.assign(other=found["versus"], minus=minus)
-        is_only = found.groupby(_SET)["minus"].transform("nunique") == 1
-        found = found[is_only]
+        found = found.assign(other=found["versus"], minus=minus, shift=0.0)
+    found = found[found.groupby(_SET)["minus"].transform("nunique") <= len(_PAIRS)]
     where = cells[[*CELL, "panel", "along", "is_joined"]].drop_duplicates([*CELL])
-    found = found[[*CELL, *_INTERVAL, "other", "minus"]].merge(where, on=list(CELL))
+    found = found[[*CELL, *_INTERVAL, "other", "minus", "shift"]].merge(where, on=list(CELL))
     return found.assign(other=found["other"].where(found["is_joined"], found["along"]))
 
 
@@ -374,7 +375,8 @@ def _draw_part(
 ) -> Chart:
     rows, panels, places = part.rows, part.panels, list(part.rows["along"].unique())
     limits = _limits(numbers.of(rows).values, rows[_INTERVAL])
-    keys, captions = _explained(part, numbers, differences, look)
+    pairs = dict(zip(differences["minus"].unique(), _PAIRS, strict=False))
+    keys, captions = _explained(part, numbers, pairs, look)
     least = _NARROWEST if len(panels) > 1 else _ALONE
     width = min(max(len(places) * (_SLOT + _OF_GROUP * len(look.levels)), least), _WIDEST)
     second, below = _axis_below(differences, limits)
@@ -390,7 +392,8 @@ def _draw_part(
     are_pixels = rows["n"].sum() > MOST_MARKS
 
     def paint(drawing: Drawing) -> None:
-        label, minus = axis_label(part.first["statistic"], look.units), _minus(differences)
+        label = axis_label(part.first["statistic"], look.units)
+        minus = _shortened(*pairs) if len(pairs) == 1 else "difference"
         every = grid.draw(drawing, limits, label, below, minus)
         for (panel, other), (name, of_panel) in zip(every, panels.items(), strict=True):
             write_title(drawing, panel, name)
@@ -399,7 +402,7 @@ def _draw_part(
             )
             if other is not None:
                 here = differences[differences["panel"] == name]
-                _draw_differences(drawing, other, here, places)
+                _draw_differences(drawing, other, here, places, pairs)
 
     def tell(of_panel: "pd.DataFrame") -> str:
         here = differences[differences["panel"].isin(of_panel["panel"])]
@@ -411,7 +414,7 @@ def _draw_part(
 
 
 def _explained(
-    part: Part, numbers: _Numbers, differences: "pd.DataFrame", look: Appearance
+    part: Part, numbers: _Numbers, pairs: Mapping[str, str], look: Appearance
 ) -> tuple[list[Key], list[str]]:
     """Make the legend of a chart, and sentences for what is not in every chart."""
     rows, of_part, is_control = part.rows, numbers.of(part.rows), part.first["is_control"]
@@ -429,8 +432,10 @@ def _explained(
         captions.append(FLAGGED)
     face = "white" if is_control else ""
     keys.append(Key(text="mean and 95 % CI", mark="o", face=face, line=""))
-    if len(differences):
-        keys.append(Key(text="difference and 95 % CI", mark="d", size=_DIAMOND, line=""))
+    for minus, mark in pairs.items():
+        text = "difference and 95 % CI" if len(pairs) == 1 else _shortened(minus)
+        keys.append(Key(text=text, mark=mark, size=_PAIRS[mark], line=""))
+    if pairs:
         captions.append(_DIFFERENCES)
     if is_control:
         captions.append(CIRCULAR)
@@ -466,10 +471,8 @@ def _are_few(values: "pd.DataFrame") -> bool:
     return len(values) <= MOST_NAMED
 
 
-def _minus(differences: "pd.DataFrame") -> str:
-    """Say what is subtracted from what, if that is the same everywhere."""
-    found = differences["minus"].unique()
-    return " - ".join(map(shorten, found[0].split(" - "))) if len(found) == 1 else "difference"
+def _shortened(minus: str) -> str:
+    return " - ".join(map(shorten, minus.split(" - ")))
 
 
 def _draw_groups(
@@ -544,19 +547,24 @@ def _draw_means(
         with drawing.part("interval"):
             for place in np.flatnonzero(np.isfinite(low)):
                 drawing.line([(x[place], low[place]), (x[place], high[place])], DARK, 1.4)
-    face, size = "white" if hollow else DARK, _DIAMOND if mark == "d" else 4
+    face, size = "white" if hollow else DARK, _PAIRS.get(mark, 4.0)
     with drawing.part("mean"):
         for place in np.flatnonzero(np.isfinite(mean)):
             drawing.mark(x[place], mean[place], mark, size, edge=DARK, face=face)
 
 
 def _draw_differences(
-    drawing: Drawing, panel: Panel, differences: "pd.DataFrame", places: Sequence[str]
+    drawing: Drawing,
+    panel: Panel,
+    differences: "pd.DataFrame",
+    places: Sequence[str],
+    pairs: Mapping[str, str],
 ) -> None:
-    """Draw differences below what they are between."""
-    first, second = (differences[of].map(places.index) for of in ("along", "other"))
-    x = panel.x.at(((first + second) / 2).to_numpy(dtype=float))
-    _draw_means(drawing, panel, x, differences, "d", hollow=False)
+    """Draw differences below the middle between what they are of, with a mark for each pair."""
+    for minus, of_pair in grouped(differences, "minus"):
+        first, second = (of_pair[of].map(places.index) for of in ("along", "other"))
+        x = panel.x.at(((first + second) / 2 + of_pair["shift"]).to_numpy(dtype=float))
+        _draw_means(drawing, panel, x, of_pair, pairs[minus], hollow=False)
 
 
 def _tell_means(cells: "pd.DataFrame") -> list[str]:
