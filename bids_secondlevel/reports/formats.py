@@ -23,18 +23,14 @@ if TYPE_CHECKING:
 _SVG, _HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 _POINTS = 72.0  # of an inch
 _DPI = 300
-_NOT_DRAWN = {"defs", "title", "style", "clipPath", "metadata", "pattern"}
+_NOT_DRAWN = {"defs", "title"}
 _ABOUT: Mapping[FigureFormat, Mapping[str, None]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
-_INHERITED = (
-    *("fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width", "stroke-dasharray"),
-    *("font-size", "font-weight", "text-anchor"),
-)
+_INHERITED = ("fill", "stroke", "font-size")
 _ANCHORS = {"start": "left", "middle": "center", "end": "right"}
-_NUMBER = r"-?[\d.]+(?:e-?\d+)?"
-_CORNERS = {"M": 1, "L": 1, "Q": 2, "C": 3}
+_NUMBER = r"-?[\d.]+"
 
 
 def redraw(svg: bytes, kind: FigureFormat) -> bytes:
@@ -91,7 +87,7 @@ class _Redrawing:
         tag = element.tag.removeprefix(_SVG)
         if tag in _NOT_DRAWN:
             return
-        look = {**inherited, **element.attrib, **_declared(element)}
+        look = {**inherited, **element.attrib}
         if tag == "text":
             self._write(element, look)
         elif tag == "image":
@@ -100,7 +96,7 @@ class _Redrawing:
             self._paint(_path_of(tag, look), look)
         elif tag == "use":
             target = self._known[look[_HREF].removeprefix("#")]
-            of_target = {**target.attrib, **_declared(target), **look}
+            of_target = {**target.attrib, **look}
             by = np.array([_number(look, "x"), _number(look, "y")])
             self._paint(_path_of("path", of_target, by), of_target)
         passed_on = {name: look[name] for name in _INHERITED if name in look}
@@ -113,14 +109,14 @@ class _Redrawing:
         face, edge, hatch = look["fill"], look["stroke"], ""
         if face.startswith("url("):  # oblique lines, which have the colour of the edge
             face, hatch = "white", "/////"
-        width = _points(look.get("stroke-width", "1")) if edge != "none" else 0.0
+        width = _number(look, "stroke-width") if edge != "none" else 0.0
         dashes = [float(of) for of in re.findall(_NUMBER, look.get("stroke-dasharray", ""))]
         style: Any = (0, [of / width for of in dashes]) if dashes and width else "solid"
         patch = PathPatch(
             path,
             transform=self._from_above,
-            facecolor=_colour(face, look, "fill-opacity"),
-            edgecolor=_colour(edge, look, "stroke-opacity"),
+            facecolor=_colour(face, look),
+            edgecolor=_colour(edge, look),
             linewidth=width,
             linestyle=style,
             hatch=hatch,
@@ -132,24 +128,18 @@ class _Redrawing:
     def _write(self, element: ET.Element, look: Mapping[str, str]) -> None:
         from matplotlib.text import Text
 
-        at, turned = np.array([_number(look, "x"), _number(look, "y")]), 0.0
-        transform = look.get("transform", "")
-        for name, given in re.findall(r"(\w+)\(([^)]*)\)", transform):
-            numbers = [float(of) for of in re.findall(_NUMBER, given)]
-            if name == "rotate":  # about a place, which is where it is, or about the origin
-                turned = numbers[0]
-                at = at if len(numbers) > 1 else _rotated(at, turned)
-        for name, given in re.findall(r"(\w+)\(([^)]*)\)", transform):
-            if name == "translate":
-                at = at + [float(of) for of in re.findall(_NUMBER, given)]
+        x, y, is_turned = _number(look, "x"), _number(look, "y"), "transform" in look
+        if is_turned:  # about a place, beside which it is
+            across, down, _ = map(float, re.findall(_NUMBER, look["transform"]))
+            x, y = across + y, down
         text = Text(
-            at[0],
-            at[1],
+            x,
+            y,
             "".join(element.itertext()),
             transform=self._from_above,
-            rotation=-turned,
+            rotation=90 if is_turned else 0,
             rotation_mode="anchor",
-            size=_points(look.get("font-size", "10")),
+            size=_number(look, "font-size"),
             weight=look.get("font-weight", "normal"),
             color=look["fill"],
             ha=_ANCHORS[look.get("text-anchor", "start")],
@@ -176,32 +166,14 @@ class _Redrawing:
         self._figure.add_artist(artist)
 
 
-def _declared(element: ET.Element) -> dict[str, str]:
-    """Take the declarations of a style apart."""
-    parts = (part.partition(":") for part in element.get("style", "").split(";") if part.strip())
-    return {name.strip(): value.strip() for name, _, value in parts}
-
-
-def _colour(name: str, look: Mapping[str, str], opacity: str) -> Any:
+def _colour(name: str, look: Mapping[str, str]) -> Any:
     from matplotlib.colors import to_rgba
 
-    share = float(look.get("opacity", 1)) * float(look.get(opacity, 1))
-    return "none" if name == "none" else to_rgba(name, share)
+    return "none" if name == "none" else to_rgba(name, float(look.get("opacity", 1)))
 
 
 def _number(look: Mapping[str, str], name: str) -> float:
     return float(look.get(name, 0))
-
-
-def _points(text: str) -> float:
-    return float(text.removesuffix("px"))
-
-
-def _rotated(at: Array, degrees: float) -> Array:
-    """Turn a place about the origin, clockwise as down is positive."""
-    angle = np.radians(degrees)
-    turned: Array = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ at
-    return turned
 
 
 def _path_of(tag: str, look: Mapping[str, str], by: Array | None = None) -> "Path":
@@ -216,14 +188,9 @@ def _path_of(tag: str, look: Mapping[str, str], by: Array | None = None) -> "Pat
         size = _number(look, "width"), _number(look, "height")
         return Path.unit_rectangle().transformed(Affine2D().scale(*size).translate(x, y))
     codes, corners = [], []
-    kinds = {"M": Path.MOVETO, "L": Path.LINETO, "Q": Path.CURVE3, "C": Path.CURVE4}
-    for letter, given in re.findall(r"([MLQCZz])([^MLQCZz]*)", look["d"]):
-        numbers = [float(of) for of in re.findall(_NUMBER, given)]
-        if letter in "Zz":
-            codes.append(Path.CLOSEPOLY)
-            corners.append([0.0, 0.0])
-            continue
-        codes += [kinds[letter]] * _CORNERS[letter]
-        corners += np.reshape(numbers, (-1, 2)).tolist()
+    kinds = {"M": Path.MOVETO, "L": Path.LINETO, "Z": Path.CLOSEPOLY}
+    for letter, given in re.findall(r"([MLZ])([^MLZ]*)", look["d"]):
+        codes.append(kinds[letter])
+        corners.append([float(of) for of in re.findall(_NUMBER, given)] or [0.0, 0.0])
     shift = np.zeros(2) if by is None else by
     return Path(np.reshape(corners, (-1, 2)) + shift, codes)
