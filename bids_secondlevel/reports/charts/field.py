@@ -223,8 +223,8 @@ def _draw_discs(  # noqa: PLR0917
         for contrast, group, versus in sorted(of_each, key=lambda of: contrasts.index(of[0]))
     }
     highest = float(np.percentile(there["estimate"].abs(), 98)) or 1.0
-    columns = min(len(discs), _COLUMNS)
-    rows = -(-len(discs) // columns)
+    rows = -(-len(discs) // _COLUMNS)
+    columns = -(-len(discs) // rows)
     width = columns * (_DISC + _GAP) + 1.0
     height = rows * (_DISC + _GAP + _TITLE) + 0.15
     is_smooth = first["profile"] == "receptive_field"
