@@ -126,7 +126,7 @@ def draw_group_estimates(
     cells = _arranged(look.coloured(pooled_or_apart(tests, "mean").reset_index(drop=True)))
     return _draw_cells(
         cells,
-        _Numbers(values=_by_participant(estimates, cells), flagged=_flagged(estimates, cells)),
+        _numbers(estimates, cells),
         _differences(comparisons, cells, look),
         look,
         suffix="estimates",
@@ -171,12 +171,9 @@ def draw_contralateral(
     )
     sign = np.where(cells["hemi"] == cells["side"], 1, -1)
     estimates = estimates[~has_flag(estimates["flags"], "minor_hemisphere")]
-    facing = cells.assign(hemi=cells["versus"])
-    other = _by_participant(estimates, facing)
-    values = (_by_participant(estimates, cells) - other).mul(sign)
-    first, second = (
-        _flagged(estimates, of).reindex(values.index, fill_value=False) for of in (cells, facing)
-    )
+    one, other = (_numbers(estimates, of) for of in (cells, cells.assign(hemi=cells["versus"])))
+    values = (one.values - other.values).mul(sign)
+    first, second = (of.flagged.reindex(values.index, fill_value=False) for of in (one, other))
     limits = np.sort([sign * cells["ci95_low"], sign * cells["ci95_high"]], axis=0)
     cells = cells.assign(
         hemi=BOTH, mean=sign * cells["mean"], ci95_low=limits[0], ci95_high=limits[1]
@@ -255,7 +252,7 @@ def draw_planned(
     )
     return _draw_cells(
         cells,
-        _Numbers(values=_by_participant(numbers, cells), flagged=_flagged(numbers, cells)),
+        _numbers(numbers, cells),
         _differences(tests[is_difference].assign(comparison="group"), cells, look),
         look,
         suffix="planned",
@@ -297,20 +294,18 @@ def _arranged(cells: "pd.DataFrame") -> "pd.DataFrame":
     )
 
 
-def _by_participant(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame":
-    """Give estimates a row for each participant who has one, and a column for each cell."""
+def _numbers(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> _Numbers:
+    """Spread estimates: a row for each participant who has one, a column for each cell."""
     key = [*CELL, "group"]
-    there = estimates[["participant_id", *key, "estimate"]].dropna()
+    columns = ["participant_id", *key, "estimate", "flags"]
+    there = estimates.loc[estimates["estimate"].notna(), columns]
     found = there.merge(cells[key].reset_index(names="cell"), on=key)
-    by_participant = found.pivot(index="participant_id", columns="cell", values="estimate")
-    return by_participant.reindex(columns=cells.index)
-
-
-def _flagged(estimates: "pd.DataFrame", cells: "pd.DataFrame") -> "pd.DataFrame":
-    """Tell in the same shape which estimates have a flag."""
-    flagged = estimates["flags"] != MISSING
-    numbers = estimates.assign(estimate=flagged.where(estimates["estimate"].notna()).astype(float))
-    return _by_participant(numbers, cells) > 0
+    found = found.assign(flagged=(found["flags"] != MISSING).astype(float))
+    values, flagged = (
+        found.pivot(index="participant_id", columns="cell", values=of).reindex(columns=cells.index)
+        for of in ("estimate", "flagged")
+    )
+    return _Numbers(values=values, flagged=flagged > 0)
 
 
 def _differences(
