@@ -88,9 +88,21 @@ def _verdict_section(results: ParticipantResults) -> Section:
         verdict = "check"
     badges = [Badge(name=participant, verdict=verdict, href=None)] if verdict else []
     text = (f"{found_in_words(results.estimates).rstrip('.')}.",) if verdict else ()
-    said = (*results.errors, *results.reasons, *results.messages)
-    notes = [f"{note[0].upper()}{note[1:].rstrip('.')}." for note in said]
+    notes = list(map(_as_sentence, (*results.errors, *results.reasons, *results.messages)))
     return Section("Verdict", text=text, notes=notes, badges=badges)
+
+
+def _as_sentence(note: str) -> str:
+    """Begin with a capital letter, unless a name or a file comes first, and end with a full stop.
+
+    Examples
+    --------
+    >>> _as_sentence("no vertices in UL"), _as_sentence("sub-01_bold.nii: damaged.")
+    ('No vertices in UL.', 'sub-01_bold.nii: damaged.')
+    """
+    first = note.partition(" ")[0]
+    begun = note[:1].upper() + note[1:] if first.isalpha() else note
+    return f"{begun.rstrip('.')}."
 
 
 def sweep_section(sweep: "pd.DataFrame", definition: Definition, look: Appearance) -> list[Section]:

@@ -77,6 +77,6 @@ def test_who_was_combined_in_another_way_is_named(group_study, output, caplog):
         f"{WEIGHTED} for sub-01, sub-02, sub-04."
     )
     assert caplog.text.count(said) == 1
-    assert words(output / "group.html").count(said) == 1
+    assert words(output / "group.html").count(said) == 2  # regions of interest, and methods
     assert json.loads((output / "group_statistics.json").read_text())["Choices"][-1] == said
     assert "became one" not in words(output / "logs" / "CITATION.md")

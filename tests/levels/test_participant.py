@@ -463,7 +463,7 @@ def test_a_run_ends_with_who_is_ready_and_who_is_not(group_study, output, caplog
     assert "few vertices in left (3), right (2)" in page
     ((_, results),) = read_participants("01", output).items()
     first, *_ = participant_page(results).sections  # what to look at first
-    assert first.notes[0] == "few vertices in left (3), right (2)"
+    assert first.notes[0] == "Few vertices in left (3), right (2)."
     assert [badge.verdict for badge in first.badges] == ["check"]
     assert participant_page(replace(results, reasons=(), messages=())).sections[0].notes == ()
     caplog.clear()
