@@ -88,7 +88,7 @@ def _verdict_section(results: ParticipantResults) -> Section:
         verdict = "check"
     badges = [Badge(name=participant, verdict=verdict, href=None)] if verdict else []
     text = (f"{found_in_words(results.estimates).rstrip('.')}.",) if verdict else ()
-    notes = list(map(_as_sentence, (*results.errors, *results.reasons, *results.messages)))
+    notes = tuple(map(_as_sentence, (*results.errors, *results.reasons, *results.messages)))
     return Section("Verdict", text=text, notes=notes, badges=badges)
 
 
