@@ -226,7 +226,7 @@ def draw_frame(
     zero = float(panel.y.at(np.array(0.0)))
     if bottom < zero < top:
         drawing.line([(left, zero), (right, zero)], GREY, 0.8)
-    ticks = panel.y.ticks(max(int((top - bottom) / 0.25), 3))
+    ticks = panel.y.ticks(max(int((top - bottom) / 0.25), 4))
     panel.frame(drawing, x_ticks, [(at, text if labelled else "") for at, text in ticks], LETTERS)
 
 
