@@ -61,6 +61,13 @@ def vertex_areas(coordinates: Array, triangles: Triangles) -> Array:
     return areas[0] + areas[1] + areas[2]
 
 
+def triangles_along(triangles: Triangles, mask: Mask) -> Triangles:
+    """Take the triangles with an edge in a mask."""
+    a, b, c = mask[triangles].T
+    near: Triangles = triangles[(a & b) | (b & c) | (c & a)]
+    return near
+
+
 def patches(triangles: Triangles, mask: Mask) -> tuple[int, ...]:
     """Count the vertices of every connected patch of a mask.
 
@@ -89,8 +96,7 @@ def patches(triangles: Triangles, mask: Mask) -> tuple[int, ...]:
     n_inside = int(mask.sum())
     if n_inside == 0:
         return ()
-    a, b, c = mask[triangles].T
-    near = triangles[(a & b) | (b & c) | (c & a)]
+    near = triangles_along(triangles, mask)
     edges = np.concatenate([near[:, ends] for ends in _EDGES])
     number = np.cumsum(mask) - 1  # vertices of the mask, counted from 0
     start, end = number[edges[mask[edges].all(axis=1)]].T

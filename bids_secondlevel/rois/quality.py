@@ -22,10 +22,11 @@ from bids_secondlevel.core.values import (
     RoiMasks,
     Rois,
     Status,
+    in_any,
     worst,
 )
 from bids_secondlevel.maps.cortex import Cortex
-from bids_secondlevel.maps.meshes import Triangles, patches
+from bids_secondlevel.maps.meshes import Triangles, patches, triangles_along
 from bids_secondlevel.maps.volumes import voxel_patches
 
 Quadrant = Literal["UL", "UR", "LL", "LR"]
@@ -168,8 +169,9 @@ def describe_rois(
     Laterality index: Seghier (2008), Magnetic Resonance Imaging 26, 594-601.
     Circular mean: Mardia and Jupp (2000), Directional Statistics, section 2.2.
     """
+    near = Bilateral.of(lambda side: _triangles_along(rois[side], cortex[side].triangles))
     patched = {
-        (roi, side): _patch_sizes(rois[side][roi].roi, cortex[side].triangles)
+        (roi, side): _patch_sizes(rois[side][roi].roi, near[side])
         for roi, side in product(rois.left, HEMISPHERES)
     }
     return [
@@ -303,6 +305,14 @@ def _inside(mask: Mask, values: Array) -> Array:
 
 def _finite(values: Array | None) -> Array:
     return np.empty(0) if values is None else values[np.isfinite(values)]
+
+
+def _triangles_along(rois: Rois, triangles: Triangles | None) -> Triangles | None:
+    """Take the triangles with an edge in any ROI: few, which are then searched for each."""
+    inside = in_any(rois)
+    if isinstance(inside, Absent) or triangles is None:
+        return None
+    return triangles_along(triangles, inside)
 
 
 def _patch_sizes(mask: Mask | Absent, triangles: Triangles | None) -> tuple[int, ...] | None:
