@@ -43,7 +43,7 @@ from bids_secondlevel.inputs.described import (
 )
 from bids_secondlevel.inputs.near_misses import nearly_found, unused_datasets
 from bids_secondlevel.inputs.plan import make_plan
-from bids_secondlevel.inputs.study import Study, index_of, plan_for, study_of, survey
+from bids_secondlevel.inputs.study import Study, index_of, plan_for, study_of
 from bids_secondlevel.outputs.dataset import write_dataset_files, write_methods
 from bids_secondlevel.outputs.files import remove_files, write_atomically
 from bids_secondlevel.outputs.names import ParticipantFolder, sidecar_of
@@ -92,7 +92,7 @@ def run(settings: Settings) -> int:
             "--participant-label to include them.",
             ", ".join(f"sub-{label}" for label in unlisted),
         )
-    study = study_of(settings, datasets, patterns, everyone)
+    study = study_of(settings, datasets, patterns, everyone, selected)
     _announce(study, selected)
     linked = [*datasets, *further_datasets(patterns, datasets)]
     outcomes: Generator[Outcome]
@@ -137,17 +137,9 @@ def _announce(study: Study, selected: Sequence[str]) -> None:
     SecondLevelError
         If no plan can be made from the first participants and no others were asked for.
     """
-    reference = study.reference
-    known = {index.label for index in reference}
-    others = survey(
-        study.settings,
-        study.datasets,
-        [label for label in selected if label not in known],
-        study.patterns,
-    )
-    surveyed = (*reference, *others)
+    surveyed = (*study.reference, *study.others)
     try:
-        plan = plan_for(study, others)
+        plan = plan_for(study, study.others)
     except InputMissingError:
         if set(selected) <= {index.label for index in surveyed} or len(selected) == 1:
             raise

@@ -10,9 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import forkserver
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bids_secondlevel.cli.stopping import PATIENCE, do_or_end, end_worker
 from bids_secondlevel.core.settings import Settings
@@ -85,9 +84,9 @@ def in_processes(
         If a worker was killed.
     """
     context = multiprocessing.get_context("forkserver")
-    executor = ProcessPoolExecutor(n, mp_context=context, initializer=_begin)
+    executor = ProcessPoolExecutor(n, mp_context=context, initializer=_begin, initargs=(work,))
     try:
-        yield from executor.map(partial(do_or_end, work), items)
+        yield from executor.map(_do, items)
         executor.shutdown()
     finally:
         workers = multiprocessing.active_children()
@@ -100,11 +99,20 @@ def in_processes(
             worker.kill()
 
 
-def _begin() -> None:
+_AT_WORK: list[Callable[[Any], Any]] = []
+"""What a worker does with each item. It may be large, and is sent to each worker only once."""
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
     """Let a worker end at SIGTERM, and also when the program has been killed."""
+    _AT_WORK.append(work)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program handles it, and ends its workers
     signal.signal(signal.SIGTERM, end_worker)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _do(item: Any) -> Any:
+    return do_or_end(_AT_WORK[0], item)
 
 
 def _end_with_parent() -> None:

@@ -37,6 +37,8 @@ class Study:
     are always the same, so splitting a study into jobs does not change results."""
     patterns: Sequence[Pattern] = ()
     """Patterns of described files."""
+    others: Sequence[ParticipantIndex] = ()
+    """The first of the other participants that are processed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +55,18 @@ def study_of(
     datasets: Sequence[Dataset],
     patterns: Sequence[Pattern],
     everyone: Sequence[str],
+    selected: Sequence[str] = (),
 ) -> Study:
-    """Know a study by its first participants."""
+    """Know a study by its first participants, and by the first of those that are processed."""
+    reference = survey(settings, datasets, everyone, patterns)
+    known = {index.label for index in reference}
+    unknown = [label for label in selected if label not in known]
     return Study(
         settings=settings,
         datasets=datasets,
         patterns=patterns,
-        reference=survey(settings, datasets, everyone, patterns),
+        reference=reference,
+        others=survey(settings, datasets, unknown, patterns),
     )
 
 
@@ -85,7 +92,8 @@ def choose(label: str, study: Study) -> Chosen:
 
 def index_of(label: str, study: Study) -> ParticipantIndex:
     """Find the files of a participant."""
-    known = next((index for index in study.reference if index.label == label), None)
+    indexes = (*study.reference, *study.others)
+    known = next((index for index in indexes if index.label == label), None)
     return known or index_participant(
         study.datasets, label, study.settings.bids_filters, study.patterns
     )
