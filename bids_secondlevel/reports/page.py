@@ -56,8 +56,8 @@ _HIDDEN = "z"
 
 _FIRST = (
     *("participant_id", "name", "term", "used for", "file", "verdict", "contrast", "roi"),
-    *("other_roi", "hemi", "group", "versus", "mean", "estimate", "coefficient", "value", "p"),
-    *("ci95_low", "ci95_high", "p_fwe", "status", "n", "session", "task"),
+    *("other_roi", "hemi", "group", "versus", "profile", "mean", "estimate", "coefficient"),
+    *("value", "p", "ci95_low", "ci95_high", "p_fwe", "status", "n", "session", "task"),
 )
 """Columns in the order in which they find room; others follow as they come."""
 
