@@ -446,6 +446,18 @@ def test_what_is_the_same_in_all_rows_is_said_in_the_caption():
 HOSTILE = "<script>alert('x')</script> & \" {{ 7 * 7 }} $x^2$"
 
 
+def test_the_kind_of_a_difference_is_shown_on_narrow_pages_too():
+    columns = ("contrast", "profile", "mean", "ci95_low", "ci95_high", "t", "p")
+    kinds = ("horizontal_minus_vertical", "lower_minus_upper")
+    rows = [
+        (f"contrast{i // 2}", kinds[i % 2], 0.25 * i, 0.5 * i, 0.75 * i, 3.5 + i, 0.03 / (1 + i))
+        for i in range(4)
+    ]
+    of_columns = dict(zip(columns, Table("Differences", columns, rows).classes, strict=True))
+    assert (of_columns["contrast"], of_columns["profile"], of_columns["mean"]) == ("", "", "n")
+    assert of_columns["ci95_low"].startswith("r")
+
+
 def test_labels_are_text():
     chart = Chart(name="c", svg=b"<svg></svg>", title=HOSTILE, caption=HOSTILE, alt=HOSTILE)
     table = Table(
