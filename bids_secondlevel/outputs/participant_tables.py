@@ -189,13 +189,18 @@ def read_profiles(files: Mapping[str, Sequence[Path]], tested: "pd.DataFrame") -
     texts, _ = _texts(_all(beside))
     # Most lines are of cells, and would take most of the time.
     texts = {
-        path: "".join(line for line in text.splitlines(keepends=True) if "\tcell\t" not in line)
+        path: "\n".join(line for line in text.split("\n") if not _is_of_cell(line))
         for path, text in texts.items()
     }
     rows, _ = parse_tables(texts, VISUAL_FIELD_COLUMNS)
     known = tested[list(SERIES)].drop_duplicates()
     profiles = rows[rows["profile"] != "cell"].drop_duplicates()
     return profiles.merge(known, on=list(SERIES))
+
+
+def _is_of_cell(line: str) -> bool:
+    place = list(VISUAL_FIELD_COLUMNS).index("profile")
+    return "\tcell\t" in line and line.split("\t", place + 1)[place] == "cell"
 
 
 def read_runs(files: Mapping[str, Sequence[Path]], estimates: "pd.DataFrame") -> "pd.DataFrame":

@@ -324,7 +324,11 @@ def _describe_inference(results: GroupResults) -> MethodsText:
         "tests against 0 and each kind of comparison were corrected separately."
     )
     if not results.visual_field.empty:
-        largest = "by the largest |t| under sign flips and " if inference.n_permutations else ""
+        largest = ""
+        if results.visual_field["p_fwe"].notna().any():
+            cited.append("nichols2002")
+            source = "" if flips else f" ({_cite('nichols2002')})"
+            largest = f"by the largest |t| under sign flips{source} and "
         tests.append(
             "The mean of each bin of the visual field was tested against 0 with Student's t. p "
             f"values were corrected {largest}after {holm}, over the bins of a profile of one "
@@ -356,7 +360,8 @@ def _flips_in_words(results: GroupResults) -> str:
     exact = [table["n_flips"] == 2 ** table["n"] for table in flipped]
     kinds = {is_exact for of in exact for is_exact in of}
     random = f"{results.inference.n_permutations:,} random"
-    if kinds == {True}:
+    # Those of the largest |t| are of all participants together.
+    if kinds == {True} and 2 ** n_measured(results.estimates) <= results.inference.n_permutations:
         return "all possible flips"
     if kinds == {False}:
         return f"{random} flips"

@@ -8,7 +8,7 @@ from bids_secondlevel.core.definition import Definition
 from bids_secondlevel.core.hemispheres import BOTH, main_rows, rows_in_words
 from bids_secondlevel.core.results import ParticipantResults
 from bids_secondlevel.core.roi_rule import SummaryKind
-from bids_secondlevel.core.rows import each_row, grouped
+from bids_secondlevel.core.rows import MISSING, each_row, grouped, rows_by
 from bids_secondlevel.core.values import STATUSES
 from bids_secondlevel.core.words import counted, listed, of_units
 from bids_secondlevel.reports.charts.participant import (
@@ -73,11 +73,11 @@ def _summary(results: ParticipantResults) -> str:
     """Count the estimates that exist, of those that are tested in a group."""
     hemis = main_rows(results.estimates["hemi"])
     exists = results.estimates["estimate"][results.estimates["hemi"].isin(hemis)].notna()
+    rois = f"{counted(len(results.definition.rois), 'ROI')}{_where(results)}"
+    if exists.empty:
+        return f"No contrast was measured, in {rois}."
     share = "All" if exists.all() else f"{exists.sum()} of"
-    return (
-        f"{share} {len(exists)} estimates of {rows_in_words(hemis)} exist, in "
-        f"{counted(len(results.definition.rois), 'ROI')}{_where(results)}."
-    )
+    return f"{share} {len(exists)} estimates of {rows_in_words(hemis)} exist, in {rois}."
 
 
 def _verdict_section(results: ParticipantResults) -> Section:
@@ -99,10 +99,13 @@ def _as_sentence(note: str) -> str:
     --------
     >>> _as_sentence("no vertices in UL"), _as_sentence("sub-01_bold.nii: damaged.")
     ('No vertices in UL.', 'sub-01_bold.nii: damaged.')
+    >>> _as_sentence("fMRI runs differ"), _as_sentence("z maps ...")
+    ('fMRI runs differ.', 'z maps ...')
     """
     first = note.partition(" ")[0]
-    begun = note[:1].upper() + note[1:] if first.isalpha() else note
-    return f"{begun.rstrip('.')}."
+    is_word = first.isalpha() and first.islower() and len(first) > 1
+    begun = first.capitalize() + note[len(first) :] if is_word else note
+    return begun if begun.endswith((".", "?", "!")) else f"{begun}."
 
 
 def sweep_section(sweep: "pd.DataFrame", definition: Definition, look: Appearance) -> list[Section]:
@@ -225,7 +228,8 @@ def _gaps_section(estimates: "pd.DataFrame", units: str) -> list[Section]:
     alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
     n_maps = estimates.groupby(["roi", "hemi"]).size()
     for (roi, hemi, status), of in grouped(gaps, "roi", "hemi", "status"):
-        maps = listed([f"{row.task} {row.contrast}" for row in each_row(of)], 4)
+        keys = rows_by(each_row(of), "session", "task", "contrast")
+        maps = listed([" ".join(part for part in key if part != MISSING) for key in keys], 4)
         what = "all" if len(of) == n_maps[roi, hemi] else maps
         alike.setdefault((status, what), []).append((roi, hemi))
     meanings = {str(status): meaning for status, meaning in STATUSES.items()}

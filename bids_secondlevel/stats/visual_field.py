@@ -132,7 +132,7 @@ def spread_bins(rows: "pd.DataFrame") -> "pd.DataFrame":
         eccentricity_high=rows["eccentricity_high"].where(has_rings, _NO_EDGE),
         **{name: rows[name].fillna(_NO_EDGE) for name in _MAY_BE_MISSING},
     )
-    row = keys.groupby(list(KEY), sort=False).ngroup().to_numpy()
+    row = keys.groupby(list(KEY), sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(row, return_index=True)
     column, people = pd.factorize(rows["participant_id"], sort=True)
     spread = np.full((len(first), 2, len(people)), np.nan)
@@ -291,6 +291,8 @@ def _with_asymmetries(bins: _Bins) -> _Bins:
                 first.append(of[0])
                 profiles.append(name)
                 more.append((found[np.newaxis], lacking[np.newaxis]))
+    if not first:
+        return bins
     whole = place.iloc[first].assign(
         profile=profiles, polar_angle_low=_NO_EDGE, polar_angle_high=_NO_EDGE
     )

@@ -455,6 +455,20 @@ def test_the_difference_of_two_conditions_is_below_the_middle_between_them():
     assert f"contrast0 - contrast1 {paired.mean:.3g}, 95 % CI" in chart.alt
 
 
+@pytest.mark.parametrize(("seed", "has_room"), [(0, True), (1, False)])
+def test_the_caption_says_that_units_are_as_long_only_if_they_are(seed, has_room):
+    rows = study(n=2, n_rois=1, n_contrasts=2, seed=seed)
+    (chart,), tests, comparisons = draw_groups(rows, [])
+    (paired,) = (row for row in rows_in(comparisons) if row.comparison == "contrast")
+    above, _ = marks(chart, "mean")
+    unit = scale(above[:, 1], tests["mean"][tests["hemi"] == "both"])[0]
+    ends = segments(chart, "interval")[-1, 1:]
+    below = scale(ends, [paired.ci95_low, paired.ci95_high])[0]
+    assert (below == pytest.approx(unit, rel=1e-3)) == has_room
+    assert ("A unit is as long as above." in chart.caption) == has_room
+    assert "Below them are differences" in chart.caption
+
+
 def test_three_conditions_have_three_differences_and_of_more_there_are_too_many():
     (chart,), _, comparisons = draw_groups(study(n=7, n_rois=1, n_contrasts=3), [])
     paired = comparisons[

@@ -56,6 +56,13 @@ def draw_sizes(rows, groups=None):
     return draw_group_sizes(frame_of(rows, QualityRow), Appearance(groups=groups or {}))
 
 
+def test_sizes_of_volumes_are_of_voxels_also_if_all_rois_are_empty():
+    rows = frame_of(sizes([0, 0], area=False), QualityRow)
+    (chart,) = draw_group_sizes(rows, Appearance(elements="voxels"))
+    assert "number of voxels" in texts(chart)
+    assert "vertices" not in chart.svg.decode() + chart.caption + chart.alt
+
+
 def draw_shares(rows, groups=None):
     return draw_coverage(frame_of(rows, EstimateRow), Appearance(groups=groups or {}))
 

@@ -167,6 +167,9 @@ def test_bins_of_two_kinds_are_refused():
     other["eccentricity_low"] = other["eccentricity_low"].replace(1.0, 0.9)
     with pytest.raises(DataError, match="different bins of eccentricity"):
         across([rows_of("1", np.ones(9)), other])
+    other.loc[0, "eccentricity_low"] = NAN  # a damaged cell of a table
+    with pytest.raises(DataError, match="different bins of eccentricity"):
+        across([rows_of("1", np.ones(9)), other])
 
 
 def test_without_tables_or_polar_angles():

@@ -60,16 +60,14 @@ _NEEDED = [*CELL, "comparison", "group", "versus", "n", *_INTERVAL, "independenc
 _SET = ["session", "task", "space", "statistic"]
 _NOBODY = "in all participants"
 _HEIGHT, _MOST_PANELS = 1.7, 12  # inches; of a chart
-_LEAST, _MOST = 0.55, 1.6  # heights of the axes of differences, in inches
+_LEAST, _MOST = 0.55, 2.5  # heights of the axes of differences, in inches
 _SLOT, _OF_GROUP = 0.3, 0.22  # width of a place in inches, and more for each group
 _MOST_PLACES = 26
 _MOST_JOINED = 12  # conditions
 _NARROWEST, _ALONE, _WIDEST = 1.25, 3.0, 7.0  # widths of a panel in inches
 _NEUTRAL = "#4a6fa5"  # of what is of no single ROI
-_DIFFERENCES = (
-    "Below them are differences with their 95 % confidence intervals, as in the tables, on an axis "
-    "of the same scale."
-)
+_DIFFERENCES = "Below them are differences with their 95 % confidence intervals, as in the tables."
+_SAME_SCALE = "A unit is as long as above."
 _PAIRS = {"d": 7.0, "s": 4.5, "X": 6.0}
 """Marks of differences and their sizes in points; more pairs would be too many for a panel."""
 _USED = 0.86  # share of a place that groups take
@@ -99,8 +97,8 @@ def draw_group_estimates(
 
     Of several contrasts, those of an ROI are side by side, and lines join the points of a
     participant; if there is one contrast, the ROIs are side by side. Groups are beside each other.
-    The differences of two or three groups, or else of two or three contrasts, are below,
-    with an axis of its own, on which a unit has the same length.
+    The differences of two or three groups, or else of two or three contrasts, are below, on an
+    axis of their own. A unit is as long on both axes, unless that takes too much room.
 
     Parameters
     ----------
@@ -371,10 +369,11 @@ def _draw_part(
     rows, panels, places = part.rows, part.panels, list(part.rows["along"].unique())
     limits = _limits(numbers.of(rows).values, rows[_INTERVAL])
     pairs = dict(zip(differences["minus"].unique(), _PAIRS, strict=False))
-    keys, captions = _explained(part, numbers, pairs, look)
     least = _NARROWEST if len(panels) > 1 else _ALONE
     width = min(max(len(places) * (_SLOT + _OF_GROUP * len(look.levels)), least), _WIDEST)
     second, below = _axis_below(differences, limits)
+    is_same_scale = np.isclose(second / (below[1] - below[0]), _HEIGHT / (limits[1] - limits[0]))
+    keys, captions = _explained(part, numbers, pairs, look, is_same_scale=bool(is_same_scale))
     grid = PanelGrid(
         n=len(panels),
         columns=choose_columns(len(panels), width),
@@ -409,7 +408,12 @@ def _draw_part(
 
 
 def _explained(
-    part: Part, numbers: _Numbers, pairs: Mapping[str, str], look: Appearance
+    part: Part,
+    numbers: _Numbers,
+    pairs: Mapping[str, str],
+    look: Appearance,
+    *,
+    is_same_scale: bool,
 ) -> tuple[list[Key], list[str]]:
     """Make the legend of a chart, and sentences for what is not in every chart."""
     rows, of_part, is_control = part.rows, numbers.of(part.rows), part.first["is_control"]
@@ -431,7 +435,7 @@ def _explained(
         text = "difference and 95 % CI" if len(pairs) == 1 else _shortened(minus)
         keys.append(Key(text=text, mark=mark, size=_PAIRS[mark], line=""))
     if pairs:
-        captions.append(_DIFFERENCES)
+        captions += [_DIFFERENCES, *([_SAME_SCALE] if is_same_scale else [])]
     if is_control:
         captions.append(CIRCULAR)
     captions.append(pointed_at(len(of_part.values), int(rows["n"].sum())))

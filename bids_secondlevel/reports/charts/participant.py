@@ -51,12 +51,6 @@ _MARKED = (10, 100, 1000)  # vertices, in the legend
 _COVERED = 0.95  # coverage from which it is not written beside a mark
 _SMALL = 7.5  # points
 
-_SIZES = {
-    "n_vertices": "number of vertices",
-    "area_mm2": "area (mm²)",
-    "volume_mm3": "volume (mm³)",
-}
-_UNITS = {"area_mm2": "mm²", "volume_mm3": "mm³"}
 _MEASURES = {"area_mm2": "area on the participant's own surface", "volume_mm3": "volume"}
 _BARS = 1.9  # inches, the height of the highest
 _CELL = 0.42  # inches, the side of a cell
@@ -208,8 +202,7 @@ def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) ->
     rows = quality if halves.empty else halves
     if rows.empty:
         return []
-    unit = look.elements
-    columns = [column for column in _SIZES if rows[column].notna().any()] or ["n_vertices"]
+    columns = [column for column in look.sizes if rows[column].notna().any()] or ["n_vertices"]
     rois = list(rows["roi"].unique())
     known = look.colours(rois)
     colours = {roi: known[roi] for roi in rois}
@@ -224,14 +217,14 @@ def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) ->
     for place, column in enumerate(columns):
         left = 0.2 + place % across * (width + 0.3)
         bottom = size[1] - (place // across + 1) * step + names + 0.05
-        title = _SIZES[column].replace("vertices", unit)
+        title, unit = look.sizes[column]
         drawing.write(left + width / 2, bottom + _BARS + 0.3, title, size=TITLES, ha="center")
         highest = max(float(np.nan_to_num(rows[column].max())), 1e-9)
         panel = Panel(
             x=Axis(ends=(-0.6, len(rois) - 0.4), places=(left, left + width)),
             y=Axis(ends=(0.0, highest), places=(bottom, bottom + _BARS)),
         )
-        _draw_bars(drawing, panel, rows, column, colours, unit=_UNITS.get(column, unit))
+        _draw_bars(drawing, panel, rows, column, colours, unit=unit)
         at = panel.x.at(np.arange(len(rois))).tolist()
         name_below(drawing, rois, at, bottom - 0.06, turned=is_upright)
     if not halves.empty:
@@ -239,7 +232,7 @@ def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) ->
         for left, (hemi, fill) in zip((0.25, 1.85), fills.items(), strict=True):
             drawing.rectangle(left, 0.08, 0.25, 0.11, fill, edge=DARK, line=0.8)
             drawing.write(left + 0.32, 0.135, HEMISPHERE_NAMES[hemi], size=LETTERS, va="center")
-    sizes = f"Number of {unit} of each ROI{'' if halves.empty else ' in each hemisphere'}"
+    sizes = f"Number of {look.elements} of each ROI{'' if halves.empty else ' in each hemisphere'}"
     measured = f", and its {_MEASURES[columns[-1]]}" if len(columns) > 1 else ""
     reasons = rows["status"][rows["n_vertices"].isna()].unique()
     return [
@@ -249,7 +242,7 @@ def draw_participant_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) ->
             title="Sizes of the ROIs",
             caption=f"{sizes}{measured}."
             + (f" n/a: {'; '.join(reasons)}." if len(reasons) else ""),
-            alt="; ".join(_tell_size(row, unit) for row in each_row(rows)) + ".",
+            alt="; ".join(_tell_size(row, look) for row in each_row(rows)) + ".",
         )
     ]
 
@@ -294,12 +287,13 @@ def _draw_bars(
     drawing.line([(left, bottom), (right, bottom)], GREY, 0.8)
 
 
-def _tell_size(row: Any, unit: str) -> str:
-    told = f"n/a ({row.status})" if np.isnan(row.n_vertices) else f"{row.n_vertices:.0f} {unit}"
-    for column in _MEASURES:
-        size = getattr(row, column)
-        told += "" if np.isnan(size) else f", {number(size)} {_UNITS[column]}"
-    return f"{clean(row.roi)} {row.hemi} {told}"
+def _tell_size(row: Any, look: Appearance) -> str:
+    told = ", ".join(
+        f"{number(size)} {unit}"
+        for column, (_, unit) in look.sizes.items()
+        if not np.isnan(size := getattr(row, column))
+    )
+    return f"{clean(row.roi)} {row.hemi} {told or f'n/a ({row.status})'}"
 
 
 def draw_overlaps(overlaps: "pd.DataFrame") -> list[Chart]:

@@ -52,13 +52,6 @@ if TYPE_CHECKING:
 FAR = 3.5
 """Scaled median absolute deviations from the median beyond which a size is an outlier."""
 
-_SIZES = {
-    "n_vertices": "number of vertices",
-    "area_mm2": "area (mm²)",
-    "volume_mm3": "volume (mm³)",
-}
-_UNITS = {"n_vertices": "vertices", "area_mm2": "mm²", "volume_mm3": "mm³"}
-
 _CLASSES = (
     (0.5, "below 50 %", "#08306b"),
     (0.75, "50 to 75 %", "#08519c"),
@@ -95,6 +88,7 @@ def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[
     if found.empty:
         return []
     column = _size_column(found)
+    what, unit = look.sizes[column]
     sizes = found.assign(size=found[column].fillna(0)).sort_values(["hemi", "group"])
     rois, panels = list(quality["roi"].unique()), dict(grouped(sizes, "hemi"))
     people = [
@@ -117,13 +111,13 @@ def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[
     highest = max(sizes["size"].max(), 1.0)
 
     def paint(drawing: Drawing) -> None:
-        every = grid.draw(drawing, (-0.04 * highest, 1.08 * highest), _SIZES[column])
+        every = grid.draw(drawing, (-0.04 * highest, 1.08 * highest), what)
         for (panel, _), (hemi, of_panel) in zip(every, panels.items(), strict=True):
             write_title(drawing, panel, HEMISPHERE_NAMES[hemi])
             _draw_sizes(drawing, panel, of_panel, rois, look)
 
     caption = (
-        f"Size of each ROI in {_UNITS[column]}: each point is a participant, the line their "
+        f"Size of each ROI in {unit}: each point is a participant, the line their "
         f"median. Labelled: participants further than {FAR} scaled median absolute deviations from "
         f"the median, and empty ROIs; at most {_MOST_OUTLIERS} in an ROI, the furthest first."
         + (" Groups of participants are side by side. " if look.groups else " ")
@@ -144,7 +138,7 @@ def draw_group_sizes(quality: "pd.DataFrame", look: Appearance = PLAIN) -> list[
             alt=" ".join(
                 f"{clean(roi)}, {HEMISPHERE_NAMES[hemi]}"
                 f"{clean(whom(group))}: "
-                f"{_tell_sizes(of_roi, _UNITS[column])}"
+                f"{_tell_sizes(of_roi, unit)}"
                 for (hemi, group, roi), of_roi in grouped(sizes, "hemi", "group", "roi")
             ),
         )

@@ -91,6 +91,15 @@ class Appearance:
         return cls(units=wording.units, elements=elements, rois=rois, groups=groups or {})
 
     @property
+    def sizes(self) -> dict[str, tuple[str, str]]:
+        """Columns of sizes of ROIs: what each is, and its unit."""
+        return {
+            "n_vertices": (f"number of {self.elements}", self.elements),
+            "area_mm2": ("area (mm²)", "mm²"),
+            "volume_mm3": ("volume (mm³)", "mm³"),
+        }
+
+    @property
     def levels(self) -> list[str]:
         """The groups in their order; one of everybody if participants are not divided."""
         return sorted(set(self.groups.values())) or [EVERYBODY]
