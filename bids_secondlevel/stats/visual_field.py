@@ -291,10 +291,10 @@ def _with_asymmetries(bins: _Bins) -> _Bins:
                 first.append(of[0])
                 profiles.append(name)
                 more.append((found[np.newaxis], lacking[np.newaxis]))
-    if not first:
-        return bins
     whole = place.iloc[first].assign(
-        profile=profiles, polar_angle_low=_NO_EDGE, polar_angle_high=_NO_EDGE
+        profile=pd.array(profiles, dtype="str"),  # text, also if there are none
+        polar_angle_low=_NO_EDGE,
+        polar_angle_high=_NO_EDGE,
     )
     every = np.concatenate([series, series[first]])
     order = np.argsort(every, kind="stable")
