@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from urllib.parse import unquote
@@ -13,7 +14,10 @@ from study import contents, make_group_study, read_tsv, write_gifti
 from bids_secondlevel import __version__
 from bids_secondlevel.cli.main import main
 from bids_secondlevel.core.roi_rule import components, roi_colours
+from bids_secondlevel.outputs.group_results import read_group
+from bids_secondlevel.outputs.names import GroupFolder
 from bids_secondlevel.reports.charts.style import Chart, inks
+from bids_secondlevel.reports.methods import group_methods
 from bids_secondlevel.reports.page import Hyperlink, Page, Section, Table, render, shown
 
 VOID = ("meta", "link", "img", "br", "wbr")
@@ -544,6 +548,21 @@ def test_the_methods_text_says_what_was_done_and_nothing_else(
     assert "Estimates of 4 participants were analysed" in text
     assert said in text
     assert unsaid not in text.partition("# References")[0]
+
+
+def test_flips_of_everybody_may_be_random_though_those_of_each_test_are_not(results, group_study):
+    assert main([str(group_study.root), str(results), "group", "--no-report"]) == 0
+    found = read_group(GroupFolder(results))
+    few = {"n": 3.0, "n_flips": 8.0}  # of four participants, another three in each test
+    found = replace(
+        found,
+        inference=replace(found.inference, n_permutations=9),
+        **{name: getattr(found, name).assign(**few) for name in ("statistics", "comparisons")},
+    )
+    text = " ".join(group_methods(found).paragraphs)
+    assert "all possible flips, or 9 random ones if there were more" in text
+    every = replace(found, inference=replace(found.inference, n_permutations=16))
+    assert "flipped (all possible flips), and p" in " ".join(group_methods(every).paragraphs)
 
 
 def test_the_methods_text_names_planned_contrasts(results, group_study, tmp_path):
