@@ -19,6 +19,7 @@ from bids_secondlevel.reports.charts.style import (
     DARK,
     GREY,
     HEMISPHERE_NAMES,
+    LETTER,
     Chart,
     axis_label,
     clean,
@@ -54,7 +55,7 @@ COMMON = ("session", "task", "area", "hemi", "space", "statistic")
 _COLUMNS, _MOST_DISCS = 3, 12
 _DISC, _GAP, _TITLE = 2.3, 0.12, 0.28  # inches
 _BEYOND = 2  # times the limit of the ROIs are in a linear disc
-_SIZE, _LETTER = 8.5, 0.085  # of letters in points; width of one in inches
+_SIZE = 8.5  # of letters in points
 _COLOURS = "RdBu_r"
 _PIXELS = 360  # of the width of a disc
 _LABELS_AT, _LEAST = 157.5, 0.09  # polar angle of labels, radius between them
@@ -236,7 +237,7 @@ def _draw_discs(  # noqa: PLR0917
         left = column * (_DISC + _GAP) + 0.1
         bottom = height - (row + 1) * (_DISC + _GAP + _TITLE) + _GAP / 2
         middle = left + _DISC / 2, bottom + _DISC / 2
-        room = int(_DISC / _LETTER) - 2
+        room = int(_DISC / LETTER) - 2
         size = 9.5 if width_of(label) <= room else 7.0
         title = shorten(label, int(room * 9.5 / size))
         drawing.write(middle[0], bottom + _DISC + 0.06, title, size=size, ha="center")

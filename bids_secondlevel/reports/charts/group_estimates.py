@@ -17,6 +17,7 @@ from bids_secondlevel.reports.charts.layout import (
     Key,
     PanelGrid,
     Part,
+    around_zero,
     choose_columns,
     draw_participants,
     explain_reasons,
@@ -367,7 +368,7 @@ def _draw_part(
     caption: str,
 ) -> Chart:
     rows, panels, places = part.rows, part.panels, list(part.rows["along"].unique())
-    limits = _limits(numbers.of(rows).values, rows[_INTERVAL])
+    limits = around_zero(numbers.of(rows).values, rows[_INTERVAL])
     pairs = dict(zip(differences["minus"].unique(), _PAIRS, strict=False))
     least = _NARROWEST if len(panels) > 1 else _ALONE
     width = min(max(len(places) * (_SLOT + _OF_GROUP * len(look.levels)), least), _WIDEST)
@@ -451,19 +452,11 @@ def _axis_below(
     """
     if differences.empty:
         return 0.0, above
-    low, high = _limits(differences[_INTERVAL])
+    low, high = around_zero(differences[_INTERVAL])
     scale = _HEIGHT / (above[1] - above[0])
     height = min(max(scale * (high - low), _LEAST), _MOST)
     middle, half = (low + high) / 2, height / scale / 2
     return height, (min(low, middle - half), max(high, middle + half))
-
-
-def _limits(*frames: "pd.DataFrame") -> tuple[float, float]:
-    """Choose the limits of an axis that shows numbers and 0, with some room."""
-    values = np.concatenate([[0.0], *(frame.to_numpy().ravel() for frame in frames)])
-    low, high = np.nanmin(values), np.nanmax(values)
-    room = 0.06 * (high - low) or 1.0
-    return float(low - room), float(high + room)
 
 
 def _are_few(values: "pd.DataFrame") -> bool:

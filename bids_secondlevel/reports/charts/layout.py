@@ -16,6 +16,7 @@ from bids_secondlevel.reports.charts.style import (
     DARK,
     GREY,
     HEMISPHERE_NAMES,
+    LETTER,
     MOST_MARKS,
     MOST_NAMED,
     Chart,
@@ -26,7 +27,7 @@ from bids_secondlevel.reports.charts.style import (
     stem,
     width_of,
 )
-from bids_secondlevel.reports.drawing import MARKS, Axis, Drawing, Panel, png
+from bids_secondlevel.reports.drawing import MARKS, Axis, Drawing, Panel, around, png
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,17 +38,18 @@ WIDTH = 8.0
 CHARACTER = 0.07
 """Inches that a character of ordinary text takes in a picture of maps, on the safe side."""
 
+LINE = 0.2
+"""Inches from one line of a legend to the next."""
+
 LETTERS, TITLES = 9.0, 9.5
 """Sizes of letters in charts, in points."""
 
 DOTTED = "1.5 2.5"
 """Lines in points, and gaps between them."""
 
-_LETTER = 0.085  # the same in charts
 _MOST_PLACES = 48  # times panels
 _LEFT, _GAP, _TITLE, _APART = 0.85, 0.14, 0.3, 0.14  # inches
 _NARROW, _NARROWEST = 5.4, 3.4  # widths of figures
-_LINE = 0.2  # inches, of a legend
 _PIXELS = 200  # of an inch
 _MOST_EXTREMES, _TARGET = 3, 0.045  # on each side; inches around a pixel that can be pointed at
 
@@ -102,6 +104,8 @@ class Key:
     size: float = 5
     line: str | None = None
     """Dashes of a line, if there is one."""
+    width: float = 1.4
+    """Of the line, in points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +151,7 @@ class PanelGrid:
     def below(self) -> float:
         """Room below the lowest panels: for names of places, and the legend."""
         n_lines = legend_shape(self.keys, self._full_width)[1] if self.keys else 0
-        return max(self.upright, 0.25) + (0.15 + _LINE * n_lines if n_lines else 0.05)
+        return max(self.upright, 0.25) + (0.15 + LINE * n_lines if n_lines else 0.05)
 
     @property
     def _full_width(self) -> float:
@@ -228,6 +232,11 @@ def draw_frame(
         drawing.line([(left, zero), (right, zero)], GREY, 0.8)
     ticks = panel.y.ticks(max(int((top - bottom) / 0.25), 4))
     panel.frame(drawing, x_ticks, [(at, text if labelled else "") for at, text in ticks], LETTERS)
+
+
+def around_zero(*numbers: "Array | pd.DataFrame") -> tuple[float, float]:
+    """Choose the ends of an axis that shows numbers and 0, with some room."""
+    return around(np.concatenate([[0.0], *(np.ravel(of) for of in numbers)]), 0.06)
 
 
 def name_below(
@@ -432,7 +441,7 @@ def write_title(drawing: Drawing, panel: Panel, label: str, about: str = "") -> 
     """Write a label above a panel, as much as fits, and something about it: beside it or below."""
     left, right = panel.x.places
     middle, above = (left + right) / 2, panel.y.places[1] + 0.07
-    most = int((right - left) / _LETTER) - 2
+    most = int((right - left) / LETTER) - 2
     label = shorten(label, most)
     lines = [label, about] if width_of(label) + width_of(about) >= most else [f"{label} {about}"]
     for place, line in enumerate(reversed(lines)):
@@ -441,7 +450,7 @@ def write_title(drawing: Drawing, panel: Panel, label: str, about: str = "") -> 
 
 def label_width(labels: Sequence[str]) -> float:
     """Say how many inches the longest of some labels takes, as they are shortened."""
-    return _LETTER * (max(width_of(shorten(label)) for label in labels) + 1)
+    return LETTER * (max(width_of(shorten(label)) for label in labels) + 1)
 
 
 def mark_reasons(
@@ -475,14 +484,14 @@ def draw_keys(drawing: Drawing, keys: Sequence[Key], width: float) -> None:
     if not keys:
         return
     columns, rows = legend_shape(keys, width)
-    step = min(width / columns, 0.5 + 0.085 * max(width_of(entry.text) for entry in keys))
+    step = min(width / columns, 0.5 + LETTER * max(width_of(entry.text) for entry in keys))
     first = (width - columns * step) / 2
     for place, entry in enumerate(keys):
         column, row = divmod(place, rows)
-        x, y = first + column * step + 0.16, _LINE * (rows - row - 0.5) + 0.05
+        x, y = first + column * step + 0.16, LINE * (rows - row - 0.5) + 0.05
         if entry.line is not None:
             ends = [(x - 0.13, y), (x + 0.13, y)]
-            drawing.line(ends, entry.colour, 1.4, dash=entry.line)
+            drawing.line(ends, entry.colour, entry.width, dash=entry.line)
         if entry.mark:
             face = entry.face or entry.colour
             drawing.mark(x, y, entry.mark, entry.size, edge=entry.colour, face=face)

@@ -22,9 +22,11 @@ from bids_secondlevel.reports.charts.field import (
     round_degrees,
     title_of_field,
 )
+from bids_secondlevel.reports.charts.layout import LINE, Key, around_zero, draw_keys, legend_shape
 from bids_secondlevel.reports.charts.style import (
     DARK,
     GREY,
+    LETTER,
     MOST_NAMED,
     Chart,
     axis_label,
@@ -34,7 +36,6 @@ from bids_secondlevel.reports.charts.style import (
     number,
     pooled_or_apart,
     shorten,
-    width_of,
 )
 from bids_secondlevel.reports.drawing import Axis, Drawing, Panel
 
@@ -56,8 +57,8 @@ _COMPASS = ((-180, "lower"), (-90, "left"), (0, "upper"), (90, "right"), (180, "
 _MOST_PROFILES = 4  # contrasts in a chart
 _MOST_WITH_INTERVALS = 4  # curves in a panel
 _PANEL, _PANEL_HEIGHT, _BETWEEN, _TITLE = 3.2, 1.45, 0.3, 0.28  # inches
-_LEFT, _TOP, _LEGEND = 0.9, 0.15, 0.22
-_SIZE, _LETTER = 8.5, 0.085  # of letters in points; width of one in inches
+_LEFT, _TOP = 0.9, 0.15
+_SIZE, _FAINT = 8.5, 0.5  # of letters, and of lines of participants, in points
 
 
 def draw_profiles(
@@ -186,8 +187,7 @@ def _draw(
     has_lines = any(curve.people for curve in curves)
     keys = _keys(colours, is_tested=is_tested, has_lines=has_lines, has_stars=bool(differing))
     width = _LEFT + 0.2 + len(profiles) * (_PANEL + _BETWEEN)
-    lines = _in_lines(keys, width)
-    bottom = 0.55 + (0.15 + _LEGEND * len(lines) if keys else 0)
+    bottom = 0.55 + (0.15 + LINE * legend_shape(keys, width)[1] if keys else 0)
     height = _TOP + bottom + len(contrasts) * (_PANEL_HEIGHT + _TITLE)
     drawing = Drawing(name, width, height)
     for row, (contrast, of_row) in enumerate(contrasts.items()):
@@ -209,13 +209,13 @@ def _draw(
         n = ""
         if is_tested and len(colours) == 1:
             n = f" (n = {max(bin_.n for curve in of_row for bin_ in curve.bins):.0f})"
-        title = shorten(contrast, int(_PANEL / _LETTER) - 2 - len(n)) + n
+        title = shorten(contrast, int(_PANEL / LETTER) - 2 - len(n)) + n
         drawing.write(_LEFT + _PANEL / 2, y.places[1] + 0.07, title, size=9.5, ha="center")
         label = axis_label(first["statistic"], units).partition(" (")
         for line, text in enumerate((label[0], f"({label[2]}" if label[2] else "")):
             at = 0.12 + 0.14 * line, sum(y.places) / 2
             drawing.write(*at, text, size=_SIZE, ha="center", va="center", turned=True)
-    _draw_keys(drawing, lines, width)
+    draw_keys(drawing, keys, width)
     told = " ".join(
         f"{clean(contrast)}: {'; '.join(map(_tell, of_row))}."
         for contrast, of_row in contrasts.items()
@@ -266,7 +266,7 @@ def _draw_panel(  # noqa: PLR0917
         for of_one in rows_by(curve.people, "participant_id").values():
             with drawing.part("participant"):
                 at = panel.at(_middles(of_one), _estimates(of_one))
-                drawing.line(at, curve.faint, 0.5, opacity=0.5)
+                drawing.line(at, curve.faint, _FAINT, opacity=0.5)
         _draw_curve(drawing, panel, curve)
     if differing:
         with drawing.part("differing"):
@@ -294,54 +294,22 @@ def _colours(bins: "pd.DataFrame") -> _Colours:
     return {curve: (label, colours[label]) for curve, label in labels.items()}
 
 
-_Key = tuple[str, str, str, str]
-"""An entry of the legend: its text, mark ("-" for a line), colour and what fills the mark."""
-
-
-def _keys(colours: _Colours, *, is_tested: bool, has_lines: bool, has_stars: bool) -> list[_Key]:
+def _keys(colours: _Colours, *, is_tested: bool, has_lines: bool, has_stars: bool) -> list[Key]:
     """List what is to be explained; nothing for a single curve of a participant."""
-    keys: list[_Key] = []
+    keys: list[Key] = []
     if len(colours) > 1:
-        keys += [(shorten(label), "-", colour, "") for label, colour in colours.values()]
+        keys += [Key(text=shorten(label), colour=of, line="") for label, of in colours.values()]
     if not is_tested:
         return keys
     if len(colours) == 1:
-        keys.append(("mean and 95 % CI", "-", DARK, ""))
-    keys += [(f"p_fwe < {SIGNIFICANT}", "o", DARK, DARK), ("otherwise", "o", DARK, "white")]
+        keys.append(Key(text="mean and 95 % CI", line=""))
+    keys.append(Key(text=f"p_fwe < {SIGNIFICANT}", mark="o"))
+    keys.append(Key(text="otherwise", mark="o", face="white"))
     if has_lines and len(colours) == 1:
-        keys.append(("participant", "-", GREY, ""))
+        keys.append(Key(text="participant", colour=GREY, line="", width=_FAINT))
     if has_stars:
-        keys.append((f"groups differ, p_holm < {SIGNIFICANT}", "*", "none", DARK))
+        keys.append(Key(text=f"groups differ, p_holm < {SIGNIFICANT}", mark="*", size=7))
     return keys
-
-
-def _width_of(entry: _Key) -> float:
-    return 0.55 + _LETTER * width_of(entry[0])
-
-
-def _in_lines(keys: Sequence[_Key], width: float) -> list[list[_Key]]:
-    """Divide a legend into lines that fit."""
-    lines: list[list[_Key]] = []
-    for entry in keys:
-        if not lines or sum(map(_width_of, [*lines[-1], entry])) > width:
-            lines.append([])
-        lines[-1].append(entry)
-    return lines
-
-
-def _draw_keys(drawing: Drawing, lines: Sequence[Sequence[_Key]], width: float) -> None:
-    """Explain the marks, below all panels."""
-    for row, line in enumerate(lines):
-        x = (width - sum(map(_width_of, line))) / 2
-        y = 0.13 + _LEGEND * (len(lines) - 1 - row)
-        for entry in line:
-            text, mark, colour, face = entry
-            if mark == "-":
-                drawing.line([(x, y), (x + 0.25, y)], colour, 0.5 if colour == GREY else 1.4)
-            else:
-                drawing.mark(x + 0.18, y, mark, 4 if mark == "o" else 7, edge=colour, face=face)
-            drawing.write(x + 0.32, y, text, size=_SIZE, va="center")
-            x += _width_of(entry)
 
 
 def _caption(
@@ -387,10 +355,7 @@ def _span_of(curves: Sequence[_Curve]) -> tuple[float, float]:
     """Choose the limits of an axis, so that all participants are in the picture."""
     values = [_estimates([*curve.bins, *curve.people]) for curve in curves]
     values += [_intervals(curve.bins).ravel() for curve in curves if curve.is_tested]
-    numbers = np.concatenate([[0.0], *values])
-    low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
-    room = 0.06 * (high - low) or 1.0
-    return low - room, high + room
+    return around_zero(*values)
 
 
 def _on_axis(degrees: Array) -> Array:

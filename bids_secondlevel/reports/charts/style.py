@@ -39,7 +39,11 @@ FLAGGED = "Hollow marks: estimates with a flag, which is a warning (column flags
 DARK, GREY = "#222222", "#777777"
 """Of what is written and marked in charts."""
 
-_GROUP_MARKERS = "os<>phX8*d"
+MARKERS = "os<>phX8*d"
+"""Marks of groups, or of ROIs as not every colour differs from every other."""
+
+LETTER = 0.085
+"""Inches that a letter takes in a chart, on the safe side."""
 
 REASON_MARKERS = "x+1234|_*dph8sX"
 """Marks of missing estimates, one for each reason."""
@@ -107,7 +111,7 @@ class Appearance:
     @property
     def markers(self) -> dict[str, str]:
         """Give each group a marker."""
-        return dict(zip(self.levels, cycle(_GROUP_MARKERS), strict=False))
+        return dict(zip(self.levels, cycle(MARKERS), strict=False))
 
     def colours(self, rois: Iterable[str]) -> dict[str, str]:
         """Give the colours of ROIs; those that are not known come last."""

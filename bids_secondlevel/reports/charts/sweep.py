@@ -22,6 +22,7 @@ from bids_secondlevel.reports.charts.layout import (
 from bids_secondlevel.reports.charts.style import (
     CIRCULAR,
     GREY,
+    MARKERS,
     PLAIN,
     Appearance,
     Chart,
@@ -44,7 +45,6 @@ Limits = Mapping[str, Mapping[str, float]]
 
 _MOST_CONTRASTS = 4  # of one chart, times groups
 _LEFT, _WIDTH, _GAP, _TITLE, _HEIGHT, _OF_SIZES = 0.85, 2.9, 0.2, 0.3, 1.4, 0.9  # inches
-_MARKERS = "os<>phX8*d"  # of ROIs, as not every colour differs from every other
 _LABELS = {
     "threshold": "localizer threshold (z)",
     "eccentricity": "upper end of eccentricity (degrees)",
@@ -72,7 +72,7 @@ def draw_sweep(sweep: "pd.DataFrame", in_use: Limits, look: Appearance = PLAIN) 
         many contrasts. Hemispheres are apart only if there is nothing pooled.
     """
     colours = look.colours(sweep["roi"].unique())
-    looks = dict(zip(colours, zip(colours.values(), cycle(_MARKERS)), strict=False))
+    looks = dict(zip(colours, zip(colours.values(), cycle(MARKERS)), strict=False))
     rows = sweep.assign(
         is_control=sweep["independence"] == "circular",
         group=look.group_of(sweep["participant_id"]),
