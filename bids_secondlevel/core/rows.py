@@ -143,7 +143,7 @@ def each_row(frame: "pd.DataFrame") -> Iterator[Any]:
 
     ``itertuples`` does the same in five times the time, of which small tables take much.
     """
-    values = [of.to_numpy().tolist() for of in (frame.index, *(of for _, of in frame.items()))]
+    values = [frame.index.tolist(), *(of.tolist() for _, of in frame.items())]
     return map(_row_of(tuple(frame.columns)), *values)
 
 

@@ -198,9 +198,11 @@ def read_profiles(files: Mapping[str, Sequence[Path]], tested: "pd.DataFrame") -
     return profiles.merge(known, on=list(SERIES))
 
 
+_PROFILE = list(VISUAL_FIELD_COLUMNS).index("profile")
+
+
 def _is_of_cell(line: str) -> bool:
-    place = list(VISUAL_FIELD_COLUMNS).index("profile")
-    return "\tcell\t" in line and line.split("\t", place + 1)[place] == "cell"
+    return "\tcell\t" in line and line.split("\t", _PROFILE + 1)[_PROFILE] == "cell"
 
 
 def read_runs(files: Mapping[str, Sequence[Path]], estimates: "pd.DataFrame") -> "pd.DataFrame":
