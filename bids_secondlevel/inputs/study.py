@@ -57,7 +57,7 @@ def study_of(
     everyone: Sequence[str],
     selected: Sequence[str] = (),
 ) -> Study:
-    """Know a study by its first participants, and by the first of those that are processed."""
+    """Learn what a study contains from its first participants and the first selected ones."""
     reference = survey(settings, datasets, everyone, patterns)
     known = {index.label for index in reference}
     unknown = [label for label in selected if label not in known]

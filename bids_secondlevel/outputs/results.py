@@ -262,7 +262,7 @@ def _read_participant(
 
 
 def read_optional(path: Path, schema: Schema) -> "pd.DataFrame":
-    """Read a table that has no rows if there is no file."""
+    """Read a table; if the file does not exist, return a table without rows."""
     if path.exists():
         return read_table(path, schema)
     return stacked((), schema)

@@ -70,7 +70,7 @@ def participant_page(results: ParticipantResults) -> Page:
 
 
 def _summary(results: ParticipantResults) -> str:
-    """Count the estimates that exist, of those that are tested in a group."""
+    """Count the estimates of the hemispheres that group tests use, and how many exist."""
     hemis = main_rows(results.estimates["hemi"])
     exists = results.estimates["estimate"][results.estimates["hemi"].isin(hemis)].notna()
     rois = f"{counted(len(results.definition.rois), 'ROI')}{_where(results)}"

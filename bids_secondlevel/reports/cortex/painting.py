@@ -129,13 +129,13 @@ def paint_z(layers: Layers, scale: Scale, contrasts: Sequence[str]) -> Array | N
 
 
 def paint_rois(layers: Layers, *, whole: bool = False) -> Array | None:
-    """Paint each ROI in its colour, and what several of them share in hardly any.
+    """Paint each ROI in its colour, and vertices of several in pale white.
 
     Parameters
     ----------
     whole
-        Paint what several of them share in the colour of the smallest, if there is no room for
-        their outlines.
+        Paint a vertex of several ROIs in the colour of the smallest one, not in white. Small
+        pictures have no room for outlines.
     """
     there = {name: mask for name, mask in layers.rois.items() if mask is not None}
     if not there:
